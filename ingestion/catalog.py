@@ -1,0 +1,182 @@
+"""The lake's catalog: an append-only log of what was landed, kept beside the bytes.
+
+Each landing is one small JSON object, written only after the bytes it speaks of were read back and
+found equal. A half-written object does not parse and so does not count: the landing is done again.
+The versions of a month, which of them is current, and which was current on a past day all follow
+from the log; nothing else need survive.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+import fsspec
+
+from ingestion.publisher import PublishedFile
+
+CATALOG_DIR = "catalog"
+Status = Literal["landed", "quarantined"]
+
+
+@dataclass(frozen=True)
+class Landing:
+    """At ``landed_at``, ``source_url`` with this fingerprint held the content ``file_id``."""
+
+    dataset: str
+    month: date | None
+    file_id: str  # sha256 of the publisher's bytes
+    source_url: str
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int
+    row_count: int | None
+    columns: tuple[tuple[str, str], ...]
+    lake_path: str  # below the lake's address
+    landed_at: datetime
+    status: Status
+    error: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``green 2024-01``."""
+        return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
+
+    @property
+    def table_name(self) -> str:
+        """The raw table of this version: ``green_tripdata_2024_01__1512a953``."""
+        return version_name(self.dataset, self.month, self.file_id)
+
+    @property
+    def file_key(self) -> int:
+        """The first 15 hex digits of the sha256 as a number: what facts carry in its place."""
+        return int(self.file_id[:15], 16)
+
+    @property
+    def key(self) -> tuple[str, date | None]:
+        """What this is a version of."""
+        return self.dataset, self.month
+
+
+def version_name(dataset: str, month: date | None, file_id: str) -> str:
+    """The name that one content of one published file has in the lake and in the warehouse."""
+    stem = f"{dataset}_tripdata_{month:%Y_%m}" if month else dataset
+    return f"{stem}__{file_id[:8]}"
+
+
+class Catalog:
+    """The landings of one lake, oldest first."""
+
+    def __init__(self, lake_url: str):
+        self._fs, self._root = fsspec.core.url_to_fs(lake_url)
+
+    @cached_property
+    def landings(self) -> list[Landing]:
+        """Every landing that was written whole, oldest first; reading it is one listing and a GET each."""
+        folder = f"{self._root}/{CATALOG_DIR}"
+        paths = [p for p in self._fs.find(folder) if p.endswith(".json")]
+        contents: dict[str, bytes] = self._fs.cat(paths) if paths else {}
+        if len(paths) == 1 and isinstance(contents, bytes):
+            contents = {paths[0]: contents}
+        parsed = (_parse(content) for content in contents.values())
+        return sorted((p for p in parsed if p), key=lambda landing: landing.landed_at)
+
+    def append(self, landing: Landing) -> Landing:
+        """Write one landing; return it as it counts (its time is after all others', whatever the clock)."""
+        if self.landings and landing.landed_at <= self.landings[-1].landed_at:
+            after = self.landings[-1].landed_at + timedelta(microseconds=1)
+            landing = replace(landing, landed_at=after)
+        month = f"{landing.month:%Y-%m}" if landing.month else "current"
+        folder = f"{self._root}/{CATALOG_DIR}/{landing.dataset}/{month}"
+        stamp = f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+        self._fs.makedirs(folder, exist_ok=True)
+        self._fs.pipe_file(f"{folder}/{stamp}-{landing.file_id[:8]}.json", _format(landing))
+        self.landings.append(landing)
+        return landing
+
+    def newest(self, dataset: str, month: date | None) -> Landing | None:
+        """The last landing of one published file, trusted or not."""
+        return self._newest.get((dataset, month))
+
+    @property
+    def _newest(self) -> dict[tuple[str, date | None], Landing]:
+        return {landing.key: landing for landing in self.landings}
+
+    def holds(self, published: PublishedFile) -> bool:
+        """Whether the last landing of this file had the same fingerprint from the same address."""
+        last = self.newest(published.dataset, published.month)
+        if last is None or last.source_url != published.url:
+            return False
+        if published.etag:
+            return last.etag == published.etag
+        # without an etag, a date and a length must both be there and both agree
+        return (
+            published.last_modified is not None
+            and last.last_modified == published.last_modified
+            and last.bytes == published.bytes
+        )
+
+    def version(self, dataset: str, month: date | None, file_id: str) -> Landing | None:
+        """The first landing of one content, which says when that version came."""
+        return next(
+            (v for v in self.versions() if v.key == (dataset, month) and v.file_id == file_id), None
+        )
+
+    def versions(self) -> list[Landing]:
+        """One landing for each content of each file, in the order they first came.
+
+        ``landed_at`` is when the content first came; the address and fingerprint are the last.
+        """
+        merged: dict[tuple[str, date | None, str], Landing] = {}
+        for landing in self.landings:
+            identity = (*landing.key, landing.file_id)
+            first = merged.get(identity)
+            merged[identity] = replace(landing, landed_at=first.landed_at) if first else landing
+        return list(merged.values())
+
+    def current(self, as_of: date | None = None) -> list[Landing]:
+        """The trusted content of each file that was published last, by the end of ``as_of`` (UTC)."""
+        until = (
+            datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
+            if as_of
+            else None
+        )
+        last = {
+            landing.key: landing
+            for landing in self.landings
+            if landing.status == "landed" and (until is None or landing.landed_at < until)
+        }
+        return sorted(last.values(), key=lambda x: (x.dataset, x.month or date.min))
+
+    def quarantined(self) -> list[Landing]:
+        """Files whose last publication cannot be trusted."""
+        return [x for x in self._newest.values() if x.status == "quarantined"]
+
+
+def _format(landing: Landing) -> bytes:
+    def plain(value: Any) -> str:
+        if isinstance(value, date):  # a datetime is a date too
+            return value.isoformat()
+        raise TypeError(f"cannot write {type(value).__name__} to the catalog")
+
+    return json.dumps(asdict(landing), default=plain, indent=1).encode()
+
+
+def _parse(content: bytes) -> Landing | None:
+    try:
+        values = json.loads(content)
+        moments = {
+            name: datetime.fromisoformat(values[name]) if values[name] else None
+            for name in ("last_modified", "landed_at")
+        }
+        month = date.fromisoformat(values["month"]) if values["month"] else None
+        columns = tuple((name, file_type) for name, file_type in values["columns"])
+        remarks = tuple(values["remarks"])
+        return Landing(**values | moments | {"month": month, "columns": columns, "remarks": remarks})
+    except (ValueError, TypeError, KeyError):
+        return None
+
+

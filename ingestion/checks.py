@@ -1,0 +1,168 @@
+"""Whether a downloaded file can be trusted to be what its name says.
+
+A file is trusted when it is readable to its end, holds rows, has the columns without which its
+dataset is worthless, and when every known column can be read as its read type without changing a
+value. Anything else raises ``UntrustedFileError``, and the file goes to quarantine. What is merely
+new (an unknown column, another type that casts safely) is a remark, and stays in raw.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingestion.datasets import Column, Dataset, ReadType, read_name
+from ingestion.errors import UntrustedFileError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HEAD_BYTES = 200
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a trusted file holds: its rows, its columns as (name, type), and remarks on drift."""
+
+    row_count: int
+    columns: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...] = field(default=())
+
+
+def check(path: Path, dataset: Dataset, month: date | None) -> Checked:
+    """Read the file's structure; raise ``UntrustedFileError`` with the reason to distrust it."""
+    if path.stat().st_size == 0:
+        raise UntrustedFileError("the file is empty (0 bytes)")
+    if dataset.file_format == "csv":
+        return _check_csv(path, dataset)
+    return _check_parquet(path, dataset, month)
+
+
+def _check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            row_count = file.metadata.num_rows
+            remarks = _compare(dataset, month, [(f.name, str(f.type)) for f in schema])
+            if row_count == 0:
+                raise UntrustedFileError("the file has columns and no rows")
+            for name in _to_be_cast(dataset, schema):
+                _check_cast(file, name, dataset.read_schema[read_name(name)])
+    except (pa.ArrowException, OSError) as exc:
+        raise UntrustedFileError(
+            f"not a readable Parquet file: {_what_it_is(path)} ({_first_line(exc)})"
+        ) from exc
+    return Checked(row_count, tuple((f.name, str(f.type)) for f in schema), remarks)
+
+
+def _check_csv(path: Path, dataset: Dataset) -> Checked:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            remarks = _compare(dataset, None, [(name, "text") for name in header])
+            row_count = 0
+            for row_count, row in enumerate(rows, start=1):
+                if len(row) != len(header):
+                    raise UntrustedFileError(
+                        f"line {rows.line_num} has {len(row)} fields where the header has"
+                        f" {len(header)}"
+                    )
+    except (csv.Error, UnicodeDecodeError) as exc:
+        raise UntrustedFileError(f"not a readable CSV file: {_first_line(exc)}") from exc
+    if row_count == 0:
+        raise UntrustedFileError("the file has a header and no rows")
+    return Checked(row_count, tuple((name, "text") for name in header), remarks)
+
+
+def _compare(
+    dataset: Dataset, month: date | None, columns: list[tuple[str, str]]
+) -> tuple[str, ...]:
+    """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
+    found = {read_name(name): (name, file_type) for name, file_type in columns}
+    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
+    if twice:
+        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+    expected = {read_name(c.name): c for c in dataset.era(month).columns}
+    missing = [c.name for name, c in expected.items() if c.required and name not in found]
+    if missing:
+        raise UntrustedFileError(f"it has no column {', '.join(missing)}")
+    return tuple(_remarks(dataset, expected, found))
+
+
+def _remarks(
+    dataset: Dataset, expected: dict[str, Column], found: dict[str, tuple[str, str]]
+) -> Iterator[str]:
+    for name, column in expected.items():
+        if name not in found:
+            yield f"column {column.name} is not there any more"
+        elif found[name][1] not in column.file_types:
+            yield (
+                f"column {found[name][0]} is {found[name][1]}, where"
+                f" {' or '.join(sorted(column.file_types))} is known"
+            )
+    for name, (spelled, file_type) in found.items():
+        if name not in dataset.read_schema:
+            yield f"unknown column {spelled} ({file_type}) is kept in raw and not read"
+
+
+def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> list[str]:
+    """Columns whose read type is not plainly wider than their type in the file."""
+    import pyarrow.types as t
+
+    def safe(file_type: "pa.DataType", read_type: ReadType) -> bool:
+        if t.is_null(file_type) or read_type == "text":
+            return not t.is_nested(file_type)
+        if read_type == "timestamp":
+            return t.is_timestamp(file_type) and file_type.tz is None and file_type.unit != "ns"
+        if read_type == "double":
+            return t.is_floating(file_type) or t.is_integer(file_type)
+        return t.is_integer(file_type) and not t.is_uint64(file_type)
+
+    return [
+        f.name
+        for f in schema
+        if (read_type := dataset.read_schema.get(read_name(f.name)))
+        and not safe(f.type, read_type)
+    ]
+
+
+def _check_cast(file: "pa.parquet.ParquetFile", name: str, read_type: ReadType) -> None:
+    """Cast one column batch by batch, as the read view will; raise where a value would change."""
+    import pyarrow as pa
+
+    target = {"bigint": pa.int64(), "double": pa.float64(), "text": pa.string()}.get(
+        read_type, pa.timestamp("us")
+    )
+    try:
+        for batch in file.iter_batches(columns=[name]):
+            batch.column(0).cast(target, safe=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+        raise UntrustedFileError(
+            f"column {name} cannot be read as {read_type}: {_first_line(exc)}"
+        ) from exc
+
+
+def _what_it_is(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    text = head.decode("latin-1").lstrip().lower()
+    if text.startswith("<?xml") or "<error>" in text:
+        return "it is an XML error page"
+    if text.startswith(("<!doctype html", "<html")):
+        return "it is an HTML error page"
+    if text.startswith("version https://git-lfs"):
+        return "it is a Git LFS pointer, not the file itself"
+    if head.startswith(b"PAR1"):
+        return "it is cut short, its footer is missing"
+    return f"it begins with {head[:16]!r}"
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__

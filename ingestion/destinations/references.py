@@ -1,0 +1,101 @@
+"""Load packages of references: files that dlt moves without opening them.
+
+dlt rewrites an imported Parquet file that has a column of null type, which most TLC months have,
+and so changes its bytes (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633).
+It imports CSV as it is. So a job's file is a CSV manifest of one line, the address of the file to
+load: dlt extracts, normalizes, schedules and retries it like any other, and the destination's job
+moves the bytes.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination
+from dlt.common.pipeline import LoadInfo
+from dlt.extract import DltSource
+
+FILE_HINT = "x-medallion-file"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One file to load: where it is, the table it makes, and what its job must know of it."""
+
+    schema: str
+    table_name: str
+    url: str
+    columns: Mapping[str, Any]  # dlt's column hints
+    hint: Mapping[str, Any]
+
+
+def run_references(
+    pipeline_name: str,
+    destination: Destination[Any, Any],
+    references: list[Reference],
+    dlt_dir: Path,
+) -> LoadInfo:
+    """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
+
+    The working directory is new each time and is dropped afterwards: what is done is said by the
+    evidence that the jobs leave, so a killed run leaves no package behind that would be loaded in
+    place of the next one (https://github.com/dlt-hub/dlt/issues/3023).
+    """
+    with _scratch(dlt_dir) as folder:
+        sources = [
+            _source(schema, [r for r in references if r.schema == schema], folder)
+            for schema in dict.fromkeys(r.schema for r in references)
+        ]
+        pipeline = dlt.pipeline(
+            pipeline_name,
+            pipelines_dir=str(folder / "pipelines"),
+            destination=destination,
+            dataset_name="raw",
+        )
+        return pipeline.run(sources)
+
+
+@contextmanager
+def _scratch(dlt_dir: Path) -> Iterator[Path]:
+    dlt_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dlt_dir) as folder:
+        yield Path(folder)
+
+
+def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
+    @dlt.source(schema=dlt.Schema(name))
+    def files() -> Any:
+        for reference in references:
+            manifest = folder / f"{reference.table_name}.csv"
+            manifest.write_text(reference.url)
+            item = dlt.mark.with_file_import(
+                str(manifest),
+                "csv",
+                hints=dlt.mark.make_hints(
+                    columns=dict(reference.columns),
+                    additional_table_hints={FILE_HINT: dict(reference.hint)},
+                ),
+            )
+            yield dlt.resource([item], name=reference.table_name, write_disposition="append")
+
+    return files()
+
+
+def referenced_url(manifest: str) -> str:
+    """The address of the file that a job's manifest names."""
+    return Path(manifest).read_text()
+
+
+def configure_dlt(workers: int) -> None:
+    """Set dlt up for jobs that keep names as published, report nothing home and fail at once."""
+    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
+    dlt.config["schema.naming"] = "direct"
+    dlt.config["load.workers"] = workers
+    dlt.config["load.raise_on_failed_jobs"] = False
+    dlt.config["restore_from_destination"] = False

@@ -1,0 +1,29 @@
+"""Faults that a user can act on.
+
+Each message says what happened, to which file or table, and what to do next; entry points print
+it as one line and turn its type into an exit code.
+"""
+
+
+class MedallionError(Exception):
+    """The run failed for a foreseeable reason (exit code 1)."""
+
+    exit_code = 1
+
+
+class UsageError(MedallionError):
+    """The command, a setting or a parameter is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class UntrustedFileError(MedallionError):
+    """A downloaded file is not what its name says; it goes to quarantine with this reason."""
+
+
+class FetchError(MedallionError):
+    """A file could not be downloaded; it may be tried again."""
+
+
+class WarehouseBusyError(MedallionError):
+    """Another process holds the warehouse."""

@@ -1,0 +1,286 @@
+"""Land what is published into the lake, and prove that the lake still holds it.
+
+A file is fetched whole, hashed, checked, and copied into the lake by dlt, unchanged; only then is
+the landing written to the catalog. What is unchanged costs one HEAD. What cannot be trusted is
+kept in ``quarantine/`` with its reason, and everything else goes on.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import fsspec
+
+from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.checks import Checked, check
+from ingestion.datasets import DATASETS
+from ingestion.errors import FetchError, MedallionError, UntrustedFileError
+from ingestion.progress import Progress, Quiet
+from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
+from ingestion.settings import Settings, local_path
+
+FETCHES_AT_ONCE = 4
+# One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
+# is shared, and no more than this waits in the spool.
+BATCH_FILES = 16
+BATCH_BYTES = 2 << 30
+
+
+class Outcome(StrEnum):
+    """How it went with one published file."""
+
+    UNCHANGED = "unchanged"
+    NEW = "new"
+    REPUBLISHED = "re-published"
+    SAME_CONTENT = "same content"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came of one published file; ``landing`` is there unless it failed."""
+
+    published: PublishedFile
+    outcome: Outcome
+    landing: Landing | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class LandReport:
+    """What came of every published file in scope."""
+
+    files: list[Landed] = field(default_factory=list)
+
+    def of(self, *outcomes: Outcome) -> list[Landed]:
+        """Files that went so."""
+        return [f for f in self.files if f.outcome in outcomes]
+
+
+def land(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    progress: Progress | None = None,
+) -> LandReport:
+    """Find what is published of the datasets and months, and land what the lake does not hold.
+
+    Returns one entry a published file. Raises ``FetchError`` when the publisher cannot be reached
+    at all, ``MedallionError`` when the lake or the disk refuses.
+    """
+    return land_files(settings, published_files(settings, datasets, start, end), progress)
+
+
+def land_files(
+    settings: Settings, published: Sequence[PublishedFile], progress: Progress | None = None
+) -> LandReport:
+    """Land those of the published files that the lake does not hold."""
+    progress = progress or Quiet()
+    catalog = Catalog(settings.lake_url)
+    done: dict[PublishedFile, Landed] = {}
+    todo = []
+    for file in published:
+        last = catalog.newest(file.dataset, file.month)
+        if catalog.holds(file) and last:
+            trusted = last.status == "landed"
+            outcome = Outcome.UNCHANGED if trusted else Outcome.QUARANTINED
+            done[file] = Landed(file, outcome, last, last.error)
+        else:
+            todo.append(file)
+    if todo:
+        progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
+    for batch in _batches(todo):
+        for landed in _land_batch(settings, catalog, batch, progress):
+            done[landed.published] = landed
+            rows = landed.landing.row_count if landed.landing else None
+            note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
+            progress.file_done(landed.published.name, note, rows)
+            for remark in landed.landing.remarks if landed.landing else ():
+                progress.say(f"{landed.published.name}: {remark}")
+    return LandReport([done[file] for file in published])
+
+
+def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
+    batch: list[PublishedFile] = []
+    size = 0
+    for file in files:
+        if batch and (len(batch) == BATCH_FILES or size + (file.bytes or 0) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.bytes or 0
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A download, and what the check said of it."""
+
+    fetched: Fetched
+    checked: Checked | None
+    distrust: str | None
+
+
+def _land_batch(
+    settings: Settings, catalog: Catalog, batch: Sequence[PublishedFile], progress: Progress
+) -> list[Landed]:
+    def prepare(file: PublishedFile) -> _Candidate | FetchError:
+        try:
+            fetched = fetch(file, settings.spool_dir, progress.advance)
+        except FetchError as exc:
+            return exc
+        except OSError as exc:
+            raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+        try:
+            checked = check(fetched.path, DATASETS[file.dataset], file.month)
+        except UntrustedFileError as exc:
+            return _Candidate(fetched, None, str(exc))
+        return _Candidate(fetched, checked, None)
+
+    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
+        prepared = dict(zip(batch, pool.map(prepare, batch), strict=True))
+    candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
+    _store(settings, catalog, candidates)
+    landed = []
+    for file, candidate in prepared.items():
+        if isinstance(candidate, FetchError):
+            landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
+            continue
+        landed.append(_record(catalog, file, candidate))
+        candidate.fetched.path.unlink()
+    return landed
+
+
+def _lake_path(file: PublishedFile, candidate: _Candidate) -> str:
+    folder = "quarantine" if candidate.distrust else f"raw/{file.dataset}"
+    name = version_name(file.dataset, file.month, candidate.fetched.sha256)
+    return f"{folder}/{name}.{DATASETS[file.dataset].file_format}"
+
+
+def _store(
+    settings: Settings, catalog: Catalog, candidates: dict[PublishedFile, _Candidate]
+) -> None:
+    """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
+    # The slow imports wait until there is something to land.
+    from ingestion.destinations.lake import lake
+    from ingestion.destinations.references import Reference, configure_dlt, run_references
+
+    new = {
+        file: candidate
+        for file, candidate in candidates.items()
+        if catalog.version(file.dataset, file.month, candidate.fetched.sha256) is None
+    }
+    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    try:
+        for file, candidate in new.items():
+            if candidate.distrust:
+                # dlt would open it to load it, which is what it cannot be trusted for
+                target = f"{root}/{_lake_path(file, candidate)}"
+                fs.makedirs(target.rpartition("/")[0], exist_ok=True)
+                fs.put_file(str(candidate.fetched.path), target)
+        references = [
+            Reference(
+                schema=file.dataset,
+                table_name=version_name(file.dataset, file.month, candidate.fetched.sha256),
+                url=str(candidate.fetched.path),
+                columns=_any_columns(candidate.checked),
+                hint={
+                    "file_id": candidate.fetched.sha256,
+                    "file_format": DATASETS[file.dataset].file_format,
+                },
+            )
+            for file, candidate in new.items()
+            if candidate.checked
+        ]
+        if references:
+            configure_dlt(workers=FETCHES_AT_ONCE)
+            info = run_references("lake", lake(settings.lake_url), references, settings.dlt_dir)
+            info.raise_on_failed_jobs()
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to the lake {settings.lake_url}: {exc}.") from exc
+
+
+def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
+    """Column hints for a table whose types the lake does not need to know."""
+    return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
+
+
+def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Landed:
+    fetched, checked = candidate.fetched, candidate.checked
+    before = catalog.newest(file.dataset, file.month)
+    seen = catalog.version(file.dataset, file.month, fetched.sha256)
+    landing = catalog.append(
+        Landing(
+            dataset=file.dataset,
+            month=file.month,
+            file_id=fetched.sha256,
+            source_url=file.url,
+            etag=fetched.etag,
+            last_modified=fetched.last_modified,
+            bytes=fetched.bytes,
+            row_count=checked.row_count if checked else None,
+            columns=checked.columns if checked else (),
+            lake_path=seen.lake_path if seen else _lake_path(file, candidate),
+            landed_at=datetime.now(UTC),
+            status="landed" if checked else "quarantined",
+            error=candidate.distrust,
+            remarks=checked.remarks if checked else (),
+        )
+    )
+    if candidate.distrust:
+        return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
+    if before is None or (before.status == "quarantined" and seen is None):
+        return Landed(file, Outcome.NEW, landing)
+    if before.file_id == fetched.sha256:
+        return Landed(file, Outcome.SAME_CONTENT, landing)
+    return Landed(file, Outcome.REPUBLISHED, landing)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One object of the lake: ``fault`` says what is wrong with it, if anything is."""
+
+    landing: Landing
+    fault: str | None
+
+
+def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
+    """Read every version in the lake again and compare its sha256 with the catalog's."""
+    progress = progress or Quiet()
+    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    versions = Catalog(settings.lake_url).versions()
+    progress.stage("verify", len(versions), sum(v.bytes for v in versions))
+
+    def one(version: Landing) -> Verified:
+        try:
+            with fs.open(f"{root}/{version.lake_path}", "rb") as stored:
+                found = hashlib.file_digest(stored, "sha256").hexdigest()
+        except FileNotFoundError:
+            fault = "it is gone"
+        else:
+            fault = "" if found == version.file_id else f"its bytes have changed (sha256 {found})"
+        progress.advance(version.bytes)
+        progress.file_done(version.name, fault or "intact")
+        return Verified(version, fault or None)
+
+    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="verify") as pool:
+        return list(pool.map(one, versions))
+
+
+def history(settings: Settings, dataset: str, month: date | None) -> list[Landing]:
+    """Every version of one published file, oldest first."""
+    return [v for v in Catalog(settings.lake_url).versions() if v.key == (dataset, month)]
+
+
+def lake_file(settings: Settings, landing: Landing) -> Path:
+    """The path of a version in a lake on this machine."""
+    root = local_path(settings.lake_url)
+    assert root is not None, "only a lake in a folder has paths"
+    return root / landing.lake_path

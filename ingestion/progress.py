@@ -1,0 +1,39 @@
+"""How long work tells whoever watches what it is doing.
+
+Stages report to a ``Progress``; the default says nothing, the command line draws it. Reports come
+from several threads.
+"""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives what a stage has done so far."""
+
+    def stage(self, name: str, files: int, total_bytes: int | None = None) -> None:
+        """A stage begins with this many files (models, for the transform) to do."""
+
+    def advance(self, done_bytes: int) -> None:
+        """So many more bytes are done."""
+
+    def file_done(self, name: str, note: str, rows: int | None = None) -> None:
+        """One file (or model) is done; ``note`` says how it went."""
+
+    def say(self, message: str) -> None:
+        """Something that a reader of the log should know."""
+
+
+class Quiet:
+    """A ``Progress`` that says nothing."""
+
+    def stage(self, name: str, files: int, total_bytes: int | None = None) -> None:
+        """Say nothing."""
+
+    def advance(self, done_bytes: int) -> None:
+        """Say nothing."""
+
+    def file_done(self, name: str, note: str, rows: int | None = None) -> None:
+        """Say nothing."""
+
+    def say(self, message: str) -> None:
+        """Say nothing."""

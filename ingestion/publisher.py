@@ -1,0 +1,292 @@
+"""What the publisher offers now, and how to fetch it.
+
+A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``); what
+identifies its content without reading it is its etag, last-modified date and length. Downloads
+stream into a file, survive broken connections and are hashed on the way.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ingestion.datasets import DATASETS, Dataset
+from ingestion.errors import FetchError, UsageError
+from ingestion.settings import Settings, local_path
+
+if TYPE_CHECKING:
+    from dlt.sources.helpers.requests import Client
+
+HEADS_AT_ONCE = 8
+TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two packets
+DOWNLOAD_ATTEMPTS = 6
+CHUNK_BYTES = 1 << 20
+NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
+DEFAULT_MONTHS = 3
+# TLC publishes with a delay of about two months; a longer silence than this is worth a look.
+LOOK_BACK_MONTHS = 15
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file as the publisher offers it now."""
+
+    dataset: str
+    month: date | None
+    url: str
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int | None
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``green 2024-01``."""
+        return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A whole download: its bytes' hash, and what the publisher said of the bytes it sent."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    etag: str | None
+    last_modified: datetime | None
+
+
+def published_files(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> list[PublishedFile]:
+    """List what is published of the datasets (all, when none are named) from ``start`` to ``end``.
+
+    Without ``start`` a folder gives every month there is, and a server the last three published
+    months of yellow and green (or of the datasets that are named). The zone lookup and TLC's
+    report are always looked for. Raises ``FetchError`` when the publisher cannot be reached.
+    """
+    named = [DATASETS[name] for name in datasets]
+    monthly = [d for d in named if d.monthly]
+    folder = local_path(settings.tlc_url)
+    if folder is not None:
+        if not folder.is_dir():
+            raise UsageError(f"MEDALLION_TLC_URL: there is no folder {folder}.")
+        wanted = [
+            (d, month, settings.tlc_url + "/" + quote(d.file_path(month)))
+            for d in monthly or ([] if named else _all_monthly())
+            for month in _listed_months(folder, d)
+            if (start is None or month >= start) and (end is None or month <= end)
+        ]
+    elif start is None:
+        defaults = monthly or ([] if named else [DATASETS["yellow"], DATASETS["green"]])
+        return _newest(settings, defaults, end) + _head_all(_references(settings, named))
+    else:
+        wanted = [
+            (d, month, f"{settings.tlc_url}/{d.file_path(month)}")
+            for d in monthly or ([] if named else _all_monthly())
+            for month in months_between(max(start, d.first_month or start), end or _today())
+        ]
+    return _head_all(wanted + _references(settings, named))
+
+
+def fetch(
+    file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
+) -> Fetched:
+    """Download ``file`` whole into the folder ``spool``, in bounded memory.
+
+    A partial download of the same version that a killed run left there is continued. Raises
+    ``FetchError`` when it cannot be had.
+    """
+    spool.mkdir(parents=True, exist_ok=True)
+    identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
+    part = spool / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"
+    source = local_path(file.url)
+    if source is not None:
+        return _copy(file, source, part, on_bytes)
+    return _download(file, part, on_bytes)
+
+
+def months_between(start: date, end: date) -> list[date]:
+    """First days of the months from ``start`` to ``end``, both included."""
+    return [
+        date(n // 12, n % 12 + 1, 1)
+        for n in range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
+    ]
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _all_monthly() -> list[Dataset]:
+    return [d for d in DATASETS.values() if d.monthly]
+
+
+def _references(
+    settings: Settings, named: Sequence[Dataset]
+) -> list[tuple[Dataset, date | None, str]]:
+    return [
+        (d, None, f"{settings.tlc_url}/{d.path}" if d.path else settings.report_source_url)
+        for d in DATASETS.values()
+        if not d.monthly and (not named or d in named or any(n.monthly for n in named))
+    ]
+
+
+def _listed_months(folder: Path, dataset: Dataset) -> list[date]:
+    """Months of ``dataset`` that a folder holds, oldest first."""
+    parent, _, file_name = dataset.path.rpartition("/")
+    pattern = re.compile(re.escape(file_name).replace(r"\{month\}", r"(\d{4}-(?:0[1-9]|1[0-2]))"))
+    if not (folder / parent).is_dir():
+        return []
+    found = (pattern.fullmatch(path.name) for path in (folder / parent).iterdir())
+    return sorted(date.fromisoformat(f"{match[1]}-01") for match in found if match)
+
+
+def _newest(settings: Settings, datasets: Sequence[Dataset], end: date | None) -> list[PublishedFile]:
+    """The last three published months of each dataset, oldest first."""
+    last = end or _today()
+    found: list[PublishedFile] = []
+    for dataset in datasets:
+        first = dataset.first_month or last
+        months = months_between(first, last)[-LOOK_BACK_MONTHS:]
+        # a batch of eight holds the three newest unless TLC is half a year late
+        newest: list[PublishedFile] = []
+        while months and len(newest) < DEFAULT_MONTHS:
+            batch, months = months[-HEADS_AT_ONCE:], months[:-HEADS_AT_ONCE]
+            wanted = [(dataset, m, f"{settings.tlc_url}/{dataset.file_path(m)}") for m in batch]
+            newest = _head_all(wanted) + newest
+        found += newest[-DEFAULT_MONTHS:]
+    return found
+
+
+def _head_all(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[PublishedFile]:
+    if not wanted:
+        return []
+    with ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="head") as pool:
+        heads = pool.map(lambda item: _head(*item), wanted)
+        return [published for published in heads if published]
+
+
+def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | None:
+    """What the publisher says of one file, or none where it is not published."""
+    path = local_path(url)
+    if path is not None:
+        if not path.is_file():
+            return None
+        etag, modified, size = _stat(path)
+        return PublishedFile(dataset.name, month, url, etag, modified, size)
+    import requests
+
+    try:
+        response = _client().head(url, allow_redirects=True)
+        if response.status_code in NOT_PUBLISHED:
+            return None
+        response.raise_for_status()
+    except requests.RequestException as exc:
+        raise FetchError(f"Cannot reach {url}: {_why(exc)}. Check the address and the network.") from exc
+    return PublishedFile(dataset.name, month, url, *_headers(response))
+
+
+def _stat(path: Path) -> tuple[str, datetime, int]:
+    stat = path.stat()
+    # the form that web servers give an etag that stands for modification time and size
+    etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+    return etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size
+
+
+def _headers(response: "requests.Response") -> tuple[str | None, datetime | None, int | None]:  # noqa: F821
+    modified = response.headers.get("Last-Modified")
+    length = response.headers.get("Content-Length")
+    return (
+        response.headers.get("ETag"),
+        parsedate_to_datetime(modified) if modified else None,
+        int(length) if length else None,
+    )
+
+
+@cache
+def _client() -> "Client":
+    """dlt's HTTP client: retries with backoff on 429, 5xx and broken connections."""
+    from dlt.sources.helpers.requests import Client
+
+    return Client(
+        request_timeout=TIMEOUT_SECONDS,
+        max_connections=HEADS_AT_ONCE,
+        raise_for_status=False,
+        session_attrs={"headers": {"Accept-Encoding": "identity"}},
+    )
+
+
+def _why(exc: BaseException) -> str:
+    while exc.__context__ is not None:
+        exc = exc.__context__
+    return str(exc) or type(exc).__name__
+
+
+def _copy(
+    file: PublishedFile, source: Path, part: Path, on_bytes: Callable[[int], None]
+) -> Fetched:
+    try:
+        etag, modified, _ = _stat(source)
+        digest, size = hashlib.sha256(), 0
+        with source.open("rb") as reader, part.open("wb") as writer:
+            while chunk := reader.read(CHUNK_BYTES):
+                writer.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+                on_bytes(len(chunk))
+    except FileNotFoundError as exc:
+        raise FetchError(f"{file.name}: {source} was there and is gone; run again.") from exc
+    return Fetched(part, digest.hexdigest(), size, etag, modified)
+
+
+def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
+    """Stream one address into ``part``; each broken attempt goes on where the last one stopped."""
+    import requests
+
+    validator = part.with_suffix(".etag")
+    fault: Exception | None = None
+    for _ in range(DOWNLOAD_ATTEMPTS):
+        have = part.stat().st_size if part.exists() and validator.exists() else 0
+        headers = {}
+        if have:
+            headers = {"Range": f"bytes={have}-", "If-Range": validator.read_text()}
+        try:
+            with _client().get(file.url, headers=headers, stream=True) as response:
+                if response.status_code == 416:  # what is there is not part of this version
+                    validator.unlink()
+                    continue
+                if response.status_code in NOT_PUBLISHED:
+                    raise FetchError(f"{file.name}: {file.url} was published and is gone; run again.")
+                response.raise_for_status()
+                resumed = response.status_code == 206
+                etag, modified, length = _headers(response)
+                if etag and not etag.startswith("W/"):
+                    validator.write_text(etag)
+                whole = (have if resumed else 0) + length if length is not None else None
+                with part.open("ab" if resumed else "wb") as writer:
+                    for chunk in response.iter_content(CHUNK_BYTES):
+                        writer.write(chunk)
+                        on_bytes(len(chunk))
+            if whole is not None and part.stat().st_size != whole:
+                raise requests.ConnectionError(
+                    f"{part.stat().st_size:,} of {whole:,} bytes came before the connection closed"
+                )
+        except requests.RequestException as exc:
+            fault = exc
+            continue
+        validator.unlink(missing_ok=True)
+        with part.open("rb") as reader:
+            digest = hashlib.file_digest(reader, "sha256").hexdigest()
+        return Fetched(part, digest, part.stat().st_size, etag, modified)
+    assert fault is not None
+    raise FetchError(f"{file.name}: cannot download {file.url}: {_why(fault)}. Run again later.")

@@ -1,0 +1,122 @@
+"""Every decision that comes from the environment, typed, in one place.
+
+Values come from environment variables and from ``.env`` in the working directory or at the
+project's root. Defaults lie under ``data/`` at the project's root wherever a command is started;
+relative paths that a user gives are relative to the working directory.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingestion.errors import UsageError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+DATA_DIR = PROJECT_ROOT / "data"
+
+TLC_URL = "https://d37ci6vzurychx.cloudfront.net"
+REPORT_URL = "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv"
+REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
+
+
+class Settings(BaseSettings):
+    """What one run needs to know of its surroundings; ``.env.example`` explains each value."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEDALLION_",
+        env_file=(PROJECT_ROOT / ".env", ".env"),
+        extra="ignore",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    tlc_url: str = TLC_URL
+    report_url: str = ""
+    lake_url: str = str(DATA_DIR / "lake")
+    target: Literal["duckdb", "postgres", "spark"] = "duckdb"
+    raw: Literal["loaded", "in_place"] = "loaded"
+    duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
+    duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
+    work_dir: Path = DATA_DIR / "work"
+    alert_webhook_url: SecretStr | None = None
+
+    @field_validator("tlc_url", "report_url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if url and urlsplit(url).scheme not in ("http", "https", "file"):
+            raise ValueError("give an address that starts with https://, http:// or file://")
+        return url.rstrip("/")
+
+    @field_validator("duckdb_path", "work_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @field_validator("lake_url")
+    @classmethod
+    def _absolute_lake(cls, url: str) -> str:
+        if "://" not in url:
+            return Path(url).expanduser().absolute().as_uri()
+        if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
+            raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
+        return url.rstrip("/")
+
+    @property
+    def report_source_url(self) -> str:
+        """Where TLC's monthly report is: as set, else beside a folder of files, else nyc.gov."""
+        if self.report_url:
+            return self.report_url
+        if self.tlc_url.startswith("file://"):
+            return f"{self.tlc_url}/{REPORT_IN_FOLDER}"
+        return REPORT_URL
+
+    @property
+    def dlt_dir(self) -> Path:
+        """Where dlt's working directories live for the length of one load."""
+        return self.work_dir / "dlt"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where downloads wait until they are whole."""
+        return self.work_dir / "spool"
+
+    def for_sample(self, published: Path) -> Self:
+        """The same settings for the generated sample, whose lake and warehouse stand apart."""
+        return self.model_copy(
+            update={
+                "tlc_url": published.as_uri(),
+                "report_url": "",
+                "lake_url": f"{self.lake_url}-sample",
+                "duckdb_path": self._beside("sample"),
+            }
+        )
+
+    def as_of(self, day: date) -> Self:
+        """The same settings for a warehouse of what was known at the end of ``day``."""
+        return self.model_copy(update={"duckdb_path": self._beside(f"as-of-{day}")})
+
+    def _beside(self, kind: str) -> Path:
+        return self.duckdb_path.with_suffix(f".{kind}{self.duckdb_path.suffix}")
+
+
+def load_settings() -> Settings:
+    """Read the settings; raise ``UsageError`` that names each wrong variable and never its value."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        faults = "; ".join(
+            f"MEDALLION_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in exc.errors()
+        )
+        raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a ``file://`` address, or none for any other."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
