@@ -1,0 +1,68 @@
+"""The read views ``tlc.*``: schema on read, as SQL text. They move no data and change no value.
+
+One view a dataset: a union over the current versions, each branch with explicit casts from the
+file's own columns to the dataset's read schema, plus what says where a row comes from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from ingestion.datasets import Dataset, ReadType, read_name
+
+# Where a row comes from: the file's month and version, and the row's place in the file, from 0.
+ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One version as the view reads it."""
+
+    relation: str  # SQL of what holds the rows
+    row_ordinal: str  # SQL of a row's ordinal there, from 0
+    columns: Sequence[tuple[str, str]]  # (published name, type in the file)
+    month: date | None
+    file_key: int
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one engine spells the read types and quotes a name."""
+
+    types: Mapping[ReadType, str]
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier, whatever is in it."""
+        return '"' + name.replace('"', '""') + '"'
+
+
+DUCKDB = Dialect({"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"})
+
+
+def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
+    """The statement that makes ``tlc.<view>``; with no version there are columns and no rows."""
+    selects = [_select(dataset, branch, dialect) for branch in branches] or [
+        _select_nothing(dataset, dialect)
+    ]
+    body = "\nunion all\n".join(selects)
+    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{body}"
+
+
+def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
+    spelled = {read_name(name): name for name, _ in branch.columns}
+    month = f"date '{branch.month}'" if branch.month else "cast(null as date)"
+    parts = [
+        f"{month} as source_month",
+        f"cast({branch.file_key} as bigint) as file_key",
+        f"cast({branch.row_ordinal} as bigint) as row_ordinal",
+    ]
+    for name, read_type in dataset.read_schema.items():
+        value = dialect.quote(spelled[name]) if name in spelled else "null"
+        parts.append(f"cast({value} as {dialect.types[read_type]}) as {dialect.quote(name)}")
+    return f"select {', '.join(parts)} from {branch.relation}"
+
+
+def _select_nothing(dataset: Dataset, dialect: Dialect) -> str:
+    columns = ORIGIN | {n: dialect.types[t] for n, t in dataset.read_schema.items()}
+    parts = (f"cast(null as {t}) as {dialect.quote(name)}" for name, t in columns.items())
+    return f"select {', '.join(parts)} where 1 = 0"

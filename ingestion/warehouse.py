@@ -1,0 +1,316 @@
+"""Load what the lake holds into the warehouse: a raw table per file version, then the read views.
+
+What is loaded is said by ``raw.files``, whose rows are written in the same transaction as their
+tables; it is compared with the lake's catalog, so a load does what is missing and nothing else,
+and after a kill it does the rest.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingestion.catalog import Catalog, Landing
+from ingestion.datasets import DATASETS
+from ingestion.errors import MedallionError, UsageError, WarehouseBusyError
+from ingestion.lake import lake_file
+from ingestion.progress import Progress, Quiet
+from ingestion.read_views import DUCKDB, Branch, read_view_sql
+from ingestion.settings import Settings
+
+# Two jobs side by side fill the cores while one waits for its only row group; more only use memory.
+LOADS_AT_ONCE = 2
+# One run of dlt for so many versions: a kill costs no more than what was under way.
+BATCH_VERSIONS = 50
+
+_FILES_DDL = """
+    create schema if not exists raw;
+    create schema if not exists tlc;
+    create table if not exists raw.files (
+        file_id varchar not null,
+        file_key bigint not null,
+        dataset varchar not null,
+        month date,
+        source_url varchar not null,
+        etag varchar,
+        last_modified timestamp with time zone,
+        bytes bigint not null,
+        row_count bigint,
+        columns json not null,
+        lake_path varchar not null,
+        landed_at timestamp with time zone not null,
+        table_name varchar not null,
+        loaded_at timestamp with time zone,
+        status varchar not null,
+        error varchar,
+        is_current boolean not null
+    )
+"""
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What one load did: versions loaded, with errors by version name for those that were not."""
+
+    loaded: list[Landing] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows loaded."""
+        return sum(v.row_count or 0 for v in self.loaded)
+
+
+def load(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+    progress: Progress | None = None,
+) -> LoadReport:
+    """Load the current versions that the warehouse does not hold, then replace the read views.
+
+    The datasets and months narrow what is loaded (reference files always are); the views always
+    cover everything loaded. With ``as_of``, current is what had been landed by the end of that
+    day. Raises ``WarehouseBusyError`` when another process holds the warehouse.
+    """
+    progress = progress or Quiet()
+    if settings.target != "duckdb" or settings.raw != "loaded":
+        raise UsageError("Only MEDALLION_TARGET=duckdb with MEDALLION_RAW=loaded works so far.")
+    catalog = Catalog(settings.lake_url)
+    current = catalog.current(as_of)
+
+    def in_scope(version: Landing) -> bool:
+        if version.month is None:
+            return True
+        return (
+            (not datasets or version.dataset in datasets)
+            and (start is None or version.month >= start)
+            and (end is None or version.month <= end)
+        )
+
+    if is_up_to_date(settings, catalog, [v for v in current if in_scope(v)]):
+        return LoadReport()
+    with connect(settings) as connection:
+        connection.execute(_FILES_DDL)
+        held = _held(connection)
+        todo = [v for v in current if in_scope(v) and v.table_name not in held]
+        failed = _load_versions(settings, connection, todo, progress)
+        _publish(connection, catalog, current)
+    return LoadReport([v for v in todo if v.table_name not in failed], failed)
+
+
+@contextmanager
+def connect(settings: Settings, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the DuckDB warehouse; say who holds it, when another process does."""
+    path = settings.duckdb_path
+    if read_only and not path.exists():
+        raise MedallionError(f"There is no warehouse at {path} yet. Build it with: medallion run")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(
+            path,
+            read_only=read_only,
+            config={"memory_limit": settings.duckdb_memory_limit},
+        )
+    except duckdb.IOException as exc:
+        raise _cannot_open(path, exc) from exc
+    except OSError as exc:
+        raise MedallionError(f"Cannot write the warehouse {path}: {exc.strerror}.") from exc
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
+    text = str(exc)
+    if "lock" not in text:
+        return MedallionError(f"Cannot open the warehouse {path}: {text.splitlines()[0]}")
+    holder = text.partition("held in ")[2].partition(".")[0] or "another process"
+    return WarehouseBusyError(
+        f"The warehouse {path} is held by {holder}. DuckDB lets one process write and no other"
+        " look on; close that one, or wait for it, and try again."
+    )
+
+
+def _held(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    rows = connection.execute("select table_name from raw.files where status = 'loaded'")
+    return {name for (name,) in rows.fetchall()}
+
+
+def is_up_to_date(settings: Settings, catalog: Catalog, wanted: Sequence[Landing]) -> bool:
+    """Whether the warehouse holds the wanted versions and knows everything that was landed."""
+    if not settings.duckdb_path.exists():
+        return False
+    with connect(settings, read_only=True) as connection:
+        known = connection.execute(
+            "select 1 from information_schema.tables"
+            " where table_schema = 'raw' and table_name = 'files'"
+        ).fetchone()
+        if not known:
+            return False
+        rows = connection.execute("select table_name, source_url, etag, status from raw.files")
+        files = set(rows.fetchall())
+        current = connection.execute("select table_name from raw.files where is_current")
+        is_current = {name for (name,) in current.fetchall()}
+    seen = {(v.table_name, v.source_url, v.etag) for v in catalog.versions()}
+    return {v.table_name for v in wanted} <= is_current and seen <= {f[:3] for f in files}
+
+
+def _load_versions(
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    todo: Sequence[Landing],
+    progress: Progress,
+) -> dict[str, str]:
+    """Load each version as one job of dlt; return the errors of those that failed by table name."""
+    if not todo:
+        return {}
+    # The slow imports wait until there is something to load.
+    from ingestion.destinations.duckdb import raw_duckdb
+    from ingestion.destinations.references import configure_dlt, run_references
+
+    progress.stage("load", len(todo), sum(v.bytes for v in todo))
+    failed: dict[str, str] = {}
+    for i in range(0, len(todo), BATCH_VERSIONS):
+        batch = todo[i : i + BATCH_VERSIONS]
+        configure_dlt(workers=min(LOADS_AT_ONCE, os.cpu_count() or 1))
+        references = [_reference(settings, v) for v in batch]
+        info = run_references("warehouse", raw_duckdb(connection), references, settings.dlt_dir)
+        for package in info.load_packages:
+            for job in package.jobs["failed_jobs"]:
+                failed[job.job_file_info.table_name] = job.failed_message or "unknown"
+        for version in batch:
+            error = failed.get(version.table_name)
+            progress.advance(version.bytes)
+            progress.file_done(version.name, error or "loaded", version.row_count)
+    return failed
+
+
+def _reference(settings: Settings, version: Landing) -> Any:
+    """One job: the version's file, dlt's view of its columns, and the evidence that it leaves."""
+    import pyarrow.parquet as pq
+    from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
+
+    from ingestion.destinations.references import Reference
+
+    path = lake_file(settings, version)
+    if DATASETS[version.dataset].file_format == "parquet":
+        hints = py_arrow_to_table_schema_columns(pq.read_schema(path))
+        # a column of null type has no type for dlt; our job takes the file's in any case
+        columns = {name: {"data_type": "text", **hint} for name, hint in hints.items()}
+    else:
+        columns = {name: {"name": name, "data_type": "text"} for name, _ in version.columns}
+    return Reference(
+        schema=version.dataset,
+        table_name=version.table_name,
+        url=str(path),
+        columns=columns,
+        hint=_files_row(version),
+    )
+
+
+def _files_row(version: Landing) -> dict[str, Any]:
+    """The row of ``raw.files`` that speaks of one version, but for when it was loaded."""
+    return {
+        "file_id": version.file_id,
+        "file_key": version.file_key,
+        "dataset": version.dataset,
+        "month": version.month.isoformat() if version.month else None,
+        "source_url": version.source_url,
+        "etag": version.etag,
+        "last_modified": version.last_modified.isoformat() if version.last_modified else None,
+        "bytes": version.bytes,
+        "row_count": version.row_count,
+        "columns": [list(c) for c in version.columns],
+        "lake_path": version.lake_path,
+        "landed_at": version.landed_at.isoformat(),
+        "table_name": version.table_name,
+        "status": "loaded" if version.status == "landed" else "quarantined",
+        "error": version.error,
+        "is_current": False,
+    }
+
+
+def _publish(
+    connection: duckdb.DuckDBPyConnection, catalog: Catalog, current: Sequence[Landing]
+) -> None:
+    """Bring ``raw.files`` and every read view to what is loaded now, in one transaction."""
+    versions = catalog.versions()
+    held = _held(connection)
+    shown = _shown(versions, current, held)
+    connection.begin()
+    try:
+        connection.execute("update raw.files set is_current = false where is_current")
+        for version in versions:
+            row = _files_row(version)
+            if version.status == "quarantined":
+                connection.execute(
+                    "delete from raw.files where table_name = ?", [version.table_name]
+                )
+                _insert(connection, row)
+            else:
+                connection.execute(
+                    "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
+                    " is_current = ? where table_name = ?",
+                    [
+                        row["source_url"],
+                        row["etag"],
+                        row["last_modified"],
+                        version.table_name in shown,
+                        version.table_name,
+                    ],
+                )
+        for dataset in DATASETS.values():
+            branches = [_branch(v) for v in shown.values() if v.dataset == dataset.name]
+            connection.execute(read_view_sql(dataset, branches, DUCKDB))
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _shown(
+    versions: Sequence[Landing], current: Sequence[Landing], held: set[str]
+) -> dict[str, Landing]:
+    """The version of each file that readers see: the current one, or while that is not loaded,
+
+    the newest before it that is.
+    """
+    shown: dict[tuple[str, date | None], Landing] = {}
+    for wanted in current:
+        candidates = [
+            v
+            for v in versions
+            if v.key == wanted.key and v.table_name in held and v.landed_at <= wanted.landed_at
+        ]
+        if wanted.table_name in held:
+            candidates.append(wanted)
+        if candidates:
+            shown[wanted.key] = candidates[-1]
+    return {v.table_name: v for v in shown.values()}
+
+
+def _branch(version: Landing) -> Branch:
+    return Branch(
+        relation=f"raw.{DUCKDB.quote(version.table_name)}",
+        row_ordinal="rowid",
+        columns=version.columns,
+        month=version.month,
+        file_key=version.file_key,
+    )
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> None:
+    import json
+
+    names, marks = ", ".join(row), ", ".join("?" for _ in row)
+    values = [json.dumps(v) if isinstance(v, list) else v for v in row.values()]
+    connection.execute(f"insert into raw.files ({names}) values ({marks})", values)
