@@ -1,0 +1,161 @@
+{#
+  intermediate.month_builds: what each by_month table was built from. Grain: table × service × month,
+  and one row a table without service and month, which says that the table was begun with this
+  definition.
+
+    build_key   md5 of the definition and of what the month was built from: a month is stale when
+                this is not what it would be built from now
+    tested_at   when a run had run every test of the table over this month, and all passed
+#}
+{% macro month_builds() -%}
+    {{ api.Relation.create(
+        database=target.database, schema='intermediate', identifier='month_builds'
+    ) }}
+{%- endmacro %}
+
+
+{% macro create_month_builds() %}
+    {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
+        create schema if not exists intermediate;
+        create table if not exists {{ month_builds() }} (
+            table_name varchar(200) not null,
+            definition varchar(32) not null,
+            service varchar(20),
+            source_month date,
+            file_key bigint,
+            build_key varchar(32),
+            row_count bigint,
+            built_at timestamp with time zone,
+            tested_at timestamp with time zone
+        );
+        create table if not exists intermediate.dbt_invocations (
+            invocation_id varchar(40) not null,
+            command varchar(20) not null,
+            started_at varchar(40) not null,
+            completed_at timestamp with time zone not null,
+            succeeded boolean not null,
+            inputs varchar(64)
+        );
+    {% endif %}
+{% endmacro %}
+
+
+{# md5 of what a model is: its own SQL and that of every view it reads, directly or through others.
+   A seed counts with its content. Tables built by month are followed by their builds instead. #}
+{% macro month_definition(sql) %}
+    {%- set views, parts = [], [sql] -%}
+    {%- set queue = model.depends_on.nodes | list -%}
+    {%- for _ in range(200) -%}
+        {%- if queue -%}
+            {%- set node = graph.nodes.get(queue.pop(0)) -%}
+            {%- if node and node.resource_type == 'seed' -%}
+                {%- do parts.append(node.checksum.checksum) -%}
+            {%- elif node and node.config.materialized == 'view' and node.alias not in views -%}
+                {%- do views.append(node.alias) -%}
+                {%- do queue.extend(node.depends_on.nodes) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if views -%}
+        {%- set found = run_query(view_definitions(views)) -%}
+        {%- do parts.extend(found.columns[0].values()) -%}
+    {%- endif -%}
+    {{ return(local_md5(parts | join('\n'))) }}
+{% endmacro %}
+
+
+{# The SQL that the engine keeps of our own views, in the order of their names. #}
+{% macro view_definitions(names) -%}
+    {{ adapter.dispatch('view_definitions')(names) }}
+{%- endmacro %}
+
+{% macro default__view_definitions(names) -%}
+    select view_definition
+    from information_schema.views
+    where table_schema in ('staging', 'intermediate')
+        and table_name in ('{{ names | join("', '") }}')
+    order by table_name
+{%- endmacro %}
+
+{% macro duckdb__view_definitions(names) -%}
+    select sql
+    from duckdb_views()
+    where database_name = '{{ target.database }}'
+        and schema_name in ('staging', 'intermediate')
+        and view_name in ('{{ names | join("', '") }}')
+    order by view_name
+{%- endmacro %}
+
+
+{# Whether the table was begun with this definition. #}
+{% macro month_table_is_current(relation, definition) %}
+    {%- if load_cached_relation(relation) is none -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set found = run_query(
+        "select 1 from " ~ month_builds() ~ " where source_month is null and table_name = '"
+        ~ relation.schema ~ "." ~ relation.identifier ~ "' and definition = '" ~ definition ~ "'"
+    ) -%}
+    {{ return(found.rows | length > 0) }}
+{% endmacro %}
+
+
+{% macro forget_months(relation) %}
+    {% call statement('forget', auto_begin=True) -%}
+        delete from {{ month_builds() }}
+        where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
+    {%- endcall %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
+
+{# The months that the table does not hold as they would be built now: one row each, with a null
+   build_key where the month is to go. #}
+{% macro stale_months(relation, definition) %}
+    {%- set built_from = config.get('built_from') -%}
+    {%- set query -%}
+        with wanted as (
+            select service, source_month, file_key, md5('{{ definition }}' || inputs) as build_key
+            from (
+                {% if built_from %}
+                select service, source_month, file_key, build_key as inputs
+                from {{ month_builds() }}
+                where table_name = '{{ graph.nodes['model.medallion.' ~ built_from].schema }}.{{ built_from }}'
+                    and source_month is not null
+                {% else %}
+                select
+                    dataset as service, month as source_month, file_key,
+                    cast(file_key as varchar(20)) as inputs
+                from {{ api.Relation.create(database=target.database, schema='raw', identifier='files') }}
+                where is_current and month is not null
+                {% endif %}
+            ) as months
+        ),
+
+        held as (
+            select service, source_month, build_key
+            from {{ month_builds() }}
+            where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
+                and source_month is not null
+        )
+
+        select
+            coalesce(wanted.service, held.service) as service,
+            cast(coalesce(wanted.source_month, held.source_month) as varchar(10)) as source_month,
+            wanted.file_key,
+            wanted.build_key
+        from wanted
+        full outer join held
+            on wanted.service = held.service and wanted.source_month = held.source_month
+        where wanted.build_key is null or held.build_key is null
+            or wanted.build_key <> held.build_key
+        order by 2, 1
+    {%- endset -%}
+    {%- set months = [] -%}
+    {%- for row in run_query(query).rows -%}
+        {%- do months.append({
+            'service': row[0], 'source_month': row[1], 'file_key': row[2], 'build_key': row[3]
+        }) -%}
+    {%- endfor -%}
+    {{ return(months) }}
+{% endmacro %}

@@ -1,0 +1,59 @@
+{#
+  Tests of by_month tables run over the months that no run has passed yet, so that they too cost what
+  is new. A test asks for it with  config: {where: untested_months}.  `dbt test` tests every month.
+  A month whose test failed stays untested, and fails again until it is mended.
+#}
+{% macro get_where_subquery(relation) -%}
+    {%- set where = config.get('where', '') -%}
+    {%- if where == 'untested_months' and flags.WHICH != 'test' -%}
+        (
+            select tested.* from {{ relation }} as tested
+            inner join {{ month_builds() }} as builds
+                on tested.service = builds.service
+                and tested.source_month = builds.source_month
+                and builds.table_name = '{{ relation.schema }}.{{ relation.identifier }}'
+                and builds.tested_at is null
+        ) dbt_subquery
+    {%- elif where == 'untested_months' or not where -%}
+        {{ relation }}
+    {%- else -%}
+        (select * from {{ relation }} where {{ where }}) dbt_subquery
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Mark as tested the months of each table all of whose tests ran in this run and passed. #}
+{% macro mark_tested_months(results) %}
+    {% if execute and flags.WHICH in ('build', 'test') %}
+        {% for node in graph.nodes.values() if node.config.materialized == 'by_month' %}
+            {% set tests, passed = [], [] %}
+            {% for test in graph.nodes.values()
+                if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes %}
+                {% do tests.append(test.unique_id) %}
+            {% endfor %}
+            {% for result in results
+                if result.node.unique_id in tests and result.status in ('pass', 'warn') %}
+                {% do passed.append(result.node.unique_id) %}
+            {% endfor %}
+            {% if passed | length == tests | length %}
+                update {{ month_builds() }} set tested_at = {{ current_timestamp() }}
+                where table_name = '{{ node.schema }}.{{ node.alias }}'
+                    and source_month is not null and tested_at is null;
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Remember each run, and what it was given: MEDALLION_BUILD_INPUTS, set by whoever runs dbt, names
+   the project and the raw versions, so that the next run can see that there is nothing to do. #}
+{% macro record_invocation(results) %}
+    {% if execute and flags.WHICH in ('run', 'build', 'test') %}
+        {% set failed = results | selectattr('status', 'in', ['error', 'fail', 'skipped', 'runtime error']) | list %}
+        insert into intermediate.dbt_invocations values (
+            '{{ invocation_id }}', '{{ flags.WHICH }}', '{{ run_started_at.isoformat() }}',
+            {{ current_timestamp() }}, {{ 'false' if failed else 'true' }},
+            '{{ env_var("MEDALLION_BUILD_INPUTS", "") }}'
+        );
+    {% endif %}
+{% endmacro %}

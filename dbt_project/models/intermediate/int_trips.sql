@@ -1,0 +1,115 @@
+-- Grain: one row of a published trip file; the four services under the same columns.
+
+{%- set types = {
+    'trip_id': 'bigint',
+    'service': 'varchar(10)',
+    'source_month': 'date',
+    'file_key': 'bigint',
+    'vendor_id': 'integer',
+    'pickup_at': 'timestamp',
+    'dropoff_at': 'timestamp',
+    'pickup_zone_id': 'integer',
+    'dropoff_zone_id': 'integer',
+    'passenger_count': 'integer',
+    'trip_miles': 'double precision',
+    'trip_seconds': 'bigint',
+    'rate_code_id': 'integer',
+    'payment_type_id': 'integer',
+    'fare_usd': 'double precision',
+    'extra_usd': 'double precision',
+    'mta_tax_usd': 'double precision',
+    'tip_usd': 'double precision',
+    'tolls_usd': 'double precision',
+    'improvement_surcharge_usd': 'double precision',
+    'congestion_surcharge_usd': 'double precision',
+    'airport_fee_usd': 'double precision',
+    'cbd_congestion_fee_usd': 'double precision',
+    'ehail_fee_usd': 'double precision',
+    'black_car_fund_usd': 'double precision',
+    'sales_tax_usd': 'double precision',
+    'total_usd': 'double precision',
+    'driver_pay_usd': 'double precision',
+    'trip_type_id': 'integer',
+    'store_and_fwd_flag': 'varchar(10)',
+    'request_source': 'varchar(50)',
+    'hvfhs_license_num': 'varchar(50)',
+    'dispatching_base_num': 'varchar(50)',
+    'originating_base_num': 'varchar(50)',
+    'affiliated_base_num': 'varchar(50)',
+    'requested_at': 'timestamp',
+    'on_scene_at': 'timestamp',
+    'shared_ride_flag': 'integer',
+    'shared_request_flag': 'varchar(10)',
+    'shared_match_flag': 'varchar(10)',
+    'access_a_ride_flag': 'varchar(10)',
+    'wav_request_flag': 'varchar(10)',
+    'wav_match_flag': 'varchar(10)',
+    'pickup_longitude': 'double precision',
+    'pickup_latitude': 'double precision',
+    'dropoff_longitude': 'double precision',
+    'dropoff_latitude': 'double precision',
+} -%}
+
+{%- set every = [
+    'trip_id', 'service', 'source_month', 'file_key', 'pickup_at', 'dropoff_at',
+    'pickup_zone_id', 'dropoff_zone_id', 'trip_seconds',
+] -%}
+{%- set taxi = every + [
+    'vendor_id', 'passenger_count', 'trip_miles', 'rate_code_id', 'payment_type_id', 'fare_usd',
+    'extra_usd', 'mta_tax_usd', 'tip_usd', 'tolls_usd', 'improvement_surcharge_usd',
+    'congestion_surcharge_usd', 'cbd_congestion_fee_usd', 'total_usd', 'store_and_fwd_flag',
+    'request_source',
+] -%}
+{%- set services = {
+    'yellow': taxi + [
+        'airport_fee_usd', 'pickup_longitude', 'pickup_latitude', 'dropoff_longitude',
+        'dropoff_latitude',
+    ],
+    'green': taxi + ['ehail_fee_usd', 'trip_type_id'],
+    'fhv': every + ['dispatching_base_num', 'affiliated_base_num', 'shared_ride_flag'],
+    'fhvhv': every + [
+        'hvfhs_license_num', 'dispatching_base_num', 'originating_base_num', 'requested_at',
+        'on_scene_at', 'trip_miles', 'fare_usd', 'tolls_usd', 'black_car_fund_usd',
+        'sales_tax_usd', 'congestion_surcharge_usd', 'airport_fee_usd', 'cbd_congestion_fee_usd',
+        'tip_usd', 'driver_pay_usd', 'total_usd', 'shared_request_flag', 'shared_match_flag',
+        'access_a_ride_flag', 'wav_request_flag', 'wav_match_flag',
+    ],
+} %}
+
+with yellow as (
+
+    select * from {{ ref('stg_tlc__yellow_trips') }}
+
+),
+
+green as (
+
+    select * from {{ ref('stg_tlc__green_trips') }}
+
+),
+
+fhv as (
+
+    select * from {{ ref('stg_tlc__fhv_trips') }}
+
+),
+
+fhvhv as (
+
+    select * from {{ ref('stg_tlc__fhvhv_trips') }}
+
+)
+
+{% for service, published in services.items() -%}
+    select
+        {% for column, type in types.items() -%}
+            {%- if column in published %}
+                {{- column }}
+            {%- else %}
+                {{- 'cast(null as ' ~ type ~ ') as ' ~ column }}
+            {%- endif -%}
+            {{ ',' if not loop.last }}
+        {% endfor -%}
+    from {{ service }}
+    {{ 'union all' if not loop.last }}
+{% endfor %}

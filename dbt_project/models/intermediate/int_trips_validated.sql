@@ -1,0 +1,108 @@
+-- Grain: one row of a published trip file, with the first rule that it fails.
+
+with trips as (
+
+    select * from {{ ref('int_trips') }}
+
+),
+
+repeats as (
+
+    select * from {{ ref('int_trip_repeats') }}
+
+)
+
+select
+    trips.trip_id,
+    trips.service,
+    trips.source_month,
+    trips.file_key,
+    trips.vendor_id,
+    trips.pickup_at,
+    trips.dropoff_at,
+    trips.pickup_zone_id,
+    trips.dropoff_zone_id,
+    trips.passenger_count,
+    trips.trip_miles,
+    trips.trip_seconds,
+    trips.rate_code_id,
+    trips.payment_type_id,
+    trips.fare_usd,
+    trips.extra_usd,
+    trips.mta_tax_usd,
+    trips.tip_usd,
+    trips.tolls_usd,
+    trips.improvement_surcharge_usd,
+    trips.congestion_surcharge_usd,
+    trips.airport_fee_usd,
+    trips.cbd_congestion_fee_usd,
+    trips.ehail_fee_usd,
+    trips.black_car_fund_usd,
+    trips.sales_tax_usd,
+    trips.total_usd,
+    trips.driver_pay_usd,
+    trips.trip_type_id,
+    trips.store_and_fwd_flag,
+    trips.request_source,
+    trips.hvfhs_license_num,
+    trips.dispatching_base_num,
+    trips.originating_base_num,
+    trips.affiliated_base_num,
+    trips.requested_at,
+    trips.on_scene_at,
+    trips.shared_ride_flag,
+    trips.shared_request_flag,
+    trips.shared_match_flag,
+    trips.access_a_ride_flag,
+    trips.wav_request_flag,
+    trips.wav_match_flag,
+    trips.pickup_longitude,
+    trips.pickup_latitude,
+    trips.dropoff_longitude,
+    trips.dropoff_latitude,
+    -- The rules, in their order; seeds/invalid_reasons.csv says what each means and where it is from.
+    case
+        when trips.pickup_at is null
+            then 'missing_pickup_time'
+        when
+            trips.pickup_at < trips.source_month
+            or trips.pickup_at >= trips.source_month + interval '1 month'
+            then 'pickup_outside_month'
+        when trips.service <> 'fhv' and trips.dropoff_at is null
+            then 'missing_dropoff_time'
+        when trips.dropoff_at < trips.pickup_at
+            then 'dropoff_before_pickup'
+        when trips.trip_seconds > 86400
+            then 'duration_over_24h'
+        when trips.service <> 'fhv' and trips.trip_seconds = 0 and trips.trip_miles = 0
+            then 'no_time_no_distance'
+        when
+            trips.service <> 'fhv'
+            -- before 2011 yellow files gave coordinates in place of zones
+            and not (trips.service = 'yellow' and trips.source_month < date '2011-01-01')
+            and (
+                coalesce(trips.pickup_zone_id, 0) not between 1 and 265
+                or coalesce(trips.dropoff_zone_id, 0) not between 1 and 265
+            )
+            then 'unknown_zone'
+        when trips.trip_miles < 0
+            then 'negative_distance'
+        when trips.service in ('yellow', 'green') and trips.trip_miles > 300
+            then 'impossible_distance'
+        when trips.trip_seconds >= 60 and trips.trip_miles * 3600 > 100.0 * trips.trip_seconds
+            then 'impossible_speed'
+        when repeats.repeat_reason in ('refund', 'refunded_charge')
+            then repeats.repeat_reason
+        when trips.service in ('yellow', 'green') and trips.total_usd < 0
+            then 'negative_total'
+        when trips.service in ('yellow', 'green') and trips.total_usd > 1000
+            then 'implausible_total'
+        when repeats.repeat_reason = 'duplicate_row'
+            then 'duplicate_row'
+    end as invalid_reason
+from trips
+left join repeats
+    on
+        trips.trip_id = repeats.trip_id
+        and trips.service = repeats.service
+        and trips.source_month = repeats.source_month

@@ -1,0 +1,28 @@
+-- Grain: one service and day of pickup; valid trips only.
+
+{{ config(materialized='by_month', built_from='fct_trips') }}
+
+with trips as (
+
+    select * from {{ ref('fct_trips') }}
+    where is_valid
+
+)
+
+select
+    service,
+    source_month,
+    cast(pickup_at as date) as pickup_date,
+    count(*) as trips,
+    cast(sum(passenger_count) as bigint) as passengers,
+    sum(trip_miles) as trip_miles,
+    avg(trip_miles) as avg_trip_miles,
+    {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
+    {{ timed_median('trip_seconds') }} / 60 as median_trip_minutes,
+    {{ as_usd('sum(fare_usd)') }} as fare_usd,
+    {{ as_usd('sum(tip_usd)') }} as tip_usd,
+    {{ as_usd('sum(total_usd)') }} as total_usd,
+    {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
+    count(case when payment_type_id = 1 then 1 end) as card_trips
+from trips
+group by service, source_month, cast(pickup_at as date)

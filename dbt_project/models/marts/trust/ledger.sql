@@ -1,0 +1,71 @@
+-- Grain: one file version in use; it balances when file rows = raw rows = fact rows.
+
+with files as (
+
+    select * from {{ ref('stg_tlc__files') }}
+    where
+        is_current
+        and source_month is not null
+
+),
+
+raw_counts as (
+
+    select * from {{ ref('int_raw_counts') }}
+
+),
+
+fact_counts as (
+
+    select * from {{ ref('int_fact_counts') }}
+
+),
+
+raw_rows as (
+
+    select
+        service,
+        source_month,
+        file_key,
+        sum(raw_rows) as raw_rows
+    from raw_counts
+    group by service, source_month, file_key
+
+),
+
+fact_rows as (
+
+    select
+        service,
+        source_month,
+        file_key,
+        sum(fact_rows) as fact_rows,
+        sum(valid_rows) as valid_rows
+    from fact_counts
+    group by service, source_month, file_key
+
+)
+
+select
+    cast(files.file_id as varchar(64)) as file_id,
+    cast(files.dataset as varchar(20)) as dataset,
+    files.source_month as month,
+    files.file_rows,
+    cast(coalesce(raw_rows.raw_rows, 0) as bigint) as raw_rows,
+    cast(coalesce(fact_rows.fact_rows, 0) as bigint) as fact_rows,
+    cast(coalesce(fact_rows.valid_rows, 0) as bigint) as valid_rows,
+    cast(coalesce(fact_rows.fact_rows - fact_rows.valid_rows, 0) as bigint) as invalid_rows,
+    coalesce(
+        files.file_rows = raw_rows.raw_rows and raw_rows.raw_rows = fact_rows.fact_rows, false
+    ) as is_balanced
+from files
+left join raw_rows
+    on
+        files.dataset = raw_rows.service
+        and files.source_month = raw_rows.source_month
+        and files.file_key = raw_rows.file_key
+left join fact_rows
+    on
+        files.dataset = fact_rows.service
+        and files.source_month = fact_rows.source_month
+        and files.file_key = fact_rows.file_key

@@ -1,0 +1,48 @@
+-- Grain: one row of a published high-volume FHV file.
+
+with trips as (
+
+    select * from {{ source('tlc', 'fhvhv_tripdata') }}
+
+)
+
+select
+    'fhvhv' as service,
+    source_month,
+    file_key,
+    {{ trip_id(4) }} as trip_id,
+    hvfhs_license_num,
+    dispatching_base_num,
+    originating_base_num,
+    request_datetime as requested_at,
+    on_scene_datetime as on_scene_at,
+    pickup_datetime as pickup_at,
+    dropoff_datetime as dropoff_at,
+    {{ as_integer('pulocationid') }} as pickup_zone_id,
+    {{ as_integer('dolocationid') }} as dropoff_zone_id,
+    trip_miles,
+    trip_time as trip_seconds,
+    base_passenger_fare as fare_usd,
+    tolls as tolls_usd,
+    bcf as black_car_fund_usd,
+    sales_tax as sales_tax_usd,
+    congestion_surcharge as congestion_surcharge_usd,
+    airport_fee as airport_fee_usd,
+    cbd_congestion_fee as cbd_congestion_fee_usd,
+    tips as tip_usd,
+    driver_pay as driver_pay_usd,
+    -- what the passenger paid; TLC publishes its parts and no total
+    base_passenger_fare
+    + coalesce(tolls, 0)
+    + coalesce(bcf, 0)
+    + coalesce(sales_tax, 0)
+    + coalesce(congestion_surcharge, 0)
+    + coalesce(airport_fee, 0)
+    + coalesce(cbd_congestion_fee, 0)
+    + coalesce(tips, 0) as total_usd,
+    shared_request_flag,
+    shared_match_flag,
+    access_a_ride_flag,
+    wav_request_flag,
+    wav_match_flag
+from trips

@@ -1,0 +1,77 @@
+-- Grain: one row of a published yellow file.
+
+with trips as (
+
+    select * from {{ source('tlc', 'yellow_tripdata') }}
+
+),
+
+-- times are text in the files of 2009 and 2010
+timed as (
+
+    select
+        *,
+        coalesce(
+            tpep_pickup_datetime,
+            {{ dbt.safe_cast('coalesce(trip_pickup_datetime, pickup_datetime)', 'timestamp') }}
+        ) as pickup_at,
+        coalesce(
+            tpep_dropoff_datetime,
+            {{ dbt.safe_cast('coalesce(trip_dropoff_datetime, dropoff_datetime)', 'timestamp') }}
+        ) as dropoff_at
+    from trips
+
+)
+
+select
+    'yellow' as service,
+    source_month,
+    file_key,
+    {{ trip_id(1) }} as trip_id,
+    -- the files of 2009 and 2010 give the vendor's name
+    coalesce(
+        {{ as_integer('vendorid') }},
+        case coalesce(vendor_name, vendor_id)
+            when 'CMT' then 1
+            when 'VTS' then 2
+            when 'DDS' then 3
+        end
+    ) as vendor_id,
+    pickup_at,
+    dropoff_at,
+    {{ seconds_between('pickup_at', 'dropoff_at') }} as trip_seconds,
+    {{ as_integer('pulocationid') }} as pickup_zone_id,
+    {{ as_integer('dolocationid') }} as dropoff_zone_id,
+    coalesce(start_lon, pickup_longitude) as pickup_longitude,
+    coalesce(start_lat, pickup_latitude) as pickup_latitude,
+    coalesce(end_lon, dropoff_longitude) as dropoff_longitude,
+    coalesce(end_lat, dropoff_latitude) as dropoff_latitude,
+    {{ as_integer('passenger_count') }} as passenger_count,
+    trip_distance as trip_miles,
+    coalesce(
+        {{ as_integer('ratecodeid') }},
+        {{ as_integer(dbt.safe_cast('rate_code', 'double precision')) }}
+    ) as rate_code_id,
+    case
+        when payment_type in ('0', '1', '2', '3', '4', '5', '6') then cast(payment_type as integer)
+        when lower(payment_type) in ('credit', 'cre', 'crd') then 1
+        when lower(payment_type) in ('cash', 'cas', 'csh') then 2
+        when lower(payment_type) in ('no charge', 'noc', 'no') then 3
+        when lower(payment_type) in ('dispute', 'dis') then 4
+        when lower(payment_type) in ('unknown', 'unk', 'na') then 5
+        else {{ as_integer(dbt.safe_cast('payment_type', 'double precision')) }}
+    end as payment_type_id,
+    coalesce(store_and_fwd_flag, case store_and_forward when 1 then 'Y' when 0 then 'N' end)
+        as store_and_fwd_flag,
+    coalesce(fare_amount, fare_amt) as fare_usd,
+    coalesce(extra, surcharge) as extra_usd,
+    mta_tax as mta_tax_usd,
+    coalesce(tip_amount, tip_amt) as tip_usd,
+    coalesce(tolls_amount, tolls_amt) as tolls_usd,
+    improvement_surcharge as improvement_surcharge_usd,
+    congestion_surcharge as congestion_surcharge_usd,
+    airport_fee as airport_fee_usd,
+    cbd_congestion_fee as cbd_congestion_fee_usd,
+    coalesce(total_amount, total_amt) as total_usd,
+    request_source
+from timed

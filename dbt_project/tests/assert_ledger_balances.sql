@@ -1,0 +1,5 @@
+-- A row here is a file of which rows were lost or doubled on their way to the facts.
+
+select *
+from {{ ref('ledger') }}
+where not is_balanced
