@@ -7,7 +7,6 @@ from the log; nothing else need survive.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -75,7 +74,7 @@ class Catalog:
 
     @cached_property
     def landings(self) -> list[Landing]:
-        """Every landing that was written whole, oldest first; reading it is one listing and a GET each."""
+        """Every landing that was written whole, oldest first: one listing, and a GET each."""
         folder = f"{self._root}/{CATALOG_DIR}"
         paths = [p for p in self._fs.find(folder) if p.endswith(".json")]
         contents: dict[str, bytes] = self._fs.cat(paths) if paths else {}
@@ -85,7 +84,7 @@ class Catalog:
         return sorted((p for p in parsed if p), key=lambda landing: landing.landed_at)
 
     def append(self, landing: Landing) -> Landing:
-        """Write one landing; return it as it counts (its time is after all others', whatever the clock)."""
+        """Write one landing; return it as it counts: after all others, whatever the clock says."""
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
@@ -138,7 +137,7 @@ class Catalog:
         return list(merged.values())
 
     def current(self, as_of: date | None = None) -> list[Landing]:
-        """The trusted content of each file that was published last, by the end of ``as_of`` (UTC)."""
+        """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""
         until = (
             datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
             if as_of
@@ -175,8 +174,8 @@ def _parse(content: bytes) -> Landing | None:
         month = date.fromisoformat(values["month"]) if values["month"] else None
         columns = tuple((name, file_type) for name, file_type in values["columns"])
         remarks = tuple(values["remarks"])
-        return Landing(**values | moments | {"month": month, "columns": columns, "remarks": remarks})
+        return Landing(
+            **values | moments | {"month": month, "columns": columns, "remarks": remarks}
+        )
     except (ValueError, TypeError, KeyError):
         return None
-
-

@@ -68,7 +68,8 @@ def _check_csv(path: Path, dataset: Dataset) -> Checked:
             header = next(rows, [])
             remarks = _compare(dataset, None, [(name, "text") for name in header])
             row_count = 0
-            for row_count, row in enumerate(rows, start=1):
+            for row in rows:
+                row_count += 1
                 if len(row) != len(header):
                     raise UntrustedFileError(
                         f"line {rows.line_num} has {len(row)} fields where the header has"
@@ -128,8 +129,7 @@ def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> list[str]:
     return [
         f.name
         for f in schema
-        if (read_type := dataset.read_schema.get(read_name(f.name)))
-        and not safe(f.type, read_type)
+        if (read_type := dataset.read_schema.get(read_name(f.name))) and not safe(f.type, read_type)
     ]
 
 

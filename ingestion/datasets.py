@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 ReadType = Literal["bigint", "double", "text", "timestamp"]
 
@@ -83,8 +83,8 @@ class Dataset:
 def _columns(text: str) -> tuple[Column, ...]:
     lines = (line.split() for line in text.strip().splitlines())
     return tuple(
-        Column(name.rstrip("*"), read_type, frozenset(types.split("|")), name.endswith("*"))
-        for name, read_type, types in lines  # type: ignore[misc]
+        Column(name.rstrip("*"), cast(ReadType, read_type), frozenset(types.split("|")), name.endswith("*"))
+        for name, read_type, types in lines
     )
 
 

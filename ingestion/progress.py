@@ -10,30 +10,33 @@ from typing import Protocol
 class Progress(Protocol):
     """Receives what a stage has done so far."""
 
-    def stage(self, name: str, files: int, total_bytes: int | None = None) -> None:
+    def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
         """A stage begins with this many files (models, for the transform) to do."""
 
-    def advance(self, done_bytes: int) -> None:
+    def advance(self, done_bytes: int, /) -> None:
         """So many more bytes are done."""
 
-    def file_done(self, name: str, note: str, rows: int | None = None) -> None:
-        """One file (or model) is done; ``note`` says how it went."""
+    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
+        """One file (or model) is done.
 
-    def say(self, message: str) -> None:
+        ``note`` says how it went; it is empty for what only counts.
+        """
+
+    def say(self, message: str, /) -> None:
         """Something that a reader of the log should know."""
 
 
 class Quiet:
     """A ``Progress`` that says nothing."""
 
-    def stage(self, name: str, files: int, total_bytes: int | None = None) -> None:
+    def stage(self, _name: str, _files: int, _total_bytes: int | None = None, /) -> None:
         """Say nothing."""
 
-    def advance(self, done_bytes: int) -> None:
+    def advance(self, _done_bytes: int, /) -> None:
         """Say nothing."""
 
-    def file_done(self, name: str, note: str, rows: int | None = None) -> None:
+    def file_done(self, _name: str, _note: str, _rows: int | None = None, /) -> None:
         """Say nothing."""
 
-    def say(self, message: str) -> None:
+    def say(self, _message: str, /) -> None:
         """Say nothing."""

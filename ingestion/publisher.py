@@ -22,7 +22,7 @@ from ingestion.errors import FetchError, UsageError
 from ingestion.settings import Settings, local_path
 
 if TYPE_CHECKING:
-    from dlt.sources.helpers.requests import Client
+    from dlt.sources.helpers.requests import Client, Response
 
 HEADS_AT_ONCE = 8
 TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two packets
@@ -151,7 +151,9 @@ def _listed_months(folder: Path, dataset: Dataset) -> list[date]:
     return sorted(date.fromisoformat(f"{match[1]}-01") for match in found if match)
 
 
-def _newest(settings: Settings, datasets: Sequence[Dataset], end: date | None) -> list[PublishedFile]:
+def _newest(
+    settings: Settings, datasets: Sequence[Dataset], end: date | None
+) -> list[PublishedFile]:
     """The last three published months of each dataset, oldest first."""
     last = end or _today()
     found: list[PublishedFile] = []
@@ -192,7 +194,9 @@ def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | Non
             return None
         response.raise_for_status()
     except requests.RequestException as exc:
-        raise FetchError(f"Cannot reach {url}: {_why(exc)}. Check the address and the network.") from exc
+        raise FetchError(
+            f"Cannot reach {url}: {_why(exc)}. Check the address and the network."
+        ) from exc
     return PublishedFile(dataset.name, month, url, *_headers(response))
 
 
@@ -203,7 +207,7 @@ def _stat(path: Path) -> tuple[str, datetime, int]:
     return etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size
 
 
-def _headers(response: "requests.Response") -> tuple[str | None, datetime | None, int | None]:  # noqa: F821
+def _headers(response: "Response") -> tuple[str | None, datetime | None, int | None]:
     modified = response.headers.get("Last-Modified")
     length = response.headers.get("Content-Length")
     return (
@@ -266,7 +270,9 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
                     validator.unlink()
                     continue
                 if response.status_code in NOT_PUBLISHED:
-                    raise FetchError(f"{file.name}: {file.url} was published and is gone; run again.")
+                    raise FetchError(
+                        f"{file.name}: {file.url} was published and is gone; run again."
+                    )
                 response.raise_for_status()
                 resumed = response.status_code == 206
                 etag, modified, length = _headers(response)

@@ -36,7 +36,9 @@ class Dialect:
         return '"' + name.replace('"', '""') + '"'
 
 
-DUCKDB = Dialect({"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"})
+DUCKDB = Dialect(
+    {"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"}
+)
 
 
 def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:

@@ -105,7 +105,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; raise ``UsageError`` that names each wrong variable and never its value."""
+    """Read the settings; raise ``UsageError`` naming each wrong variable, never its value."""
     try:
         return Settings()
     except ValidationError as exc:

@@ -280,9 +280,9 @@ def _publish(
 def _shown(
     versions: Sequence[Landing], current: Sequence[Landing], held: set[str]
 ) -> dict[str, Landing]:
-    """The version of each file that readers see: the current one, or while that is not loaded,
+    """The version of each file that readers see.
 
-    the newest before it that is.
+    It is the current one, or while that is not loaded, the newest before it that is.
     """
     shown: dict[tuple[str, date | None], Landing] = {}
     for wanted in current:

@@ -5,8 +5,9 @@ from typing import Any
 
 import duckdb as engine
 from dlt.common.destination import DestinationCapabilitiesContext
-from dlt.common.destination.client import LoadJob, PreparedTableSchema, RunnableLoadJob
+from dlt.common.destination.client import LoadJob, RunnableLoadJob
 from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.common.destination.typing import PreparedTableSchema
 from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
@@ -35,8 +36,7 @@ class RawTableJob(RunnableLoadJob):
         try:
             with sql.begin_transaction():
                 connection.execute(
-                    f"create or replace table {table} as"
-                    f" select * from {_reader(evidence)}",
+                    f"create or replace table {table} as select * from {_reader(evidence)}",
                     [referenced_url(self._file_path)],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()

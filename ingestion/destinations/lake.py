@@ -1,10 +1,11 @@
-"""The lake as a dlt destination: dlt's filesystem, with a job that copies bytes and reads them back."""
+"""The lake as a dlt destination: a job that copies bytes unchanged and reads them back."""
 
 import hashlib
 from pathlib import Path
 
-from dlt.common.destination.client import LoadJob, PreparedTableSchema
+from dlt.common.destination.client import LoadJob
 from dlt.common.destination.exceptions import DestinationTransientException
+from dlt.common.destination.typing import PreparedTableSchema
 from dlt.destinations import filesystem
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, FilesystemLoadJob
 

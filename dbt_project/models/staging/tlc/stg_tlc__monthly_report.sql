@@ -7,12 +7,11 @@ with report as (
 )
 
 select
-    cast(month_year || '-01' as date) as report_month,
+    cast({{ text_to_timestamp("month_year || '-01 00:00:00'") }} as date) as report_month,
     license_class,
-    -- numbers are written 1,234 and a dash stands for none
-    cast(nullif(replace(trim(trips_per_day), ',', ''), '-') as double precision) as trips_per_day,
-    cast(nullif(replace(trim(farebox_per_day), ',', ''), '-') as double precision)
-        as farebox_usd_per_day,
-    cast(nullif(replace(trim(avg_minutes_per_trip), ',', ''), '-') as double precision)
-        as avg_minutes_per_trip
+    -- 1,234 and 75% are numbers; a dash stands for none
+    {{ text_to_number('trips_per_day') }} as trips_per_day,
+    {{ text_to_number('farebox_per_day') }} as farebox_usd_per_day,
+    {{ text_to_number('avg_minutes_per_trip') }} as avg_minutes_per_trip,
+    {{ text_to_number('percent_of_trips_paid_with_credit_card') }} as pct_paid_by_card
 from report

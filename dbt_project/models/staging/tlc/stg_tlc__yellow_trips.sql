@@ -6,19 +6,21 @@ with trips as (
 
 ),
 
--- times are text in the files of 2009 and 2010
-timed as (
+-- the files of 2009 and 2010 write times, rates and payments as text
+parsed as (
 
     select
         *,
         coalesce(
             tpep_pickup_datetime,
-            {{ dbt.safe_cast('coalesce(trip_pickup_datetime, pickup_datetime)', 'timestamp') }}
+            {{ text_to_timestamp('coalesce(trip_pickup_datetime, pickup_datetime)') }}
         ) as pickup_at,
         coalesce(
             tpep_dropoff_datetime,
-            {{ dbt.safe_cast('coalesce(trip_dropoff_datetime, dropoff_datetime)', 'timestamp') }}
-        ) as dropoff_at
+            {{ text_to_timestamp('coalesce(trip_dropoff_datetime, dropoff_datetime)') }}
+        ) as dropoff_at,
+        coalesce(ratecodeid, {{ text_to_number('rate_code') }}) as rate_code_number,
+        lower(trim(payment_type)) as payment_word
     from trips
 
 )
@@ -48,18 +50,15 @@ select
     coalesce(end_lat, dropoff_latitude) as dropoff_latitude,
     {{ as_integer('passenger_count') }} as passenger_count,
     trip_distance as trip_miles,
-    coalesce(
-        {{ as_integer('ratecodeid') }},
-        {{ as_integer(dbt.safe_cast('rate_code', 'double precision')) }}
-    ) as rate_code_id,
+    {{ as_integer('rate_code_number') }} as rate_code_id,
     case
-        when payment_type in ('0', '1', '2', '3', '4', '5', '6') then cast(payment_type as integer)
-        when lower(payment_type) in ('credit', 'cre', 'crd') then 1
-        when lower(payment_type) in ('cash', 'cas', 'csh') then 2
-        when lower(payment_type) in ('no charge', 'noc', 'no') then 3
-        when lower(payment_type) in ('dispute', 'dis') then 4
-        when lower(payment_type) in ('unknown', 'unk', 'na') then 5
-        else {{ as_integer(dbt.safe_cast('payment_type', 'double precision')) }}
+        when payment_word in ('0', '1', '2', '3', '4', '5', '6') then cast(payment_word as integer)
+        when payment_word in ('credit', 'cre', 'crd') then 1
+        when payment_word in ('cash', 'cas', 'csh') then 2
+        when payment_word in ('no charge', 'noc', 'no') then 3
+        when payment_word in ('dispute', 'dis') then 4
+        when payment_word in ('unknown', 'unk', 'na') then 5
+        else {{ as_integer(text_to_number('payment_word')) }}
     end as payment_type_id,
     coalesce(store_and_fwd_flag, case store_and_forward when 1 then 'Y' when 0 then 'N' end)
         as store_and_fwd_flag,
@@ -74,4 +73,4 @@ select
     cbd_congestion_fee as cbd_congestion_fee_usd,
     coalesce(total_amount, total_amt) as total_usd,
     request_source
-from timed
+from parsed

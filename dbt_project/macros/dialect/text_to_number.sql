@@ -1,0 +1,8 @@
+{# A number written in digits, as a double, or null where the text is anything else. Spaces around it,
+   commas between thousands and a percent sign after it are left out. #}
+{% macro text_to_number(text) -%}
+    case
+        when {{ text_matches('trim(' ~ text ~ ')', '^-?[0-9][0-9,]{0,17}([.][0-9]{0,17})?%?$') }}
+            then cast(replace(replace(trim({{ text }}), ',', ''), '%', '') as double precision)
+    end
+{%- endmacro %}

@@ -1,0 +1,1 @@
+"""Sequences the stages. Holds no logic about trips or files."""

@@ -1,0 +1,96 @@
+"""What the warehouse proves about itself: the ledger, and how it compares with TLC's report."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from ingestion.errors import MedallionError
+from ingestion.settings import Settings
+from ingestion.warehouse import connect
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """One service and month beside TLC's monthly report."""
+
+    service: str
+    month: date
+    trips_per_day: float
+    tlc_trips_per_day: float | None
+    diff_pct: float | None
+    tolerance_pct: float | None
+    status: str
+    known_divergence: str | None
+
+
+@dataclass(frozen=True)
+class Unbalanced:
+    """A file of which rows were lost or doubled."""
+
+    dataset: str
+    month: date
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The ledger added up, its exceptions, and the reconciliation."""
+
+    files: int = 0
+    file_rows: int = 0
+    valid_rows: int = 0
+    invalid_rows: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    unbalanced: list[Unbalanced] = field(default_factory=list)
+    reconciliation: list[Reconciled] = field(default_factory=list)
+
+    @property
+    def out_of_tolerance(self) -> list[Reconciled]:
+        """Months that differ from TLC's report for no reason that the register gives."""
+        return [r for r in self.reconciliation if r.status == "out_of_tolerance"]
+
+    @property
+    def largest_difference(self) -> Reconciled | None:
+        """The month that differs most from TLC's report."""
+        compared = [r for r in self.reconciliation if r.diff_pct is not None]
+        return max(compared, key=lambda r: abs(r.diff_pct or 0), default=None)
+
+
+def audit(settings: Settings) -> Audit:
+    """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built."""
+    with connect(settings, read_only=True) as connection:
+        built = connection.execute(
+            "select count(*) from information_schema.tables where table_schema = 'marts'"
+            " and table_name in ('ledger', 'ledger_reasons', 'tlc_reconciliation')"
+        ).fetchone()
+        if built != (3,):
+            raise MedallionError(
+                "The marts are not built yet. Build them with: medallion transform"
+            )
+        (totals,) = connection.execute(
+            "select count(*), coalesce(sum(file_rows), 0), coalesce(sum(valid_rows), 0),"
+            " coalesce(sum(invalid_rows), 0) from marts.ledger"
+        ).fetchall()
+        reasons = connection.execute(
+            "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
+            " group by invalid_reason order by 2 desc, 1"
+        ).fetchall()
+        unbalanced = connection.execute(
+            "select dataset, month, file_rows, raw_rows, fact_rows from marts.ledger"
+            " where not is_balanced order by dataset, month"
+        ).fetchall()
+        reconciliation = connection.execute(
+            "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
+            " status, known_divergence from marts.tlc_reconciliation order by service, month"
+        ).fetchall()
+    files, file_rows, valid_rows, invalid_rows = (int(n) for n in totals)
+    return Audit(
+        files=files,
+        file_rows=file_rows,
+        valid_rows=valid_rows,
+        invalid_rows=invalid_rows,
+        reasons={reason: int(rows) for reason, rows in reasons},
+        unbalanced=[Unbalanced(*row) for row in unbalanced],
+        reconciliation=[Reconciled(*row) for row in reconciliation],
+    )

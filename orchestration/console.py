@@ -1,0 +1,226 @@
+"""What people see: progress on stderr, results on stdout."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from orchestration.stages import RunReport
+
+stdout = Console(soft_wrap=True)
+
+
+class Lines:
+    """Progress as plain lines, for logs."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._lock = threading.Lock()
+        self._stage = ""
+
+    def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
+        """Say what begins."""
+        self._stage = name
+        size = f", {total_bytes / 1e6:,.1f} MB" if total_bytes else ""
+        self._print(f"{name}: {files} to do{size}")
+
+    def advance(self, _done_bytes: int, /) -> None:
+        """Say nothing: a log wants files, not bytes."""
+
+    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
+        """Say how one file went."""
+        count = f", {rows:,} rows" if rows is not None else ""
+        if note:
+            self._print(f"{self._stage} {name}: {note}{count}")
+
+    def say(self, message: str, /) -> None:
+        """Say it."""
+        self._print(message)
+
+    def _print(self, message: str) -> None:
+        with self._lock:
+            self._console.print(message, markup=False, highlight=False)
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class Drawn:
+    """Progress as bars with files, bytes, rows and rate, for a terminal."""
+
+    def __init__(self, console: Console):
+        self._bars = Bars(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+        )
+        self._lock = threading.Lock()
+        self._task: Any = None
+        self._bytes = self._rows = 0
+        self._begun = 0.0
+
+    def stage(self, name: str, files: int, _total_bytes: int | None = None, /) -> None:
+        """Begin a bar."""
+        with self._lock:
+            self._task = self._bars.add_task(name, total=files, amount="", note="")
+            self._bytes = self._rows = 0
+            self._begun = time.monotonic()
+
+    def advance(self, done_bytes: int, /) -> None:
+        """Count bytes."""
+        with self._lock:
+            self._bytes += done_bytes
+            self._update()
+
+    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
+        """Count a file."""
+        with self._lock:
+            self._rows += rows or 0
+            self._update(f"{name} {note}"[:60], 1)
+
+    def say(self, message: str, /) -> None:
+        """Print above the bars."""
+        self._bars.console.print(message, markup=False, highlight=False, style="dim")
+
+    def _update(self, note: str | None = None, files: int = 0) -> None:
+        if self._task is None:
+            return
+        seconds = max(time.monotonic() - self._begun, 0.001)
+        parts = []
+        if self._bytes:
+            parts.append(f"{self._bytes / 1e6:,.1f} MB, {self._bytes / 1e6 / seconds:,.0f} MB/s")
+        if self._rows:
+            parts.append(f"{self._rows:,} rows")
+        fields = {"amount": ", ".join(parts)} | ({"note": note} if note else {})
+        self._bars.update(self._task, advance=files, **fields)  # type: ignore[arg-type]
+
+    def __enter__(self) -> "Drawn":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+
+def progress(quiet: bool) -> Lines | Drawn:
+    """What to report progress to: bars on a terminal, lines in a log, nothing when asked."""
+    console = Console(stderr=True, soft_wrap=True, quiet=quiet)
+    return Drawn(console) if console.is_terminal and not quiet else Lines(console)
+
+
+def print_json(value: Any) -> None:
+    """Print dataclasses, mappings and lists as JSON."""
+    print(json.dumps(value, default=_plain, indent=2))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    return str(value)
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+) -> None:
+    """Print rows as a table; numbers to the right, with thousands separated."""
+    rows = list(rows)
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for i, name in enumerate(columns):
+        numeric = any(isinstance(r[i], (int, float, Decimal)) for r in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(value) for value in row))
+    stdout.print(table)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+        case _:
+            return str(value)
+
+
+def print_faults(faults: Sequence[str]) -> None:
+    """Print what went wrong on stderr, a line each."""
+    for fault in faults:
+        sys.stderr.write(f"error: {fault}\n")
+
+
+def print_summary(report: RunReport, sample: bool) -> None:
+    """What was new, the ledger's verdict, the difference from TLC's report, where to look next."""
+    result = report.audit
+    verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
+    rows = [
+        ("new", _names(f.published.name for f in report.new)),
+        ("re-published", _names(f.published.name for f in report.republished)),
+        ("loaded", f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows"),
+        ("rows", f"{result.file_rows:,} in {result.files} files"),
+        ("valid", f"{result.valid_rows:,}"),
+        ("flagged", f"{result.invalid_rows:,}"),
+        *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
+        ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
+        ("TLC's report", _reconciliation(report)),
+        ("warehouse", str(report.warehouse)),
+    ]
+    if not report.transformed.built:
+        rows.insert(3, ("built", "nothing was stale"))
+    width = max(len(name) for name, _ in rows)
+    stdout.print()
+    for name, value in rows:
+        stdout.print(f"{name:<{width}}  {value}", markup=False, highlight=False)
+    flag = "--sample " if sample else ""
+    stdout.print(
+        f'\nLook next:  medallion query {flag}"select * from marts.daily_trips limit 10"'
+        f"\n            medallion audit {flag}".rstrip(),
+        markup=False,
+        highlight=False,
+    )
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    shown = ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
+    return f"{len(listed)}: {shown}" if listed else "nothing"
+
+
+def _reconciliation(report: RunReport) -> str:
+    result = report.audit
+    counts: dict[str, int] = {}
+    for month in result.reconciliation:
+        counts[month.status] = counts.get(month.status, 0) + 1
+    text = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.items())
+    worst = result.largest_difference
+    if worst:
+        text += (
+            f"; the largest difference is {worst.diff_pct:+.2f} %"
+            f" ({worst.service} {worst.month:%Y-%m}, {worst.status.replace('_', ' ')})"
+        )
+    return text or "nothing to compare"

@@ -1,0 +1,94 @@
+"""Lead a trip back to where it comes from: its raw row, file, version, address and rules."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+from ingestion.datasets import TRIP_DATASETS
+from ingestion.errors import MedallionError, UsageError
+from ingestion.read_views import DUCKDB
+from ingestion.settings import Settings
+from ingestion.warehouse import connect
+
+ORDINALS = 10**11  # a trip_id is dataset code, year and month, and the row's ordinal in 11 digits
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One trip: its place, its file, its row as published and as a fact, and the rule it fails."""
+
+    trip_id: int
+    dataset: str
+    month: date
+    row_ordinal: int
+    file_id: str
+    source_url: str
+    lake_path: str
+    landed_at: datetime
+    table_name: str
+    raw_row: dict[str, Any]
+    fact: dict[str, Any]
+    rule: dict[str, Any] | None
+
+
+def explain(settings: Settings, trip_id: int) -> Explanation:
+    """Find the raw row and the fact of one trip; raise ``UsageError`` where there is none."""
+    dataset, month, ordinal = _decode(trip_id)
+    with connect(settings, read_only=True) as connection:
+        try:
+            fact = _one(
+                connection,
+                "select * from marts.fct_trips"
+                " where trip_id = ? and service = ? and source_month = ?",
+                [trip_id, dataset, month],
+            )
+        except duckdb.CatalogException as exc:
+            raise MedallionError(
+                "The marts are not built yet. Build them with: medallion run"
+            ) from exc
+        if fact is None:
+            raise UsageError(f"There is no trip {trip_id} in the facts ({dataset} {month:%Y-%m}).")
+        file = _one(
+            connection,
+            "select file_id, source_url, lake_path, landed_at, table_name from raw.files"
+            " where dataset = ? and month = ? and file_key = ?",
+            [dataset, month, fact["file_key"]],
+        )
+        assert file is not None, "a fact's file is in raw.files"
+        raw_row = _one(
+            connection,
+            f"select * from raw.{DUCKDB.quote(file['table_name'])} where rowid = ?",
+            [ordinal],
+        )
+        rule = _one(
+            connection,
+            "select rule, invalid_reason, meaning, source from staging.invalid_reasons"
+            " where invalid_reason = ?",
+            [fact["invalid_reason"]],
+        )
+    return Explanation(
+        trip_id, dataset, month, ordinal, raw_row=raw_row or {}, fact=fact, rule=rule, **file
+    )
+
+
+def _decode(trip_id: int) -> tuple[str, date, int]:
+    place, ordinal = divmod(trip_id, ORDINALS)
+    code, year_month = divmod(place, 10**6)
+    dataset = next((d.name for d in TRIP_DATASETS if d.code == code), None)
+    year, month = divmod(year_month, 100)
+    if dataset is None or not 1 <= month <= 12 or year < 2009:
+        raise UsageError(
+            f"{trip_id} is no trip_id: it has 18 digits, as 2 202401 00000012345 for green 2024-01."
+        )
+    return dataset, date(year, month, 1), ordinal
+
+
+def _one(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]
+) -> dict[str, Any] | None:
+    cursor = connection.execute(sql, parameters)
+    names = [column[0] for column in cursor.description or ()]
+    row = cursor.fetchone()
+    return dict(zip(names, row, strict=True)) if row else None

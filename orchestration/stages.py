@@ -1,0 +1,104 @@
+"""The whole job as plain functions, without any server: land, load, transform, audit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from ingestion.errors import MedallionError
+from ingestion.lake import Landed, LandReport, Outcome, land
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import Settings
+from ingestion.warehouse import LoadReport, load
+from orchestration.audit import Audit, audit
+from orchestration.transform import TransformReport, transform
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one run did, stage by stage, and what the audit says of the result."""
+
+    warehouse: Path
+    landed: LandReport
+    loaded: LoadReport
+    transformed: TransformReport
+    audit: Audit
+
+    @property
+    def new(self) -> list[Landed]:
+        """Files that came for the first time."""
+        return self.landed.of(Outcome.NEW)
+
+    @property
+    def republished(self) -> list[Landed]:
+        """Files whose content the publisher changed."""
+        return self.landed.of(Outcome.REPUBLISHED)
+
+    @property
+    def faults(self) -> list[str]:
+        """Why this run failed, one line each; empty where it is good."""
+        return [
+            *land_faults(self.landed),
+            *load_faults(self.loaded),
+            *ledger_faults(self.audit),
+        ]
+
+
+def run(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+    full_refresh: bool = False,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Land what is new, load it, transform what is stale and audit all; any night can be run again.
+
+    With ``as_of``, nothing is landed, and a warehouse of its own is built of what the lake held at
+    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all; a file that
+    fails by itself is in the report's ``faults``, and everything else has gone on.
+    """
+    progress = progress or Quiet()
+    if as_of:
+        settings = settings.as_of(as_of)
+        landed = LandReport()
+    else:
+        landed = land(settings, datasets, start, end, progress)
+    loaded = load(settings, datasets, start, end, as_of, progress)
+    if not settings.duckdb_path.exists():
+        raise MedallionError(
+            "Nothing was found to load. Is anything published, and is the lake"
+            f" {settings.lake_url} the right one?"
+        )
+    transformed = transform(settings, full_refresh, progress)
+    return RunReport(settings.duckdb_path, landed, loaded, transformed, audit(settings))
+
+
+def land_faults(report: LandReport) -> list[str]:
+    """Files that could not be landed or trusted, one line each."""
+    faulty = report.of(Outcome.QUARANTINED, Outcome.FAILED)
+    return [f"{f.published.name} {f.outcome}: {f.error}" for f in faulty]
+
+
+def load_faults(report: LoadReport) -> list[str]:
+    """Versions that could not be loaded, one line each."""
+    return [f"{table} could not be loaded: {error}" for table, error in report.failed.items()]
+
+
+def ledger_faults(result: Audit) -> list[str]:
+    """Files whose rows do not add up, one line each."""
+    return [
+        f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
+        f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts"
+        for u in result.unbalanced
+    ]
+
+
+def reconciliation_faults(result: Audit) -> list[str]:
+    """Months out of tolerance and not in the register, one line each."""
+    return [
+        f"{r.service} {r.month:%Y-%m} differs from TLC's report by {r.diff_pct:+.2f} %"
+        f" (tolerance {r.tolerance_pct or 0:g} %) and is not in the register"
+        for r in result.out_of_tolerance
+    ]

@@ -1,0 +1,206 @@
+"""Where every file stands: published, landed, loaded, built; and whether all is well to run."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from ingestion.catalog import Catalog
+from ingestion.errors import MedallionError
+from ingestion.publisher import PublishedFile, published_files
+from ingestion.settings import Settings
+from ingestion.warehouse import connect
+
+LOW_DISK_BYTES = 5 << 30
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """One published or landed file, stage by stage."""
+
+    dataset: str
+    month: date | None
+    published: bool | None  # none where the publisher could not be asked
+    changed: bool  # published with another fingerprint than the one that was landed last
+    versions: int
+    loaded: bool
+    built: bool
+    quarantined: str | None
+
+    @property
+    def stale(self) -> str | None:
+        """The first stage that has work to do for this file, if any has."""
+        if self.published and (self.changed or not self.versions):
+            return "land"
+        if self.quarantined and not self.loaded:
+            return None
+        if self.versions and not self.loaded:
+            return "load"
+        if self.loaded and self.month and not self.built:
+            return "transform"
+        return None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every file, and the last run of dbt."""
+
+    files: list[FileStatus]
+    unreachable: str | None
+    last_run: dict[str, Any] | None
+
+
+def status(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> Status:
+    """Compare publisher, lake and warehouse: one HEAD a published file and three queries."""
+    unreachable: str | None = None
+    published: list[PublishedFile] = []
+    try:
+        published = published_files(settings, datasets, start, end)
+    except MedallionError as exc:
+        unreachable = str(exc)
+    catalog = Catalog(settings.lake_url)
+    loaded, built, last_run = _warehouse(settings)
+    current = {v.key: v for v in catalog.current()}
+    offered = {(p.dataset, p.month): p for p in published}
+    keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
+    files = []
+    for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min)):
+        dataset, month = key
+        wanted = current.get(key)
+        if (datasets and dataset not in datasets) or (
+            month and ((start and month < start) or (end and month > end))
+        ):
+            continue
+        offer = offered.get(key)
+        newest = catalog.newest(*key)
+        files.append(
+            FileStatus(
+                dataset,
+                month,
+                published=None if unreachable else key in offered,
+                changed=offer is not None and not catalog.holds(offer),
+                versions=sum(v.key == key for v in catalog.versions()),
+                loaded=wanted is not None and wanted.table_name in loaded,
+                built=wanted is not None and (*key, wanted.file_key) in built,
+                quarantined=newest.error if newest and newest.status == "quarantined" else None,
+            )
+        )
+    return Status(files, unreachable, last_run)
+
+
+def _warehouse(
+    settings: Settings,
+) -> tuple[set[str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
+    """Tables in use, months that the facts hold with their file_key, and the last run of dbt."""
+    if not settings.duckdb_path.exists():
+        return set(), set(), None
+    with connect(settings, read_only=True) as connection:
+        tables = {
+            (schema, name)
+            for schema, name in connection.execute(
+                "select table_schema, table_name from information_schema.tables"
+            ).fetchall()
+        }
+        loaded: set[str] = set()
+        built: set[tuple[str, date | None, int]] = set()
+        last_run = None
+        if ("raw", "files") in tables:
+            rows = connection.execute("select table_name from raw.files where is_current")
+            loaded = {name for (name,) in rows.fetchall()}
+        if ("intermediate", "month_builds") in tables:
+            months = connection.execute(
+                "select service, source_month, file_key from intermediate.month_builds"
+                " where table_name = 'marts.fct_trips' and source_month is not null"
+            )
+            built = set(months.fetchall())
+            last = connection.execute(
+                "select command, completed_at, succeeded from intermediate.dbt_invocations"
+                " order by completed_at desc limit 1"
+            ).fetchone()
+            if last:
+                command, completed_at, succeeded = last
+                last_run = {
+                    "command": command,
+                    "completed_at": completed_at,
+                    "succeeded": succeeded,
+                }
+    return loaded, built, last_run
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a run needs, and whether it is there."""
+
+    name: str
+    good: bool
+    detail: str
+
+
+def doctor(settings: Settings) -> list[Check]:
+    """Try everything that a run needs; secrets are never shown."""
+    return [
+        *_show_settings(settings),
+        _try("publisher", lambda: _reach(settings)),
+        _try("lake", lambda: _lake(settings)),
+        _try("work folder", lambda: _writable(settings.work_dir)),
+        _try("warehouse", lambda: _open_warehouse(settings)),
+    ]
+
+
+def _show_settings(settings: Settings) -> list[Check]:
+    values: dict[str, datetime | str] = settings.model_dump(mode="json")  # masks secrets
+    values["report_url"] = settings.report_source_url
+    return [Check(f"MEDALLION_{name.upper()}", True, str(v or "-")) for name, v in values.items()]
+
+
+def _try(name: str, attempt: Any) -> Check:
+    try:
+        return Check(name, True, attempt())
+    except (MedallionError, OSError) as exc:
+        return Check(name, False, str(exc))
+
+
+def _reach(settings: Settings) -> str:
+    found = published_files(settings)
+    if not found:
+        raise MedallionError(f"Nothing is published at {settings.tlc_url}.")
+    return f"{len(found)} files to load by default at {settings.tlc_url}"
+
+
+def _lake(settings: Settings) -> str:
+    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    probe = f"{root}/.doctor"
+    fs.makedirs(root, exist_ok=True)
+    fs.pipe_file(probe, b"")
+    fs.rm(probe)
+    return (
+        f"{settings.lake_url} can be written, {len(Catalog(settings.lake_url).versions())} versions"
+    )
+
+
+def _writable(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    free = shutil.disk_usage(folder).free
+    if free < LOW_DISK_BYTES:
+        raise MedallionError(f"Only {free / 1e9:.1f} GB are free in {folder}.")
+    return f"{folder} can be written, {free / 1e9:.0f} GB free"
+
+
+def _open_warehouse(settings: Settings) -> str:
+    if not settings.duckdb_path.exists():
+        return f"{settings.duckdb_path} will be made by the first run"
+    with connect(settings, read_only=True):
+        size = settings.duckdb_path.stat().st_size
+    return f"{settings.duckdb_path} opens, {size / 1e6:,.0f} MB"

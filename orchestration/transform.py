@@ -1,0 +1,190 @@
+"""Run dbt over the warehouse, when there is something to run it for.
+
+dbt runs in this process: killed together with it, it leaves no orphan that goes on writing. What a
+build was made from (the project's files and the raw versions in use) is kept in the warehouse by
+the project itself, so nothing new costs one query.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ingestion.errors import MedallionError
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.warehouse import connect
+
+if TYPE_CHECKING:
+    from dbt.events.base_types import EventMsg  # type: ignore[attr-defined]
+
+PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
+BAD = ("error", "fail", "runtime error")
+
+
+class TransformError(MedallionError):
+    """dbt failed; the message names each node that did, and why."""
+
+
+@dataclass(frozen=True)
+class TransformReport:
+    """What one transform did."""
+
+    built: bool  # false where there was nothing to do
+    models: int = 0
+    tests: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def transform(
+    settings: Settings, full_refresh: bool = False, progress: Progress | None = None
+) -> TransformReport:
+    """Build and test what is stale in the warehouse; raise ``TransformError`` where dbt fails."""
+    inputs = build_inputs(settings)
+    if not full_refresh and _is_built(settings, inputs):
+        return TransformReport(built=False)
+    args = ["build", "--exclude-resource-type", "unit_test"]
+    result = run_dbt(
+        settings,
+        [*args, "--full-refresh"] if full_refresh else args,
+        progress or Quiet(),
+        {"MEDALLION_BUILD_INPUTS": inputs},
+    )
+    nodes = list(result)
+    return TransformReport(
+        built=True,
+        models=sum(n.node.resource_type == "model" for n in nodes),
+        tests=sum(n.node.resource_type == "test" for n in nodes),
+        warnings=tuple(f"{n.node.name}: {n.message}" for n in nodes if n.status == "warn"),
+    )
+
+
+def build_inputs(settings: Settings) -> str:
+    """sha256 of what a build follows from: the dbt project's files and the raw versions in use."""
+    digest = hashlib.sha256()
+    for folder in PROJECT_SOURCES:
+        for path in sorted((PROJECT_DIR / folder).rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
+    digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    with connect(settings, read_only=True) as connection:
+        rows = connection.execute(
+            "select table_name, is_current, status from raw.files order by table_name"
+        )
+        digest.update(repr(rows.fetchall()).encode())
+    return digest.hexdigest()
+
+
+def run_dbt(
+    settings: Settings,
+    args: list[str],
+    progress: Progress,
+    extra_env: Mapping[str, str] | None = None,
+) -> Any:
+    """Run one dbt command on the project and return its results; raise ``TransformError``."""
+    from dbt.cli.main import dbtRunner
+
+    # the settings that the profile reads, as this run understands them
+    env = {
+        "MEDALLION_DUCKDB_PATH": str(settings.duckdb_path),
+        "MEDALLION_DUCKDB_MEMORY_LIMIT": settings.duckdb_memory_limit,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        **(extra_env or {}),
+    }
+    state = settings.work_dir / "dbt" / settings.duckdb_path.stem
+    progress.say(f"dbt {' '.join(args)}")
+    with _environment(env), _closing_duckdb():
+        outcome = dbtRunner(callbacks=[_reporter(progress)]).invoke(
+            [
+                *args,
+                *("--project-dir", str(PROJECT_DIR)),
+                *("--profiles-dir", str(PROJECT_DIR)),
+                *("--target", settings.target),
+                *("--target-path", str(state / "target")),
+                *("--log-path", str(state / "logs")),
+                "--quiet",
+                "--no-use-colors",
+            ]
+        )
+    # a failed test is success=False without an exception
+    results = getattr(outcome.result, "results", None) or []
+    bad = [r for r in results if str(r.status) in BAD]
+    if bad or not outcome.success:
+        faults = [f"{r.node.name}: {' '.join(str(r.message).split())}" for r in bad]
+        faults = faults or [" ".join(str(outcome.exception or "it gave no reason").split())]
+        raise TransformError(
+            f"dbt failed at {len(faults)} place(s): {'; '.join(faults[:5])}."
+            f" Its log is {state / 'logs' / 'dbt.log'}."
+        )
+    return results
+
+
+def _is_built(settings: Settings, inputs: str) -> bool:
+    """Whether the last run of dbt succeeded, on these inputs."""
+    with connect(settings, read_only=True) as connection:
+        known = connection.execute(
+            "select 1 from information_schema.tables"
+            " where table_schema = 'intermediate' and table_name = 'dbt_invocations'"
+        ).fetchone()
+        if not known:
+            return False
+        last = connection.execute(
+            "select inputs from intermediate.dbt_invocations"
+            " where succeeded order by completed_at desc limit 1"
+        ).fetchone()
+        failed = connection.execute(
+            "select not succeeded from intermediate.dbt_invocations"
+            " order by completed_at desc limit 1"
+        ).fetchone()
+    return last == (inputs,) and failed == (False,)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and put the old ones and the working directory back afterwards."""
+    before, cwd = dict(os.environ), os.getcwd()  # noqa: PTH109
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(cwd)
+
+
+@contextmanager
+def _closing_duckdb() -> Iterator[None]:
+    """Let go of the DuckDB file afterwards: dbt-duckdb holds it until the process ends.
+
+    https://github.com/duckdb/dbt-duckdb/issues/616
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+
+    try:
+        yield
+    finally:
+        reset_adapters()  # type: ignore[no-untyped-call]
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+
+def _reporter(progress: Progress) -> Any:
+    """A dbt callback that tells ``progress`` of each node that ends."""
+
+    def on_event(event: "EventMsg") -> None:
+        data = event.data
+        match event.info.name:
+            case "ConcurrencyLine":
+                progress.stage("transform", int(getattr(data, "node_count", 0)))
+            case "NodeFinished":
+                node, status = data.node_info, str(data.node_info.node_status)
+                routine = node.materialized == "view" or node.resource_type != "model"
+                note = str(data.run_result.message or status)
+                progress.file_done(
+                    node.node_name, "" if routine and status not in (*BAD, "warn") else note
+                )
+
+    return on_event
