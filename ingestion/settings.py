@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="MEDALLION_",
         env_file=(PROJECT_ROOT / ".env", ".env"),
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         validate_default=True,
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     def _known_scheme(cls, url: str) -> str:
         if url and urlsplit(url).scheme not in ("http", "https", "file"):
             raise ValueError("give an address that starts with https://, http:// or file://")
-        return url.rstrip("/")
+        return _whole_path(url).rstrip("/")
 
     @field_validator("duckdb_path", "work_dir")
     @classmethod
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
             return Path(url).expanduser().absolute().as_uri()
         if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
             raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
-        return url.rstrip("/")
+        return _whole_path(url).rstrip("/")
 
     @property
     def report_source_url(self) -> str:
@@ -114,6 +115,13 @@ def load_settings() -> Settings:
             for e in exc.errors()
         )
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+
+
+def _whole_path(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc:  # file://data/lake means /lake on a machine "data"
+        raise ValueError("give a file:// address with its whole path: file:///...")
+    return url
 
 
 def local_path(url: str) -> Path | None:

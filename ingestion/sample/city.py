@@ -36,8 +36,8 @@ AREAS = {
     "bronx": Area("Bronx", "Boro Zone", (4, 8), (2, 2), _rides(0.01, 0.2, 0.6)),
     "island": Area("Staten Island", "Boro Zone", (-8, -14), (2.5, 2.5), _rides(0.001, 0.01, 0.2)),
     "ewr": Area("EWR", "EWR", (-10, -4), (0, 0), _rides(0.05, 0, 0.1)),
-    "jfk": Area("Queens", "Airports", (11, -9), (0, 0), _rides(5, 0.05, 3)),
-    "lga": Area("Queens", "Airports", (6, 1.5), (0, 0), _rides(4, 0.05, 2.5)),
+    "jfk": Area("Queens", "Airports", (11, -9), (0, 0), _rides(4, 0.05, 3)),
+    "lga": Area("Queens", "Airports", (6, 1.5), (0, 0), _rides(3, 0.05, 2.5)),
     "unknown": Area("Unknown", "N/A", (2, -1), (0, 0), _rides(0.4, 0.1, 0.05)),
     "outside": Area("N/A", "N/A", (-14, 8), (0, 0), _rides(0.05, 0.05, 0.1)),
 }
@@ -49,22 +49,23 @@ _PLACES = {
     OUTSIDE: ("outside", "Outside of NYC"),
 }
 # zone ids follow the alphabet of names, so boroughs take turns
-_TURNS = (
-    "core queens brooklyn bronx core queens brooklyn uptown"
-    " island queens core brooklyn bronx queens brooklyn"
-).split()
-_FIRST = (
-    "Alder Baker's Brook Cedar Clay Drummer's Dutch East Elm Fisher's Fort Grand"
-    " Harbor Hunter's King's Linden Mill North Old Queen's River South Spring West"
-).split()
-_SECOND = "Bay Gardens Heights Hill Landing Park Point Ridge Slope Square Village".split()
-_NAMES = [f"{first} {second}" for first in _FIRST for second in _SECOND]
+_TURNS = """
+    core queens brooklyn bronx core queens brooklyn uptown
+    island queens core brooklyn bronx queens brooklyn
+"""
+_FIRST = """
+    Alder Baker's Brook Cedar Clay Drummer's Dutch East Elm Fisher's Fort Grand
+    Harbor Hunter's King's Linden Mill North Old Queen's River South Spring West
+"""
+_SECOND = "Bay Gardens Heights Hill Landing Park Point Ridge Slope Square Village"
+_NAMES = [f"{first} {second}" for first in _FIRST.split() for second in _SECOND.split()]
 
 _rng = np.random.default_rng(265)
 
 
 def _area_of(zone: int) -> str:
-    return _PLACES[zone][0] if zone in _PLACES else _TURNS[zone % len(_TURNS)]
+    turns = _TURNS.split()
+    return _PLACES[zone][0] if zone in _PLACES else turns[zone % len(turns)]
 
 
 # all by zone id; there is no zone 0
@@ -73,6 +74,7 @@ _XY = np.zeros((266, 2))
 _XY[1:] = [AREAS[area].centre for area in AREA_OF[1:]]
 _XY[1:] += _rng.uniform(-1, 1, (265, 2)) * [AREAS[area].half_size for area in AREA_OF[1:]]
 _BUSTLE = _rng.exponential(1, 266) + 0.1
+_BUSTLE[list(_PLACES)] = 1
 
 AIRPORT = np.isin(np.arange(266), (JFK, LGA))
 CORE = AREA_OF == "core"
@@ -88,12 +90,12 @@ def lookup_rows() -> Iterator[tuple[int, str, str, str]]:
 
 
 def draw_zones(rng: np.random.Generator, service: str, rows: int) -> tuple[Values, Values]:
-    """Draw pickup and dropoff zones; of three places to go to, the nearest is taken."""
+    """Draw pickup and dropoff zones; of five places to go to, the nearest is taken."""
     pickups = np.array([AREAS[area].pickups[service] for area in AREA_OF[1:]]) * _BUSTLE[1:]
     # people go where high-volume cars pick up, and to a street-hail service's own streets
     dropoffs = pickups + np.array([AREAS[area].pickups["fhvhv"] for area in AREA_OF[1:]]) / 4
     start = rng.choice(ZONE_IDS, rows, p=pickups / pickups.sum())
-    choices = rng.choice(ZONE_IDS, (rows, 3), p=dropoffs / dropoffs.sum())
+    choices = rng.choice(ZONE_IDS, (rows, 5), p=dropoffs / dropoffs.sum())
     nearest = miles_between(start[:, None], choices).argmin(axis=1)
     return start, choices[np.arange(rows), nearest]
 

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from ingestion.sample import city
 from ingestion.sample.city import Values
@@ -42,7 +43,8 @@ _OF_WEEK = np.array([0.86, 0.95, 1.0, 1.04, 1.06, 1.09, 0.94])
 
 def month_start(month: date, later: int = 0) -> np.datetime64:
     """Give the first moment of ``month``, or of one that many months later."""
-    return (np.datetime64(month, "M") + later).astype("datetime64[us]")
+    start: np.datetime64 = (np.datetime64(month, "M") + later).astype("datetime64[us]")
+    return start
 
 
 def add_totals(trips: Trips) -> None:
@@ -52,7 +54,12 @@ def add_totals(trips: Trips) -> None:
         trips["total_amount"] = np.round(np.nansum(parts, axis=0), 2)
 
 
-def clean_trips(rng: np.random.Generator, service: str, month: date, rows: int) -> Trips:
+def seconds_from(rng: Generator, low: int, high: int, rows: int) -> Values:
+    """Draw that many durations from ``low`` to below ``high`` seconds."""
+    return rng.integers(low, high, rows).astype("timedelta64[s]")
+
+
+def clean_trips(rng: Generator, service: str, month: date, rows: int) -> Trips:
     """Give that many trips of a service, all with a pickup in ``month``, nearly in its order."""
     trips = _journeys(rng, service, month, rows)
     if service in TAXIS:
@@ -69,17 +76,17 @@ def clean_trips(rng: np.random.Generator, service: str, month: date, rows: int) 
     return trips
 
 
-def _journeys(rng: np.random.Generator, service: str, month: date, rows: int) -> Trips:
+def _journeys(rng: Generator, service: str, month: date, rows: int) -> Trips:
     slots = np.arange(month_start(month), month_start(month, 1), np.timedelta64(1, "h"))
     weights = np.where(_weekday(slots) >= 5, _WEEKEND[_hour(slots)], _WEEKDAY[_hour(slots)])
     weights = weights * _OF_WEEK[_weekday(slots)]
-    pickup = rng.choice(slots, rows, p=weights / weights.sum()) + _seconds(rng, 0, 3600, rows)
+    pickup = rng.choice(slots, rows, p=weights / weights.sum()) + seconds_from(rng, 0, 3600, rows)
     # files are nearly sorted, as each trip arrives a while after it began
-    pickup = pickup[np.argsort(pickup + _seconds(rng, 0, 1800, rows), kind="stable")]
+    pickup = pickup[np.argsort(pickup + seconds_from(rng, 0, 1800, rows), kind="stable")]
 
     start, end = city.draw_zones(rng, service, rows)
-    miles = np.round(city.miles_between(start, end) * 0.9 + rng.uniform(0.3, 1.5, rows), 2)
-    mph = np.where((_hour(pickup) >= 22) | (_hour(pickup) < 6), 13, 8) + np.minimum(miles, 20) * 0.7
+    miles = np.round(city.miles_between(start, end) * 0.8 + rng.uniform(0.3, 1.3, rows), 2)
+    mph = np.where((_hour(pickup) >= 22) | (_hour(pickup) < 6), 14, 9) + np.minimum(miles, 20) * 0.8
     mph *= rng.uniform(0.75, 1.3, rows)
     seconds = np.round(miles / mph * 3600) + rng.integers(20, 150, rows)
     return {
@@ -92,7 +99,7 @@ def _journeys(rng: np.random.Generator, service: str, month: date, rows: int) ->
     }
 
 
-def _taxi(rng: np.random.Generator, service: str, month: date, trips: Trips) -> Trips:
+def _taxi(rng: Generator, service: str, month: date, trips: Trips) -> Trips:
     rows, recent, yellow = len(trips["miles"]), month.year >= 2025, service == "yellow"
     start, end = trips["pickup_zone"].astype(int), trips["dropoff_zone"].astype(int)
     hour, weekday = _hour(trips["pickup_at"]), _weekday(trips["pickup_at"])
@@ -143,7 +150,7 @@ def _taxi(rng: np.random.Generator, service: str, month: date, trips: Trips) -> 
     return made
 
 
-def _let_one_vendor_stamp_once(rng: np.random.Generator, trips: Trips) -> None:
+def _let_one_vendor_stamp_once(rng: Generator, trips: Trips) -> None:
     """Let some trips be Helix's, which publishes the dropoff time as the pickup time."""
     once = rng.random(len(trips["miles"])) < 0.01
     trips["vendorid"][once] = 7
@@ -151,7 +158,7 @@ def _let_one_vendor_stamp_once(rng: np.random.Generator, trips: Trips) -> None:
     trips["dropoff_at"][once] = trips["pickup_at"][once]
 
 
-def _fhv(rng: np.random.Generator, rows: int) -> Trips:
+def _fhv(rng: Generator, rows: int) -> Trips:
     bases = np.array([f"B{number:05}" for number in rng.integers(1, 3600, 240)], dtype=object)
     fleet = rng.exponential(1, len(bases))
     base = rng.choice(bases, rows, p=fleet / fleet.sum())
@@ -164,15 +171,15 @@ def _fhv(rng: np.random.Generator, rows: int) -> Trips:
     }
 
 
-def _fhvhv(rng: np.random.Generator, month: date, trips: Trips) -> Trips:
+def _fhvhv(rng: Generator, month: date, trips: Trips) -> Trips:
     rows = len(trips["miles"])
     start, end = trips["pickup_zone"].astype(int), trips["dropoff_zone"].astype(int)
     uber = rng.random(rows) < 0.74
     surge = np.maximum(rng.normal(1.1, 0.25, rows), 0.7)
     fare = np.round((3 + 1.6 * trips["miles"] + 0.42 * trips["seconds"] / 60) * surge, 2)
     tolls = np.where((trips["miles"] > 9) & (rng.random(rows) < 0.5), 6.94, 0.0)
-    asked = trips["pickup_at"] - _seconds(rng, 120, 720, rows)
-    arrived = trips["pickup_at"] - _seconds(rng, 0, 110, rows)
+    asked = trips["pickup_at"] - seconds_from(rng, 120, 720, rows)
+    arrived = trips["pickup_at"] - seconds_from(rng, 0, 110, rows)
     share_asked, share_met = rng.random(rows) < 0.02, rng.random(rows) < 0.4
     wheelchair = rng.random(rows) < 0.003
     fund, tips = (0.03, 4.3) if month.year < 2025 else (0.024, 4.6)
@@ -205,7 +212,7 @@ def _cbd_fee(trips: Trips, usd: float) -> Values:
     return np.where(due, usd, 0.0)
 
 
-def _draw(rng: np.random.Generator, rows: int, shares: Mapping[Any, float]) -> Values:
+def _draw(rng: Generator, rows: int, shares: Mapping[Any, float]) -> Values:
     kind = object if isinstance(next(iter(shares)), str) else None
     weights = np.array(list(shares.values()), dtype=float)
     return rng.choice(np.array(list(shares), dtype=kind), rows, p=weights / weights.sum())
@@ -213,10 +220,6 @@ def _draw(rng: np.random.Generator, rows: int, shares: Mapping[Any, float]) -> V
 
 def _text(condition: Values, yes: str, no: str | None) -> Values:
     return np.where(condition, np.array(yes, dtype=object), np.array(no, dtype=object))
-
-
-def _seconds(rng: np.random.Generator, low: int, high: int, rows: int) -> Values:
-    return rng.integers(low, high, rows).astype("timedelta64[s]")
 
 
 def _hour(times: Values) -> Values:

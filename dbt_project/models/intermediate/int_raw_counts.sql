@@ -28,13 +28,29 @@ fhvhv as (
 
 origins as (
 
-    select service, source_month, file_key from yellow
+    select
+        service,
+        source_month,
+        file_key
+    from yellow
     union all
-    select service, source_month, file_key from green
+    select
+        service,
+        source_month,
+        file_key
+    from green
     union all
-    select service, source_month, file_key from fhv
+    select
+        service,
+        source_month,
+        file_key
+    from fhv
     union all
-    select service, source_month, file_key from fhvhv
+    select
+        service,
+        source_month,
+        file_key
+    from fhvhv
 
 )
 

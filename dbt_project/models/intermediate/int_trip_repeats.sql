@@ -1,25 +1,121 @@
 -- Grain: one trip that repeats another row of its file: a copy, a refund, or what a refund undoes.
 
-{#- What repeats share. Null is equal to null here, so nulls become a value before they are joined:
-    `is not distinct from` would keep PostgreSQL from hashing. A row that really has this value is
-    only compared in vain. -#}
-{%- set shared = {
-    'pickup_at': "coalesce(pickup_at, timestamp '1900-01-01 00:00:00')",
-    'dropoff_at': "coalesce(dropoff_at, timestamp '1900-01-01 00:00:00')",
-    'trip_miles': "coalesce(trip_miles, -1)",
-    'abs_total_usd': "coalesce(abs(total_usd), -1)",
-} -%}
+with trips as (
 
-{#- All that a row says, without where it lies. -#}
-{%- set said = [
-    'vendor_id', 'pickup_at', 'dropoff_at', 'pickup_zone_id', 'dropoff_zone_id', 'passenger_count',
-    'trip_miles', 'trip_seconds', 'rate_code_id', 'payment_type_id', 'fare_usd', 'extra_usd',
-    'mta_tax_usd', 'tip_usd', 'tolls_usd', 'improvement_surcharge_usd', 'congestion_surcharge_usd',
-    'airport_fee_usd', 'cbd_congestion_fee_usd', 'ehail_fee_usd', 'black_car_fund_usd',
-    'sales_tax_usd', 'total_usd', 'driver_pay_usd', 'trip_type_id', 'store_and_fwd_flag',
-    'request_source', 'hvfhs_license_num', 'dispatching_base_num', 'originating_base_num',
-    'affiliated_base_num', 'requested_at', 'on_scene_at', 'shared_ride_flag',
-    'shared_request_flag', 'shared_match_flag', 'access_a_ride_flag', 'wav_request_flag',
-    'wav_match_flag', 'pickup_longitude', 'pickup_latitude', 'dropoff_longitude',
-    'dropoff_latitude',
-] -%}
+    select * from {{ ref('int_trips') }}
+    -- FHV rows have too few columns to tell a copy from another trip
+    where service <> 'fhv'
+
+),
+
+-- the same rows under a second name: PostgreSQL would store a CTE that is read twice, every month
+-- of it, where it prunes this to the month that is built
+same_trips as (
+
+    select * from {{ ref('int_trips') }}
+    where service <> 'fhv'
+
+),
+
+-- Few trips share all of this with another, so only those are compared in full. Here a null equals
+-- a null, but `is not distinct from` would keep PostgreSQL from hashing: so nulls become a value. A
+-- row that really has this value is compared in vain, no more.
+shared_keys as (
+
+    select
+        service,
+        source_month,
+        coalesce(pickup_at, timestamp '1900-01-01 00:00:00') as pickup_key,
+        coalesce(dropoff_at, timestamp '1900-01-01 00:00:00') as dropoff_key,
+        coalesce(trip_miles, -1) as miles_key,
+        coalesce(abs(total_usd), -1) as total_key
+    from same_trips
+    group by service, source_month, pickup_key, dropoff_key, miles_key, total_key
+    having count(*) > 1
+
+),
+
+compared as (
+
+    select
+        trips.trip_id,
+        trips.service,
+        trips.source_month,
+        trips.total_usd,
+        -- the first of equal rows is the trip, the others are copies of it
+        row_number() over (
+            partition by
+                trips.service, trips.source_month, trips.file_key, trips.vendor_id, trips.pickup_at,
+                trips.dropoff_at, trips.pickup_zone_id, trips.dropoff_zone_id,
+                trips.passenger_count, trips.trip_miles, trips.trip_seconds, trips.rate_code_id,
+                trips.payment_type_id, trips.fare_usd, trips.extra_usd, trips.mta_tax_usd,
+                trips.tip_usd, trips.tolls_usd, trips.improvement_surcharge_usd,
+                trips.congestion_surcharge_usd, trips.airport_fee_usd, trips.cbd_congestion_fee_usd,
+                trips.ehail_fee_usd, trips.black_car_fund_usd, trips.sales_tax_usd, trips.total_usd,
+                trips.driver_pay_usd, trips.trip_type_id, trips.store_and_fwd_flag,
+                trips.request_source, trips.hvfhs_license_num, trips.dispatching_base_num,
+                trips.originating_base_num, trips.affiliated_base_num, trips.requested_at,
+                trips.on_scene_at, trips.shared_ride_flag, trips.shared_request_flag,
+                trips.shared_match_flag, trips.access_a_ride_flag, trips.wav_request_flag,
+                trips.wav_match_flag, trips.pickup_longitude, trips.pickup_latitude,
+                trips.dropoff_longitude, trips.dropoff_latitude
+            order by trips.trip_id
+        ) as copy_number,
+        -- the k-th charge is taken back by the k-th refund
+        row_number() over (
+            partition by
+                trips.service, trips.source_month, trips.vendor_id, trips.pickup_at,
+                trips.dropoff_at, trips.pickup_zone_id, trips.dropoff_zone_id, trips.trip_miles,
+                trips.total_usd
+            order by trips.trip_id
+        ) as sign_number,
+        count(case when trips.total_usd < 0 then 1 end) over (
+            partition by
+                trips.service, trips.source_month, trips.vendor_id, trips.pickup_at,
+                trips.dropoff_at, trips.pickup_zone_id, trips.dropoff_zone_id, trips.trip_miles,
+                abs(trips.total_usd)
+        ) as refunds,
+        count(case when trips.total_usd > 0 then 1 end) over (
+            partition by
+                trips.service, trips.source_month, trips.vendor_id, trips.pickup_at,
+                trips.dropoff_at, trips.pickup_zone_id, trips.dropoff_zone_id, trips.trip_miles,
+                abs(trips.total_usd)
+        ) as charges
+    from trips
+    inner join shared_keys
+        on
+            trips.service = shared_keys.service
+            and trips.source_month = shared_keys.source_month
+            and coalesce(trips.pickup_at, timestamp '1900-01-01 00:00:00') = shared_keys.pickup_key
+            and coalesce(trips.dropoff_at, timestamp '1900-01-01 00:00:00')
+            = shared_keys.dropoff_key
+            and coalesce(trips.trip_miles, -1) = shared_keys.miles_key
+            and coalesce(abs(trips.total_usd), -1) = shared_keys.total_key
+
+),
+
+explained as (
+
+    select
+        trip_id,
+        service,
+        source_month,
+        case
+            when service in ('yellow', 'green') and total_usd < 0 and sign_number <= charges
+                then 'refund'
+            when service in ('yellow', 'green') and total_usd > 0 and sign_number <= refunds
+                then 'refunded_charge'
+            when copy_number > 1
+                then 'duplicate_row'
+        end as repeat_reason
+    from compared
+
+)
+
+select
+    trip_id,
+    service,
+    source_month,
+    repeat_reason
+from explained
+where repeat_reason is not null

@@ -100,16 +100,14 @@ fhvhv as (
 
 )
 
-{% for service, published in services.items() -%}
+{% for service, published in services.items() %}
     select
-        {% for column, type in types.items() -%}
-            {%- if column in published %}
-                {{- column }}
-            {%- else %}
-                {{- 'cast(null as ' ~ type ~ ') as ' ~ column }}
-            {%- endif -%}
-            {{ ',' if not loop.last }}
-        {% endfor -%}
+        {% for column, type in types.items() %}
+            {{ column if column in published else 'cast(null as ' ~ type ~ ') as ' ~ column }}
+            {{- ',' if not loop.last }}
+        {% endfor %}
     from {{ service }}
-    {{ 'union all' if not loop.last }}
+    {% if not loop.last %}
+        union all
+    {% endif %}
 {% endfor %}

@@ -60,7 +60,7 @@ select
     trips.pickup_latitude,
     trips.dropoff_longitude,
     trips.dropoff_latitude,
-    -- The rules, in their order; seeds/invalid_reasons.csv says what each means and where it is from.
+    -- the rules in their order; seeds/invalid_reasons.csv says what each means and where it is from
     case
         when trips.pickup_at is null
             then 'missing_pickup_time'

@@ -56,6 +56,6 @@ select
     pickup_latitude,
     dropoff_longitude,
     dropoff_latitude,
-    invalid_reason is null as is_valid,
-    invalid_reason
+    invalid_reason,
+    invalid_reason is null as is_valid
 from trips

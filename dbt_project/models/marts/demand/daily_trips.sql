@@ -17,7 +17,7 @@ select
     cast(sum(passenger_count) as bigint) as passengers,
     sum(trip_miles) as trip_miles,
     avg(trip_miles) as avg_trip_miles,
-    {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
+    cast({{ timed_average('trip_seconds') }} as double precision) / 60 as avg_trip_minutes,
     {{ timed_median('trip_seconds') }} / 60 as median_trip_minutes,
     {{ as_usd('sum(fare_usd)') }} as fare_usd,
     {{ as_usd('sum(tip_usd)') }} as tip_usd,

@@ -19,7 +19,7 @@ select
     count(*) as trips,
     cast(sum(passenger_count) as bigint) as passengers,
     avg(trip_miles) as avg_trip_miles,
-    {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
+    cast({{ timed_average('trip_seconds') }} as double precision) / 60 as avg_trip_minutes,
     {{ as_usd('sum(total_usd)') }} as total_usd
 from trips
 group by service, source_month, pickup_zone_id, {{ dbt.date_trunc('hour', 'pickup_at') }}

@@ -27,7 +27,8 @@ select
     {{ as_usd('sum(cbd_congestion_fee_usd)') }} as cbd_congestion_fee_usd,
     {{ as_usd('sum(total_usd)') }} as total_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
-    avg(total_usd) as avg_total_usd,
+    -- by the exact sum: an average of doubles differs in its last digits from run to run
+    cast({{ as_usd('sum(total_usd)') }} as double precision) / count(total_usd) as avg_total_usd,
     -- no charge (3) and dispute (4) are trips whose total was not paid
     count(case when payment_type_id in (3, 4) then 1 end) as unpaid_trips,
     {{ as_usd('sum(case when payment_type_id in (3, 4) then total_usd end)') }} as unpaid_usd

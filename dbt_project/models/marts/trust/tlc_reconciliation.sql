@@ -25,11 +25,11 @@ divergences as (
 ),
 
 -- TLC counts the rows whose pickup lies in the month, whatever else is wrong with them
-ours as (
+in_month as (
 
     select
         service,
-        source_month as month,
+        source_month,
         cast(
             sum(
                 case
@@ -40,10 +40,21 @@ ours as (
                     else 0
                 end
             ) as bigint
-        ) as trips,
-        extract(day from source_month + interval '1 month' - interval '1 day') as days
+        ) as trips
     from fact_counts
     group by service, source_month
+
+),
+
+ours as (
+
+    select
+        service,
+        source_month as month,
+        trips,
+        cast(trips as double precision)
+        / extract(day from source_month + interval '1 month' - interval '1 day') as trips_per_day
+    from in_month
 
 ),
 
@@ -82,14 +93,14 @@ compared as (
         ours.service,
         ours.month,
         ours.trips,
-        cast(ours.trips as double precision) / ours.days as trips_per_day,
+        ours.trips_per_day,
         theirs.tlc_trips_per_day,
-        100 * (cast(ours.trips as double precision) / ours.days - theirs.tlc_trips_per_day)
-        / nullif(theirs.tlc_trips_per_day, 0) as diff_pct,
         tolerances.tolerance_pct,
         divergences.min_diff_pct,
         divergences.max_diff_pct,
-        divergences.reason as known_divergence
+        divergences.reason as known_divergence,
+        100 * (ours.trips_per_day - theirs.tlc_trips_per_day)
+        / nullif(theirs.tlc_trips_per_day, 0) as diff_pct
     from ours
     left join theirs
         on

@@ -1,0 +1,119 @@
+"""Made months of realistic size and shape, and timing by medians in one run."""
+
+import statistics
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.datasets import DATASETS
+
+ROW_GROUP = 1 << 20
+
+
+def write_month(folder: Path, dataset: str, month: date, rows: int, seed: int = 0) -> Path:
+    """Publish one month of ``rows`` made trips as TLC does; grain is a trip; returns its path."""
+    path = folder / DATASETS[dataset].file_path(month)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, month.year, month.month])
+    era = DATASETS[dataset].era(month)
+    fields = [pa.field(c.name, _arrow_type(c.file_types)) for c in era.columns]
+    schema = pa.schema(fields)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, rows, ROW_GROUP):
+            n = min(ROW_GROUP, rows - start)
+            columns = _columns(rng, n, month)
+            writer.write_table(
+                pa.table([_array(columns, f, rng, n) for f in fields], schema=schema)
+            )
+    return path
+
+
+def _arrow_type(file_types: frozenset[str]) -> pa.DataType:
+    for name in ("int32", "int64", "double", "timestamp[us]", "large_string", "string"):
+        if name in file_types:
+            return pa.type_for_alias(name)
+    return pa.null()
+
+
+def _columns(rng: np.random.Generator, n: int, month: date) -> dict[str, np.ndarray]:
+    begin = np.datetime64(f"{month:%Y-%m}", "us")
+    length = (np.datetime64(f"{month:%Y-%m}", "M") + 1).astype("datetime64[us]") - begin
+    pickup = begin + rng.integers(0, length.astype(int) // 1_000_000, n) * np.timedelta64(1, "s")
+    seconds = rng.gamma(2.2, 420, n).astype("int64") + 60
+    miles = np.round(seconds / 3600 * rng.uniform(6, 18, n), 2)
+    fare = np.round(3 + miles * 2.5 + seconds / 60 * 0.5, 1)
+    tip = np.round(fare * rng.choice([0, 0.1, 0.2], n), 2)
+    zones = rng.zipf(1.4, n) % 263 + 1
+    return {
+        "pickup": pickup,
+        "dropoff": pickup + seconds * np.timedelta64(1, "s"),
+        "request": pickup - rng.integers(60, 600, n) * np.timedelta64(1, "s"),
+        "seconds": seconds,
+        "miles": miles,
+        "fare": fare,
+        "tip": tip,
+        "total": np.round(fare + tip + 4.3, 2),
+        "pu": zones,
+        "do": rng.permutation(zones),
+    }
+
+
+def _array(
+    columns: dict[str, np.ndarray], field: pa.Field, rng: np.random.Generator, n: int
+) -> pa.Array:
+    name = field.name.lower()
+    sources = {
+        "trip_distance": "miles",
+        "trip_miles": "miles",
+        "trip_time": "seconds",
+        "fare_amount": "fare",
+        "base_passenger_fare": "fare",
+        "driver_pay": "fare",
+        "tip_amount": "tip",
+        "tips": "tip",
+        "total_amount": "total",
+        "pulocationid": "pu",
+        "dolocationid": "do",
+    }
+    if "datetime" in name:
+        moment = next((k for k in ("dropoff", "request") if k in name), "pickup")
+        return pa.array(columns[moment]).cast(field.type)
+    if name in sources:
+        return pa.array(columns[sources[name]]).cast(field.type)
+    if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+        values = pa.array(["N", "Y"] if "flag" in name else ["HV0003", "B02764", "B03404"])
+        picked = pa.array(rng.integers(0, len(values), n))
+        return values.take(picked).cast(field.type)
+    if pa.types.is_integer(field.type):
+        return pa.array(rng.integers(1, 3, n)).cast(field.type)
+    return pa.array(rng.choice([0.0, 0.5, 2.5, 2.75], n)).cast(field.type)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that ``work`` took."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def side_by_side(
+    candidates: dict[str, Callable[[], object]], rounds: int = 3
+) -> dict[str, float]:
+    """Median seconds of each candidate, run in turn so that a drifting machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, work in candidates.items():
+            seconds[name].append(timed(work))
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def report(title: str, medians: dict[str, float], baseline: str) -> None:
+    """Print medians and their ratios to the baseline."""
+    print(f"\n{title}")
+    for name, seconds in medians.items():
+        print(f"  {name:<40} {seconds:8.2f} s   {seconds / medians[baseline]:6.2f} x {baseline}")

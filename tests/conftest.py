@@ -1,0 +1,69 @@
+"""What all tests share. Each test has its own folders, ports and processes."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.web import Web, serving
+
+from ingestion.settings import PROJECT_ROOT, Settings
+
+
+def pytest_configure() -> None:
+    """Take away what the developer's environment sets, and the pauses before a request is retried."""
+    for name in list(os.environ):
+        if name.startswith("MEDALLION_") and name != "MEDALLION_TEST_DATA":
+            del os.environ[name]
+    os.environ["RUNTIME__REQUEST_BACKOFF_FACTOR"] = "0"
+    os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "3"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """TLC's own files: ``trip-data/``, ``misc/``, ``republished/`` and ``bad/``."""
+    default = PROJECT_ROOT.parent / "shared" / "data"
+    folder = Path(os.environ.get("MEDALLION_TEST_DATA", default)).absolute()
+    if not (folder / "trip-data").is_dir():
+        pytest.skip(f"no TLC files in {folder}: set MEDALLION_TEST_DATA to a folder with trip-data/")
+    return folder
+
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> MakeSettings:
+    """Settings whose lake, warehouse and work lie in the test's own folder, whatever ``.env`` says."""
+
+    def make(**values: Any) -> Settings:
+        return settings_in(tmp_path, **values)
+
+    return make
+
+
+def settings_in(folder: Path, **values: Any) -> Settings:
+    """Settings for a folder of files ``published`` beside a lake, a warehouse and a work folder."""
+    defaults = {
+        "tlc_url": (folder / "published").as_uri(),
+        "lake_url": str(folder / "lake"),
+        "duckdb_path": folder / "warehouse.duckdb",
+        "work_dir": folder / "work",
+    }
+    return Settings(_env_file=None, **defaults | values)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """The folder that ``make_settings()`` takes for the publisher's; empty."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A publisher on loopback that nothing is published at yet."""
+    with serving() as server:
+        yield server

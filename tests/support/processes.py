@@ -1,0 +1,108 @@
+"""Work in processes of its own: to hold a lock, to be killed on cue, to be measured."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+# Children are forked from a server that has the slow imports behind it and has done nothing else.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        "ingestion.destinations.duckdb",
+        "ingestion.destinations.lake",
+        "ingestion.warehouse",
+        "pyarrow.parquet",
+        "requests",
+    ]
+)
+
+PATIENCE_SECONDS = 30.0
+
+
+def start(work: Callable[..., object], *args: object) -> Any:
+    """Begin ``work(*args)`` in a process of its own."""
+    process = _context.Process(target=work, args=args, daemon=True)
+    process.start()
+    return process
+
+
+def event() -> Any:
+    """An event that a process can set and another await."""
+    return _context.Event()
+
+
+def kill(process: Any) -> None:
+    """Kill -9."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(PATIENCE_SECONDS)
+
+
+def killed_when(audit_event: str, fragment: str, work: Callable[..., object], *args: object) -> bool:
+    """Do ``work`` in a process that is killed the first time an audit event names ``fragment``.
+
+    Returns whether that came to pass before the work was done.
+    """
+    return _died(start(_die_when, audit_event, fragment, work, args))
+
+
+def killed_at_line(file: str, line: int, work: Callable[..., object], *args: object) -> bool:
+    """Do ``work`` in a process that is killed before the n-th line that it executes of a file.
+
+    Returns whether that came to pass before the work was done.
+    """
+    return _died(start(_die_at_line, file, line, work, args))
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return when ``condition`` holds; fail when it never does."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def _died(process: Any) -> bool:
+    process.join(PATIENCE_SECONDS)
+    assert process.exitcode in (0, -signal.SIGKILL), f"exit code {process.exitcode}"
+    return bool(process.exitcode)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_when(
+    audit_event: str, fragment: str, work: Callable[..., object], args: tuple[object, ...]
+) -> None:
+    def hook(name: str, values: tuple[object, ...]) -> None:
+        if name == audit_event and any(fragment in str(value) for value in values):
+            _die()
+
+    sys.addaudithook(hook)
+    work(*args)
+
+
+def _die_at_line(
+    file: str, line: int, work: Callable[..., object], args: tuple[object, ...]
+) -> None:
+    left = [line]
+
+    def within(frame: FrameType, event: str, arg: object) -> Any:
+        if event == "line":
+            left[0] -= 1
+            if left[0] <= 0:
+                _die()
+        return within
+
+    def entered(frame: FrameType, event: str, arg: object) -> Any:
+        return within if frame.f_code.co_filename.endswith(file) else None
+
+    threading.settrace(entered)
+    sys.settrace(entered)
+    work(*args)

@@ -1,0 +1,77 @@
+"""Small generated files that look as TLC publishes them."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.datasets import DATASETS, Column
+
+_TYPES: dict[str, pa.DataType] = {
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "large_string": pa.large_string(),
+    "timestamp[us]": pa.timestamp("us"),
+}
+
+ZONES = (
+    '"LocationID","Borough","Zone","service_zone"\r\n'
+    '1,"EWR","Newark Airport","EWR"\r\n'
+    '2,"Queens","Jamaica Bay","Boro Zone"\r\n'
+    '128,"Manhattan","Inwood Hill Park, ""North""","Boro Zone"\r\n'
+    '264,"Unknown","N/A","N/A"\r\n'
+).encode()
+
+
+def trips(dataset: str, month: date, rows: int = 20, seed: int = 0) -> pa.Table:
+    """Rows with the columns of the month's era, every column of a type that the era is known for."""
+    rng = np.random.default_rng([seed, month.toordinal()])
+    columns = DATASETS[dataset].era(month).columns
+    return pa.table({c.name: _values(c, month, rows, rng) for c in columns})
+
+
+def _values(column: Column, month: date, rows: int, rng: np.random.Generator) -> pa.Array:
+    known = min(column.file_types - {"null"})
+    if known == "timestamp[us]":
+        start = np.datetime64(month, "us").astype(np.int64)
+        values = start + rng.integers(0, 27 * 86_400, rows) * 1_000_000
+    elif known == "double":
+        values = rng.integers(100, 10_000, rows) / 100
+    elif known in ("int32", "int64"):
+        values = rng.integers(1, 264, rows)
+    elif "datetime" in column.name.lower():
+        days = rng.integers(1, 28, rows)
+        values = [f"{month:%Y-%m}-{day:02} 12:00:00" for day in days]
+    else:
+        values = [("N", "Y", "CMT")[i] for i in rng.integers(0, 3, rows)]
+    return pa.array(values).cast(_TYPES[known])
+
+
+def with_column(table: pa.Table, name: str, values: object, type_: object = None) -> pa.Table:
+    """The same table with one column in place of its own, or at the end where it is new."""
+    array = pa.array(values, type_) if not isinstance(values, pa.Array) else values
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, array)
+    return table.append_column(name, array)
+
+
+def publish(folder: Path, dataset: str, month: date | None, content: pa.Table | bytes) -> Path:
+    """Put a file where TLC would publish it below ``folder``, in place of what was there."""
+    path = folder / (DATASETS[dataset].path or "misc/data_reports_monthly.csv").format(
+        month=f"{month:%Y-%m}" if month else ""
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.stat() if path.exists() else None
+    path.unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        pq.write_table(content, path)
+    if before and path.stat().st_mtime_ns == before.st_mtime_ns:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # a coarse clock
+    return path

@@ -1,0 +1,212 @@
+"""Settings: where values come from, where paths lie, and what faults and secrets give away."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingestion
+from ingestion.errors import UsageError
+from ingestion.settings import Settings, load_settings, local_path
+
+SHOW = """
+import json
+from ingestion.settings import load_settings
+print(json.dumps(load_settings().model_dump(), default=str))
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project root of its own, whose ``.env`` and ``data/`` are nobody's."""
+    root = tmp_path / "project"
+    (root / "ingestion").mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "settings.py"):
+        shutil.copy(Path(ingestion.__file__).with_name(name), root / "ingestion" / name)
+    return root
+
+
+def shown(project: Path, cwd: Path, **environment: str) -> dict[str, Any]:
+    """The settings that a process of the project has, started in ``cwd``."""
+    cwd.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        cwd=cwd,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        | {"PYTHONPATH": str(project)}
+        | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_defaults_lie_under_the_project_wherever_a_command_starts(
+    project: Path, tmp_path: Path
+) -> None:
+    values = shown(project, tmp_path / "elsewhere")
+    assert values == {
+        "tlc_url": "https://d37ci6vzurychx.cloudfront.net",
+        "report_url": "",
+        "lake_url": (project / "data" / "lake").as_uri(),
+        "target": "duckdb",
+        "raw": "loaded",
+        "duckdb_path": str(project / "data" / "warehouse.duckdb"),
+        "duckdb_memory_limit": "1GB",
+        "work_dir": str(project / "data" / "work"),
+        "alert_webhook_url": None,
+    }
+
+
+def test_env_files_are_read_and_the_environment_wins_over_both(
+    project: Path, tmp_path: Path
+) -> None:
+    cwd = tmp_path / "elsewhere"
+    cwd.mkdir()
+    (project / ".env").write_text(
+        "MEDALLION_TLC_URL=https://root.example\n"
+        "MEDALLION_LAKE_URL=s3://root/lake\n"
+        "MEDALLION_REPORT_URL=https://root.example/report.csv\n"
+        "UNRELATED=1\n"
+    )
+    (cwd / ".env").write_text(
+        "MEDALLION_LAKE_URL=s3://cwd/lake\nMEDALLION_REPORT_URL=https://cwd.example/report.csv\n"
+    )
+    values = shown(project, cwd, MEDALLION_REPORT_URL="https://environment.example/report.csv")
+    assert values["tlc_url"] == "https://root.example"
+    assert values["lake_url"] == "s3://cwd/lake"
+    assert values["report_url"] == "https://environment.example/report.csv"
+
+
+def test_relative_paths_are_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDALLION_LAKE_URL", "my/lake")
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", "my/w.duckdb")
+    monkeypatch.setenv("MEDALLION_WORK_DIR", "my/work")
+    settings = load_settings()
+    monkeypatch.chdir("/")
+    assert settings.lake_url == (tmp_path / "my/lake").as_uri()
+    assert settings.duckdb_path == tmp_path / "my/w.duckdb"
+    assert settings.spool_dir == tmp_path / "my/work/spool"
+    assert settings.dlt_dir == tmp_path / "my/work/dlt"
+
+
+def test_a_home_folder_may_be_written_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("MEDALLION_LAKE_URL", "~/lake")
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", "~/w.duckdb")
+    settings = load_settings()
+    assert settings.lake_url == "file:///home/someone/lake"
+    assert settings.duckdb_path == Path("/home/someone/w.duckdb")
+
+
+@pytest.mark.parametrize("name", ["TLC_URL", "LAKE_URL", "DUCKDB_PATH", "TARGET", "WORK_DIR"])
+def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = load_settings()
+    monkeypatch.setenv(f"MEDALLION_{name}", "")
+    assert load_settings() == unset
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TLC_URL", "ftp://someone:hunter2@mirror.example"),
+        ("TLC_URL", "d37ci6vzurychx.cloudfront.net/hunter2"),
+        ("REPORT_URL", "hunter2.csv"),
+        ("LAKE_URL", "https://someone:hunter2@bucket.example"),
+        ("TARGET", "hunter2"),
+        ("RAW", "hunter2"),
+        ("DUCKDB_MEMORY_LIMIT", "hunter2"),
+        ("DUCKDB_MEMORY_LIMIT", "50%"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_variable_and_never_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    with pytest.raises(UsageError) as fault:
+        load_settings()
+    assert f"MEDALLION_{name}: " in str(fault.value)
+    assert ".env.example" in str(fault.value)
+    assert value not in str(fault.value)
+    assert "hunter2" not in str(fault.value)
+    assert fault.value.exit_code == 2
+
+
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_TARGET", "oracle")
+    monkeypatch.setenv("MEDALLION_RAW", "cooked")
+    with pytest.raises(UsageError, match=r"MEDALLION_TARGET.*MEDALLION_RAW"):
+        load_settings()
+
+
+def test_a_secret_is_in_no_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_ALERT_WEBHOOK_URL", "https://hooks.example/hunter2")
+    settings = load_settings()
+    for text in (repr(settings), str(settings), str(settings.model_dump())):
+        assert "hunter2" not in text
+    assert settings.alert_webhook_url is not None
+    assert settings.alert_webhook_url.get_secret_value() == "https://hooks.example/hunter2"
+
+
+@pytest.mark.parametrize("limit", ["1GB", "512MB", "1.5 GiB", "800MiB"])
+def test_memory_limits_as_duckdb_writes_them(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_DUCKDB_MEMORY_LIMIT", limit)
+    assert load_settings().duckdb_memory_limit == limit
+
+
+def test_the_sample_stands_apart(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    settings = make_settings(report_url="https://report.example/r.csv")
+    sample = settings.for_sample(tmp_path / "my sample")
+    assert sample.tlc_url == (tmp_path / "my sample").as_uri()
+    assert sample.report_source_url == f"{sample.tlc_url}/misc/data_reports_monthly.csv"
+    assert sample.lake_url == f"{settings.lake_url}-sample"
+    assert sample.duckdb_path == tmp_path / "warehouse.sample.duckdb"
+    assert sample.work_dir == settings.work_dir
+
+
+def test_a_past_day_has_a_warehouse_beside_the_current_one(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings()
+    past = settings.as_of(date(2024, 3, 31))
+    assert past.duckdb_path == tmp_path / "warehouse.as-of-2024-03-31.duckdb"
+    assert past.lake_url == settings.lake_url
+    both = settings.for_sample(tmp_path).as_of(date(2024, 3, 31))
+    assert both.duckdb_path == tmp_path / "warehouse.sample.as-of-2024-03-31.duckdb"
+
+
+def test_the_report_is_beside_a_folder_of_files_and_else_where_tlc_keeps_it() -> None:
+    def report(**values: str) -> str:
+        return Settings(_env_file=None, **values).report_source_url
+
+    assert report(tlc_url="file:///tlc/") == "file:///tlc/misc/data_reports_monthly.csv"
+    assert report().startswith("https://www.nyc.gov/")
+    assert report(tlc_url="http://mirror.example").startswith("https://www.nyc.gov/")
+    assert report(tlc_url="file:///tlc", report_url="https://r.example") == "https://r.example"
+
+
+def test_file_addresses_have_paths_and_others_have_none() -> None:
+    assert local_path("file:///my%20lake/raw") == Path("/my lake/raw")
+    assert local_path("s3://bucket/lake") is None
+    assert local_path("https://tlc.example/x") is None
+
+
+@pytest.mark.parametrize("name", ["TLC_URL", "REPORT_URL", "LAKE_URL"])
+def test_a_file_address_that_names_a_host_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # file://data/lake is a slip for file:///…/data/lake: its "data" would be a machine
+    monkeypatch.setenv(f"MEDALLION_{name}", "file://data/lake")
+    with pytest.raises(UsageError, match=f"MEDALLION_{name}: .*file:///"):
+        load_settings()
