@@ -15,6 +15,7 @@ from typing import Any, Literal
 import fsspec
 
 from ingestion.publisher import PublishedFile
+from ingestion.settings import local_path
 
 CATALOG_DIR = "catalog"
 Status = Literal["landed", "quarantined"]
@@ -66,21 +67,26 @@ def version_name(dataset: str, month: date | None, file_id: str) -> str:
     return f"{stem}__{file_id[:8]}"
 
 
+def open_lake(lake_url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system that a lake is in, and where in it."""
+    # fsspec takes the %20 of a file:// address for its name
+    return fsspec.core.url_to_fs(str(local_path(lake_url) or lake_url))  # type: ignore[no-any-return]
+
+
 class Catalog:
     """The landings of one lake, oldest first."""
 
     def __init__(self, lake_url: str):
-        self._fs, self._root = fsspec.core.url_to_fs(lake_url)
+        self._fs, self._root = open_lake(lake_url)
 
     @cached_property
     def landings(self) -> list[Landing]:
         """Every landing that was written whole, oldest first: one listing, and a GET each."""
         folder = f"{self._root}/{CATALOG_DIR}"
         paths = [p for p in self._fs.find(folder) if p.endswith(".json")]
-        contents: dict[str, bytes] = self._fs.cat(paths) if paths else {}
-        if len(paths) == 1 and isinstance(contents, bytes):
-            contents = {paths[0]: contents}
-        parsed = (_parse(content) for content in contents.values())
+        # unlike cat(), this does not take a [ or a * in the lake's own path for a pattern
+        contents: list[bytes] = self._fs.cat_ranges(paths, None, None, on_error="raise")
+        parsed = (_parse(content) for content in contents)
         return sorted((p for p in parsed if p), key=lambda landing: landing.landed_at)
 
     def append(self, landing: Landing) -> Landing:

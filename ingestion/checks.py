@@ -65,10 +65,11 @@ def _check_csv(path: Path, dataset: Dataset) -> Checked:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file, strict=True)
-            header = next(rows, [])
+            # TLC has padded its names with blanks; engines read them without
+            header = [name.strip() for name in next(rows, [])]
             remarks = _compare(dataset, None, [(name, "text") for name in header])
             row_count = 0
-            for row in rows:
+            for row in filter(None, rows):  # a blank line is no row
                 row_count += 1
                 if len(row) != len(header):
                     raise UntrustedFileError(
@@ -87,13 +88,13 @@ def _compare(
 ) -> tuple[str, ...]:
     """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
     found = {read_name(name): (name, file_type) for name, file_type in columns}
-    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
-    if twice:
-        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
     expected = {read_name(c.name): c for c in dataset.era(month).columns}
     missing = [c.name for name, c in expected.items() if c.required and name not in found]
     if missing:
         raise UntrustedFileError(f"it has no column {', '.join(missing)}")
+    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
+    if twice:
+        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
     return tuple(_remarks(dataset, expected, found))
 
 
@@ -113,36 +114,60 @@ def _remarks(
             yield f"unknown column {spelled} ({file_type}) is kept in raw and not read"
 
 
-def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> list[str]:
-    """Columns whose read type is not plainly wider than their type in the file."""
+def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
+    """Columns whose values must each be tried; raise for one that has no cast at all."""
+    for column in schema:
+        read_type = dataset.read_schema.get(read_name(column.name))
+        fits = _fits(column.type, read_type) if read_type else True
+        if fits is False:
+            raise UntrustedFileError(
+                f"column {column.name} cannot be read as {read_type}: it is {column.type}"
+            )
+        if fits is None:
+            yield column.name
+
+
+def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
+    """Whether every value of a type can be read as another; none: it depends on the value."""
     import pyarrow.types as t
 
-    def safe(file_type: "pa.DataType", read_type: ReadType) -> bool:
-        if t.is_null(file_type) or read_type == "text":
-            return not t.is_nested(file_type)
-        if read_type == "timestamp":
-            return t.is_timestamp(file_type) and file_type.tz is None and file_type.unit != "ns"
-        if read_type == "double":
-            return t.is_floating(file_type) or t.is_integer(file_type)
-        return t.is_integer(file_type) and not t.is_uint64(file_type)
-
-    return [
-        f.name
-        for f in schema
-        if (read_type := dataset.read_schema.get(read_name(f.name))) and not safe(f.type, read_type)
-    ]
+    if t.is_dictionary(file_type):
+        file_type = file_type.value_type
+    if t.is_null(file_type):
+        return True
+    text = t.is_string(file_type) or t.is_large_string(file_type)
+    if read_type == "text":
+        # every engine spells bytes in its own way
+        return bool(text or t.is_primitive(file_type) or t.is_decimal(file_type))
+    if read_type == "timestamp":
+        if t.is_timestamp(file_type) and file_type.tz is None:
+            return None if file_type.unit == "ns" else True
+        # with a zone it is an instant, and engines differ on the local time that they make of it
+        return None if t.is_date(file_type) or text else False
+    if t.is_integer(file_type):
+        exact = read_type == "bigint" and not t.is_uint64(file_type)
+        return True if exact or file_type.bit_width <= 32 else None
+    if t.is_floating(file_type):
+        return True if read_type == "double" else None
+    return None if t.is_decimal(file_type) or text else False
 
 
 def _check_cast(file: "pa.parquet.ParquetFile", name: str, read_type: ReadType) -> None:
     """Cast one column batch by batch, as the read view will; raise where a value would change."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
 
-    target = {"bigint": pa.int64(), "double": pa.float64(), "text": pa.string()}.get(
-        read_type, pa.timestamp("us")
-    )
+    target = {"bigint": pa.int64(), "double": pa.float64()}.get(read_type, pa.timestamp("us"))
     try:
         for batch in file.iter_batches(columns=[name]):
-            batch.column(0).cast(target, safe=True)
+            values = batch.column(0)
+            values.cast(target, safe=True)
+            if read_type == "timestamp" and not t.is_temporal(values.type):
+                # of all engines Arrow alone takes an hour without minutes
+                bare = pc.match_substring_regex(values, r"^\S+[ T]\d+$")
+                if pc.any(bare).as_py():
+                    raise pa.ArrowInvalid("a time without minutes")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise UntrustedFileError(
             f"column {name} cannot be read as {read_type}: {_first_line(exc)}"

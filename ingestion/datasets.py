@@ -4,7 +4,9 @@ Sources: TLC's data dictionaries (yellow and high-volume FHV of 2025-03-18, gree
 FHV of 2018-10-18) and the Parquet footers of the files themselves. An era begins with the first
 month that is published with other column names. One line is one column::
 
-    published name   read type   types seen in the files   (* where a month is worthless without it)
+    published name   read type   types seen in the files
+
+A star marks a column without which a month is worthless, or another dataset's.
 """
 
 from collections.abc import Iterable
@@ -83,7 +85,12 @@ class Dataset:
 def _columns(text: str) -> tuple[Column, ...]:
     lines = (line.split() for line in text.strip().splitlines())
     return tuple(
-        Column(name.rstrip("*"), cast(ReadType, read_type), frozenset(types.split("|")), name.endswith("*"))
+        Column(
+            name.rstrip("*"),
+            cast(ReadType, read_type),
+            frozenset(types.split("|")),
+            name.endswith("*"),
+        )
         for name, read_type, types in lines
     )
 
@@ -194,7 +201,7 @@ _FHV_2015 = _columns("""
     PUlocationID            double     int64|double|null
     DOlocationID            double     int64|double|null
     SR_Flag                 double     int64|double|null
-    Affiliated_base_number  text       string|large_string|null
+    Affiliated_base_number* text       string|large_string|null
 """)
 
 _FHVHV_2019 = _columns("""

@@ -13,9 +13,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
-import fsspec
-
-from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.catalog import Catalog, Landing, open_lake, version_name
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
@@ -177,7 +175,7 @@ def _store(
         for file, candidate in candidates.items()
         if catalog.version(file.dataset, file.month, candidate.fetched.sha256) is None
     }
-    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    fs, root = open_lake(settings.lake_url)
     try:
         for file, candidate in new.items():
             if candidate.distrust:
@@ -254,7 +252,7 @@ class Verified:
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
     """Read every version in the lake again and compare its sha256 with the catalog's."""
     progress = progress or Quiet()
-    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    fs, root = open_lake(settings.lake_url)
     versions = Catalog(settings.lake_url).versions()
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 

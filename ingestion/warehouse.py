@@ -95,12 +95,13 @@ def load(
             and (end is None or version.month <= end)
         )
 
-    if is_up_to_date(settings, catalog, [v for v in current if in_scope(v)]):
+    wanted = [v for v in current if in_scope(v)]
+    if _is_up_to_date(settings, catalog, current, wanted):
         return LoadReport()
     with connect(settings) as connection:
         connection.execute(_FILES_DDL)
         held = _held(connection)
-        todo = [v for v in current if in_scope(v) and v.table_name not in held]
+        todo = [v for v in wanted if v.table_name not in held]
         failed = _load_versions(settings, connection, todo, progress)
         _publish(connection, catalog, current)
     return LoadReport([v for v in todo if v.table_name not in failed], failed)
@@ -145,8 +146,13 @@ def _held(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {name for (name,) in rows.fetchall()}
 
 
-def is_up_to_date(settings: Settings, catalog: Catalog, wanted: Sequence[Landing]) -> bool:
-    """Whether the warehouse holds the wanted versions and knows everything that was landed."""
+def _is_up_to_date(
+    settings: Settings, catalog: Catalog, current: Sequence[Landing], wanted: Sequence[Landing]
+) -> bool:
+    """Whether the wanted versions are loaded, and ``raw.files`` says what the catalog says.
+
+    Asked read-only, so that a night without news disturbs nobody.
+    """
     if not settings.duckdb_path.exists():
         return False
     with connect(settings, read_only=True) as connection:
@@ -156,12 +162,16 @@ def is_up_to_date(settings: Settings, catalog: Catalog, wanted: Sequence[Landing
         ).fetchone()
         if not known:
             return False
-        rows = connection.execute("select table_name, source_url, etag, status from raw.files")
-        files = set(rows.fetchall())
-        current = connection.execute("select table_name from raw.files where is_current")
-        is_current = {name for (name,) in current.fetchall()}
-    seen = {(v.table_name, v.source_url, v.etag) for v in catalog.versions()}
-    return {v.table_name for v in wanted} <= is_current and seen <= {f[:3] for f in files}
+        rows = connection.execute(
+            "select table_name, source_url, etag, is_current from raw.files"
+        ).fetchall()
+    files = {table_name: said for table_name, *said in rows}
+    in_use = {v.table_name for v in current}
+    return {v.table_name for v in wanted} <= files.keys() and all(
+        files.get(v.table_name) == [v.source_url, v.etag, v.table_name in in_use]
+        for v in catalog.versions()
+        if v.table_name in files or v.status == "quarantined"
+    )
 
 
 def _load_versions(
@@ -175,7 +185,7 @@ def _load_versions(
         return {}
     # The slow imports wait until there is something to load.
     from ingestion.destinations.duckdb import raw_duckdb
-    from ingestion.destinations.references import configure_dlt, run_references
+    from ingestion.destinations.references import configure_dlt, last_line, run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
     failed: dict[str, str] = {}
@@ -186,7 +196,7 @@ def _load_versions(
         info = run_references("warehouse", raw_duckdb(connection), references, settings.dlt_dir)
         for package in info.load_packages:
             for job in package.jobs["failed_jobs"]:
-                failed[job.job_file_info.table_name] = job.failed_message or "unknown"
+                failed[job.job_file_info.table_name] = last_line(job.failed_message)
         for version in batch:
             error = failed.get(version.table_name)
             progress.advance(version.bytes)

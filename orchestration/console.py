@@ -11,13 +11,16 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 from orchestration.stages import RunReport
 
-stdout = Console(soft_wrap=True)
+# nothing is folded for a file or a pipe
+WIDE = 10_000
+stdout = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 class Lines:
@@ -145,14 +148,15 @@ def _plain(value: Any) -> Any:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
 ) -> None:
-    """Print rows as a table; numbers to the right, with thousands separated."""
+    """Print rows as a table: framed on a terminal, plain and unwrapped elsewhere."""
     rows = list(rows)
-    table = Table(title=title, title_justify="left", header_style="bold")
+    style: dict[str, Any] = {} if stdout.is_terminal else {"box": None, "pad_edge": False}
+    table = Table(title=title, title_justify="left", header_style="bold", **style)
     for i, name in enumerate(columns):
         numeric = any(isinstance(r[i], (int, float, Decimal)) for r in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(escape(_text(value)) for value in row))
     stdout.print(table)
 
 

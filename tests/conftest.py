@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.web import Web, serving
 
 from ingestion.settings import PROJECT_ROOT, Settings
+from tests.support.web import Web, serving
 
 
 def pytest_configure() -> None:
-    """Take away what the developer's environment sets, and the pauses before a request is retried."""
+    """Take away what the developer's environment sets, and the pauses between two attempts."""
     for name in list(os.environ):
         if name.startswith("MEDALLION_") and name != "MEDALLION_TEST_DATA":
             del os.environ[name]
@@ -26,7 +26,9 @@ def real_data() -> Path:
     default = PROJECT_ROOT.parent / "shared" / "data"
     folder = Path(os.environ.get("MEDALLION_TEST_DATA", default)).absolute()
     if not (folder / "trip-data").is_dir():
-        pytest.skip(f"no TLC files in {folder}: set MEDALLION_TEST_DATA to a folder with trip-data/")
+        pytest.skip(
+            f"no TLC files in {folder}: set MEDALLION_TEST_DATA to a folder with trip-data/"
+        )
     return folder
 
 
@@ -35,7 +37,7 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
-    """Settings whose lake, warehouse and work lie in the test's own folder, whatever ``.env`` says."""
+    """Settings for the test's own folder, whatever ``.env`` says."""
 
     def make(**values: Any) -> Settings:
         return settings_in(tmp_path, **values)

@@ -19,6 +19,9 @@ import dlt
 from dlt.common.destination import Destination
 from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ingestion.errors import MedallionError
 
 FILE_HINT = "x-medallion-file"
 
@@ -57,7 +60,10 @@ def run_references(
             destination=destination,
             dataset_name="raw",
         )
-        return pipeline.run(sources)
+        try:
+            return pipeline.run(sources)
+        except PipelineStepFailed as exc:
+            raise MedallionError(f"dlt could not {exc.step}: {last_line(str(exc))}") from exc
 
 
 @contextmanager
@@ -89,6 +95,12 @@ def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
 def referenced_url(manifest: str) -> str:
     """The address of the file that a job's manifest names."""
     return Path(manifest).read_text()
+
+
+def last_line(failure: str | None) -> str:
+    """What a traceback comes to."""
+    lines = [line.strip() for line in (failure or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "it gave no reason"
 
 
 def configure_dlt(workers: int) -> None:

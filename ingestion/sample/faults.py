@@ -8,13 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ingestion.sample.city import Values
-from ingestion.sample.trips import (
-    TAXI_PARTS,
-    TAXIS,
-    Trips,
-    add_totals,
-    month_start,
-)
+from ingestion.sample.trips import TAXI_PARTS, TAXIS, Trips, add_totals, month_start
 
 
 @dataclass(frozen=True)
@@ -43,9 +37,9 @@ class _Chosen:
 
 
 def plant(rng: Generator, service: str, month: date, trips: Trips, rarest: int) -> None:
-    """Give trips every fault that their service knows, none of them two, the rarest ``rarest`` times.
+    """Give trips every fault that their service knows, none of them two.
 
-    The rows that are touched are marked in the column ``touched``.
+    The rarest faults come ``rarest`` times. The column ``touched`` marks the rows that have one.
     """
     faults = [(fault, rarest * times) for fault, services, times in _FAULTS if service in services]
     trips["touched"] = np.zeros(len(trips["pickup_at"]), dtype=bool)
@@ -97,7 +91,7 @@ def _dropoff_before_pickup(at: _Chosen) -> None:
 
 
 def _duration_over_24h(at: _Chosen) -> None:
-    at.last(np.ceil(at.draw(86_400, 108_000)))
+    at.last(np.round(at.draw(86_401, 108_000)))
 
 
 def _no_time_no_distance(at: _Chosen) -> None:
@@ -147,23 +141,23 @@ def _duplicate_row(at: _Chosen) -> None:
 
 
 _EVERY = (*TAXIS, "fhv", "fhvhv")
-_TIMED = (*TAXIS, "fhvhv")
-# each with the services that know it, and how many times as often as the rarest it is
+_METERED = (*TAXIS, "fhvhv")
+# with the services that know the fault, and how often it comes for every time that the rarest does
 _FAULTS: tuple[tuple[Callable[[_Chosen], None], tuple[str, ...], int], ...] = (
     (_missing_pickup_time, _EVERY, 1),
     (_pickup_outside_month, _EVERY, 2),
-    (_missing_dropoff_time, _TIMED, 1),
+    (_missing_dropoff_time, _METERED, 1),
     (_dropoff_before_pickup, _EVERY, 2),
     (_duration_over_24h, _EVERY, 1),
-    (_no_time_no_distance, _TIMED, 5),
-    (_unknown_zone, _TIMED, 2),
-    (_negative_distance, _TIMED, 1),
+    (_no_time_no_distance, _METERED, 5),
+    (_unknown_zone, _METERED, 2),
+    (_negative_distance, _METERED, 1),
     (_impossible_distance, TAXIS, 2),
-    (_impossible_speed, _TIMED, 3),
+    (_impossible_speed, _METERED, 3),
     (_refund, TAXIS, 8),
     (_negative_total, TAXIS, 2),
     (_implausible_total, TAXIS, 1),
-    (_duplicate_row, _TIMED, 1),
+    (_duplicate_row, _METERED, 1),
 )
 
 

@@ -43,7 +43,9 @@ def kill(process: Any) -> None:
     process.join(PATIENCE_SECONDS)
 
 
-def killed_when(audit_event: str, fragment: str, work: Callable[..., object], *args: object) -> bool:
+def killed_when(
+    audit_event: str, fragment: str, work: Callable[..., object], *args: object
+) -> bool:
     """Do ``work`` in a process that is killed the first time an audit event names ``fragment``.
 
     Returns whether that came to pass before the work was done.

@@ -20,16 +20,25 @@ _TYPES: dict[str, pa.DataType] = {
 }
 
 ZONES = (
-    '"LocationID","Borough","Zone","service_zone"\r\n'
-    '1,"EWR","Newark Airport","EWR"\r\n'
-    '2,"Queens","Jamaica Bay","Boro Zone"\r\n'
-    '128,"Manhattan","Inwood Hill Park, ""North""","Boro Zone"\r\n'
-    '264,"Unknown","N/A","N/A"\r\n'
-).encode()
+    b'"LocationID","Borough","Zone","service_zone"\r\n'
+    b'1,"EWR","Newark Airport","EWR"\r\n'
+    b'2,"Queens","Jamaica Bay","Boro Zone"\r\n'
+    b'128,"Manhattan","Inwood Hill Park, ""North""","Boro Zone"\r\n'
+    b'264,"Unknown","N/A","N/A"\r\n'
+)
+
+
+def trip_files(folder: Path) -> list[tuple[str, date, Path]]:
+    """Every month in a folder as (dataset, month, path)."""
+    found = []
+    for path in sorted((folder / "trip-data").glob("*.parquet")):
+        dataset, _, month = path.stem.partition("_tripdata_")
+        found.append((dataset, date.fromisoformat(f"{month}-01"), path))
+    return found
 
 
 def trips(dataset: str, month: date, rows: int = 20, seed: int = 0) -> pa.Table:
-    """Rows with the columns of the month's era, every column of a type that the era is known for."""
+    """Rows with the columns of the month's era, each of a type that the era is known for."""
     rng = np.random.default_rng([seed, month.toordinal()])
     columns = DATASETS[dataset].era(month).columns
     return pa.table({c.name: _values(c, month, rows, rng) for c in columns})

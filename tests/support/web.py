@@ -105,10 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     web: Web
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -171,9 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.web.released.wait(PATIENCE_SECONDS)
         elif not fault.clean:
             # closing with unsent data thrown away is what a reset looks like to the client
-            self.connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
 

@@ -16,8 +16,7 @@ from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import UntrustedFileError
 from ingestion.read_views import DUCKDB, Branch, read_view_sql
-from tests.support.trips import ZONES, trips, with_column
-from tests.unit.test_datasets import trip_files
+from tests.support.trips import ZONES, trip_files, trips, with_column
 
 MONTH = date(2024, 1, 1)
 GREEN = DATASETS["green"]
@@ -86,7 +85,7 @@ def test_real_reference_files_are_trusted(
         ("yellow_tripdata_2024-02", "an XML error page"),
         ("yellow_tripdata_2022-01", "an HTML error page"),
         ("yellow_tripdata_2019-01", "a Git LFS pointer"),
-        ("green_tripdata_2022-01", "it has no column passenger_count, fare_amount, total_amount"),
+        ("green_tripdata_2022-01", "it has no column fare_amount, total_amount"),
     ],
 )
 def test_every_real_broken_file_is_distrusted_for_what_it_is(
@@ -247,7 +246,7 @@ def test_several_row_groups_are_counted_together(tmp_path: Path) -> None:
     assert file.row_count == 1000
 
 
-# --- types: (column, values, type in the file, what the read view must give) -----------------------
+# --- types: (column, values, type in the file, what the read view must give) ---------------------
 
 NOON = dt.datetime(2024, 1, 1, 12)
 READABLE: list[Any] = [
@@ -280,7 +279,12 @@ READABLE: list[Any] = [
         pa.large_string(),
         [NOON, NOON],
     ),
-    ("lpep_pickup_datetime", ["2024-01-01", "2024-01-01 00:00"], pa.string(), [dt.datetime(2024, 1, 1)] * 2),
+    (
+        "lpep_pickup_datetime",
+        ["2024-01-01", "2024-01-01 00:00"],
+        pa.string(),
+        [dt.datetime(2024, 1, 1)] * 2,
+    ),
 ]
 
 CHANGED: list[Any] = [
@@ -388,7 +392,7 @@ def test_csv_in_every_usual_shape_is_the_same(content: bytes, tmp_path: Path) ->
         (ZONES.partition(b"\n")[2], "it has no column LocationID, Borough, Zone"),
         (ZONES.partition(b"\n")[0] + b"\n", "the file has a header and no rows"),
         (b"\r\n" + ZONES, "it has no column LocationID, Borough, Zone"),
-        (ZONES.replace(b",", b";"), "it has no column LocationID, Borough, Zone"),
+        (ZONES.replace(b",", b";"), "not a readable CSV file"),
         (b"<!DOCTYPE html><html></html>", "it has no column LocationID, Borough, Zone"),
         (b"PAR1" + bytes(range(256)), "not a readable CSV file"),
     ],

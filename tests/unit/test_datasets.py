@@ -8,15 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.datasets import DATASETS, TRIP_DATASETS, read_name
-
-
-def trip_files(folder: Path) -> list[tuple[str, date, Path]]:
-    """Every file of a folder as (dataset, month, path)."""
-    found = []
-    for path in sorted((folder / "trip-data").glob("*.parquet")):
-        dataset, _, month = path.stem.partition("_tripdata_")
-        found.append((dataset, date.fromisoformat(f"{month}-01"), path))
-    return found
+from tests.support.trips import trip_files
 
 
 def test_every_real_file_has_the_columns_of_its_era_in_their_order(real_data: Path) -> None:

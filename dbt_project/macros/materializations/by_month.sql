@@ -42,6 +42,12 @@
         {% do start_month_table(work, sql, definition) %}
     {%- endif -%}
 
+    {%- if whole and load_cached_relation(beside) is not none -%}
+        {# a rebuild was given up: the model is again what the table was built from #}
+        {% do adapter.drop_relation(beside) %}
+        {% do forget_months(beside) %}
+    {%- endif -%}
+
     {%- set months = stale_months(work, definition) -%}
     {%- set counted = namespace(rows=0) -%}
     {%- for month in months -%}

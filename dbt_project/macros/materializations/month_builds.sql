@@ -120,7 +120,7 @@
                 {% if built_from %}
                 select service, source_month, file_key, build_key as inputs
                 from {{ month_builds() }}
-                where table_name = '{{ graph.nodes['model.medallion.' ~ built_from].schema }}.{{ built_from }}'
+                where table_name = '{{ graph.nodes['model.' ~ project_name ~ '.' ~ built_from].schema }}.{{ built_from }}'
                     and source_month is not null
                 {% else %}
                 select

@@ -74,7 +74,18 @@
         'tip_usd', 'driver_pay_usd', 'total_usd', 'shared_request_flag', 'shared_match_flag',
         'access_a_ride_flag', 'wav_request_flag', 'wav_match_flag',
     ],
-} %}
+} -%}
+
+{%- set select_lists = {} -%}
+{%- for service, published in services.items() -%}
+    {%- set expressions = [] -%}
+    {%- for column, type in types.items() -%}
+        {%- do expressions.append(
+            column if column in published else 'cast(null as ' ~ type ~ ') as ' ~ column
+        ) -%}
+    {%- endfor -%}
+    {%- do select_lists.update({service: expressions | join(',\n    ')}) -%}
+{%- endfor %}
 
 with yellow as (
 
@@ -100,14 +111,18 @@ fhvhv as (
 
 )
 
-{% for service, published in services.items() %}
-    select
-        {% for column, type in types.items() %}
-            {{ column if column in published else 'cast(null as ' ~ type ~ ') as ' ~ column }}
-            {{- ',' if not loop.last }}
-        {% endfor %}
-    from {{ service }}
-    {% if not loop.last %}
-        union all
-    {% endif %}
-{% endfor %}
+select
+    {{ select_lists.yellow }}
+from yellow
+union all
+select
+    {{ select_lists.green }}
+from green
+union all
+select
+    {{ select_lists.fhv }}
+from fhv
+union all
+select
+    {{ select_lists.fhvhv }}
+from fhvhv

@@ -1,0 +1,232 @@
+"""The catalog: what was landed, in which order, and which version is current."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.publisher import PublishedFile
+
+JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    return (tmp_path / "lake").as_uri()
+
+
+def landing(content: str, landed_at: datetime = NOON, **values: object) -> Landing:
+    """A trusted landing of one content of green 2024-01."""
+    defaults = {
+        "dataset": "green",
+        "month": JANUARY,
+        "file_id": content * 64,
+        "source_url": "https://tlc.example/trip-data/green_tripdata_2024-01.parquet",
+        "etag": f'"{content}"',
+        "last_modified": NOON - timedelta(days=30),
+        "bytes": 1000,
+        "row_count": 20,
+        "columns": (("VendorID", "int64"), ("fare_amount", "double")),
+        "lake_path": f"raw/green/green_tripdata_2024_01__{content * 8}.parquet",
+        "landed_at": landed_at,
+        "status": "landed",
+    }
+    return Landing(**defaults | values)
+
+
+def published(of: Landing, **values: object) -> PublishedFile:
+    """What a publisher says of a file that is still as it was landed."""
+    said = PublishedFile(of.dataset, of.month, of.source_url, of.etag, of.last_modified, of.bytes)
+    return replace(said, **values)
+
+
+def ids(landings: list[Landing]) -> list[str]:
+    return [x.file_id[0] for x in landings]
+
+
+def test_what_is_appended_is_read_back_equal(lake: str) -> None:
+    written = [
+        landing("a"),
+        landing("b", NOON + timedelta(days=1), month=FEBRUARY, etag=None, last_modified=None),
+        landing(
+            "c",
+            NOON + timedelta(days=2),
+            dataset="taxi_zone_lookup",
+            month=None,
+            row_count=None,
+            columns=(),
+            status="quarantined",
+            error='the file\'s "header" is\nbroken',
+            remarks=("column x is new", "Zoë"),
+        ),
+    ]
+    catalog = Catalog(lake)
+    for one in written:
+        assert catalog.append(one) == one
+    assert catalog.landings == written
+    assert Catalog(lake).landings == written
+
+
+def test_an_empty_lake_has_an_empty_catalog(lake: str) -> None:
+    catalog = Catalog(lake)
+    assert catalog.landings == []
+    assert catalog.current() == catalog.versions() == catalog.quarantined() == []
+    assert catalog.newest("green", JANUARY) is None
+    assert not catalog.holds(published(landing("a")))
+
+
+@pytest.mark.parametrize(
+    "name", ["my lake", "100% lake", "lake#1", "Zoë's lake", "lake [1]", "lake*"]
+)
+def test_a_lake_may_lie_in_any_folder(
+    name: str, tmp_path: Path, make_settings: Callable[..., object]
+) -> None:
+    settings = make_settings(lake_url=str(tmp_path / "a" / name))
+    Catalog(settings.lake_url).append(landing("a"))
+    Catalog(settings.lake_url).append(landing("b", NOON + timedelta(days=1)))
+    assert ids(Catalog(settings.lake_url).landings) == ["a", "b"]
+    assert [p.name for p in (tmp_path / "a").iterdir()] == [name]
+
+
+def test_a_record_cut_short_anywhere_does_not_count(lake: str, tmp_path: Path) -> None:
+    whole = Catalog(lake).append(landing("a", remarks=("Zoë",)))
+    (path,) = (tmp_path / "lake").rglob("*.json")
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.with_name(f"cut-{size}.json").write_bytes(content[:size])
+    path.with_name("not-ours.json").write_text(json.dumps(["something", "else"]))
+    path.with_name("notes.txt").write_text("hello")
+    assert Catalog(lake).landings == [whole]
+
+
+def test_a_clock_that_goes_back_changes_no_order(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.append(landing("a"))
+    second = catalog.append(landing("b", NOON - timedelta(days=400)))
+    third = catalog.append(landing("c", NOON))
+    assert NOON < second.landed_at < third.landed_at
+    assert ids(Catalog(lake).landings) == ["a", "b", "c"]
+    assert ids(Catalog(lake).current()) == ["c"]
+
+
+def test_the_newest_publication_is_current(lake: str) -> None:
+    catalog = Catalog(lake)
+    for day, content in enumerate("ab"):
+        catalog.append(landing(content, NOON + timedelta(days=day)))
+    catalog.append(landing("f", NOON + timedelta(days=2), month=FEBRUARY))
+    assert ids(catalog.current()) == ["b", "f"]
+    assert ids(catalog.versions()) == ["a", "b", "f"]
+
+
+def test_a_content_that_is_published_again_is_current_again(lake: str) -> None:
+    catalog = Catalog(lake)
+    for day, content in enumerate("aba"):
+        catalog.append(landing(content, NOON + timedelta(days=day), etag=f'"{day}"'))
+    (current,) = Catalog(lake).current()
+    assert (current.file_id[0], current.etag) == ("a", '"2"')
+    assert ids(Catalog(lake).landings) == ["a", "b", "a"]
+    first, _ = versions = Catalog(lake).versions()
+    assert ids(versions) == ["a", "b"]
+    assert first.landed_at == NOON  # when it first came
+    assert first.etag == '"2"'  # as it is published now
+
+
+def test_as_of_a_day_is_what_had_been_landed_by_its_end_in_utc(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.append(landing("a", datetime(2024, 3, 1, 23, 59, 59, 999999, tzinfo=UTC)))
+    catalog.append(landing("b", datetime(2024, 3, 2, tzinfo=UTC)))
+    catalog.append(landing("a", datetime(2024, 3, 5, tzinfo=UTC)))
+    assert ids(catalog.current(as_of=date(2024, 2, 29))) == []
+    assert ids(catalog.current(as_of=date(2024, 3, 1))) == ["a"]
+    assert ids(catalog.current(as_of=date(2024, 3, 2))) == ["b"]
+    assert ids(catalog.current(as_of=date(2024, 3, 4))) == ["b"]
+    assert ids(catalog.current(as_of=date(2024, 3, 5))) == ["a"]
+    assert ids(catalog.current()) == ["a"]
+
+
+def test_what_is_quarantined_is_never_current(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.append(landing("a"))
+    catalog.append(
+        landing("b", NOON + timedelta(days=1), status="quarantined", error="it is cut short")
+    )
+    assert ids(catalog.current()) == ["a"]
+    assert ids(catalog.quarantined()) == ["b"]
+    assert ids(catalog.versions()) == ["a", "b"]
+    assert catalog.newest("green", JANUARY).error == "it is cut short"
+    catalog.append(landing("c", NOON + timedelta(days=2)))
+    assert ids(catalog.current()) == ["c"]
+    assert catalog.quarantined() == []
+
+
+def test_a_version_is_found_by_its_content_in_its_own_month(lake: str) -> None:
+    catalog = Catalog(lake)
+    january = catalog.append(landing("a"))
+    february = catalog.append(landing("a", NOON + timedelta(days=1), month=FEBRUARY))
+    assert catalog.version("green", JANUARY, "a" * 64) == january
+    assert catalog.version("green", FEBRUARY, "a" * 64) == february
+    assert catalog.version("green", JANUARY, "b" * 64) is None
+    assert catalog.version("yellow", JANUARY, "a" * 64) is None
+
+
+def test_an_etag_alone_says_whether_a_file_is_held(lake: str) -> None:
+    catalog = Catalog(lake)
+    held = catalog.append(landing("a"))
+    assert catalog.holds(published(held))
+    assert catalog.holds(published(held, last_modified=None, bytes=None))
+    assert not catalog.holds(published(held, etag='"b"'))
+    assert not catalog.holds(published(held, month=FEBRUARY))
+    assert not catalog.holds(published(held, dataset="yellow"))
+    assert not catalog.holds(published(held, url="file:///elsewhere.parquet"))
+
+
+def test_without_an_etag_date_and_length_must_both_agree(lake: str) -> None:
+    catalog = Catalog(lake)
+    held = catalog.append(landing("a", etag=None))
+    assert catalog.holds(published(held))
+    assert not catalog.holds(published(held, last_modified=NOON))
+    assert not catalog.holds(published(held, last_modified=None))
+    assert not catalog.holds(published(held, bytes=1001))
+    assert not catalog.holds(published(held, bytes=None))
+
+
+def test_nothing_is_held_where_a_publisher_says_nothing(lake: str) -> None:
+    catalog = Catalog(lake)
+    held = catalog.append(landing("a", etag=None, last_modified=None))
+    assert not catalog.holds(published(held))
+
+
+def test_only_the_last_publication_counts_as_held(lake: str) -> None:
+    catalog = Catalog(lake)
+    before = catalog.append(landing("a"))
+    after = catalog.append(landing("b", NOON + timedelta(days=1)))
+    assert not catalog.holds(published(before))
+    assert catalog.holds(published(after))
+
+
+def test_names_and_keys_lead_back_to_the_content() -> None:
+    one = landing("a", file_id="1512a953fedcba98" + "0" * 48)
+    assert one.name == "green 2024-01"
+    assert one.table_name == "green_tripdata_2024_01__1512a953"
+    assert one.file_key == 0x1512A953FEDCBA9
+    assert landing("f").file_key < 2**63
+    assert version_name("taxi_zone_lookup", None, "ab" * 32) == "taxi_zone_lookup__abababab"
+
+
+def test_a_thousand_landings_are_read_in_well_under_a_second(lake: str) -> None:
+    catalog = Catalog(lake)
+    columns = tuple((f"column_{i}", "double") for i in range(24))
+    for n in range(1000):
+        month = date(2009 + n // 120, n // 10 % 12 + 1, 1)
+        catalog.append(landing("a", NOON + timedelta(minutes=n), month=month, columns=columns))
+    began = time.perf_counter()
+    catalog = Catalog(lake)
+    assert len(catalog.landings) == 1000
+    assert len(catalog.current()) == len(catalog.versions()) == 100
+    assert time.perf_counter() - began < 0.8
