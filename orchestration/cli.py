@@ -98,16 +98,17 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(exc.exit_code) from exc
 
 
-def _settings(sample: bool) -> "Settings":
+def _settings(sample: bool, republish: bool = False) -> "Settings":
     from ingestion.settings import load_settings
 
     settings = load_settings()
     if not sample:
         return settings
-    from ingestion.sample import publish_sample
-
     published = settings.work_dir / "sample"
-    publish_sample(published)
+    if republish or not published.exists():
+        from ingestion.sample import publish_sample
+
+        publish_sample(published, republished=republish)
     return settings.for_sample(published)
 
 
@@ -143,6 +144,10 @@ def run(
     ] = None,
     full_refresh: FullRefresh = False,
     sample: Sample = False,
+    republish: Annotated[
+        bool,
+        typer.Option("--republish", help="With --sample: first publish one month of it anew."),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -153,10 +158,12 @@ def run(
     """
     with _errors():
         scope = _scope(dataset, start, end)
+        if republish and not sample:
+            raise typer.BadParameter("--republish is for --sample only.")
         from orchestration import stages
         from orchestration.console import print_json, print_summary, progress
 
-        settings = _settings(sample)
+        settings = _settings(sample, republish)
         with progress(quiet) as watcher:
             report = stages.run(settings, *scope, as_of, full_refresh, watcher)
         if as_json:

@@ -101,9 +101,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def side_by_side(
-    candidates: dict[str, Callable[[], object]], rounds: int = 3
-) -> dict[str, float]:
+def side_by_side(candidates: dict[str, Callable[[], object]], rounds: int = 3) -> dict[str, float]:
     """Median seconds of each candidate, run in turn so that a drifting machine hits all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
