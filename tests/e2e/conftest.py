@@ -1,0 +1,121 @@
+"""The project as people run it: commands in processes of their own, in folders of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.settings import PROJECT_ROOT
+
+FACTS = "marts.fct_trips"
+MARTS = (
+    FACTS,
+    "marts.daily_trips",
+    "marts.hourly_zone_demand",
+    "marts.monthly_zone_revenue",
+    "marts.ledger",
+    "marts.ledger_reasons",
+    "marts.tlc_reconciliation",
+)
+
+
+@dataclass
+class Place:
+    """A home, a publisher's folder, a lake and a warehouse for commands to work in."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def published(self) -> Path:
+        return self.folder / "published"
+
+    @property
+    def lake(self) -> Path:
+        return self.folder / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    def environment(self) -> dict[str, str]:
+        home = self.folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("MEDALLION_")}
+        return inherited | {
+            "HOME": str(home),
+            "MEDALLION_TLC_URL": self.published.as_uri(),
+            "MEDALLION_LAKE_URL": str(self.lake),
+            "MEDALLION_DUCKDB_PATH": str(self.warehouse),
+            "MEDALLION_WORK_DIR": str(self.folder / "work"),
+            **self.env,
+        }
+
+    def start(self, *command: str, cwd: Path = PROJECT_ROOT) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=cwd,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, expect: int = 0, cwd: Path = PROJECT_ROOT) -> str:
+        """Run ``python -m …``; return its stdout. Its stderr is ``last_stderr``."""
+        process = self.start(*command, cwd=cwd)
+        stdout, self.last_stderr = process.communicate(timeout=600)
+        assert process.returncode == expect, stdout[-3000:] + self.last_stderr[-3000:]
+        return stdout
+
+    def medallion(self, *arguments: str, expect: int = 0) -> str:
+        return self.run("orchestration.cli", *arguments, expect=expect)
+
+    def medallion_json(self, *arguments: str, expect: int = 0) -> Any:
+        return json.loads(self.medallion(*arguments, "--json", expect=expect))
+
+    def dbt(self, *arguments: str, expect: int = 0) -> str:
+        """Run dbt by itself, as in its own folder."""
+        self.env |= {
+            "DBT_TARGET_PATH": str(self.folder / "dbt" / "target"),
+            "DBT_LOG_PATH": str(self.folder / "dbt" / "logs"),
+        }
+        return self.run("dbt.cli.main", *arguments, expect=expect, cwd=PROJECT_ROOT / "dbt_project")
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with duckdb.connect(self.warehouse, read_only=True) as connection:
+            yield connection
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.connect() as connection:
+            return connection.execute(sql).fetchall()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Rows and a hash of the content of every mart, whatever the order of rows."""
+        with self.connect() as connection:
+            return {
+                mart: connection.execute(
+                    f"select count(*), bit_xor(hash(t)), sum(hash(t)) from {mart} as t"
+                ).fetchone()
+                for mart in MARTS
+            }
+
+
+MakePlace = Callable[[Path], Place]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A place where nothing was done yet and nothing is published."""
+    made = Place(tmp_path)
+    made.published.mkdir()
+    return made

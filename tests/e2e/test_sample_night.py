@@ -1,0 +1,205 @@
+"""The whole job on the generated sample, run by run, as a new user meets it."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from ingestion.sample import publish_sample
+from tests.e2e.conftest import FACTS, Place
+from tests.support.processes import wait_until
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place where the sample was landed, loaded and transformed; tests only look at it."""
+    place = Place(tmp_path_factory.mktemp("built"))
+    publish_sample(place.published)
+    place.report = place.medallion_json("run")  # type: ignore[attr-defined]
+    return place
+
+
+@pytest.fixture
+def copy(built: Place, tmp_path: Path) -> Place:
+    """A place of the test's own with the same published files, lake and warehouse."""
+    place = Place(tmp_path / "copy")
+    shutil.copytree(built.folder, place.folder, copy_function=shutil.copy2)
+    # the address of the publisher is another, as is the folder
+    place.env["MEDALLION_TLC_URL"] = place.published.as_uri()
+    return place
+
+
+def test_nothing_is_lost_and_every_rule_is_met(built: Place) -> None:
+    report = built.report  # type: ignore[attr-defined]
+    assert report["faults"] == []
+    assert report["ledger_balances"] is True
+    assert report["rows"] == report["valid"] + sum(report["flagged"].values())
+    reasons = {r for (r,) in built.query("select invalid_reason from staging.invalid_reasons")}
+    assert set(report["flagged"]) == reasons
+
+
+def test_facts_have_each_raw_row_once(built: Place) -> None:
+    (ids, distinct), *_ = built.query(f"select count(*), count(distinct trip_id) from {FACTS}")
+    assert ids == distinct
+    raw = built.query(
+        "select dataset, month, table_name from raw.files where is_current and month is not null"
+    )
+    for dataset, month, table in raw:
+        (expected,) = built.query(f"select count(*) from raw.{table}")
+        found = built.query(
+            f"select count(*) from {FACTS} where service = '{dataset}' and source_month = '{month}'"
+        )
+        assert found == [expected], table
+
+
+def test_a_second_run_finds_nothing_new(built: Place) -> None:
+    before = built.fingerprint()
+    again = built.medallion_json("run", "--quiet")
+    assert (again["new"], again["republished"], again["loaded"]) == ([], [], [])
+    assert again["built"] is False
+    assert built.fingerprint() == before
+
+
+def test_plain_dbt_build_passes_and_changes_nothing(copy: Place) -> None:
+    before = copy.fingerprint()
+    output = copy.dbt("build")
+    assert "ERROR=0" in output
+    assert "fct_trips" in output
+    assert "[0 months, 0 rows" in output.replace("\x1b[32m", "")
+    assert copy.fingerprint() == before
+
+
+def test_republication_makes_one_version_and_the_facts_follow(copy: Place, tmp_path: Path) -> None:
+    publish_sample(copy.published, republished=True)
+    report = copy.medallion_json("run", "--quiet")
+    assert report["republished"] == ["green 2023-02"]
+    assert len(report["loaded"]) == 1
+
+    afresh = Place(tmp_path / "afresh")
+    publish_sample(afresh.published, republished=True)
+    afresh.medallion_json("run", "--quiet")
+    assert copy.fingerprint() == afresh.fingerprint()
+    versions = copy.query("select count(*) from raw.files where dataset = 'green'")
+    assert versions == [(4,)]
+
+
+def test_as_of_a_day_before_everything_says_that_there_is_nothing(copy: Place) -> None:
+    copy.medallion("run", "--as-of", "2020-01-01", expect=1)
+    assert "error: " in copy.last_stderr
+    assert "Traceback" not in copy.last_stderr
+
+
+def test_the_lake_alone_rebuilds_everything(copy: Place) -> None:
+    before = copy.fingerprint()
+    copy.warehouse.unlink()
+    shutil.rmtree(copy.folder / "work")
+    shutil.rmtree(copy.published)
+    copy.medallion("load")
+    copy.medallion("transform")
+    assert copy.fingerprint() == before
+
+
+def test_the_pipelines_run_by_themselves(place: Place) -> None:
+    publish_sample(place.published)
+    place.run("ingestion", "--dataset", "green")
+    assert place.query("select count(*) from tlc.green_tripdata")[0][0] > 0
+    place.dbt("build")
+    assert place.query("select bool_and(is_balanced), count(*) from marts.ledger") == [(True, 3)]
+
+
+@pytest.mark.parametrize("stage", ["land", "load", "transform fct_trips", "transform ledger"])
+def test_a_killed_run_is_run_again_and_the_result_is_the_same(
+    built: Place, place: Place, stage: str
+) -> None:
+    publish_sample(place.published)
+    process = place.start("orchestration.cli", "run")
+    assert process.stderr is not None
+    said: list[str] = []
+
+    def reached() -> bool:
+        assert process.stderr is not None
+        said.append(process.stderr.readline())
+        return said[-1].startswith(stage) or not said[-1]
+
+    wait_until(reached)
+    assert said[-1], "the run ended before it came to the stage"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    report = place.medallion_json("run", "--quiet")
+    assert report["faults"] == []
+    # the addresses differ and so may nothing else
+    assert place.fingerprint() == built.fingerprint()
+
+
+def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place) -> None:
+    publish_sample(place.published)
+    broken = place.published / "trip-data" / "green_tripdata_2023-02.parquet"
+    broken.write_bytes(b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>")
+    report = place.medallion_json("run", "--quiet", expect=1)
+    assert report["ledger_balances"] is True
+    assert report["files"] == 11
+    assert report["faults"] == [f for f in report["faults"] if "XML error page" in f]
+    assert "green 2023-02 quarantined" in place.last_stderr
+    rows = place.query("select status, error from raw.files where status <> 'loaded'")
+    assert [status for status, _ in rows] == ["quarantined"]
+    kept = list((place.lake / "quarantine").iterdir())
+    assert [k.read_bytes() for k in kept] == [broken.read_bytes()]
+
+    # the same the next night, until it is mended
+    place.medallion("run", "--quiet", expect=1)
+    publish_sample(place.published)
+    report = place.medallion_json("run", "--quiet")
+    assert report["new"] == ["green 2023-02"]
+    assert report["files"] == 12
+
+
+def test_a_held_warehouse_is_named(copy: Place) -> None:
+    import duckdb
+
+    with duckdb.connect(copy.warehouse):
+        copy.medallion("query", "select 1", expect=1)
+    assert "is held by" in copy.last_stderr
+    assert str(copy.warehouse) in copy.last_stderr
+    assert "Traceback" not in copy.last_stderr
+
+
+def test_a_changed_model_rebuilds_what_it_must(copy: Place, tmp_path: Path) -> None:
+    project = tmp_path / "dbt_project"
+    from ingestion.settings import PROJECT_ROOT
+
+    shutil.copytree(
+        PROJECT_ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs")
+    )
+    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
+    model.write_text(model.read_text().replace("count(*) as trips", "count(*) + 0 as trips"))
+    copy.dbt("build")
+    output = copy.dbt(
+        "build", "--project-dir", str(project), "--profiles-dir", str(project)
+    ).replace("\x1b[32m", "")
+    built = {
+        line.split(" model ")[1].split()[0]: line
+        for line in output.splitlines()
+        if "OK created sql by_month" in line
+    }
+    assert "[12 months" in built["marts.daily_trips"]
+    assert "[0 months" in built["marts.fct_trips"]
+    assert "[0 months" in built["marts.hourly_zone_demand"]
+
+
+def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Path) -> None:
+    """A month is tested until it has passed, not once."""
+    import duckdb
+
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            "update intermediate.month_builds set tested_at = null"
+            " where service = 'green' and source_month = '2023-01-01'"
+        )
+        connection.execute(
+            f"insert into {FACTS} select * from {FACTS}"
+            " where service = 'green' and source_month = '2023-01-01' limit 1"
+        )
+    for _ in range(2):
+        output = copy.dbt("build", "--select", "fct_trips", expect=1)
+        assert "unique_fct_trips_trip_id" in output
