@@ -100,13 +100,15 @@ class Catalog:
         self._fs.makedirs(folder, exist_ok=True)
         self._fs.pipe_file(f"{folder}/{stamp}-{landing.file_id[:8]}.json", _format(landing))
         self.landings.append(landing)
+        for derived in ("_newest", "_versions"):
+            self.__dict__.pop(derived, None)
         return landing
 
     def newest(self, dataset: str, month: date | None) -> Landing | None:
         """The last landing of one published file, trusted or not."""
         return self._newest.get((dataset, month))
 
-    @property
+    @cached_property
     def _newest(self) -> dict[tuple[str, date | None], Landing]:
         return {landing.key: landing for landing in self.landings}
 
@@ -125,22 +127,24 @@ class Catalog:
         )
 
     def version(self, dataset: str, month: date | None, file_id: str) -> Landing | None:
-        """The first landing of one content, which says when that version came."""
-        return next(
-            (v for v in self.versions() if v.key == (dataset, month) and v.file_id == file_id), None
-        )
+        """One content of one file: when it first came, and where it was seen last."""
+        return self._versions.get((dataset, month, file_id))
 
     def versions(self) -> list[Landing]:
         """One landing for each content of each file, in the order they first came.
 
         ``landed_at`` is when the content first came; the address and fingerprint are the last.
         """
+        return list(self._versions.values())
+
+    @cached_property
+    def _versions(self) -> dict[tuple[str, date | None, str], Landing]:
         merged: dict[tuple[str, date | None, str], Landing] = {}
         for landing in self.landings:
             identity = (*landing.key, landing.file_id)
             first = merged.get(identity)
             merged[identity] = replace(landing, landed_at=first.landed_at) if first else landing
-        return list(merged.values())
+        return merged
 
     def current(self, as_of: date | None = None) -> list[Landing]:
         """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""

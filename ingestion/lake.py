@@ -212,7 +212,7 @@ def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
 
 def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Landed:
     fetched, checked = candidate.fetched, candidate.checked
-    before = catalog.newest(file.dataset, file.month)
+    before = next((x for x in catalog.current() if x.key == (file.dataset, file.month)), None)
     seen = catalog.version(file.dataset, file.month, fetched.sha256)
     landing = catalog.append(
         Landing(
@@ -234,7 +234,7 @@ def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Lan
     )
     if candidate.distrust:
         return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
-    if before is None or (before.status == "quarantined" and seen is None):
+    if before is None:
         return Landed(file, Outcome.NEW, landing)
     if before.file_id == fetched.sha256:
         return Landed(file, Outcome.SAME_CONTENT, landing)

@@ -7,14 +7,14 @@ stream into a file, survive broken connections and are hashed on the way.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
 
 from ingestion.datasets import DATASETS, Dataset
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlt.sources.helpers.requests import Client, Response
 
 HEADS_AT_ONCE = 8
-TIMEOUT_SECONDS = (10.0, 60.0)  # to connect, between two packets
+CONNECT_SECONDS = 10.0
 DOWNLOAD_ATTEMPTS = 6
 CHUNK_BYTES = 1 << 20
 NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
@@ -208,22 +208,30 @@ def _stat(path: Path) -> tuple[str, datetime, int]:
 
 
 def _headers(response: "Response") -> tuple[str | None, datetime | None, int | None]:
-    modified = response.headers.get("Last-Modified")
     length = response.headers.get("Content-Length")
-    return (
-        response.headers.get("ETag"),
-        parsedate_to_datetime(modified) if modified else None,
-        int(length) if length else None,
-    )
+    try:
+        modified = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+    except ValueError:
+        modified = None  # none, or nonsense
+    return response.headers.get("ETag"), modified, int(length) if length else None
 
 
 @cache
 def _client() -> "Client":
-    """dlt's HTTP client: retries with backoff on 429, 5xx and broken connections."""
+    """dlt's HTTP client: retries with backoff on 429, 5xx and broken connections.
+
+    How often and how patiently is dlt's own setting, ``RUNTIME__REQUEST_*``.
+    """
+    from dlt.common.configuration.resolve import resolve_configuration
+    from dlt.common.configuration.specs import RuntimeConfiguration
     from dlt.sources.helpers.requests import Client
 
+    config = resolve_configuration(RuntimeConfiguration())
     return Client(
-        request_timeout=TIMEOUT_SECONDS,
+        request_timeout=(CONNECT_SECONDS, config.request_timeout),
+        request_max_attempts=config.request_max_attempts,
+        request_backoff_factor=config.request_backoff_factor,
+        request_max_retry_delay=config.request_max_retry_delay,
         max_connections=HEADS_AT_ONCE,
         raise_for_status=False,
         session_attrs={"headers": {"Accept-Encoding": "identity"}},
@@ -241,16 +249,31 @@ def _copy(
 ) -> Fetched:
     try:
         etag, modified, _ = _stat(source)
-        digest, size = hashlib.sha256(), 0
-        with source.open("rb") as reader, part.open("wb") as writer:
-            while chunk := reader.read(CHUNK_BYTES):
-                writer.write(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-                on_bytes(len(chunk))
-    except FileNotFoundError as exc:
-        raise FetchError(f"{file.name}: {source} was there and is gone; run again.") from exc
+        reader = source.open("rb")
+    except OSError as exc:
+        raise _unreadable(file, source, exc) from exc
+    digest, size = hashlib.sha256(), 0
+    with reader, part.open("wb") as writer:
+        for chunk in _chunks(file, source, reader):
+            writer.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            on_bytes(len(chunk))
     return Fetched(part, digest.hexdigest(), size, etag, modified)
+
+
+def _chunks(file: PublishedFile, source: Path, reader: BinaryIO) -> Iterator[bytes]:
+    try:
+        while chunk := reader.read(CHUNK_BYTES):
+            yield chunk
+    except OSError as exc:
+        raise _unreadable(file, source, exc) from exc
+
+
+def _unreadable(file: PublishedFile, source: Path, exc: OSError) -> FetchError:
+    gone = isinstance(exc, FileNotFoundError)
+    why = "was there and is gone" if gone else f"cannot be read: {exc.strerror}"
+    return FetchError(f"{file.name}: {source} {why}; run again.")
 
 
 def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
@@ -267,8 +290,7 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
         try:
             with _client().get(file.url, headers=headers, stream=True) as response:
                 if response.status_code == 416:  # what is there is not part of this version
-                    validator.unlink()
-                    continue
+                    validator.unlink(missing_ok=True)
                 if response.status_code in NOT_PUBLISHED:
                     raise FetchError(
                         f"{file.name}: {file.url} was published and is gone; run again."

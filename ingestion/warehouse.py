@@ -5,6 +5,7 @@ tables; it is compared with the lake's catalog, so a load does what is missing a
 and after a kill it does the rest.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -252,35 +253,49 @@ def _files_row(version: Landing) -> dict[str, Any]:
 def _publish(
     connection: duckdb.DuckDBPyConnection, catalog: Catalog, current: Sequence[Landing]
 ) -> None:
-    """Bring ``raw.files`` and every read view to what is loaded now, in one transaction."""
+    """Bring ``raw.files`` and the read views to what is loaded now, in one transaction.
+
+    Only rows and views that say something else now are written.
+    """
     versions = catalog.versions()
-    held = _held(connection)
-    shown = _shown(versions, current, held)
+    shown = _shown(versions, current, _held(connection))
+    said = {
+        table_name: tuple(rest)
+        for table_name, *rest in connection.execute(
+            "select table_name, source_url, etag, is_current from raw.files"
+        ).fetchall()
+    }
+    views = {
+        name
+        for (name,) in connection.execute(
+            "select table_name from information_schema.views where table_schema = 'tlc'"
+        ).fetchall()
+    }
+    stale_views = {d.name for d in DATASETS.values() if d.view not in views}
     connection.begin()
     try:
-        connection.execute("update raw.files set is_current = false where is_current")
         for version in versions:
-            row = _files_row(version)
+            is_current = version.table_name in shown
+            if said.get(version.table_name) == (version.source_url, version.etag, is_current):
+                continue
             if version.status == "quarantined":
-                connection.execute(
-                    "delete from raw.files where table_name = ?", [version.table_name]
-                )
-                _insert(connection, row)
-            else:
+                _replace_row(connection, _files_row(version))
+            elif version.table_name in said:
+                stale_views.add(version.dataset)
                 connection.execute(
                     "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
                     " is_current = ? where table_name = ?",
                     [
-                        row["source_url"],
-                        row["etag"],
-                        row["last_modified"],
-                        version.table_name in shown,
+                        version.source_url,
+                        version.etag,
+                        version.last_modified,
+                        is_current,
                         version.table_name,
                     ],
                 )
-        for dataset in DATASETS.values():
-            branches = [_branch(v) for v in shown.values() if v.dataset == dataset.name]
-            connection.execute(read_view_sql(dataset, branches, DUCKDB))
+        for name in stale_views:
+            branches = [_branch(v) for v in shown.values() if v.dataset == name]
+            connection.execute(read_view_sql(DATASETS[name], branches, DUCKDB))
         connection.commit()
     except BaseException:
         connection.rollback()
@@ -294,17 +309,13 @@ def _shown(
 
     It is the current one, or while that is not loaded, the newest before it that is.
     """
+    wanted = {v.key: v for v in current}
     shown: dict[tuple[str, date | None], Landing] = {}
-    for wanted in current:
-        candidates = [
-            v
-            for v in versions
-            if v.key == wanted.key and v.table_name in held and v.landed_at <= wanted.landed_at
-        ]
-        if wanted.table_name in held:
-            candidates.append(wanted)
-        if candidates:
-            shown[wanted.key] = candidates[-1]
+    for version in versions:  # oldest first
+        target = wanted.get(version.key)
+        if target and version.table_name in held and version.landed_at <= target.landed_at:
+            shown[version.key] = version
+    shown |= {key: v for key, v in wanted.items() if v.table_name in held}
     return {v.table_name: v for v in shown.values()}
 
 
@@ -318,9 +329,8 @@ def _branch(version: Landing) -> Branch:
     )
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> None:
-    import json
-
+def _replace_row(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> None:
     names, marks = ", ".join(row), ", ".join("?" for _ in row)
     values = [json.dumps(v) if isinstance(v, list) else v for v in row.values()]
+    connection.execute("delete from raw.files where table_name = ?", [row["table_name"]])
     connection.execute(f"insert into raw.files ({names}) values ({marks})", values)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError
 from ingestion.lake import Landed, LandReport, Outcome, land
 from ingestion.progress import Progress, Quiet
@@ -65,12 +66,11 @@ def run(
         landed = LandReport()
     else:
         landed = land(settings, datasets, start, end, progress)
+    if not Catalog(settings.lake_url).current(as_of):
+        when = f" by {as_of}" if as_of else ""
+        nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
+        raise MedallionError(" ".join([*land_faults(landed), nothing]))
     loaded = load(settings, datasets, start, end, as_of, progress)
-    if not settings.duckdb_path.exists():
-        raise MedallionError(
-            "Nothing was found to load. Is anything published, and is the lake"
-            f" {settings.lake_url} the right one?"
-        )
     transformed = transform(settings, full_refresh, progress)
     return RunReport(settings.duckdb_path, landed, loaded, transformed, audit(settings))
 

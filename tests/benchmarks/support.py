@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.datasets import DATASETS
+from ingestion.settings import Settings
 
 ROW_GROUP = 1 << 20
 
@@ -115,3 +116,14 @@ def report(title: str, medians: dict[str, float], baseline: str) -> None:
     print(f"\n{title}")
     for name, seconds in medians.items():
         print(f"  {name:<40} {seconds:8.2f} s   {seconds / medians[baseline]:6.2f} x {baseline}")
+
+
+def settings_in(folder: Path, published: Path) -> Settings:
+    """Settings for a lake, a warehouse and a work folder in ``folder``."""
+    return Settings(
+        _env_file=None,
+        tlc_url=published.as_uri(),
+        lake_url=str(folder / "lake"),
+        duckdb_path=folder / "warehouse.duckdb",
+        work_dir=folder / "work",
+    )

@@ -1,0 +1,105 @@
+"""A new month of 3 million rows on top of 3 and of 24 such months, land to audit.
+
+Beside it, a hand-written DuckDB script that computes the same facts and marts for that month alone,
+and the start-up that a run pays whatever it does.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from itertools import count
+from pathlib import Path
+
+import duckdb
+
+from ingestion.publisher import months_between
+from tests.benchmarks.support import report, side_by_side, write_month
+
+ROWS = 3_000_000
+NEW = date(2025, 1, 1)
+ROUNDS = 3
+
+
+def main() -> None:
+    """Print the medians."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DIR")) as folder:
+        root = Path(folder)
+        new = write_month(root / "new", "yellow", NEW, ROWS)
+        places = {n: _place(root / f"on-{n}", n) for n in (3, 24)}
+        small = _place(root / "on-nothing", 0)
+        runs = count()
+
+        def by_hand() -> None:
+            script = (Path(__file__).parent / "by_hand.sql").read_text().format(file=new)
+            with duckdb.connect(root / f"by-hand-{next(runs)}.duckdb") as connection:
+                connection.execute(script)
+
+        def on_top(n: int) -> None:
+            # each round starts from the same warehouse, which is put back outside the clock
+            _medallion(places[n], "run", "--quiet")
+
+        def nothing_but_start_up() -> None:
+            _medallion(small, "transform", "--quiet", "--full-refresh")
+
+        medians: dict[str, list[float]] = {}
+        for _ in range(ROUNDS):
+            for place in places.values():
+                _restore(place, new)
+            for name, seconds in side_by_side(
+                {
+                    "by hand": by_hand,
+                    "start-up (dbt on no month)": nothing_but_start_up,
+                    "on top of 3 months": lambda: on_top(3),
+                    "on top of 24 months": lambda: on_top(24),
+                },
+                rounds=1,
+            ).items():
+                medians.setdefault(name, []).append(seconds)
+        middle = {name: sorted(times)[len(times) // 2] for name, times in medians.items()}
+        report("a new month of 3 million rows, land to audit", middle, "by hand")
+        ratio = middle["on top of 24 months"] / middle["on top of 3 months"]
+        print(f"  on top of 24 / on top of 3: {ratio:.2f}")
+        beyond = middle["on top of 24 months"] - 2 * middle["by hand"]
+        print(f"  beyond twice by hand: {beyond:.2f} s")
+
+
+def _place(root: Path, months: int) -> Path:
+    """A place with this many months landed, loaded and built, kept as it is for each round."""
+    (root / "published" / "trip-data").mkdir(parents=True)
+    for month in months_between(date(2023, 1, 1), date(2024, 12, 1))[:months]:
+        write_month(root / "published", "yellow", month, ROWS)
+    if months == 0:
+        write_month(root / "published", "green", NEW, 1)
+    _medallion(root, "run", "--quiet")
+    for name in ("warehouse.duckdb", "lake"):
+        source, kept = root / name, root / f"kept-{name}"
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, kept)
+    return root
+
+
+def _restore(place: Path, new: Path) -> None:
+    shutil.rmtree(place / "lake")
+    shutil.copytree(place / "kept-lake", place / "lake", copy_function=os.link)
+    shutil.copy2(place / "kept-warehouse.duckdb", place / "warehouse.duckdb")
+    target = place / "published" / "trip-data" / new.name
+    if not target.exists():
+        os.link(new, target)
+    os.sync()
+
+
+def _medallion(place: Path, *arguments: str) -> None:
+    env = os.environ | {
+        "MEDALLION_TLC_URL": (place / "published").as_uri(),
+        "MEDALLION_LAKE_URL": str(place / "lake"),
+        "MEDALLION_DUCKDB_PATH": str(place / "warehouse.duckdb"),
+        "MEDALLION_WORK_DIR": str(place / "work"),
+    }
+    command = [sys.executable, "-m", "orchestration.cli", *arguments]
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
