@@ -10,26 +10,9 @@ from datetime import date
 from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError
 from ingestion.lake import Outcome, land
-from ingestion.progress import Progress
+from ingestion.progress import Lines
 from ingestion.settings import load_settings
 from ingestion.warehouse import load
-
-
-class _Stderr:
-    """Progress as lines on stderr."""
-
-    def stage(self, name: str, files: int, _total_bytes: int | None = None, /) -> None:
-        self.say(f"{name}: {files} to do")
-
-    def advance(self, _done_bytes: int, /) -> None:
-        return None
-
-    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
-        if note:
-            self.say(f"{name}: {note}" + (f", {rows:,} rows" if rows is not None else ""))
-
-    def say(self, message: str, /) -> None:
-        sys.stderr.write(f"{message}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="start", type=_month, metavar="YYYY-MM")
     parser.add_argument("--to", dest="end", type=_month, metavar="YYYY-MM")
     options = parser.parse_args(arguments)
-    progress: Progress = _Stderr()
+    progress = Lines(lambda line: sys.stderr.write(f"{line}\n"))
     try:
         settings = load_settings()
         scope = (options.dataset, options.start, options.end)

@@ -4,6 +4,8 @@ Stages report to a ``Progress``; the default says nothing, the command line draw
 from several threads.
 """
 
+import threading
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -40,3 +42,32 @@ class Quiet:
 
     def say(self, _message: str, /) -> None:
         """Say nothing."""
+
+
+class Lines:
+    """A ``Progress`` as plain lines, for logs: one for each stage, and one for each file."""
+
+    def __init__(self, write: Callable[[str], object]):
+        self._write = write
+        self._lock = threading.Lock()
+        self._stage = ""
+
+    def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
+        """Say what begins."""
+        self._stage = name
+        size = f", {total_bytes / 1e6:,.1f} MB" if total_bytes else ""
+        self.say(f"{name}: {files} to do{size}")
+
+    def advance(self, _done_bytes: int, /) -> None:
+        """Say nothing: a log wants files, not bytes."""
+
+    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
+        """Say how one file went."""
+        count = f", {rows:,} rows" if rows is not None else ""
+        if note:
+            self.say(f"{self._stage} {name}: {note}{count}")
+
+    def say(self, message: str, /) -> None:
+        """Say it."""
+        with self._lock:
+            self._write(message)

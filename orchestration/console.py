@@ -4,7 +4,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,49 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from ingestion.progress import Lines, Progress, Quiet
 from orchestration.stages import RunReport
 
 # nothing is folded for a file or a pipe
 WIDE = 10_000
 stdout = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-
-
-class Lines:
-    """Progress as plain lines, for logs."""
-
-    def __init__(self, console: Console):
-        self._console = console
-        self._lock = threading.Lock()
-        self._stage = ""
-
-    def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
-        """Say what begins."""
-        self._stage = name
-        size = f", {total_bytes / 1e6:,.1f} MB" if total_bytes else ""
-        self._print(f"{name}: {files} to do{size}")
-
-    def advance(self, _done_bytes: int, /) -> None:
-        """Say nothing: a log wants files, not bytes."""
-
-    def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
-        """Say how one file went."""
-        count = f", {rows:,} rows" if rows is not None else ""
-        if note:
-            self._print(f"{self._stage} {name}: {note}{count}")
-
-    def say(self, message: str, /) -> None:
-        """Say it."""
-        self._print(message)
-
-    def _print(self, message: str) -> None:
-        with self._lock:
-            self._console.print(message, markup=False, highlight=False)
-
-    def __enter__(self) -> "Lines":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 class Drawn:
@@ -96,7 +60,7 @@ class Drawn:
         """Count a file."""
         with self._lock:
             self._rows += rows or 0
-            self._update(f"{name} {note}"[:60], 1)
+            self._update(f"{name} {note}"[:40], 1)
 
     def say(self, message: str, /) -> None:
         """Print above the bars."""
@@ -122,10 +86,17 @@ class Drawn:
         self._bars.stop()
 
 
-def progress(quiet: bool) -> Lines | Drawn:
+@contextmanager
+def progress(quiet: bool) -> Iterator[Progress]:
     """What to report progress to: bars on a terminal, lines in a log, nothing when asked."""
-    console = Console(stderr=True, soft_wrap=True, quiet=quiet)
-    return Drawn(console) if console.is_terminal and not quiet else Lines(console)
+    console = Console(stderr=True, soft_wrap=True)
+    if quiet:
+        yield Quiet()
+    elif console.is_terminal:
+        with Drawn(console) as bars:
+            yield bars
+    else:
+        yield Lines(lambda line: console.print(line, markup=False, highlight=False))
 
 
 def print_json(value: Any) -> None:

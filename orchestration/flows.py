@@ -11,12 +11,12 @@ from prefect import flow, task
 from ingestion.errors import MedallionError
 from ingestion.lake import LandReport
 from ingestion.lake import land as land_stage
+from ingestion.progress import Lines
 from ingestion.settings import load_settings
 from ingestion.warehouse import LoadReport
 from ingestion.warehouse import load as load_stage
 from orchestration.audit import Audit
 from orchestration.audit import audit as audit_stage
-from orchestration.console import Lines, stdout
 from orchestration.stages import land_faults, ledger_faults, load_faults
 from orchestration.transform import TransformReport
 from orchestration.transform import transform as transform_stage
@@ -25,19 +25,19 @@ from orchestration.transform import transform as transform_stage
 @task(retries=3, log_prints=True)
 def land(datasets: Sequence[str], start: date | None, end: date | None) -> LandReport:
     """Land what is published and new in the lake."""
-    return land_stage(load_settings(), datasets, start, end, Lines(stdout))
+    return land_stage(load_settings(), datasets, start, end, Lines(print))
 
 
 @task(retries=3, log_prints=True)
 def load(datasets: Sequence[str], start: date | None, end: date | None) -> LoadReport:
     """Load what the lake holds and the warehouse does not."""
-    return load_stage(load_settings(), datasets, start, end, None, Lines(stdout))
+    return load_stage(load_settings(), datasets, start, end, None, Lines(print))
 
 
 @task(retries=3, log_prints=True)
 def transform(full_refresh: bool) -> TransformReport:
     """Build what is stale with dbt."""
-    return transform_stage(load_settings(), full_refresh, Lines(stdout))
+    return transform_stage(load_settings(), full_refresh, Lines(print))
 
 
 @task(log_prints=True)
