@@ -176,6 +176,7 @@ def _store(
         if catalog.version(file.dataset, file.month, candidate.fetched.sha256) is None
     }
     fs, root = open_lake(settings.lake_url)
+    place = f"the lake {settings.lake_url}"
     try:
         for file, candidate in new.items():
             if candidate.distrust:
@@ -199,10 +200,13 @@ def _store(
         ]
         if references:
             configure_dlt(workers=FETCHES_AT_ONCE)
-            info = run_references("lake", lake(settings.lake_url), references, settings.dlt_dir)
-            info.raise_on_failed_jobs()
+            failed = run_references(
+                "lake", lake(settings.lake_url), references, settings.dlt_dir, place
+            )
+            for table_name, reason in failed.items():
+                raise MedallionError(f"Cannot write {table_name} to {place}: {reason}")
     except OSError as exc:
-        raise MedallionError(f"Cannot write to the lake {settings.lake_url}: {exc}.") from exc
+        raise MedallionError(f"Cannot write to {place}: {exc}.") from exc
 
 
 def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:

@@ -127,6 +127,8 @@ def connect(settings: Settings, read_only: bool = False) -> Iterator[duckdb.Duck
         raise MedallionError(f"Cannot write the warehouse {path}: {exc.strerror}.") from exc
     try:
         yield connection
+    except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException) as exc:
+        raise MedallionError(f"The warehouse {path} failed: {' '.join(str(exc).split())}") from exc
     finally:
         connection.close()
 
@@ -186,7 +188,7 @@ def _load_versions(
         return {}
     # The slow imports wait until there is something to load.
     from ingestion.destinations.duckdb import raw_duckdb
-    from ingestion.destinations.references import configure_dlt, last_line, run_references
+    from ingestion.destinations.references import configure_dlt, run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
     failed: dict[str, str] = {}
@@ -194,10 +196,13 @@ def _load_versions(
         batch = todo[i : i + BATCH_VERSIONS]
         configure_dlt(workers=min(LOADS_AT_ONCE, os.cpu_count() or 1))
         references = [_reference(settings, v) for v in batch]
-        info = run_references("warehouse", raw_duckdb(connection), references, settings.dlt_dir)
-        for package in info.load_packages:
-            for job in package.jobs["failed_jobs"]:
-                failed[job.job_file_info.table_name] = last_line(job.failed_message)
+        failed |= run_references(
+            "warehouse",
+            raw_duckdb(connection),
+            references,
+            settings.dlt_dir,
+            place=f"the warehouse {settings.duckdb_path}",
+        )
         for version in batch:
             error = failed.get(version.table_name)
             progress.advance(version.bytes)

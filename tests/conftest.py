@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from ingestion.lake import LandReport, land
 from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.warehouse import LoadReport, load
 from tests.support.web import Web, serving
 
 
@@ -30,6 +32,22 @@ def real_data() -> Path:
             f"no TLC files in {folder}: set MEDALLION_TEST_DATA to a folder with trip-data/"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_lake(
+    real_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Settings, LandReport]:
+    """A lake of every real file, and how landing them went. Not to be changed."""
+    settings = settings_in(tmp_path_factory.mktemp("real"), tlc_url=real_data.as_uri())
+    return settings, land(settings)
+
+
+@pytest.fixture(scope="session")
+def real_warehouse(real_lake: tuple[Settings, LandReport]) -> tuple[Settings, LoadReport]:
+    """A warehouse with all of it loaded, and how that went. Not to be changed."""
+    settings, _ = real_lake
+    return settings, load(settings)
 
 
 MakeSettings = Callable[..., Settings]

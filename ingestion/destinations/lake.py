@@ -4,7 +4,10 @@ import hashlib
 from pathlib import Path
 
 from dlt.common.destination.client import LoadJob
-from dlt.common.destination.exceptions import DestinationTransientException
+from dlt.common.destination.exceptions import (
+    DestinationTerminalException,
+    DestinationTransientException,
+)
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.destinations import filesystem
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, FilesystemLoadJob
@@ -23,10 +26,13 @@ class LandFileJob(FilesystemLoadJob):
         source = referenced_url(self._file_path)
         target = self.make_remote_path()
         if self._job_client.config.is_local_filesystem:
-            # a copy that is killed half-way must not bear the file's name
-            fs.makedirs(str(Path(target).parent), exist_ok=True)
-            fs.put_file(source, f"{target}.partial")
-            fs.mv(f"{target}.partial", target)
+            try:
+                # a copy that is killed half-way must not bear the file's name
+                fs.makedirs(str(Path(target).parent), exist_ok=True)
+                fs.put_file(source, f"{target}.partial")
+                fs.mv(f"{target}.partial", target)
+            except OSError as exc:  # a full or read-only disk stays so
+                raise DestinationTerminalException(str(exc)) from exc
         else:
             fs.put_file(source, target)
         with fs.open(target, "rb") as stored:

@@ -8,6 +8,7 @@ moves the bytes.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
-from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -42,12 +42,15 @@ def run_references(
     destination: Destination[Any, Any],
     references: list[Reference],
     dlt_dir: Path,
-) -> LoadInfo:
+    place: str,
+) -> dict[str, str]:
     """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
 
-    The working directory is new each time and is dropped afterwards: what is done is said by the
-    evidence that the jobs leave, so a killed run leaves no package behind that would be loaded in
-    place of the next one (https://github.com/dlt-hub/dlt/issues/3023).
+    Returns the reason of each table whose job failed; raises ``MedallionError``, which names the
+    ``place``, where the run as a whole cannot be done. The working directory is new each time and
+    is dropped afterwards: what is done is said by the evidence that the jobs leave, so a killed run
+    leaves no package behind that would be loaded in place of the next one
+    (https://github.com/dlt-hub/dlt/issues/3023).
     """
     with _scratch(dlt_dir) as folder:
         sources = [
@@ -61,9 +64,17 @@ def run_references(
             dataset_name="raw",
         )
         try:
-            return pipeline.run(sources)
+            info = pipeline.run(sources)
         except PipelineStepFailed as exc:
-            raise MedallionError(f"dlt could not {exc.step}: {last_line(str(exc))}") from exc
+            cause = getattr(exc.exception, "failed_message", None) or str(exc.exception)
+            raise MedallionError(
+                f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
+            ) from exc
+    return {
+        job.job_file_info.table_name: _reason(job.failed_message)
+        for package in info.load_packages
+        for job in package.jobs["failed_jobs"]
+    }
 
 
 @contextmanager
@@ -97,10 +108,10 @@ def referenced_url(manifest: str) -> str:
     return Path(manifest).read_text()
 
 
-def last_line(failure: str | None) -> str:
-    """What a traceback comes to."""
+def _reason(failure: str | None) -> str:
+    """What a traceback comes to: its last line, without the name of the exception."""
     lines = [line.strip() for line in (failure or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason"
+    return re.sub(r"^[\w.]+(Exception|Error): ", "", lines[-1]) if lines else "it gave no reason"
 
 
 def configure_dlt(workers: int) -> None:

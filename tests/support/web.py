@@ -1,6 +1,8 @@
 """A publisher on loopback: serves files over HTTP as TLC's CDN does, with faults on demand."""
 
 import hashlib
+import io
+import shutil
 import socket
 import struct
 import threading
@@ -10,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO
 
 MODIFIED = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 # Nothing here takes long: what waits longer is stuck, and is let go so that its test can fail.
@@ -18,11 +22,22 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Resource:
-    """What the publisher holds at one path; without etag, no validator is sent."""
+    """What the publisher holds at one path."""
 
-    body: bytes
+    body: bytes | Path
     etag: str | None
     headers: dict[str, str]
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.body.stat().st_size if isinstance(self.body, Path) else len(self.body)
+
+    def read_from(self, start: int) -> BinaryIO:
+        """Open it at one of its bytes."""
+        source = self.body.open("rb") if isinstance(self.body, Path) else io.BytesIO(self.body)
+        source.seek(start)
+        return source
 
 
 @dataclass(frozen=True)
@@ -77,13 +92,14 @@ class Web:
     def publish(
         self,
         path: str,
-        body: bytes,
-        etag: str | None = "by content",
+        body: bytes | Path,
+        etag: str | None = "of its own",
         last_modified: str | None = format_datetime(MODIFIED, usegmt=True),
     ) -> str:
-        """Serve ``body`` at ``path`` from now on; return its address."""
-        if etag == "by content":
-            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        """Serve ``body``, or the file there, at ``path`` from now on; return its address."""
+        if etag == "of its own":
+            content = str(body).encode() if isinstance(body, Path) else body
+            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers = {"ETag": etag, "Last-Modified": last_modified}
         self._resources[path] = Resource(body, etag, {k: v for k, v in headers.items() if v})
         return f"{self.url}/{path}"
@@ -144,28 +160,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, resource: Resource, fault: Fault | None) -> None:
-        body, wanted = resource.body, self.headers.get("Range")
-        if_range = self.headers.get("If-Range")
-        if wanted and self.web.ranges and (if_range is None or if_range == resource.etag):
+        size, start, wanted = resource.size, 0, self.headers.get("Range")
+        if wanted and self.web.ranges and self.headers.get("If-Range") in (None, resource.etag):
             start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(body):
+            if start >= size:
                 self._status(416)
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         else:
             self.send_response(200)
         for name, value in resource.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(size - start))
         self.end_headers()
         if self.command == "HEAD":
             return
-        if fault is None:
-            self.wfile.write(body)
-            return
-        self.wfile.write(body[: fault.after])
+        with resource.read_from(start) as source:
+            if fault is None:
+                shutil.copyfileobj(source, self.wfile, 1 << 20)
+                return
+            self.wfile.write(source.read(fault.after))
         self.wfile.flush()
         if isinstance(fault, Stall):
             self.web.released.wait(PATIENCE_SECONDS)
@@ -175,15 +190,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # a connection that finds the queue full waits for a second
+
+
 @contextmanager
 def serving() -> Iterator[Web]:
     """A publisher on a free port of loopback."""
     web = Web()
     handler = type("Handler", (_Handler,), {"web": web})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     web.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield web

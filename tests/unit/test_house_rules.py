@@ -1,4 +1,4 @@
-"""The rules of the house that tools can check: style, types, direction of imports, SQL, the lock."""
+"""The rules of the house that tools can check: style, types, direction of imports, SQL."""
 
 import os
 import subprocess
@@ -25,7 +25,6 @@ BIN = Path(sys.executable).parent
 def test_tool_finds_nothing(command: list[str], tmp_path: Path) -> None:
     env = {
         **os.environ,
-        "MEDALLION_DUCKDB_PATH": str(tmp_path / "lint.duckdb"),
         "DBT_TARGET_PATH": str(tmp_path / "target"),
         "DBT_LOG_PATH": str(tmp_path / "logs"),
     }

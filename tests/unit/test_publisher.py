@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_a_fault_of_the_fetch(
     unreadable.unlink()
     unreadable.symlink_to("/proc/self/mem")
     (listed, *_) = published_files(settings, ["green"])
-    with pytest.raises(FetchError, match=r"green 2024-01: cannot read .*2024-01.parquet"):
+    with pytest.raises(FetchError, match=r"green 2024-01: .*2024-01.parquet cannot be read: "):
         fetch(listed, settings.spool_dir)
 
 

@@ -1,5 +1,9 @@
 {# A sum of dollars, rounded to cents once: raw doubles carry errors far below a cent, so this is
-   exact and the same on every engine. #}
+   exact and the same on every engine. Null where it is no sum of dollars: one absurd amount must not
+   stop the night. #}
 {% macro as_usd(expression) -%}
-    cast(round(cast({{ expression }} as decimal(28, 8)), 2) as decimal(18, 2))
+    case
+        when abs({{ expression }}) < 1e15
+            then cast(round(cast({{ expression }} as decimal(28, 8)), 2) as decimal(18, 2))
+    end
 {%- endmacro %}

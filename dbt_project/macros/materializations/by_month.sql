@@ -52,7 +52,7 @@
     {%- set counted = namespace(rows=0) -%}
     {%- for month in months -%}
         {%- set rows = replace_month(work, sql, definition, month) -%}
-        {%- set counted.rows = counted.rows + (rows or 0) -%}
+        {%- set counted.rows = counted.rows + (rows or 0) | int -%}
     {%- endfor -%}
 
     {%- if work != target_relation -%}
@@ -66,6 +66,10 @@
         rows_affected=counted.rows
     ) -%}
 
+    {# the last month closed its transaction, or there was none: hooks and grants want one #}
+    {% call statement('finish', auto_begin=True) -%}
+        select 1
+    {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
         {% do persist_docs(target_relation, model) %}
@@ -103,7 +107,12 @@
     {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
 
     {% call statement('delete_month', auto_begin=True) -%}
-        delete from {{ relation }} where {{ is_this_month }}
+        {# rows and evidence come and go together: no evidence, no rows #}
+        {% if month.is_held %}
+            delete from {{ relation }} where {{ is_this_month }}
+        {% else %}
+            select 1
+        {% endif %}
     {%- endcall %}
     {% if month.build_key is not none %}
         {% call statement('insert_month', fetch_result=False) -%}

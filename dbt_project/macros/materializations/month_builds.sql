@@ -40,17 +40,30 @@
 {% endmacro %}
 
 
-{# md5 of what a model is: its own SQL and that of every view it reads, directly or through others.
-   A seed counts with its content. Tables built by month are followed by their builds instead. #}
+{# md5 of what a model is: its own SQL and contract, the SQL of every view it reads, directly or
+   through others, the columns of the sources at their end, and the content of seeds. Tables built by
+   month are followed by their builds instead. #}
 {% macro month_definition(sql) %}
     {%- set views, parts = [], [sql] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do parts.append(column.name ~ ' ' ~ column.data_type) -%}
+    {%- endfor -%}
     {%- set queue = model.depends_on.nodes | list -%}
     {%- for _ in range(200) -%}
         {%- if queue -%}
-            {%- set node = graph.nodes.get(queue.pop(0)) -%}
-            {%- if node and node.resource_type == 'seed' -%}
+            {%- set unique_id = queue.pop(0) -%}
+            {%- set node = graph.nodes.get(unique_id, graph.sources.get(unique_id)) -%}
+            {%- if node.resource_type == 'source' and unique_id not in views -%}
+                {%- do views.append(unique_id) -%}
+                {%- set relation = api.Relation.create(
+                    database=target.database, schema=node.schema, identifier=node.identifier
+                ) -%}
+                {%- for column in adapter.get_columns_in_relation(relation) -%}
+                    {%- do parts.append(column.name ~ ' ' ~ column.dtype) -%}
+                {%- endfor -%}
+            {%- elif node.resource_type == 'seed' -%}
                 {%- do parts.append(node.checksum.checksum) -%}
-            {%- elif node and node.config.materialized == 'view' and node.alias not in views -%}
+            {%- elif node.config.materialized == 'view' and node.alias not in views -%}
                 {%- do views.append(node.alias) -%}
                 {%- do queue.extend(node.depends_on.nodes) -%}
             {%- endif -%}
@@ -143,7 +156,8 @@
             coalesce(wanted.service, held.service) as service,
             cast(coalesce(wanted.source_month, held.source_month) as varchar(10)) as source_month,
             wanted.file_key,
-            wanted.build_key
+            wanted.build_key,
+            held.build_key is not null as is_held
         from wanted
         full outer join held
             on wanted.service = held.service and wanted.source_month = held.source_month
@@ -154,7 +168,8 @@
     {%- set months = [] -%}
     {%- for row in run_query(query).rows -%}
         {%- do months.append({
-            'service': row[0], 'source_month': row[1], 'file_key': row[2], 'build_key': row[3]
+            'service': row[0], 'source_month': row[1], 'file_key': row[2], 'build_key': row[3],
+            'is_held': row[4]
         }) -%}
     {%- endfor -%}
     {{ return(months) }}

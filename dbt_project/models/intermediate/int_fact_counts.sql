@@ -1,4 +1,4 @@
--- Grain: one service, month and outcome of the rules: a reason, or none for valid trips.
+-- Grain: one service, month, file version and outcome of the rules: a reason, or none if valid.
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 

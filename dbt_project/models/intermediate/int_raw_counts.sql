@@ -1,4 +1,4 @@
--- Grain: one service and month as the read views give it.
+-- Grain: one service, month and file version as the read views give it.
 
 {{ config(materialized='by_month') }}
 

@@ -1,0 +1,241 @@
+"""The command line: exit codes, one clear line for each foreseeable fault, results on stdout."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ingestion.sample import publish_sample
+from tests.e2e.conftest import Place
+
+
+@pytest.fixture(scope="module")
+def green(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place with the green months of the sample."""
+    place = Place(tmp_path_factory.mktemp("green"))
+    publish_sample(place.published)
+    place.medallion("run", "--dataset", "green", "--quiet")
+    return place
+
+
+def one_line(place: Place) -> str:
+    """The fault that the last command told of: one line, and no traceback."""
+    lines = [line for line in place.last_stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in place.last_stderr
+    assert len(lines) == 1, place.last_stderr
+    return lines[0]
+
+
+def test_help_names_every_command_and_their_options(place: Place) -> None:
+    text = place.medallion("--help")
+    commands = [
+        "run",
+        "land",
+        "load",
+        "transform",
+        "audit",
+        "status",
+        "history",
+        "verify",
+        "explain",
+        "query",
+        "doctor",
+    ]
+    for command in commands:
+        assert command in text
+        assert place.medallion(command, "--help")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--from", "2024-13"],
+        ["run", "--from", "2024-02", "--to", "2024-01"],
+        ["run", "--dataset", "purple"],
+        ["run", "--as-of", "yesterday"],
+        ["run", "--republish"],
+        ["history", "green", "1"],
+        ["query"],
+        ["nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(place: Place, arguments: list[str]) -> None:
+    place.medallion(*arguments, expect=2)
+    assert "Traceback" not in place.last_stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MEDALLION_TLC_URL", "ftp://secret-host/"),
+        ("MEDALLION_TARGET", "oracle-secret"),
+        ("MEDALLION_LAKE_URL", "http://secret/"),
+        ("MEDALLION_DUCKDB_MEMORY_LIMIT", "secretly much"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(
+    place: Place, variable: str, value: str
+) -> None:
+    place.env[variable] = value
+    place.medallion("run", expect=2)
+    line = one_line(place)
+    assert variable in line
+    assert "secret" not in line
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage(place: Place) -> None:
+    place.env["MEDALLION_TLC_URL"] = "file:///nowhere/at/all"
+    place.medallion("run", expect=2)
+    assert "/nowhere/at/all" in one_line(place)
+
+
+def test_no_network_is_one_line(place: Place) -> None:
+    place.env["MEDALLION_TLC_URL"] = "http://127.0.0.1:9"
+    place.medallion("run", expect=1)
+    assert "Cannot reach http://127.0.0.1:9/" in one_line(place)
+
+
+def test_nothing_published_is_one_line(place: Place) -> None:
+    place.medallion("run", expect=1)
+    assert "held nothing that can be loaded" in one_line(place)
+
+
+@pytest.mark.parametrize("command", ["audit", "query", "explain"])
+def test_no_warehouse_yet_is_one_line_that_says_what_to_do(place: Place, command: str) -> None:
+    argument = {"query": ["select 1"], "explain": ["220240100000000000"]}.get(command, [])
+    place.medallion(command, *argument, expect=1)
+    assert "medallion run" in one_line(place)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 3 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("MEDALLION_LAKE_URL", "lake"),
+        ("MEDALLION_WORK_DIR", "work"),
+        ("MEDALLION_DUCKDB_PATH", "warehouse.duckdb"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
+    place: Place, small_disk: Path, variable: str, name: str
+) -> None:
+    publish_sample(place.published)
+    place.env[variable] = str(small_disk / name)
+    place.medallion("run", "--quiet", expect=1)
+    line = one_line(place)
+    assert "No space left" in line
+    assert str(small_disk / name) in line
+    if variable == "MEDALLION_WORK_DIR":
+        return
+    subprocess.run(
+        ["mount", "-o", "remount,size=300m", str(small_disk)], check=True, capture_output=True
+    )
+    assert place.medallion_json("run", "--quiet")["faults"] == []
+
+
+def test_results_are_machine_readable(green: Place) -> None:
+    report = green.medallion_json("run", "--quiet")
+    assert report["ledger_balances"] is True
+    assert {f["outcome"] for f in green.medallion_json("land", "--dataset", "green")} == {
+        "unchanged"
+    }
+    assert green.medallion_json("load") == []
+    status = green.medallion_json("status", "--dataset", "green")
+    assert [(f["versions"], f["loaded"], f["built"]) for f in status["files"]] == [
+        (1, True, True)
+    ] * 3
+    assert status["last_run"]["succeeded"] is True
+    assert all(f["fault"] is None for f in green.medallion_json("verify"))
+    assert len(green.medallion_json("history", "green", "2023-01")) == 1
+    assert all(c["good"] for c in green.medallion_json("doctor"))
+    assert green.medallion_json("transform")["built"] is False
+    assert green.medallion_json("audit")["unbalanced"] == []
+
+
+def test_status_says_what_is_stale(green: Place) -> None:
+    files = green.medallion_json("status")["files"]
+    stale = {f["dataset"] for f in files if not f["versions"]}
+    assert stale == {"yellow", "fhv", "fhvhv"}
+
+
+@pytest.mark.parametrize("output", ["csv", "json", "parquet", "table"])
+def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> None:
+    sql = (
+        "select source_month, count(*) as n from marts.fct_trips where service = 'green'"
+        " group by all order by 1"
+    )
+    process = subprocess.run(
+        [os.sys.executable, "-m", "orchestration.cli", "query", sql, "--format", output],  # type: ignore[attr-defined]
+        env=green.environment(),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=True,
+    )
+    months = ["2023-01-01", "2023-02-01", "2025-01-01"]
+    if output == "parquet":
+        path = tmp_path / "result.parquet"
+        path.write_bytes(process.stdout)
+        assert [str(m) for m in pq.read_table(path)["source_month"].to_pylist()] == months
+    elif output == "json":
+        assert [row["source_month"] for row in json.loads(process.stdout)] == months
+    else:
+        lines = process.stdout.decode().splitlines()
+        assert len(lines) == 4
+        assert all(month in line for month, line in zip(months, lines[1:], strict=True))
+
+
+def test_query_is_read_only(green: Place) -> None:
+    green.medallion("query", "delete from marts.ledger", expect=2)
+    assert "read-only" in one_line(green)
+
+
+def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
+    ((trip_id, total),) = green.query(
+        "select trip_id, total_usd from marts.fct_trips"
+        " where invalid_reason = 'refund' order by trip_id limit 1"
+    )
+    found = green.medallion_json("explain", str(trip_id))
+    assert found["raw_row"]["total_amount"] == total
+    assert found["rule"]["invalid_reason"] == "refund"
+    assert found["source_url"].endswith("green_tripdata_2023-01.parquet")
+    assert found["file_id"].startswith(found["table_name"][-8:])
+    file = pq.read_table(green.published / "trip-data" / "green_tripdata_2023-01.parquet")
+    row = file.slice(found["row_ordinal"], 1).to_pylist()[0]
+    assert row["total_amount"] == total
+    green.medallion("explain", "220230199999999999", expect=2)
+    assert "There is no trip" in one_line(green)
+
+
+def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
+    (path,) = green.lake.glob("raw/green/green_tripdata_2023_01__*.parquet")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"!")
+    green.medallion("verify", expect=1)
+    assert path.name in one_line(green)
+    path.write_bytes(content)
+    green.medallion("verify")
+
+
+def test_the_flow_runs_by_itself(place: Place) -> None:
+    publish_sample(place.published)
+    for file in place.published.glob("trip-data/*"):
+        if "green_tripdata_2023-01" not in file.name:
+            file.unlink()
+    place.run("orchestration.flows")
+    assert place.query("select dataset, is_balanced from marts.ledger") == [("green", True)]
