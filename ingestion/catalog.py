@@ -158,7 +158,8 @@ class Catalog:
             for landing in self.landings
             if landing.status == "landed" and (until is None or landing.landed_at < until)
         }
-        return sorted(last.values(), key=lambda x: (x.dataset, x.month or date.min))
+        versions = [self._versions[*landing.key, landing.file_id] for landing in last.values()]
+        return sorted(versions, key=lambda x: (x.dataset, x.month or date.min))
 
     def quarantined(self) -> list[Landing]:
         """Files whose last publication cannot be trusted."""

@@ -7,8 +7,9 @@ and after a kill it does the rest.
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,9 @@ from ingestion.settings import Settings
 LOADS_AT_ONCE = 2
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50
+
+# In place of rowid, where a file has a column of that name.
+_ROW_ORDINAL = "row_number() over () - 1"
 
 _FILES_DDL = """
     create schema if not exists raw;
@@ -137,9 +141,10 @@ def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
     text = str(exc)
     if "lock" not in text:
         return MedallionError(f"Cannot open the warehouse {path}: {text.splitlines()[0]}")
-    holder = text.partition("held in ")[2].partition(".")[0] or "another process"
+    holder = re.search(r"held in (.+? \(PID \d+\))", text)
+    who = holder[1] if holder else "another process"
     return WarehouseBusyError(
-        f"The warehouse {path} is held by {holder}. DuckDB lets one process write and no other"
+        f"The warehouse {path} is held by {who}. DuckDB lets one process write and no other"
         " look on; close that one, or wait for it, and try again."
     )
 
@@ -212,25 +217,34 @@ def _load_versions(
 
 def _reference(settings: Settings, version: Landing) -> Any:
     """One job: the version's file, dlt's view of its columns, and the evidence that it leaves."""
-    import pyarrow.parquet as pq
-    from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
-
     from ingestion.destinations.references import Reference
 
     path = lake_file(settings, version)
-    if DATASETS[version.dataset].file_format == "parquet":
-        hints = py_arrow_to_table_schema_columns(pq.read_schema(path))
-        # a column of null type has no type for dlt; our job takes the file's in any case
-        columns = {name: {"data_type": "text", **hint} for name, hint in hints.items()}
-    else:
-        columns = {name: {"name": name, "data_type": "text"} for name, _ in version.columns}
     return Reference(
         schema=version.dataset,
         table_name=version.table_name,
         url=str(path),
-        columns=columns,
+        columns=_column_hints(path, version),
         hint=_files_row(version),
     )
+
+
+def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
+    """What dlt is to know of the columns; the job takes the file's own types in any case."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
+
+    hints: dict[str, Any] = {}
+    if DATASETS[version.dataset].file_format == "parquet":
+        # a file that cannot be read fails in its job, by itself
+        with suppress(OSError, pa.ArrowException):
+            hints = dict(py_arrow_to_table_schema_columns(pq.read_schema(path)))
+    # a column of null type has no type for dlt
+    return {
+        name: {"name": name, "data_type": "text"} | hints.get(name, {})
+        for name, _ in version.columns
+    }
 
 
 def _files_row(version: Landing) -> dict[str, Any]:
@@ -327,7 +341,9 @@ def _shown(
 def _branch(version: Landing) -> Branch:
     return Branch(
         relation=f"raw.{DUCKDB.quote(version.table_name)}",
-        row_ordinal="rowid",
+        row_ordinal=_ROW_ORDINAL
+        if any(n.lower() == "rowid" for n, _ in version.columns)
+        else "rowid",
         columns=version.columns,
         month=version.month,
         file_key=version.file_key,

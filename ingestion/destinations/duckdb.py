@@ -33,17 +33,13 @@ class RawTableJob(RunnableLoadJob):
         table = sql.make_qualified_table_name(self.load_table_name)
         files = sql.make_qualified_table_name(EVIDENCE_TABLE)
         connection = sql.native_connection
-        try:
-            with sql.begin_transaction():
+        with sql.begin_transaction():
+            try:
                 connection.execute(
                     f"create or replace table {table} as select * from {_reader(evidence)}",
                     [referenced_url(self._file_path)],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()
-                if raw_rows != (evidence["row_count"],):
-                    raise DestinationTerminalException(
-                        f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
-                    )
                 connection.execute(
                     f"delete from {files} where table_name = ?", [evidence["table_name"]]
                 )
@@ -53,9 +49,13 @@ class RawTableJob(RunnableLoadJob):
                     f"insert into {files} ({names}, loaded_at) values ({marks}, now())",
                     [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
                 )
-        except engine.Error as exc:
-            # trying the same statement on the same file again ends the same way
-            raise DestinationTerminalException(str(exc)) from exc
+            except engine.Error as exc:
+                # the same statement on the same file ends the same way
+                raise DestinationTerminalException(str(exc).splitlines()[0]) from exc
+            if raw_rows != (evidence["row_count"],):
+                raise DestinationTerminalException(
+                    f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
+                )
 
 
 def _reader(evidence: dict[str, Any]) -> str:
