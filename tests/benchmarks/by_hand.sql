@@ -43,15 +43,22 @@ shared_keys as (
 repeats as (
     select
         trips.trip_id,
-        total_usd,
-        row_number() over (partition by trips.* exclude (trip_id) order by trip_id) as copy_number,
+        trips.total_usd,
         row_number() over (
-            partition by vendor_id, pickup_at, dropoff_at, pickup_zone_id, dropoff_zone_id,
-                trip_miles, total_usd
+            partition by service, source_month, file_key, vendor_id, trips.pickup_at, trips.dropoff_at, pickup_zone_id,
+                dropoff_zone_id, passenger_count, trips.trip_miles, trip_seconds, rate_code_id,
+                payment_type_id, fare_usd, extra_usd, mta_tax_usd, tip_usd, tolls_usd,
+                improvement_surcharge_usd, congestion_surcharge_usd, airport_fee_usd,
+                cbd_congestion_fee_usd, trips.total_usd, store_and_fwd_flag
+            order by trip_id
+        ) as copy_number,
+        row_number() over (
+            partition by vendor_id, trips.pickup_at, trips.dropoff_at, pickup_zone_id,
+                dropoff_zone_id, trips.trip_miles, trips.total_usd
             order by trip_id
         ) as sign_number,
-        count(*) filter (where total_usd < 0) over same_trip as refunds,
-        count(*) filter (where total_usd > 0) over same_trip as charges
+        count(*) filter (where trips.total_usd < 0) over same_trip as refunds,
+        count(*) filter (where trips.total_usd > 0) over same_trip as charges
     from trips
     semi join shared_keys
         on trips.pickup_at = shared_keys.pickup_at
@@ -59,8 +66,8 @@ repeats as (
         and trips.trip_miles = shared_keys.trip_miles
         and abs(trips.total_usd) = shared_keys.abs_total_usd
     window same_trip as (
-        partition by vendor_id, pickup_at, dropoff_at, pickup_zone_id, dropoff_zone_id,
-            trip_miles, abs(total_usd)
+        partition by vendor_id, trips.pickup_at, trips.dropoff_at, pickup_zone_id, dropoff_zone_id,
+            trips.trip_miles, abs(trips.total_usd)
     )
 ),
 
