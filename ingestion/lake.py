@@ -5,9 +5,11 @@ the landing written to the catalog. What is unchanged costs one HEAD. What canno
 kept in ``quarantine/`` with its reason, and everything else goes on.
 """
 
+import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -91,17 +93,37 @@ def land_files(
             done[file] = Landed(file, outcome, last, last.error)
         else:
             todo.append(file)
-    if todo:
-        progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
-    for batch in _batches(todo):
-        for landed in _land_batch(settings, catalog, batch, progress):
-            done[landed.published] = landed
-            rows = landed.landing.row_count if landed.landing else None
-            note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
-            progress.file_done(landed.published.name, note, rows)
-            for remark in landed.landing.remarks if landed.landing else ():
-                progress.say(f"{landed.published.name}: {remark}")
+    if not todo:
+        return LandReport([done[file] for file in published])
+    progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
+    with _alone(settings):
+        for batch in _batches(todo):
+            for landed in _land_batch(settings, catalog, batch, progress):
+                done[landed.published] = landed
+                rows = landed.landing.row_count if landed.landing else None
+                note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
+                progress.file_done(landed.published.name, note, rows)
+                for remark in landed.landing.remarks if landed.landing else ():
+                    progress.say(f"{landed.published.name}: {remark}")
     return LandReport([done[file] for file in published])
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keep other landings out of the spool, where they would write into each other's downloads."""
+    try:
+        settings.spool_dir.mkdir(parents=True, exist_ok=True)
+        lock = (settings.work_dir / "land.lock").open("w")
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with its process, even killed
+        except BlockingIOError:
+            raise MedallionError(
+                f"Another landing is under way in {settings.work_dir}; wait for it, and run again."
+            ) from None
+        yield
 
 
 def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -53,12 +54,21 @@ def killed_when(
     return _died(start(_die_when, audit_event, fragment, work, args))
 
 
+def lines_executed(
+    files: tuple[str, ...], work: Callable[..., object], *args: object
+) -> dict[str, int]:
+    """How many lines of each of the files a process executes that does ``work``."""
+    counts = _context.SimpleQueue()
+    assert not _died(start(_die_at_line, files, None, counts, work, args))
+    return dict(counts.get())
+
+
 def killed_at_line(file: str, line: int, work: Callable[..., object], *args: object) -> bool:
     """Do ``work`` in a process that is killed before the n-th line that it executes of a file.
 
     Returns whether that came to pass before the work was done.
     """
-    return _died(start(_die_at_line, file, line, work, args))
+    return _died(start(_die_at_line, (file,), line, None, work, args))
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -91,20 +101,28 @@ def _die_when(
 
 
 def _die_at_line(
-    file: str, line: int, work: Callable[..., object], args: tuple[object, ...]
+    files: tuple[str, ...],
+    line: int | None,
+    counts: Any,
+    work: Callable[..., object],
+    args: tuple[object, ...],
 ) -> None:
-    left = [line]
+    count, lock = Counter[str](), threading.Lock()
 
     def within(frame: FrameType, event: str, arg: object) -> Any:
         if event == "line":
-            left[0] -= 1
-            if left[0] <= 0:
-                _die()
+            file = next(f for f in files if frame.f_code.co_filename.endswith(f))
+            with lock:
+                count[file] += 1
+                if count[file] == line:
+                    _die()
         return within
 
     def entered(frame: FrameType, event: str, arg: object) -> Any:
-        return within if frame.f_code.co_filename.endswith(file) else None
+        return within if frame.f_code.co_filename.endswith(files) else None
 
     threading.settrace(entered)
     sys.settrace(entered)
     work(*args)
+    if counts:
+        counts.put(count)
