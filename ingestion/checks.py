@@ -1,6 +1,6 @@
 """Whether a downloaded file can be trusted to be what its name says.
 
-A file is trusted when it is readable to its end, holds rows, has the columns without which its
+A file is trusted when its structure is readable, holds rows, has the columns without which its
 dataset is worthless, and when every known column can be read as its read type without changing a
 value. Anything else raises ``UntrustedFileError``, and the file goes to quarantine. What is merely
 new (an unknown column, another type that casts safely) is a remark, and stays in raw.

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -87,11 +87,11 @@ def land_files(
     todo = []
     for file in published:
         last = catalog.newest(file.dataset, file.month)
-        if catalog.holds(file) and last:
-            trusted = last.status == "landed"
-            outcome = Outcome.UNCHANGED if trusted else Outcome.QUARANTINED
-            done[file] = Landed(file, outcome, last, last.error)
-        else:
+        if file.fault:
+            done[file] = Landed(file, Outcome.FAILED, error=file.fault)
+        elif last and last.status == "landed" and catalog.holds(file):
+            done[file] = Landed(file, Outcome.UNCHANGED, last)
+        else:  # what is in quarantine is fetched again: the fault may have passed
             todo.append(file)
     if not todo:
         return LandReport([done[file] for file in published])
@@ -195,7 +195,7 @@ def _store(
     new = {
         file: candidate
         for file, candidate in candidates.items()
-        if catalog.version(file.dataset, file.month, candidate.fetched.sha256) is None
+        if not _is_stored(catalog, file, candidate)
     }
     fs, root = open_lake(settings.lake_url)
     place = f"the lake {settings.lake_url}"
@@ -231,6 +231,12 @@ def _store(
         raise MedallionError(f"Cannot write to {place}: {exc}.") from exc
 
 
+def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
+    """Whether the lake holds these bytes where what was found of them says that they belong."""
+    seen = catalog.version(file.dataset, file.month, candidate.fetched.sha256)
+    return seen is not None and seen.lake_path == _lake_path(file, candidate)
+
+
 def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
     """Column hints for a table whose types the lake does not need to know."""
     return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
@@ -239,25 +245,25 @@ def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
 def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Landed:
     fetched, checked = candidate.fetched, candidate.checked
     before = next((x for x in catalog.current() if x.key == (file.dataset, file.month)), None)
-    seen = catalog.version(file.dataset, file.month, fetched.sha256)
-    landing = catalog.append(
-        Landing(
-            dataset=file.dataset,
-            month=file.month,
-            file_id=fetched.sha256,
-            source_url=file.url,
-            etag=fetched.etag,
-            last_modified=fetched.last_modified,
-            bytes=fetched.bytes,
-            row_count=checked.row_count if checked else None,
-            columns=checked.columns if checked else (),
-            lake_path=seen.lake_path if seen else _lake_path(file, candidate),
-            landed_at=datetime.now(UTC),
-            status="landed" if checked else "quarantined",
-            error=candidate.distrust,
-            remarks=checked.remarks if checked else (),
-        )
+    landing = Landing(
+        dataset=file.dataset,
+        month=file.month,
+        file_id=fetched.sha256,
+        source_url=file.url,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+        bytes=fetched.bytes,
+        row_count=checked.row_count if checked else None,
+        columns=checked.columns if checked else (),
+        lake_path=_lake_path(file, candidate),
+        landed_at=datetime.now(UTC),
+        status="landed" if checked else "quarantined",
+        error=candidate.distrust,
+        remarks=checked.remarks if checked else (),
     )
+    last = catalog.newest(file.dataset, file.month)
+    if last is None or replace(landing, landed_at=last.landed_at) != last:
+        landing = catalog.append(landing)
     if candidate.distrust:
         return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
     if before is None:

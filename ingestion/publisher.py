@@ -44,6 +44,7 @@ class PublishedFile:
     etag: str | None
     last_modified: datetime | None
     bytes: int | None
+    fault: str | None = None  # why the publisher could not be asked about this file
 
     @property
     def name(self) -> str:
@@ -72,7 +73,8 @@ def published_files(
 
     Without ``start`` a folder gives every month there is, and a server the last three published
     months of yellow and green (or of the datasets that are named). The zone lookup and TLC's
-    report are always looked for. Raises ``FetchError`` when the publisher cannot be reached.
+    report are always looked for. A file that could not be asked about has its ``fault``; raises
+    ``FetchError`` where none could be.
     """
     named = [DATASETS[name] for name in datasets]
     monthly = [d for d in named if d.monthly]
@@ -88,7 +90,7 @@ def published_files(
         ]
     elif start is None:
         defaults = monthly or ([] if named else [DATASETS["yellow"], DATASETS["green"]])
-        return _newest(settings, defaults, end) + _head_all(_references(settings, named))
+        return _newest(settings, defaults, end) + _ask(_references(settings, named))
     else:
         wanted = [
             (d, month, f"{settings.tlc_url}/{d.file_path(month)}")
@@ -171,15 +173,22 @@ def _newest(
 
 
 def _head_all(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[PublishedFile]:
+    """Ask about all; raise ``FetchError`` where not one could be asked about."""
+    heads = _ask(wanted)
+    if heads and all(head.fault for head in heads):
+        raise FetchError(heads[0].fault)
+    return heads
+
+
+def _ask(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[PublishedFile]:
     if not wanted:
         return []
     with ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="head") as pool:
-        heads = pool.map(lambda item: _head(*item), wanted)
-        return [published for published in heads if published]
+        return [head for head in pool.map(lambda item: _head(*item), wanted) if head]
 
 
 def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | None:
-    """What the publisher says of one file, or none where it is not published."""
+    """What the publisher says of one file, its fault, or none where it is not published."""
     path = local_path(url)
     if path is not None:
         if not path.is_file():
@@ -194,9 +203,8 @@ def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | Non
             return None
         response.raise_for_status()
     except requests.RequestException as exc:
-        raise FetchError(
-            f"Cannot reach {url}: {_why(exc)}. Check the address and the network."
-        ) from exc
+        fault = f"Cannot reach {url}: {_why(exc)}. Check the address and the network."
+        return PublishedFile(dataset.name, month, url, None, None, None, fault)
     return PublishedFile(dataset.name, month, url, *_headers(response))
 
 

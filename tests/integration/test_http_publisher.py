@@ -376,3 +376,14 @@ def test_a_large_file_is_fetched_in_little_memory(
     (part,) = settings.spool_dir.glob("*.part")
     assert part.stat().st_size == BIG
     part.unlink()
+
+
+def test_one_address_that_does_not_answer_stops_no_other(web: Web, settings: Settings) -> None:
+    web.publish(PATH, BODY)
+    away = settings.model_copy(update={"report_url": "http://127.0.0.1:9/report.csv"})
+    found = published_files(away, ["green"], JANUARY, JANUARY)
+    assert [(f.dataset, f.fault is None) for f in found] == [
+        ("green", True),
+        ("tlc_monthly_report", False),
+    ]
+    assert "Cannot reach http://127.0.0.1:9/report.csv" in str(found[1].fault)

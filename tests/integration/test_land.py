@@ -331,6 +331,30 @@ def test_a_month_that_is_mended_is_new(published: Path, settings: Settings) -> N
     assert Catalog(settings.lake_url).quarantined() == []
 
 
+def test_what_was_distrusted_for_a_fault_of_ours_is_new_once_that_is_mended(
+    month: Path, settings: Settings
+) -> None:
+    """The published bytes are the same as before; what is found of them is not."""
+    land(settings)
+    (landing,) = Catalog(settings.lake_url).landings
+    lake = local_path(settings.lake_url)
+    assert lake is not None
+    kept = lake / "quarantine" / lake_file(settings, landing).name
+    kept.parent.mkdir()
+    lake_file(settings, landing).rename(kept)
+    (entry,) = (lake / "catalog").rglob("*.json")
+    entry.write_text(
+        json.dumps(
+            json.loads(entry.read_text())
+            | {"status": "quarantined", "error": "?", "lake_path": f"quarantine/{kept.name}"}
+        )
+    )
+    assert outcomes(land(settings)) == {"green 2024-01": "new"}
+    assert current(settings) == [sha256(month)]
+    assert not [v for v in verify(settings) if v.fault]
+    assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
+
+
 def test_a_month_that_breaks_and_changes_is_republished(
     published: Path, month: Path, settings: Settings
 ) -> None:
