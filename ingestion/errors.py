@@ -27,3 +27,7 @@ class FetchError(MedallionError):
 
 class WarehouseBusyError(MedallionError):
     """Another process holds the warehouse."""
+
+
+class WarehouseError(MedallionError):
+    """The warehouse refused a statement; the message is the engine's reason in one line."""

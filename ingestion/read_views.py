@@ -39,6 +39,9 @@ class Dialect:
 DUCKDB = Dialect(
     {"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"}
 )
+POSTGRES = Dialect(
+    {"bigint": "bigint", "double": "double precision", "text": "text", "timestamp": "timestamp"}
+)
 
 
 def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:

@@ -6,56 +6,24 @@ and after a kill it does the rest.
 """
 
 import json
-import os
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
-from ingestion.errors import MedallionError, UsageError, WarehouseBusyError
+from ingestion.engines import engine_for
+from ingestion.engines.base import Engine, Session, tables
 from ingestion.lake import lake_file
 from ingestion.progress import Progress, Quiet
-from ingestion.read_views import DUCKDB, Branch, read_view_sql
+from ingestion.read_views import read_view_sql
 from ingestion.settings import Settings
 
-# Two jobs side by side fill the cores while one waits for its only row group; more only use memory.
-LOADS_AT_ONCE = 2
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50
-
-# In place of rowid, where a file has a column of that name.
-_ROW_ORDINAL = "row_number() over () - 1"
-
-_FILES_DDL = """
-    create schema if not exists raw;
-    create schema if not exists tlc;
-    create table if not exists raw.files (
-        file_id varchar not null,
-        file_key bigint not null,
-        dataset varchar not null,
-        month date,
-        source_url varchar not null,
-        etag varchar,
-        last_modified timestamp with time zone,
-        bytes bigint not null,
-        row_count bigint,
-        columns json not null,
-        lake_path varchar not null,
-        landed_at timestamp with time zone not null,
-        table_name varchar not null,
-        loaded_at timestamp with time zone,
-        status varchar not null,
-        error varchar,
-        is_current boolean not null
-    )
-"""
 
 
 @dataclass(frozen=True)
@@ -86,8 +54,7 @@ def load(
     day. Raises ``WarehouseBusyError`` when another process holds the warehouse.
     """
     progress = progress or Quiet()
-    if settings.target != "duckdb" or settings.raw != "loaded":
-        raise UsageError("Only MEDALLION_TARGET=duckdb with MEDALLION_RAW=loaded works so far.")
+    engine = engine_for(settings)
     catalog = Catalog(settings.lake_url)
     current = catalog.current(as_of)
 
@@ -101,90 +68,53 @@ def load(
         )
 
     wanted = [v for v in current if in_scope(v)]
-    if _is_up_to_date(settings, catalog, current, wanted):
+    if _is_up_to_date(engine, catalog, current, wanted):
         return LoadReport()
-    with connect(settings) as connection:
-        connection.execute(_FILES_DDL)
-        held = _held(connection)
+    with engine.session() as session:
+        session.execute(engine.files_ddl)
+        held = _held(session)
         todo = [v for v in wanted if v.table_name not in held]
-        failed = _load_versions(settings, connection, todo, progress)
-        _publish(connection, catalog, current)
+        failed = _load_versions(settings, engine, session, todo, progress)
+        _publish(engine, session, catalog, current)
     return LoadReport([v for v in todo if v.table_name not in failed], failed)
 
 
-@contextmanager
-def connect(settings: Settings, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the DuckDB warehouse; say who holds it, when another process does."""
-    path = settings.duckdb_path
-    if read_only and not path.exists():
-        raise MedallionError(f"There is no warehouse at {path} yet. Build it with: medallion run")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(
-            path,
-            read_only=read_only,
-            config={"memory_limit": settings.duckdb_memory_limit},
-        )
-    except duckdb.IOException as exc:
-        raise _cannot_open(path, exc) from exc
-    except OSError as exc:
-        raise MedallionError(f"Cannot write the warehouse {path}: {exc.strerror}.") from exc
-    try:
-        yield connection
-    except (duckdb.IOException, duckdb.TransactionException, duckdb.OutOfMemoryException) as exc:
-        raise MedallionError(f"The warehouse {path} failed: {' '.join(str(exc).split())}") from exc
-    finally:
-        connection.close()
-
-
-def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
-    text = str(exc)
-    if "lock" not in text:
-        return MedallionError(f"Cannot open the warehouse {path}: {text.splitlines()[0]}")
-    holder = re.search(r"held in (.+? \(PID \d+\))", text)
-    who = holder[1] if holder else "another process"
-    return WarehouseBusyError(
-        f"The warehouse {path} is held by {who}. DuckDB lets one process write and no other"
-        " look on; close that one, or wait for it, and try again."
-    )
-
-
-def _held(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    rows = connection.execute("select table_name from raw.files where status = 'loaded'")
-    return {name for (name,) in rows.fetchall()}
+def _held(session: Session) -> set[str]:
+    rows = session.query("select table_name from raw.files where status = 'loaded'").rows
+    return {name for (name,) in rows}
 
 
 def _is_up_to_date(
-    settings: Settings, catalog: Catalog, current: Sequence[Landing], wanted: Sequence[Landing]
+    engine: Engine, catalog: Catalog, current: Sequence[Landing], wanted: Sequence[Landing]
 ) -> bool:
     """Whether the wanted versions are loaded, and ``raw.files`` says what the catalog says.
 
     Asked read-only, so that a night without news disturbs nobody.
     """
-    if not settings.duckdb_path.exists():
+    if not engine.exists():
         return False
-    with connect(settings, read_only=True) as connection:
-        known = connection.execute(
-            "select 1 from information_schema.tables"
-            " where table_schema = 'raw' and table_name = 'files'"
-        ).fetchone()
-        if not known:
+    with engine.session(read_only=True) as session:
+        if ("raw", "files") not in tables(session):
             return False
-        rows = connection.execute(
-            "select table_name, source_url, etag, is_current from raw.files"
-        ).fetchall()
-    files = {table_name: said for table_name, *said in rows}
+        files = _said(session)
     in_use = {v.table_name for v in current}
     return {v.table_name for v in wanted} <= files.keys() and all(
-        files.get(v.table_name) == [v.source_url, v.etag, v.table_name in in_use]
+        files.get(v.table_name) == (v.source_url, v.etag, v.table_name in in_use)
         for v in catalog.versions()
         if v.table_name in files or v.status == "quarantined"
     )
 
 
+def _said(session: Session) -> dict[str, tuple[str, str | None, bool]]:
+    """What ``raw.files`` says of each version that may change: address, etag, whether current."""
+    rows = session.query("select table_name, source_url, etag, is_current from raw.files").rows
+    return {name: (url, etag, is_current) for name, url, etag, is_current in rows}
+
+
 def _load_versions(
     settings: Settings,
-    connection: duckdb.DuckDBPyConnection,
+    engine: Engine,
+    session: Session,
     todo: Sequence[Landing],
     progress: Progress,
 ) -> dict[str, str]:
@@ -192,21 +122,19 @@ def _load_versions(
     if not todo:
         return {}
     # The slow imports wait until there is something to load.
-    from ingestion.destinations.duckdb import raw_duckdb
     from ingestion.destinations.references import configure_dlt, run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
+    configure_dlt(workers=engine.loads_at_once)
     failed: dict[str, str] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
-        configure_dlt(workers=min(LOADS_AT_ONCE, os.cpu_count() or 1))
-        references = [_reference(settings, v) for v in batch]
         failed |= run_references(
             "warehouse",
-            raw_duckdb(connection),
-            references,
+            engine.destination(session),
+            [_reference(settings, v) for v in batch],
             settings.dlt_dir,
-            place=f"the warehouse {settings.duckdb_path}",
+            engine.place,
         )
         for version in batch:
             error = failed.get(version.table_name)
@@ -270,38 +198,27 @@ def _files_row(version: Landing) -> dict[str, Any]:
 
 
 def _publish(
-    connection: duckdb.DuckDBPyConnection, catalog: Catalog, current: Sequence[Landing]
+    engine: Engine, session: Session, catalog: Catalog, current: Sequence[Landing]
 ) -> None:
     """Bring ``raw.files`` and the read views to what is loaded now, in one transaction.
 
     Only rows and views that say something else now are written.
     """
     versions = catalog.versions()
-    shown = _shown(versions, current, _held(connection))
-    said = {
-        table_name: tuple(rest)
-        for table_name, *rest in connection.execute(
-            "select table_name, source_url, etag, is_current from raw.files"
-        ).fetchall()
-    }
-    views = {
-        name
-        for (name,) in connection.execute(
-            "select table_name from information_schema.views where table_schema = 'tlc'"
-        ).fetchall()
-    }
-    stale_views = {d.name for d in DATASETS.values() if d.view not in views}
-    connection.begin()
-    try:
+    shown = _shown(versions, current, _held(session))
+    said = _said(session)
+    there = tables(session)
+    stale_views = {d.name for d in DATASETS.values() if ("tlc", d.view) not in there}
+    with session.transaction():
         for version in versions:
             is_current = version.table_name in shown
             if said.get(version.table_name) == (version.source_url, version.etag, is_current):
                 continue
             if version.status == "quarantined":
-                _replace_row(connection, _files_row(version))
+                _replace_row(session, _files_row(version))
             elif version.table_name in said:
                 stale_views.add(version.dataset)
-                connection.execute(
+                session.execute(
                     "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
                     " is_current = ? where table_name = ?",
                     [
@@ -312,13 +229,9 @@ def _publish(
                         version.table_name,
                     ],
                 )
-        for name in stale_views:
-            branches = [_branch(v) for v in shown.values() if v.dataset == name]
-            connection.execute(read_view_sql(DATASETS[name], branches, DUCKDB))
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+        for name in sorted(stale_views):
+            branches = [engine.branch(v) for v in shown.values() if v.dataset == name]
+            session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
 
 
 def _shown(
@@ -338,20 +251,8 @@ def _shown(
     return {v.table_name: v for v in shown.values()}
 
 
-def _branch(version: Landing) -> Branch:
-    return Branch(
-        relation=f"raw.{DUCKDB.quote(version.table_name)}",
-        row_ordinal=_ROW_ORDINAL
-        if any(n.lower() == "rowid" for n, _ in version.columns)
-        else "rowid",
-        columns=version.columns,
-        month=version.month,
-        file_key=version.file_key,
-    )
-
-
-def _replace_row(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> None:
+def _replace_row(session: Session, row: dict[str, Any]) -> None:
     names, marks = ", ".join(row), ", ".join("?" for _ in row)
     values = [json.dumps(v) if isinstance(v, list) else v for v in row.values()]
-    connection.execute("delete from raw.files where table_name = ?", [row["table_name"]])
-    connection.execute(f"insert into raw.files ({names}) values ({marks})", values)
+    session.execute("delete from raw.files where table_name = ?", [row["table_name"]])
+    session.execute(f"insert into raw.files ({names}) values ({marks})", values)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+from ingestion.engines import connect
+from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.settings import Settings
-from ingestion.warehouse import connect
+
+TABLES = ("ledger", "ledger_reasons", "tlc_reconciliation")
 
 
 @dataclass(frozen=True)
@@ -59,31 +62,27 @@ class Audit:
 
 def audit(settings: Settings) -> Audit:
     """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built."""
-    with connect(settings, read_only=True) as connection:
-        built = connection.execute(
-            "select count(*) from information_schema.tables where table_schema = 'marts'"
-            " and table_name in ('ledger', 'ledger_reasons', 'tlc_reconciliation')"
-        ).fetchone()
-        if built != (3,):
+    with connect(settings, read_only=True) as session:
+        if not {("marts", name) for name in TABLES} <= tables(session):
             raise MedallionError(
                 "The marts are not built yet. Build them with: medallion transform"
             )
-        (totals,) = connection.execute(
+        (totals,) = session.query(
             "select count(*), coalesce(sum(file_rows), 0), coalesce(sum(valid_rows), 0),"
             " coalesce(sum(invalid_rows), 0) from marts.ledger"
-        ).fetchall()
-        reasons = connection.execute(
+        ).rows
+        reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
             " group by invalid_reason order by 2 desc, 1"
-        ).fetchall()
-        unbalanced = connection.execute(
+        ).rows
+        unbalanced = session.query(
             "select dataset, month, file_rows, raw_rows, fact_rows from marts.ledger"
             " where not is_balanced order by dataset, month"
-        ).fetchall()
-        reconciliation = connection.execute(
+        ).rows
+        reconciliation = session.query(
             "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
-        ).fetchall()
+        ).rows
     files, file_rows, valid_rows, invalid_rows = (int(n) for n in totals)
     return Audit(
         files=files,

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import duckdb
-
 from ingestion.datasets import TRIP_DATASETS
+from ingestion.engines import engine_for
+from ingestion.engines.base import Session, tables
 from ingestion.errors import MedallionError, UsageError
-from ingestion.read_views import DUCKDB
 from ingestion.settings import Settings
-from ingestion.warehouse import connect
 
 ORDINALS = 10**11  # a trip_id is dataset code, year and month, and the row's ordinal in 11 digits
 
@@ -36,34 +34,27 @@ class Explanation:
 def explain(settings: Settings, trip_id: int) -> Explanation:
     """Find the raw row and the fact of one trip; raise ``UsageError`` where there is none."""
     dataset, month, ordinal = _decode(trip_id)
-    with connect(settings, read_only=True) as connection:
-        try:
-            fact = _one(
-                connection,
-                "select * from marts.fct_trips"
-                " where trip_id = ? and service = ? and source_month = ?",
-                [trip_id, dataset, month],
-            )
-        except duckdb.CatalogException as exc:
-            raise MedallionError(
-                "The marts are not built yet. Build them with: medallion run"
-            ) from exc
+    engine = engine_for(settings)
+    with engine.session(read_only=True) as session:
+        if ("marts", "fct_trips") not in tables(session):
+            raise MedallionError("The marts are not built yet. Build them with: medallion run")
+        fact = _one(
+            session,
+            "select * from marts.fct_trips where trip_id = ? and service = ? and source_month = ?",
+            [trip_id, dataset, month],
+        )
         if fact is None:
             raise UsageError(f"There is no trip {trip_id} in the facts ({dataset} {month:%Y-%m}).")
         file = _one(
-            connection,
+            session,
             "select file_id, source_url, lake_path, landed_at, table_name from raw.files"
             " where dataset = ? and month = ? and file_key = ?",
             [dataset, month, fact["file_key"]],
         )
         assert file is not None, "a fact's file is in raw.files"
-        raw_row = _one(
-            connection,
-            f"select * from raw.{DUCKDB.quote(file['table_name'])} where rowid = ?",
-            [ordinal],
-        )
+        raw_row = _one(session, engine.raw_row_sql(file["table_name"]), [ordinal])
         rule = _one(
-            connection,
+            session,
             "select rule, invalid_reason, meaning, source from staging.invalid_reasons"
             " where invalid_reason = ?",
             [fact["invalid_reason"]],
@@ -85,10 +76,5 @@ def _decode(trip_id: int) -> tuple[str, date, int]:
     return dataset, date(year, month, 1), ordinal
 
 
-def _one(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]
-) -> dict[str, Any] | None:
-    cursor = connection.execute(sql, parameters)
-    names = [column[0] for column in cursor.description or ()]
-    row = cursor.fetchone()
-    return dict(zip(names, row, strict=True)) if row else None
+def _one(session: Session, sql: str, parameters: list[Any]) -> dict[str, Any] | None:
+    return next(iter(session.query(sql, parameters).records()), None)

@@ -3,14 +3,15 @@
 import csv
 import sys
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from ingestion.errors import UsageError
+from ingestion.engines import connect
+from ingestion.errors import UsageError, WarehouseError
 from ingestion.settings import Settings
-from ingestion.warehouse import connect
 from orchestration.console import print_json, print_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def query(settings: Settings, sql: str, output: str) -> None:
@@ -18,32 +19,29 @@ def query(settings: Settings, sql: str, output: str) -> None:
 
     Raises ``UsageError`` with the engine's reason where the statement is wrong or would write.
     """
-    with connect(settings, read_only=True) as connection:
+    if output == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
+    with connect(settings, read_only=True) as session:
         try:
-            cursor = connection.execute(sql)
-            columns = [column[0] for column in cursor.description or ()]
             if output == "parquet":
-                _write_parquet(cursor)
+                _write_parquet(session.arrow(sql))
                 return
-            rows = cursor.fetchall()
-        except duckdb.Error as exc:
-            raise UsageError(f"The query failed: {' '.join(str(exc).split())}") from exc
+            result = session.query(sql)
+        except WarehouseError as exc:
+            raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        print_json(result.records())
     elif output == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_csv(value) for value in row] for row in rows)
+        writer.writerow(result.columns)
+        writer.writerows([_csv(value) for value in row] for row in result.rows)
     else:
-        print_table(columns, rows)
+        print_table(result.columns, result.rows)
 
 
-def _write_parquet(cursor: duckdb.DuckDBPyConnection) -> None:
+def _write_parquet(reader: "pa.RecordBatchReader") -> None:
     import pyarrow.parquet as pq
 
-    if sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
-    reader = cursor.to_arrow_reader()
     with pq.ParquetWriter(sys.stdout.buffer, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)

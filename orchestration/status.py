@@ -11,10 +11,11 @@ from typing import Any
 import fsspec
 
 from ingestion.catalog import Catalog
+from ingestion.engines import engine_for
+from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile, published_files
 from ingestion.settings import Settings
-from ingestion.warehouse import connect
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -102,38 +103,29 @@ def _warehouse(
     settings: Settings,
 ) -> tuple[set[str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
     """Tables in use, months that the facts hold with their file_key, and the last run of dbt."""
-    if not settings.duckdb_path.exists():
+    engine = engine_for(settings)
+    if not engine.exists():
         return set(), set(), None
-    with connect(settings, read_only=True) as connection:
-        tables = {
-            (schema, name)
-            for schema, name in connection.execute(
-                "select table_schema, table_name from information_schema.tables"
-            ).fetchall()
-        }
-        loaded: set[str] = set()
-        built: set[tuple[str, date | None, int]] = set()
-        last_run = None
-        if ("raw", "files") in tables:
-            rows = connection.execute("select table_name from raw.files where is_current")
-            loaded = {name for (name,) in rows.fetchall()}
-        if ("intermediate", "month_builds") in tables:
-            months = connection.execute(
-                "select service, source_month, file_key from intermediate.month_builds"
-                " where table_name = 'marts.fct_trips' and source_month is not null"
+    loaded: set[str] = set()
+    built: set[tuple[str, date | None, int]] = set()
+    last_run = None
+    with engine.session(read_only=True) as session:
+        there = tables(session)
+        if ("raw", "files") in there:
+            rows = session.query("select table_name from raw.files where is_current").rows
+            loaded = {name for (name,) in rows}
+        if ("intermediate", "month_builds") in there:
+            built = set(
+                session.query(
+                    "select service, source_month, file_key from intermediate.month_builds"
+                    " where table_name = 'marts.fct_trips' and source_month is not null"
+                ).rows
             )
-            built = set(months.fetchall())
-            last = connection.execute(
+            last = session.query(
                 "select command, completed_at, succeeded from intermediate.dbt_invocations"
                 " order by completed_at desc limit 1"
-            ).fetchone()
-            if last:
-                command, completed_at, succeeded = last
-                last_run = {
-                    "command": command,
-                    "completed_at": completed_at,
-                    "succeeded": succeeded,
-                }
+            )
+            last_run = next(iter(last.records()), None)
     return loaded, built, last_run
 
 
@@ -199,8 +191,9 @@ def _writable(folder: Path) -> str:
 
 
 def _open_warehouse(settings: Settings) -> str:
-    if not settings.duckdb_path.exists():
-        return f"{settings.duckdb_path} will be made by the first run"
-    with connect(settings, read_only=True):
-        size = settings.duckdb_path.stat().st_size
-    return f"{settings.duckdb_path} opens, {size / 1e6:,.0f} MB"
+    engine = engine_for(settings)
+    if not engine.exists():
+        return f"{engine.place} will be made by the first run"
+    with engine.session(read_only=True) as session:
+        found = tables(session)
+    return f"{engine.place} opens, {sum(schema == 'raw' for schema, _ in found)} raw tables"

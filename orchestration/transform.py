@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ingestion.engines import connect
+from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import PROJECT_ROOT, Settings
-from ingestion.warehouse import connect
 
 if TYPE_CHECKING:
     from dbt.events.base_types import EventMsg  # type: ignore[attr-defined]
@@ -70,11 +71,11 @@ def build_inputs(settings: Settings) -> str:
             if path.is_file():
                 digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
     digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
-    with connect(settings, read_only=True) as connection:
-        rows = connection.execute(
+    with connect(settings, read_only=True) as session:
+        files = session.query(
             "select table_name, is_current, status from raw.files order by table_name"
         )
-        digest.update(repr(rows.fetchall()).encode())
+    digest.update(repr(files.rows).encode())
     return digest.hexdigest()
 
 
@@ -94,7 +95,7 @@ def run_dbt(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         **(extra_env or {}),
     }
-    state = settings.work_dir / "dbt" / settings.duckdb_path.stem
+    state = settings.work_dir / "dbt" / settings.target / settings.duckdb_path.stem
     progress.say(f"dbt {' '.join(args)}")
     with _environment(env), _closing_duckdb():
         outcome = dbtRunner(callbacks=[_reporter(progress)]).invoke(
@@ -124,22 +125,14 @@ def run_dbt(
 
 def _is_built(settings: Settings, inputs: str) -> bool:
     """Whether the last run of dbt succeeded, on these inputs."""
-    with connect(settings, read_only=True) as connection:
-        known = connection.execute(
-            "select 1 from information_schema.tables"
-            " where table_schema = 'intermediate' and table_name = 'dbt_invocations'"
-        ).fetchone()
-        if not known:
+    with connect(settings, read_only=True) as session:
+        if ("intermediate", "dbt_invocations") not in tables(session):
             return False
-        last = connection.execute(
-            "select inputs from intermediate.dbt_invocations"
-            " where succeeded order by completed_at desc limit 1"
-        ).fetchone()
-        failed = connection.execute(
-            "select not succeeded from intermediate.dbt_invocations"
+        last = session.query(
+            "select succeeded, inputs from intermediate.dbt_invocations"
             " order by completed_at desc limit 1"
-        ).fetchone()
-    return last == (inputs,) and failed == (False,)
+        )
+    return last.rows == [(True, inputs)]
 
 
 @contextmanager

@@ -68,7 +68,7 @@
 
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
     {% call statement('finish', auto_begin=True) -%}
-        select 1
+        {{ after_months(target_relation) if months else 'select 1' }}
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
@@ -86,6 +86,9 @@
     {% do adapter.drop_relation(relation) %}
     {% call statement('start', auto_begin=True) -%}
         {{ create_table_as(False, relation, 'select * from (' ~ sql ~ ') as model where 1 = 0') }}
+    {%- endcall %}
+    {% call statement('prune') -%}
+        {{ prune_by_month(relation) }}
     {%- endcall %}
     {% call statement('forget') -%}
         delete from {{ month_builds() }} where table_name = '{{ relation.schema }}.{{ relation.identifier }}'

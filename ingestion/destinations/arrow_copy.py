@@ -1,0 +1,114 @@
+"""Arrow record batches in PostgreSQL's binary COPY format, with types mapped exactly."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pgpq
+import pyarrow as pa
+import pyarrow.types as t
+
+
+@dataclass(frozen=True)
+class CopyColumn:
+    """One column: its name, its type in the table, and the Arrow type that is encoded as that."""
+
+    name: str
+    sql_type: str
+    arrow_type: pa.DataType
+
+
+def copy_columns(schema: pa.Schema, row_ordinal: str) -> list[CopyColumn]:
+    """The table's columns for a file's schema, and one more for the ordinal of each row.
+
+    Raises ``pa.ArrowTypeError``, which names the column, for a type that has no exact counterpart.
+    """
+    columns = [CopyColumn(f.name, *_mapped(f.name, f.type)) for f in schema]
+    return [*columns, CopyColumn(row_ordinal, "bigint", pa.int64())]
+
+
+def copy_stream(columns: list[CopyColumn], batches: Iterator[pa.RecordBatch]) -> "ByteStream":
+    """The batches in COPY's binary format, to be read; each value is cast safely or raises."""
+    return ByteStream(_encoded(columns, batches))
+
+
+def _encoded(columns: list[CopyColumn], batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    schema = pa.schema([(c.name, c.arrow_type) for c in columns])
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+    yield encoder.write_header()
+    done = 0
+    for batch in batches:
+        arrays = [_cast(batch.column(i), c) for i, c in enumerate(columns[:-1])]
+        arrays.append(pa.array(np.arange(done, done + batch.num_rows, dtype=np.int64)))
+        done += batch.num_rows
+        yield encoder.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    yield encoder.finish()
+
+
+def _cast(values: pa.Array, column: CopyColumn) -> pa.Array:
+    if values.type == column.arrow_type:
+        return values
+    try:
+        return values.cast(column.arrow_type, safe=True)
+    except pa.ArrowInvalid as exc:
+        raise pa.ArrowInvalid(f"column {column.name}: {exc}") from exc
+
+
+def _mapped(name: str, file_type: pa.DataType) -> tuple[str, pa.DataType]:
+    if t.is_dictionary(file_type):
+        return _mapped(name, file_type.value_type)
+    for holds, sql_type, arrow_type in _TYPES:
+        if holds(file_type):
+            return sql_type, arrow_type
+    if t.is_timestamp(file_type):
+        if file_type.tz is None:
+            return "timestamp", pa.timestamp("us")
+        return "timestamp with time zone", pa.timestamp("us", "UTC")
+    raise pa.ArrowTypeError(f"column {name} is {file_type}, which PostgreSQL cannot hold exactly")
+
+
+_TYPES = (
+    (t.is_null, "text", pa.string()),
+    (t.is_boolean, "boolean", pa.bool_()),
+    (t.is_int8, "smallint", pa.int16()),
+    (t.is_uint8, "smallint", pa.int16()),
+    (t.is_int16, "smallint", pa.int16()),
+    (t.is_uint16, "integer", pa.int32()),
+    (t.is_int32, "integer", pa.int32()),
+    (t.is_uint32, "bigint", pa.int64()),
+    (t.is_int64, "bigint", pa.int64()),
+    (t.is_float16, "real", pa.float32()),
+    (t.is_float32, "real", pa.float32()),
+    (t.is_float64, "double precision", pa.float64()),
+    (t.is_string, "text", pa.string()),
+    (t.is_large_string, "text", pa.large_string()),
+    (t.is_binary, "bytea", pa.binary()),
+    (t.is_large_binary, "bytea", pa.large_binary()),
+    (t.is_date32, "date", pa.date32()),
+    (t.is_date64, "date", pa.date32()),
+)
+
+
+class ByteStream(io.RawIOBase):
+    """An iterator of bytes, read as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks = chunks
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        """Fill the buffer as far as the next chunk goes."""
+        while not self._left:
+            try:
+                self._left = memoryview(next(self._chunks))
+            except StopIteration:
+                return 0
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size

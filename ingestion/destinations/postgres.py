@@ -1,0 +1,153 @@
+"""PostgreSQL as a dlt destination whose job is one binary COPY with its table and its evidence.
+
+dlt's own Parquet job reinterprets the bits of a column whose type differs from the table's, and is
+about half as fast. This one maps the file's types, casts safely or refuses, and commits table, rows
+and evidence together.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.client import LoadJob, RunnableLoadJob
+from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
+from dlt.destinations import postgres
+from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration
+from dlt.destinations.impl.postgres.postgres import PostgresClient
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+
+from ingestion.destinations.arrow_copy import CopyColumn, copy_columns, copy_stream
+from ingestion.destinations.duckdb import EVIDENCE_TABLE
+from ingestion.destinations.references import FILE_HINT, referenced_url
+from ingestion.engines.postgres import ROW_ORDINAL, connect_libpq
+
+
+class RawTableJob(RunnableLoadJob):
+    """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
+
+    Running it again gives the same; killed anywhere, it leaves nothing.
+    """
+
+    _job_client: "RawClient"
+
+    def run(self) -> None:
+        """Replace table and evidence in one transaction; raise when a row went missing."""
+        evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        sql = self._job_client.sql_client
+        table = sql.make_qualified_table_name(self.load_table_name)
+        files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        path = referenced_url(self._file_path)
+        try:
+            with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
+                columns, batches = _open(path, evidence)
+                cursor.execute(f"drop table if exists {table}")
+                cursor.execute(f"create table {table} ({_definitions(columns)})")
+                names = ", ".join(_quoted(c.name) for c in columns)
+                # the table is new in this transaction, so its rows may be written as old ones
+                cursor.copy_expert(
+                    f"copy {table} ({names}) from stdin (format binary, freeze)",
+                    copy_stream(columns, batches),
+                    size=1 << 20,
+                )
+                if cursor.rowcount != evidence["row_count"]:
+                    raise DestinationTerminalException(
+                        f"{cursor.rowcount} rows were loaded of {evidence['row_count']}"
+                    )
+                cursor.execute(
+                    f"delete from {files} where table_name = %s", [evidence["table_name"]]
+                )
+                marks = ", ".join("%s" for _ in evidence)
+                cursor.execute(
+                    f"insert into {files} ({', '.join(evidence)}, loaded_at)"
+                    f" values ({marks}, now())",
+                    [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
+                )
+            with sql.native_connection.cursor() as cursor:
+                cursor.execute(f"analyze {table}")
+        except (pa.ArrowException, OSError) as exc:
+            raise DestinationTerminalException(f"{path}: {_first_line(exc)}") from exc
+        except psycopg2.Error as exc:
+            raise DestinationTerminalException(f"{table}: {_first_line(exc)}") from exc
+
+
+def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
+    """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
+    if path.endswith(".csv"):
+        from pyarrow import csv
+
+        options = csv.ConvertOptions(
+            column_types={name: pa.string() for name, _ in evidence["columns"]},
+            strings_can_be_null=False,
+        )
+        reader = csv.open_csv(path, convert_options=options)
+        return copy_columns(reader.schema, ROW_ORDINAL), iter(reader)
+    file = pq.ParquetFile(path)
+    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 16)
+
+
+def _definitions(columns: list[CopyColumn]) -> str:
+    return ", ".join(f"{_quoted(c.name)} {c.sql_type}" for c in columns)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__
+
+
+class LibpqSqlClient(Psycopg2SqlClient):
+    """dlt's SQL client on a connection that libpq's own variables describe."""
+
+    def open_connection(self) -> "psycopg2.extensions.connection":
+        """Connect, with dlt's dataset on the search path."""
+        self._conn = connect_libpq(f"-csearch_path={self.dataset_name},public")
+        self._reset_connection()
+        return self._conn
+
+
+class RawClient(PostgresClient):
+    """dlt's PostgreSQL client, with our connection and our job for file versions."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: PostgresClientConfiguration,
+        capabilities: DestinationCapabilitiesContext,
+    ):
+        super().__init__(schema, config, capabilities)
+        own = self.sql_client
+        self.sql_client = LibpqSqlClient(
+            own.dataset_name, own.staging_dataset_name, config.credentials, capabilities
+        )
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Return our job for a file version and dlt's own for dlt's own tables."""
+        if FILE_HINT in table:
+            return RawTableJob(file_path)
+        return super().create_load_job(table, file_path, load_id, restore)
+
+
+class RawPostgres(postgres):
+    """dlt's PostgreSQL destination with ``RawClient``."""
+
+    @property
+    def client_class(self) -> type[RawClient]:
+        """The client that dlt makes for each load."""
+        return RawClient
+
+
+def raw_postgres() -> RawPostgres:
+    """The warehouse that libpq's variables describe."""
+    # dlt wants credentials to be named; LibpqSqlClient uses none of them
+    return RawPostgres(credentials="postgresql://libpq:libpq@libpq/libpq")

@@ -1,0 +1,39 @@
+"""The warehouses that raw data is loaded into, behind one small interface.
+
+``connect`` opens the one that the settings name. An engine knows how its server is reached, how a
+raw table is read, and which dlt destination loads it; what is loaded and shown is decided by
+``ingestion.warehouse`` alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ingestion.engines.base import Engine, Session
+from ingestion.errors import UsageError
+from ingestion.settings import Settings
+
+
+def engine_for(settings: Settings) -> Engine:
+    """The engine that the settings name; importing it opens nothing."""
+    if settings.raw != "loaded":
+        raise UsageError("MEDALLION_RAW: only loaded works so far.")
+    if settings.target == "duckdb":
+        from ingestion.engines.duckdb import DuckDb
+
+        return DuckDb(settings)
+    if settings.target == "postgres":
+        from ingestion.engines.postgres import Postgres
+
+        return Postgres()
+    raise UsageError(f"MEDALLION_TARGET: {settings.target} does not work yet.")
+
+
+@contextmanager
+def connect(settings: Settings, read_only: bool = False) -> Iterator[Session]:
+    """Open the warehouse for the length of a ``with`` block.
+
+    Raises ``MedallionError`` where it is not there or cannot be reached, ``WarehouseBusyError``
+    where another process holds it.
+    """
+    with engine_for(settings).session(read_only) as session:
+        yield session

@@ -1,0 +1,98 @@
+"""What ``ingestion.warehouse`` and the commands need of an engine."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ingestion.catalog import Landing
+from ingestion.read_views import Branch, Dialect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from dlt.common.destination import Destination
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a query gave: the names of its columns, and its rows."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as mappings from column to value."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class Session(Protocol):
+    """An open warehouse. Parameters are marked ``?``; faults are ``WarehouseError``, one line."""
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
+        """Run one statement and fetch what it gives."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
+        """Run statements that give nothing."""
+
+    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
+        """Run one query and read what it gives in batches."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+
+
+class Engine(Protocol):
+    """One kind of warehouse, with its settings."""
+
+    dialect: Dialect
+    place: str  # what to call it in messages; holds no secret
+    loads_at_once: int
+    files_ddl: str  # makes the schemas raw and tlc, and raw.files, where they are not there
+
+    def exists(self) -> bool:
+        """Whether there is a warehouse to look at."""
+
+    def session(self, read_only: bool = False) -> AbstractContextManager[Session]:
+        """Open it for the length of a ``with`` block."""
+
+    def destination(self, session: Any, /) -> "Destination[Any, Any]":
+        """The dlt destination whose jobs make raw tables and their evidence."""
+
+    def branch(self, version: Landing) -> Branch:
+        """How a read view reads the raw table of one version."""
+
+    def raw_row_sql(self, table_name: str) -> str:
+        """The statement that gives one raw row as published, by its ordinal."""
+
+
+def files_ddl(text: str, json_type: str) -> str:
+    """The statements that make the schemas and ``raw.files``, in one engine's types."""
+    return f"""
+        create schema if not exists raw;
+        create schema if not exists tlc;
+        create table if not exists raw.files (
+            file_id {text} not null,
+            file_key bigint not null,
+            dataset {text} not null,
+            month date,
+            source_url {text} not null,
+            etag {text},
+            last_modified timestamp with time zone,
+            bytes bigint not null,
+            row_count bigint,
+            columns {json_type} not null,
+            lake_path {text} not null,
+            landed_at timestamp with time zone not null,
+            table_name {text} not null,
+            loaded_at timestamp with time zone,
+            status {text} not null,
+            error {text},
+            is_current boolean not null
+        )
+    """
+
+
+def tables(session: Session) -> set[tuple[str, str]]:
+    """Every table and view there is, as (schema, name)."""
+    found = session.query("select table_schema, table_name from information_schema.tables")
+    return {(schema, name) for schema, name in found.rows}

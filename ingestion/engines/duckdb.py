@@ -1,0 +1,137 @@
+"""DuckDB: the warehouse is one file."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from ingestion.catalog import Landing
+from ingestion.engines.base import Result, files_ddl
+from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
+from ingestion.read_views import DUCKDB, Branch
+from ingestion.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ingestion.destinations.duckdb import RawDuckDb
+
+
+class DuckDbSession:
+    """An open DuckDB file."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection):
+        self.connection = connection
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
+        """Run one statement and fetch what it gives."""
+        with _one_line():
+            cursor = self.connection.execute(sql, list(parameters))
+            return Result([c[0] for c in cursor.description or ()], cursor.fetchall())
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
+        """Run statements that give nothing."""
+        with _one_line():
+            self.connection.execute(sql, list(parameters))
+
+    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
+        """Run one query and read what it gives in batches."""
+        with _one_line():
+            return self.connection.execute(sql).to_arrow_reader()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        self.connection.begin()
+        try:
+            yield
+            with _one_line():
+                self.connection.commit()
+        except BaseException:
+            with suppress(duckdb.TransactionException):  # a failed commit has ended it already
+                self.connection.rollback()
+            raise
+
+
+class DuckDb:
+    """The warehouse in the file that the settings name."""
+
+    dialect = DUCKDB
+    # Two jobs side by side fill the cores while one waits for its only row group; more only use
+    # memory.
+    loads_at_once = 2
+    files_ddl = files_ddl(text="varchar", json_type="json")
+
+    def __init__(self, settings: Settings):
+        self._path = settings.duckdb_path
+        self._memory_limit = settings.duckdb_memory_limit
+        self.place = f"the warehouse {self._path}"
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
+    @contextmanager
+    def session(self, read_only: bool = False) -> Iterator[DuckDbSession]:
+        """Open the file; say who holds it, when another process does."""
+        if read_only and not self.exists():
+            raise MedallionError(
+                f"There is no warehouse at {self._path} yet. Build it with: medallion run"
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(
+                self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
+            )
+        except duckdb.IOException as exc:
+            raise _cannot_open(self._path, exc) from exc
+        except OSError as exc:
+            raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+        try:
+            yield DuckDbSession(connection)
+        finally:
+            connection.close()
+
+    def destination(self, session: DuckDbSession, /) -> "RawDuckDb":
+        """The destination on the same connection: a process opens the file only once."""
+        from ingestion.destinations.duckdb import raw_duckdb
+
+        return raw_duckdb(session.connection)
+
+    def branch(self, version: Landing) -> Branch:
+        """Read the raw table, whose ``rowid`` is the row's ordinal in the file."""
+        has_rowid = any(name.lower() == "rowid" for name, _ in version.columns)
+        return Branch(
+            relation=f"raw.{DUCKDB.quote(version.table_name)}",
+            row_ordinal="row_number() over () - 1" if has_rowid else "rowid",
+            columns=version.columns,
+            month=version.month,
+            file_key=version.file_key,
+        )
+
+    def raw_row_sql(self, table_name: str) -> str:
+        """The statement that gives one raw row as published, by its ordinal."""
+        return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as exc:
+        raise WarehouseError(" ".join(str(exc).split())) from exc
+
+
+def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
+    text = str(exc)
+    if "lock" not in text:
+        return MedallionError(f"Cannot open the warehouse {path}: {text.splitlines()[0]}")
+    holder = re.search(r"held in (.+? \(PID \d+\))", text)
+    who = holder[1] if holder else "another process"
+    return WarehouseBusyError(
+        f"The warehouse {path} is held by {who}. DuckDB lets one process write and no other"
+        " look on; close that one, or wait for it, and try again."
+    )
