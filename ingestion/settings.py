@@ -43,8 +43,11 @@ class Settings(BaseSettings):
     raw: Literal["loaded", "in_place"] = "loaded"
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
     duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
+    postgres_dir: Path = DATA_DIR / "postgres"
     work_dir: Path = DATA_DIR / "work"
     alert_webhook_url: SecretStr | None = None
+    # which of the warehouses that stand beside the real one; set by for_sample and as_of
+    edition: str = ""
 
     @field_validator("tlc_url", "report_url")
     @classmethod
@@ -53,7 +56,7 @@ class Settings(BaseSettings):
             raise ValueError("give an address that starts with https://, http:// or file://")
         return _whole_path(url).rstrip("/")
 
-    @field_validator("duckdb_path", "work_dir")
+    @field_validator("duckdb_path", "postgres_dir", "work_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
@@ -93,16 +96,20 @@ class Settings(BaseSettings):
                 "tlc_url": published.as_uri(),
                 "report_url": "",
                 "lake_url": f"{self.lake_url}-sample",
-                "duckdb_path": self._beside("sample"),
+                **self._beside("sample"),
             }
         )
 
     def as_of(self, day: date) -> Self:
         """The same settings for a warehouse of what was known at the end of ``day``."""
-        return self.model_copy(update={"duckdb_path": self._beside(f"as-of-{day}")})
+        return self.model_copy(update=self._beside(f"as-of-{day}"))
 
-    def _beside(self, kind: str) -> Path:
-        return self.duckdb_path.with_suffix(f".{kind}{self.duckdb_path.suffix}")
+    def _beside(self, edition: str) -> dict[str, Path | str]:
+        path = self.duckdb_path
+        return {
+            "duckdb_path": path.with_suffix(f".{edition}{path.suffix}"),
+            "edition": "-".join(filter(None, [self.edition, edition])),
+        }
 
 
 def load_settings() -> Settings:

@@ -42,6 +42,13 @@ class DatasetName(StrEnum):
     REPORT = "tlc_monthly_report"
 
 
+class TargetName(StrEnum):
+    """Warehouses that there are, as ``--target`` names them."""
+
+    DUCKDB = "duckdb"
+    POSTGRES = "postgres"
+
+
 class Format(StrEnum):
     """How ``medallion query`` writes its result."""
 
@@ -79,6 +86,9 @@ To = Annotated[
 Sample = Annotated[
     bool, typer.Option("--sample", help="Use the generated sample, in a lake and warehouse apart.")
 ]
+Target = Annotated[
+    TargetName | None, typer.Option("--target", help="The warehouse, in place of MEDALLION_TARGET.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FullRefresh = Annotated[
@@ -87,21 +97,35 @@ FullRefresh = Annotated[
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
-    """Turn a foreseeable fault into one line on stderr and its exit code."""
+def _command(
+    sample: bool, target: str | None, quiet: bool = True, republish: bool = False
+) -> Iterator["Settings"]:
+    """Give a command its settings and, where it needs one, a server.
+
+    A foreseeable fault becomes one line on stderr and its exit code.
+    """
     from ingestion.errors import MedallionError
 
     try:
-        yield
+        from ingestion.engines.embedded import warehouse_server
+        from ingestion.progress import Lines
+        from ingestion.progress import Quiet as Silence
+
+        settings = _settings(sample, target, republish)
+        said = Silence() if quiet else Lines(lambda line: sys.stderr.write(f"{line}\n"))
+        with warehouse_server(settings, said):
+            yield settings
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         raise typer.Exit(exc.exit_code) from exc
 
 
-def _settings(sample: bool, republish: bool = False) -> "Settings":
+def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
     from ingestion.settings import load_settings
 
     settings = load_settings()
+    if target:
+        settings = settings.model_copy(update={"target": str(target)})
     if not sample:
         return settings
     published = settings.work_dir / "sample"
@@ -144,6 +168,7 @@ def run(
     ] = None,
     full_refresh: FullRefresh = False,
     sample: Sample = False,
+    target: Target = None,
     republish: Annotated[
         bool,
         typer.Option("--republish", help="With --sample: first publish one month of it anew."),
@@ -156,14 +181,13 @@ def run(
     Without `--from`: the last three published months of yellow and green; from a `file://`
     address, every file there is. Running it again does only what is new.
     """
-    with _errors():
+    if republish and not sample:
+        raise typer.BadParameter("--republish is for --sample only.")
+    with _command(sample, target, quiet, republish) as settings:
         scope = _scope(dataset, start, end)
-        if republish and not sample:
-            raise typer.BadParameter("--republish is for --sample only.")
         from orchestration import stages
         from orchestration.console import print_json, print_summary, progress
 
-        settings = _settings(sample, republish)
         with progress(quiet) as watcher:
             report = stages.run(settings, *scope, as_of, full_refresh, watcher)
         if as_json:
@@ -197,18 +221,19 @@ def land(
     start: From = None,
     end: To = None,
     sample: Sample = False,
+    target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Land what is published and new in the lake, bytes unchanged."""
-    with _errors():
+    with _command(sample, target, quiet) as settings:
         scope = _scope(dataset, start, end)
         from ingestion.lake import land as land_stage
         from orchestration.console import print_json, print_table, progress
         from orchestration.stages import land_faults
 
         with progress(quiet) as watcher:
-            report = land_stage(_settings(sample), *scope, watcher)
+            report = land_stage(settings, *scope, watcher)
         columns = ("file", "outcome", "rows", "bytes", "sha256")
         rows = [
             (
@@ -233,18 +258,19 @@ def load(
     start: From = None,
     end: To = None,
     sample: Sample = False,
+    target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Load what the lake holds and the warehouse does not, then replace the read views."""
-    with _errors():
+    with _command(sample, target, quiet) as settings:
         scope = _scope(dataset, start, end)
         from ingestion.warehouse import load as load_stage
         from orchestration.console import print_json, print_table, progress
         from orchestration.stages import load_faults
 
         with progress(quiet) as watcher:
-            report = load_stage(_settings(sample), *scope, None, watcher)
+            report = load_stage(settings, *scope, None, watcher)
         rows = [(v.table_name, v.row_count, v.bytes) for v in report.loaded]
         if as_json:
             print_json([{"table": t, "rows": r, "bytes": b} for t, r, b in rows])
@@ -257,16 +283,17 @@ def load(
 def transform(
     full_refresh: FullRefresh = False,
     sample: Sample = False,
+    target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Build the marts with dbt: the months that are stale, and nothing else."""
-    with _errors():
+    with _command(sample, target, quiet) as settings:
         from orchestration.console import print_json, progress, stdout
         from orchestration.transform import transform as transform_stage
 
         with progress(quiet) as watcher:
-            report = transform_stage(_settings(sample), full_refresh, watcher)
+            report = transform_stage(settings, full_refresh, watcher)
         if as_json:
             print_json(report)
         elif report.built:
@@ -284,15 +311,16 @@ def audit(
         ),
     ] = False,
     sample: Sample = False,
+    target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show the ledger and the comparison with TLC's report; fail where a row is missing."""
-    with _errors():
+    with _command(sample, target) as settings:
         from orchestration.audit import audit as audit_stage
         from orchestration.console import print_json, print_table, stdout
         from orchestration.stages import ledger_faults, reconciliation_faults
 
-        result = audit_stage(_settings(sample))
+        result = audit_stage(settings)
         if as_json:
             print_json(result)
         else:
@@ -325,15 +353,16 @@ def status(
     start: From = None,
     end: To = None,
     sample: Sample = False,
+    target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show what is published, landed, loaded and built, what is stale, and the last run."""
-    with _errors():
+    with _command(sample, target) as settings:
         scope = _scope(dataset, start, end)
         from orchestration.console import print_json, print_table, stdout
         from orchestration.status import status as status_stage
 
-        found = status_stage(_settings(sample), *scope)
+        found = status_stage(settings, *scope)
         if as_json:
             print_json(found)
             return
@@ -380,16 +409,17 @@ def history(
         date | None, typer.Argument(parser=_month, metavar="YYYY-MM", help="Which month.")
     ] = None,
     sample: Sample = False,
+    target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show every version of one published file, and what changed from one to the next."""
-    with _errors():
+    with _command(sample, target) as settings:
         from ingestion.errors import UsageError
         from ingestion.lake import changes
         from ingestion.lake import history as history_of
         from orchestration.console import print_json, print_table
 
-        versions = history_of(_settings(sample), str(dataset), month)
+        versions = history_of(settings, str(dataset), month)
         if not versions:
             which = f"{dataset} {month:%Y-%m}" if month else str(dataset)
             raise UsageError(f"The lake holds no version of {which}.")
@@ -416,14 +446,19 @@ def history(
 
 
 @app.command()
-def verify(sample: Sample = False, quiet: Quiet = False, as_json: Json = False) -> None:
+def verify(
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Read the whole lake again and compare every version's sha256 with the catalog."""
-    with _errors():
+    with _command(sample, target, quiet) as settings:
         from ingestion.lake import verify as verify_stage
         from orchestration.console import print_json, progress, stdout
 
         with progress(quiet) as watcher:
-            versions = verify_stage(_settings(sample), watcher)
+            versions = verify_stage(settings, watcher)
         faulty = [v for v in versions if v.fault]
         if as_json:
             print_json([{"path": v.landing.lake_path, "fault": v.fault} for v in versions])
@@ -436,14 +471,15 @@ def verify(sample: Sample = False, quiet: Quiet = False, as_json: Json = False) 
 def explain(
     trip_id: Annotated[int, typer.Argument(help="A trip_id of marts.fct_trips.")],
     sample: Sample = False,
+    target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Lead a trip back to its raw row, its file and address, and the rule it fails."""
-    with _errors():
+    with _command(sample, target) as settings:
         from orchestration.console import print_json, print_table, stdout
         from orchestration.explain import explain as explain_trip
 
-        found = explain_trip(_settings(sample), trip_id)
+        found = explain_trip(settings, trip_id)
         if as_json:
             print_json(found)
             return
@@ -472,22 +508,23 @@ def query(
     sql: Annotated[str, typer.Argument(help="One select statement.")],
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     sample: Sample = False,
+    target: Target = None,
 ) -> None:
     """Run one read-only query on the warehouse."""
-    with _errors():
+    with _command(sample, target) as settings:
         from orchestration.query import query as run_query
 
-        run_query(_settings(sample), sql, str(output))
+        run_query(settings, sql, str(output))
 
 
 @app.command()
-def doctor(sample: Sample = False, as_json: Json = False) -> None:
+def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
     """Check settings, addresses and permissions; secrets are masked."""
-    with _errors():
+    with _command(sample, target) as settings:
         from orchestration.console import print_json, print_table
         from orchestration.status import doctor as doctor_checks
 
-        checks = doctor_checks(_settings(sample))
+        checks = doctor_checks(settings)
         if as_json:
             print_json(checks)
         else:

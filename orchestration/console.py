@@ -163,7 +163,7 @@ def print_summary(report: RunReport, sample: bool) -> None:
         *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
         ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
         ("TLC's report", _reconciliation(report)),
-        ("warehouse", str(report.warehouse)),
+        ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]
     if not report.transformed.built:
         rows.insert(3, ("built", "nothing was stale"))

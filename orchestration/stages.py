@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from ingestion.catalog import Catalog
+from ingestion.engines import engine_for
 from ingestion.errors import MedallionError
 from ingestion.lake import Landed, LandReport, Outcome, land
 from ingestion.progress import Progress, Quiet
@@ -19,7 +19,7 @@ from orchestration.transform import TransformReport, transform
 class RunReport:
     """What one run did, stage by stage, and what the audit says of the result."""
 
-    warehouse: Path
+    warehouse: str
     landed: LandReport
     loaded: LoadReport
     transformed: TransformReport
@@ -72,7 +72,7 @@ def run(
         raise MedallionError(" ".join([*land_faults(landed), nothing]))
     loaded = load(settings, datasets, start, end, as_of, progress)
     transformed = transform(settings, full_refresh, progress)
-    return RunReport(settings.duckdb_path, landed, loaded, transformed, audit(settings))
+    return RunReport(engine_for(settings).place, landed, loaded, transformed, audit(settings))
 
 
 def land_faults(report: LandReport) -> list[str]:

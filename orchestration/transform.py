@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ingestion.engines import connect
+from ingestion.engines import connect, engine_for
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.progress import Progress, Quiet
@@ -89,13 +89,13 @@ def run_dbt(
     from dbt.cli.main import dbtRunner
 
     # the settings that the profile reads, as this run understands them
+    engine = engine_for(settings)
     env = {
-        "MEDALLION_DUCKDB_PATH": str(settings.duckdb_path),
-        "MEDALLION_DUCKDB_MEMORY_LIMIT": settings.duckdb_memory_limit,
+        **engine.environment(),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         **(extra_env or {}),
     }
-    state = settings.work_dir / "dbt" / settings.target / settings.duckdb_path.stem
+    state = settings.work_dir / "dbt" / settings.target / (settings.edition or "real")
     progress.say(f"dbt {' '.join(args)}")
     with _environment(env), _closing_duckdb():
         outcome = dbtRunner(callbacks=[_reporter(progress)]).invoke(

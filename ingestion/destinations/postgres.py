@@ -18,7 +18,10 @@ from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 from dlt.destinations import postgres
-from dlt.destinations.impl.postgres.configuration import PostgresClientConfiguration
+from dlt.destinations.impl.postgres.configuration import (
+    PostgresClientConfiguration,
+    PostgresCredentials,
+)
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
@@ -109,7 +112,9 @@ class LibpqSqlClient(Psycopg2SqlClient):
 
     def open_connection(self) -> "psycopg2.extensions.connection":
         """Connect, with dlt's dataset on the search path."""
-        self._conn = connect_libpq(f"-csearch_path={self.dataset_name},public")
+        self._conn = connect_libpq(
+            self.credentials.database, f"-csearch_path={self.dataset_name},public"
+        )
         self._reset_connection()
         return self._conn
 
@@ -147,7 +152,10 @@ class RawPostgres(postgres):
         return RawClient
 
 
-def raw_postgres() -> RawPostgres:
-    """The warehouse that libpq's variables describe."""
-    # dlt wants credentials to be named; LibpqSqlClient uses none of them
-    return RawPostgres(credentials="postgresql://libpq:libpq@libpq/libpq")
+def raw_postgres(database: str) -> RawPostgres:
+    """One database on the server that libpq's variables describe."""
+    # dlt wants credentials to be named; LibpqSqlClient leaves all but the database to libpq
+    credentials = PostgresCredentials()
+    credentials.database = database
+    credentials.username = credentials.password = credentials.host = "libpq"  # noqa: S105
+    return RawPostgres(credentials=credentials)

@@ -24,7 +24,7 @@ def engine_for(settings: Settings) -> Engine:
     if settings.target == "postgres":
         from ingestion.engines.postgres import Postgres
 
-        return Postgres()
+        return Postgres(settings)
     raise UsageError(f"MEDALLION_TARGET: {settings.target} does not work yet.")
 
 

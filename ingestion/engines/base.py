@@ -58,6 +58,9 @@ class Engine(Protocol):
     def destination(self, session: Any, /) -> "Destination[Any, Any]":
         """The dlt destination whose jobs make raw tables and their evidence."""
 
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse."""
+
     def branch(self, version: Landing) -> Branch:
         """How a read view reads the raw table of one version."""
 

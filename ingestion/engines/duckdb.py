@@ -101,6 +101,13 @@ class DuckDb:
 
         return raw_duckdb(session.connection)
 
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse."""
+        return {
+            "MEDALLION_DUCKDB_PATH": str(self._path),
+            "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
+        }
+
     def branch(self, version: Landing) -> Branch:
         """Read the raw table, whose ``rowid`` is the row's ordinal in the file."""
         has_rowid = any(name.lower() == "rowid" for name, _ in version.columns)

@@ -5,6 +5,7 @@ The connection is libpq's own business: ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PG
 password passes through here.
 """
 
+import getpass
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ingestion.catalog import Landing
 from ingestion.engines.base import Result, files_ddl
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.read_views import POSTGRES, Branch
+from ingestion.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,8 +79,10 @@ class Postgres:
     dialect = POSTGRES
     files_ddl = files_ddl(text="text", json_type="jsonb")
 
-    def __init__(self) -> None:
-        self.place = f"the warehouse {_where()}"
+    def __init__(self, settings: Settings):
+        self._edition = settings.edition
+        self.database = _database() + (f"_{self._edition}" if self._edition else "")
+        self.place = f"the warehouse {_where(self.database)}"
         # one stream keeps about a core of the client and one of the server busy
         self.loads_at_once = max(2, os.cpu_count() or 1)
 
@@ -89,7 +93,10 @@ class Postgres:
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
         """Connect; raise ``MedallionError`` in one line where that cannot be done."""
-        connection = connect_libpq()
+        if self._edition:
+            # an edition is ours to make; the database of the team is not
+            create_database(self.database)
+        connection = connect_libpq(self.database)
         try:
             if connection.server_version < OLDEST_SERVER:
                 found = connection.server_version // 10000
@@ -105,7 +112,11 @@ class Postgres:
         """The destination, whose jobs connect by themselves."""
         from ingestion.destinations.postgres import raw_postgres
 
-        return raw_postgres()
+        return raw_postgres(self.database)
+
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse."""
+        return {"PGDATABASE": self.database}
 
     def branch(self, version: Landing) -> Branch:
         """Read the raw table, where a column holds the row's ordinal in the file."""
@@ -122,23 +133,41 @@ class Postgres:
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 
 
-def connect_libpq(options: str = "") -> Connection:
+def connect_libpq(database: str, options: str = "") -> Connection:
     """Connect as libpq's variables say; raise ``MedallionError`` with the server's reason."""
     try:
         # libpq takes everything else from the environment
-        return psycopg2.connect("", application_name="medallion", options=options or None)
+        return psycopg2.connect(
+            dbname=database, application_name="medallion", options=options or None
+        )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())
         raise MedallionError(
-            f"Cannot connect to {_where()}: {reason}. Check PGHOST, PGPORT, PGUSER, PGPASSWORD,"
-            " PGDATABASE and PGSSLMODE."
+            f"Cannot connect to {_where(database)}: {reason}. Check PGHOST, PGPORT, PGUSER,"
+            " PGPASSWORD, PGDATABASE and PGSSLMODE."
         ) from None
 
 
-def _where() -> str:
+def create_database(name: str) -> None:
+    """Make a database on the server where it is not there yet."""
+    connection = connect_libpq("postgres")
+    try:
+        connection.autocommit = True
+        with _one_line(), connection.cursor() as cursor:
+            cursor.execute("select 1 from pg_database where datname = %s", [name])
+            if not cursor.fetchone():
+                cursor.execute(f"create database {POSTGRES.quote(name)}")
+    finally:
+        connection.close()
+
+
+def _database() -> str:
+    return os.environ.get("PGDATABASE") or os.environ.get("PGUSER") or getpass.getuser()
+
+
+def _where(database: str) -> str:
     host = os.environ.get("PGHOST", "the local socket")
     port = os.environ.get("PGPORT", "5432")
-    database = os.environ.get("PGDATABASE") or os.environ.get("PGUSER", "of this user")
     return f"PostgreSQL at {host}:{port}, database {database}"
 
 
