@@ -1,0 +1,111 @@
+"""The whole job on PostgreSQL, and that its marts are those of DuckDB, row by row."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ingestion.sample import publish_sample
+from tests.e2e.conftest import Place
+from tests.support import postgres
+
+# the grain of each mart
+MARTS = {
+    "fct_trips": ["trip_id"],
+    "daily_trips": ["service", "pickup_date"],
+    "hourly_zone_demand": ["service", "pickup_zone_id", "pickup_hour"],
+    "monthly_zone_revenue": ["service", "source_month", "pickup_zone_id"],
+    "ledger": ["dataset", "month"],
+    "ledger_reasons": ["dataset", "month", "invalid_reason"],
+    "tlc_reconciliation": ["service", "month"],
+    "dim_zones": ["zone_id"],
+    "dim_dates": ["date_day"],
+}
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place with the sample built on both engines from one lake."""
+    place = Place(tmp_path_factory.mktemp("night"))
+    publish_sample(place.published)
+    with (
+        postgres.server(tmp_path_factory.mktemp("postgres")) as server,
+        postgres.database(server) as variables,
+    ):
+        place.env |= variables
+        place.medallion("run", "--quiet")
+        place.report = place.medallion_json("run", "--quiet", "--target", "postgres")  # type: ignore[attr-defined]
+        yield place
+
+
+def on_postgres(place: Place, sql: str) -> list[tuple[Any, ...]]:
+    connection = postgres.connect(place.env)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+    finally:
+        connection.close()
+
+
+def test_nothing_is_lost(night: Place) -> None:
+    report = night.report  # type: ignore[attr-defined]
+    assert report["faults"] == []
+    assert report["ledger_balances"] is True
+    assert "PostgreSQL at" in report["warehouse"]
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_marts_are_those_of_duckdb(night: Place, mart: str) -> None:
+    """Counts and cents are equal; averages and medians of doubles to 9 digits."""
+    columns = [
+        name
+        for (name,) in night.query(
+            "select column_name from information_schema.columns where table_schema = 'marts'"
+            f" and table_name = '{mart}' order by ordinal_position"
+        )
+    ]
+    sql = f"select {', '.join(columns)} from marts.{mart} order by {', '.join(MARTS[mart])}"
+    ours, theirs = night.query(sql), on_postgres(night, sql)
+    assert len(ours) == len(theirs) > 0
+    for ours_row, theirs_row in zip(ours, theirs, strict=True):
+        if ours_row != theirs_row:
+            for name, a, b in zip(columns, ours_row, theirs_row, strict=True):
+                close = isinstance(a, float) and not isinstance(b, Decimal)
+                assert b == (pytest.approx(a, rel=1e-9, abs=1e-12) if close else a), (name, ours_row)
+
+
+def test_a_second_run_finds_nothing_new(night: Place) -> None:
+    again = night.medallion_json("run", "--quiet", "--target", "postgres")
+    assert (again["new"], again["loaded"], again["built"]) == ([], [], False)
+
+
+def test_the_commands_work_as_on_duckdb(night: Place) -> None:
+    target = ("--target", "postgres")
+    assert night.medallion_json("audit", *target)["unbalanced"] == []
+    files = night.medallion_json("status", *target)["files"]
+    assert all(f["loaded"] and f["stale"] is None for f in files)
+    assert all(c["good"] for c in night.medallion_json("doctor", *target))
+    ((trip_id, total),) = on_postgres(
+        night,
+        "select trip_id, total_usd from marts.fct_trips where invalid_reason = 'refund'"
+        " and service = 'green' order by trip_id limit 1",
+    )
+    found = night.medallion_json("explain", str(trip_id), *target)
+    assert found["raw_row"]["total_amount"] == total
+    assert found["rule"]["invalid_reason"] == "refund"
+    night.medallion("query", "delete from marts.ledger", *target, expect=2)
+    assert "read-only" in night.last_stderr
+
+
+def test_a_republication_is_followed(night: Place) -> None:
+    publish_sample(night.published, republished=True)
+    report = night.medallion_json("run", "--quiet", "--target", "postgres")
+    assert report["republished"] == ["green 2023-02"]
+    assert report["faults"] == []
+    assert len(report["loaded"]) == 1
+
+
+def test_dbt_build_passes_by_itself(night: Place) -> None:
+    assert "ERROR=0" in night.dbt("build", "--target", "postgres")

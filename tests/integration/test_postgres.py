@@ -1,0 +1,208 @@
+"""Loading into a real PostgreSQL: exact types and rows, evidence, faults."""
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingestion.engines import connect as open_warehouse
+from ingestion.errors import MedallionError
+from ingestion.lake import land
+from ingestion.settings import Settings
+from ingestion.warehouse import load
+from tests.conftest import MakeSettings
+from tests.support import postgres
+from tests.support.trips import publish, trips
+
+JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with postgres.server(tmp_path_factory.mktemp("postgres")) as variables:
+        yield variables
+
+
+@pytest.fixture
+def settings(
+    server: dict[str, str],
+    published: Path,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """Settings for a database of the test's own."""
+    with postgres.database(server) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield make_settings(target="postgres")
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with open_warehouse(settings, read_only=True) as session:
+        return session.query(sql).rows
+
+
+def the_table(settings: Settings, like: str) -> str:
+    ((name,),) = rows(settings, f"select table_name from raw.files where table_name like '{like}%'")
+    return str(name)
+
+
+def test_every_real_green_month_is_loaded_row_by_row(settings: Settings, real_data: Path) -> None:
+    with_nulls = ["2020-04", "2023-02", "2025-01"]  # an era each, the first with a null column
+    for month in with_nulls:
+        name = f"green_tripdata_{month}.parquet"
+        target = Path(settings.tlc_url.removeprefix("file://")) / "trip-data" / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes((real_data / "trip-data" / name).read_bytes())
+    land(settings)
+    assert len(load(settings).loaded) == 3
+    for month in with_nulls:
+        file = real_data / "trip-data" / f"green_tripdata_{month}.parquet"
+        table = the_table(settings, f"green_tripdata_{month.replace('-', '_')}")
+        names = ", ".join(f'"{n}"' for n in pq.read_schema(file).names)
+        found = rows(settings, f'select {names} from raw.{table} order by "_row_ordinal"')
+        expected = duckdb.sql(
+            f"select {names} from read_parquet('{file}', file_row_number = true)"
+            " order by file_row_number"
+        ).fetchall()
+        assert found == expected
+
+
+def test_types_are_mapped_exactly(settings: Settings, published: Path) -> None:
+    extra = {
+        "a_null": pa.nulls(2),
+        "a_bool": pa.array([True, None]),
+        "a_small": pa.array([-128, 127], pa.int8()),
+        "an_unsigned": pa.array([0, 2**32 - 1], pa.uint32()),
+        "a_float": pa.array([0.5, None], pa.float32()),
+        "a_large_text": pa.array(["é'\"\\", None], pa.large_string()),
+        "some_bytes": pa.array([b"\x00\xff", None], pa.binary()),
+        "a_date": pa.array([dt.date(2024, 1, 31), None], pa.date32()),
+        "a_time_ns": pa.array([1_700_000_000_000_000_000, None], pa.timestamp("ns")),
+        "a_time_utc": pa.array([dt.datetime(2024, 1, 1, tzinfo=dt.UTC), None]),
+        "A word": pa.array(["x", "y"]).dictionary_encode(),
+    }
+    table = trips("green", JANUARY, rows=2)
+    for name, values in extra.items():
+        table = table.append_column(name, values)
+    publish(published, "green", JANUARY, table)
+    land(settings)
+    assert load(settings).failed == {}
+    name = the_table(settings, "green")
+    types = dict(
+        rows(
+            settings,
+            "select column_name, data_type from information_schema.columns"
+            f" where table_name = '{name}'",
+        )
+    )
+    assert {column: types[column] for column in extra} == {
+        "a_null": "text",
+        "a_bool": "boolean",
+        "a_small": "smallint",
+        "an_unsigned": "bigint",
+        "a_float": "real",
+        "a_large_text": "text",
+        "some_bytes": "bytea",
+        "a_date": "date",
+        "a_time_ns": "timestamp without time zone",
+        "a_time_utc": "timestamp with time zone",
+        "A word": "text",
+    }
+    columns = ", ".join(f'"{column}"' for column in extra if column != "some_bytes")
+    assert rows(settings, f'select {columns} from raw.{name} order by "_row_ordinal"') == [
+        (
+            *(None, True, -128, 0, 0.5, "é'\"\\", dt.date(2024, 1, 31)),
+            dt.datetime(2023, 11, 14, 22, 13, 20),
+            dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+            "x",
+        ),
+        (None, None, 127, 2**32 - 1, None, None, None, None, None, "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([[1], [2]]),
+        pa.array([Decimal("1.5"), Decimal(2)]),
+        pa.array([1_700_000_000_000_000_001, 1], pa.timestamp("ns")),
+    ],
+    ids=["list", "decimal", "nanoseconds that do not fit"],
+)
+def test_what_cannot_be_held_exactly_is_refused_by_name(
+    settings: Settings, published: Path, values: pa.Array
+) -> None:
+    table = trips("green", JANUARY, rows=2).append_column("odd_one", values)
+    publish(published, "green", JANUARY, table)
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY))
+    land(settings)
+    report = load(settings)
+    assert len(report.loaded) == 1
+    ((name, reason),) = report.failed.items()
+    assert name.startswith("green_tripdata_2024_01")
+    assert "odd_one" in reason
+    assert "\n" not in reason
+    assert rows(settings, "select count(*) from tlc.green_tripdata where source_month = '2024-01-01'") == [(0,)]
+
+
+def test_a_second_load_does_nothing_and_a_republication_is_shown(
+    settings: Settings, published: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    assert load(settings).rows == 5
+    assert load(settings).loaded == []
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    land(settings)
+    assert load(settings).rows == 7
+    assert rows(settings, "select count(*) from tlc.green_tripdata") == [(7,)]
+    assert rows(settings, "select count(*), count(*) filter (where is_current) from raw.files") == [
+        (2, 1)
+    ]
+
+
+def test_a_statement_that_is_cut_short_leaves_nothing_and_the_next_load_goes_on(
+    settings: Settings, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    assert load(settings).failed == {}
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=200_000))
+    land(settings)
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=20")
+    try:
+        failed = load(settings).failed
+    except MedallionError as exc:
+        failed = {"green_tripdata_2024_02": str(exc)}
+    ((name, reason),) = failed.items()
+    assert name.startswith("green_tripdata_2024_02")
+    assert "statement timeout" in reason
+    monkeypatch.delenv("PGOPTIONS")
+    assert load(settings).rows == 200_000
+
+
+def test_no_server_is_one_line_without_a_password(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "9")
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    with pytest.raises(MedallionError, match="Cannot connect to PostgreSQL at 127.0.0.1:9") as fault:
+        load(settings)
+    assert "hunter2" not in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_database_that_is_not_there_is_one_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGDATABASE", "nowhere")
+    with pytest.raises(MedallionError, match='database "nowhere" does not exist'):
+        load(settings)

