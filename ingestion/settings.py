@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     work_dir: Path = DATA_DIR / "work"
     alert_webhook_url: SecretStr | None = None
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
-    edition: str = ""
+    edition: str = Field(default="", exclude=True)
 
     @field_validator("tlc_url", "report_url")
     @classmethod

@@ -24,6 +24,7 @@ from ingestion.settings import Settings
 
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50
+MICROSECONDS = 6
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,10 @@ def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
         # a file that cannot be read fails in its job, by itself
         with suppress(OSError, pa.ArrowException):
             hints = dict(py_arrow_to_table_schema_columns(pq.read_schema(path)))
+    for hint in hints.values():
+        # finer than some engines can hold, which is for the job to say
+        if hint.get("data_type") == "timestamp" and hint.get("precision", 0) > MICROSECONDS:
+            del hint["precision"]
     # a column of null type has no type for dlt
     return {
         name: {"name": name, "data_type": "text"} | hints.get(name, {})

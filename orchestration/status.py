@@ -8,9 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from ingestion.catalog import Catalog
+from ingestion.catalog import Catalog, open_lake
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
@@ -170,7 +168,7 @@ def _reach(settings: Settings) -> str:
 
 
 def _lake(settings: Settings) -> str:
-    fs, root = fsspec.core.url_to_fs(settings.lake_url)
+    fs, root = open_lake(settings.lake_url)
     probe = f"{root}/.doctor"
     fs.makedirs(root, exist_ok=True)
     fs.pipe_file(probe, b"")

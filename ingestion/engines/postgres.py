@@ -138,7 +138,9 @@ def connect_libpq(database: str, options: str = "") -> Connection:
     try:
         # libpq takes everything else from the environment
         return psycopg2.connect(
-            dbname=database, application_name="medallion", options=options or None
+            dbname=database,
+            application_name="medallion",
+            options=" ".join(filter(None, [os.environ.get("PGOPTIONS"), options])),
         )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())

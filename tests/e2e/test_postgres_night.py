@@ -73,7 +73,10 @@ def test_marts_are_those_of_duckdb(night: Place, mart: str) -> None:
         if ours_row != theirs_row:
             for name, a, b in zip(columns, ours_row, theirs_row, strict=True):
                 close = isinstance(a, float) and not isinstance(b, Decimal)
-                assert b == (pytest.approx(a, rel=1e-9, abs=1e-12) if close else a), (name, ours_row)
+                assert b == (pytest.approx(a, rel=1e-9, abs=1e-12) if close else a), (
+                    name,
+                    ours_row,
+                )
 
 
 def test_a_second_run_finds_nothing_new(night: Place) -> None:

@@ -149,7 +149,9 @@ def test_what_cannot_be_held_exactly_is_refused_by_name(
     assert name.startswith("green_tripdata_2024_01")
     assert "odd_one" in reason
     assert "\n" not in reason
-    assert rows(settings, "select count(*) from tlc.green_tripdata where source_month = '2024-01-01'") == [(0,)]
+    assert rows(
+        settings, "select count(*) from tlc.green_tripdata where source_month = '2024-01-01'"
+    ) == [(0,)]
 
 
 def test_a_second_load_does_nothing_and_a_republication_is_shown(
@@ -194,7 +196,7 @@ def test_no_server_is_one_line_without_a_password(
     monkeypatch.setenv("PGHOST", "127.0.0.1")
     monkeypatch.setenv("PGPORT", "9")
     monkeypatch.setenv("PGPASSWORD", "hunter2")
-    with pytest.raises(MedallionError, match="Cannot connect to PostgreSQL at 127.0.0.1:9") as fault:
+    with pytest.raises(MedallionError, match=r"PostgreSQL at 127\.0\.0\.1:9") as fault:
         load(settings)
     assert "hunter2" not in str(fault.value)
     assert "\n" not in str(fault.value)

@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers for tests: from the wheel, or the one that ``MEDALLION_TEST_PG`` names."""
+"""Real PostgreSQL servers: from the wheel, or the one that ``MEDALLION_TEST_PG`` names."""
 
 import os
 from collections.abc import Iterator
@@ -52,4 +52,4 @@ def _administer(variables: dict[str, str], statement: str) -> None:
 
 def _variables(parts: dict[str, str]) -> dict[str, str]:
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    return {names[k]: v for k, v in parts.items() if k in names}
+    return {"PGPORT": "5432"} | {names[k]: v for k, v in parts.items() if k in names}
