@@ -2,8 +2,10 @@
    exact and the same on every engine. Null where it is no sum of dollars: one absurd amount must not
    stop the night. #}
 {% macro as_usd(expression) -%}
-    case
-        when abs({{ expression }}) < 1e15
-            then cast(round(cast({{ expression }} as decimal(28, 8)), 2) as decimal(18, 2))
-    end
+    cast(
+        case
+            when abs({{ expression }}) < 1e15
+                then round(cast({{ expression }} as decimal(28, 8)), 2)
+        end as decimal(18, 2)
+    )
 {%- endmacro %}
