@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HEAD_BYTES = 200
+EXACT_IN_DOUBLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,8 @@ def _check_cast(file: "pa.parquet.ParquetFile", name: str, read_type: ReadType) 
     import pyarrow.compute as pc
     import pyarrow.types as t
 
+    if _exact_as_double(file, name):
+        return
     target = {"bigint": pa.int64(), "double": pa.float64()}.get(read_type, pa.timestamp("us"))
     try:
         for batch in file.iter_batches(columns=[name]):
@@ -172,6 +175,22 @@ def _check_cast(file: "pa.parquet.ParquetFile", name: str, read_type: ReadType) 
         raise UntrustedFileError(
             f"column {name} cannot be read as {read_type}: {_first_line(exc)}"
         ) from exc
+
+
+def _exact_as_double(file: "pa.parquet.ParquetFile", name: str) -> bool:
+    """Whether the footer says that all values are whole numbers that a double holds exactly."""
+    import pyarrow.types as t
+
+    column = file.schema_arrow.get_field_index(name)
+    if not t.is_integer(file.schema_arrow.field(column).type):
+        return False
+    for i in range(file.metadata.num_row_groups):
+        statistics = file.metadata.row_group(i).column(column).statistics
+        if statistics is None or not statistics.has_min_max:
+            return False
+        if max(abs(statistics.min), abs(statistics.max)) > EXACT_IN_DOUBLE:
+            return False
+    return True
 
 
 def _what_it_is(path: Path) -> str:

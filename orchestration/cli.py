@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
 from itertools import pairwise
@@ -364,7 +365,8 @@ def status(
 
         found = status_stage(settings, *scope)
         if as_json:
-            print_json(found)
+            files = [asdict(f) | {"stale": f.stale} for f in found.files]
+            print_json(asdict(found) | {"files": files})
             return
         print_table(
             (
