@@ -194,7 +194,8 @@ def run(
         if as_json:
             print_json(_run_json(report))
         else:
-            print_summary(report, sample)
+            given = ["--sample"] * sample + ([f"--target {target}"] if target else [])
+            print_summary(report, " ".join(given))
         _end(report.faults)
 
 

@@ -149,7 +149,7 @@ def print_faults(faults: Sequence[str]) -> None:
         sys.stderr.write(f"error: {fault}\n")
 
 
-def print_summary(report: RunReport, sample: bool) -> None:
+def print_summary(report: RunReport, flags: str) -> None:
     """What was new, the ledger's verdict, the difference from TLC's report, where to look next."""
     result = report.audit
     verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
@@ -171,7 +171,7 @@ def print_summary(report: RunReport, sample: bool) -> None:
     stdout.print()
     for name, value in rows:
         stdout.print(f"{name:<{width}}  {value}", markup=False, highlight=False)
-    flag = "--sample " if sample else ""
+    flag = f"{flags} " if flags else ""
     stdout.print(
         f'\nLook next:  medallion query {flag}"select * from marts.daily_trips limit 10"'
         f"\n            medallion audit {flag}".rstrip(),

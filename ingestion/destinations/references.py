@@ -9,6 +9,7 @@ moves the bytes.
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,9 +80,23 @@ def run_references(
 
 @contextmanager
 def _scratch(dlt_dir: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards, as are those of processes that were killed."""
     dlt_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=dlt_dir) as folder:
+    for left in dlt_dir.iterdir():
+        if not _is_alive(left.name.partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=dlt_dir) as folder:
         yield Path(folder)
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _source(name: str, references: list[Reference], folder: Path) -> DltSource:

@@ -150,7 +150,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
 
 
 def test_results_are_machine_readable(green: Place) -> None:
-    report = green.medallion_json("run", "--quiet")
+    report = green.medallion_json("run", "--dataset", "green", "--quiet")
     assert report["ledger_balances"] is True
     assert {f["outcome"] for f in green.medallion_json("land", "--dataset", "green")} == {
         "unchanged"

@@ -1,6 +1,6 @@
 {#
   intermediate.month_builds: what each by_month table was built from. Grain: table × service × month,
-  and one row a table without service and month, which says that the table was begun with this
+  and one row a table or view without service and month, which says that it was begun with this
   definition.
 
     build_key   md5 of the definition and of what the month was built from: a month is stale when
@@ -63,41 +63,33 @@
                 {%- endfor -%}
             {%- elif node.resource_type == 'seed' -%}
                 {%- do parts.append(node.checksum.checksum) -%}
-            {%- elif node.config.materialized == 'view' and node.alias not in views -%}
-                {%- do views.append(node.alias) -%}
+            {%- elif node.config.materialized == 'view' and node.schema ~ '.' ~ node.alias not in views -%}
+                {%- do views.append(node.schema ~ '.' ~ node.alias) -%}
                 {%- do queue.extend(node.depends_on.nodes) -%}
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if views -%}
-        {%- set found = run_query(view_definitions(views)) -%}
+        {%- set found = run_query(
+            "select definition from " ~ month_builds() ~ " where source_month is null"
+            ~ " and table_name in ('" ~ views | join("', '") ~ "') order by table_name"
+        ) -%}
         {%- do parts.extend(found.columns[0].values()) -%}
     {%- endif -%}
     {{ return(local_md5(parts | join('\n'))) }}
 {% endmacro %}
 
 
-{# The SQL that the engine keeps of our own views, in the order of their names. #}
-{% macro view_definitions(names) -%}
-    {{ adapter.dispatch('view_definitions')(names) }}
-{%- endmacro %}
-
-{% macro default__view_definitions(names) -%}
-    select view_definition
-    from information_schema.views
-    where table_schema in ('staging', 'intermediate')
-        and table_name in ('{{ names | join("', '") }}')
-    order by table_name
-{%- endmacro %}
-
-{% macro duckdb__view_definitions(names) -%}
-    select sql
-    from duckdb_views()
-    where database_name = '{{ target.database }}'
-        and schema_name in ('staging', 'intermediate')
-        and view_name in ('{{ names | join("', '") }}')
-    order by view_name
-{%- endmacro %}
+{# Remember what a view was made from: a post-hook of every view that by_month tables read. The
+   engine's own text of a view does not serve: DuckDB spells types in another way once a file was
+   closed and opened again, and any engine may do so in its next version. #}
+{% macro record_definition() %}
+    {%- if execute and model.config.materialized == 'view' -%}
+        delete from {{ month_builds() }} where table_name = '{{ this.schema }}.{{ this.identifier }}';
+        insert into {{ month_builds() }} (table_name, definition)
+        values ('{{ this.schema }}.{{ this.identifier }}', '{{ local_md5(model.compiled_code) }}')
+    {%- endif -%}
+{% endmacro %}
 
 
 {# Whether the table was begun with this definition. #}
