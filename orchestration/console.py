@@ -173,8 +173,8 @@ def print_summary(report: RunReport, flags: str) -> None:
         stdout.print(f"{name:<{width}}  {value}", markup=False, highlight=False)
     flag = f"{flags} " if flags else ""
     stdout.print(
-        f'\nLook next:  medallion query {flag}"select * from marts.daily_trips limit 10"'
-        f"\n            medallion audit {flag}".rstrip(),
+        f'\nLook next:  uv run medallion query {flag}"select * from marts.daily_trips limit 10"'
+        f"\n            uv run medallion audit {flag}".rstrip(),
         markup=False,
         highlight=False,
     )
