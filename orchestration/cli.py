@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
@@ -468,6 +468,36 @@ def verify(
         else:
             stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
         _end([f"{v.landing.name}, {v.landing.lake_path}: {v.fault}" for v in faulty])
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        int, typer.Option("--older-than", min=0, metavar="DAYS", help="Landed so many days ago.")
+    ] = 90,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Drop them; without it they are shown.")
+    ] = False,
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
+    with _command(sample, target) as settings:
+        from ingestion.retention import prune as prune_versions
+        from ingestion.retention import superseded
+        from orchestration.console import print_json, print_table, stdout
+
+        versions = superseded(settings, timedelta(days=older_than))
+        if yes:
+            prune_versions(settings, versions)
+        if as_json:
+            print_json({"dropped": yes, "versions": versions})
+            return
+        rows = [(v.table_name, f"{v.landed_at:%Y-%m-%d}", v.rows) for v in versions]
+        print_table(("table", "landed", "rows"), rows)
+        verb = "dropped" if yes else "would be dropped; add --yes to drop them"
+        stdout.print(f"{len(versions)} superseded versions {verb}")
 
 
 @app.command()

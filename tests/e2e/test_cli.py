@@ -163,6 +163,7 @@ def test_results_are_machine_readable(green: Place) -> None:
     assert status["last_run"]["succeeded"] is True
     assert all(f["fault"] is None for f in green.medallion_json("verify"))
     assert len(green.medallion_json("history", "green", "2023-01")) == 1
+    assert green.medallion_json("prune", "--older-than", "0") == {"dropped": False, "versions": []}
     assert all(c["good"] for c in green.medallion_json("doctor"))
     assert green.medallion_json("transform")["built"] is False
     assert green.medallion_json("audit")["unbalanced"] == []

@@ -1,0 +1,53 @@
+"""Drop raw tables of versions that were superseded long ago. The lake keeps every version."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ingestion.engines import engine_for
+from ingestion.engines.base import tables
+from ingestion.settings import Settings
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A loaded version that no reader sees: another one of the same file is current."""
+
+    table_name: str
+    landed_at: datetime
+    rows: int
+
+
+def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
+    """Versions that are loaded, not current, and were landed longer ago than that; oldest first."""
+    engine = engine_for(settings)
+    with engine.session(read_only=True) as session:
+        if ("raw", "files") not in tables(session):
+            return []
+        found = session.query(
+            "select table_name, landed_at, row_count from raw.files"
+            " where status = 'loaded' and not is_current and landed_at < ? order by landed_at",
+            [datetime.now(UTC) - older_than],
+        )
+    return [Superseded(*row) for row in found.rows]
+
+
+def prune(settings: Settings, versions: list[Superseded]) -> None:
+    """Drop the raw tables of these versions, each with its evidence in one transaction.
+
+    A version that has become current meanwhile is left alone. What is dropped can be loaded again
+    from the lake.
+    """
+    engine = engine_for(settings)
+    with engine.session() as session:
+        for version in versions:
+            with session.transaction():
+                still = session.query(
+                    "select 1 from raw.files where table_name = ? and not is_current",
+                    [version.table_name],
+                )
+                if still.rows:
+                    name = engine.dialect.quote(version.table_name)
+                    session.execute(f"drop table if exists raw.{name}")
+                    session.execute(
+                        "delete from raw.files where table_name = ?", [version.table_name]
+                    )

@@ -1,0 +1,86 @@
+"""Pruning: superseded versions leave the warehouse, and nothing leaves the lake."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from ingestion.catalog import Catalog
+from ingestion.engines import connect
+from ingestion.engines.base import tables
+from ingestion.lake import land, verify
+from ingestion.retention import prune, superseded
+from ingestion.settings import Settings
+from ingestion.warehouse import load
+from tests.conftest import MakeSettings
+from tests.support import postgres
+from tests.support.trips import publish, trips
+
+JANUARY = date(2024, 1, 1)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def settings(
+    request: pytest.FixtureRequest,
+    published: Path,
+    tmp_path: Path,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """A month that was published twice, loaded both times."""
+    if request.param == "duckdb":
+        yield _published_twice(published, make_settings())
+        return
+    with (
+        postgres.server(tmp_path / "postgres") as server,
+        postgres.database(server) as variables,
+    ):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield _published_twice(published, make_settings(target="postgres"))
+
+
+def _published_twice(published: Path, settings: Settings) -> Settings:
+    for seed in (0, 1):
+        publish(published, "green", JANUARY, trips("green", JANUARY, rows=5 + seed, seed=seed))
+        land(settings)
+        load(settings)
+    return settings
+
+
+def raw_tables(settings: Settings) -> set[str]:
+    with connect(settings, read_only=True) as session:
+        return {name for schema, name in tables(session) if name.startswith("green_tripdata_2024")}
+
+
+def test_what_was_superseded_long_ago_is_dropped_and_can_be_loaded_again(
+    settings: Settings, published: Path
+) -> None:
+    old, current = (v.table_name for v in Catalog(settings.lake_url).versions())
+    assert superseded(settings, timedelta(days=1)) == []
+    found = superseded(settings, timedelta(0))
+    assert [(v.table_name, v.rows) for v in found] == [(old, 5)]
+    assert raw_tables(settings) == {old, current}  # nothing is dropped by looking
+
+    prune(settings, found)
+    assert raw_tables(settings) == {current}
+    assert superseded(settings, timedelta(0)) == []
+    assert not [v for v in verify(settings) if v.fault]
+    assert load(settings).loaded == []
+
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5, seed=0))
+    land(settings)
+    assert [v.table_name for v in load(settings).loaded] == [old]
+
+
+def test_a_version_that_became_current_meanwhile_is_left_alone(
+    settings: Settings, published: Path
+) -> None:
+    found = superseded(settings, timedelta(0))
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5, seed=0))
+    land(settings)
+    load(settings)
+    prune(settings, found)
+    with connect(settings, read_only=True) as session:
+        assert session.query("select count(*) from tlc.green_tripdata").rows == [(5,)]
