@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.sample import publish_sample
+from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, Place
 from tests.support.processes import wait_until
 
@@ -164,27 +165,68 @@ def test_a_held_warehouse_is_named(copy: Place) -> None:
     assert "Traceback" not in copy.last_stderr
 
 
-def test_a_changed_model_rebuilds_what_it_must(copy: Place, tmp_path: Path) -> None:
-    project = tmp_path / "dbt_project"
-    from ingestion.settings import PROJECT_ROOT
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A dbt project of the test's own."""
+    folder = tmp_path / "dbt_project"
+    ours = PROJECT_ROOT / "dbt_project"
+    shutil.copytree(ours, folder, ignore=shutil.ignore_patterns("target", "logs"))
+    return folder
 
-    shutil.copytree(
-        PROJECT_ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs")
-    )
-    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
-    model.write_text(model.read_text().replace("count(*) as trips", "count(*) + 0 as trips"))
+
+def edit(model: Path, before: str, after: str) -> None:
+    text = model.read_text()
+    assert before in text
+    model.write_text(text.replace(before, after))
+
+
+def build(place: Place, project: Path, expect: int = 0) -> dict[str, str]:
+    """Build a project with dbt alone; the line on each by_month model that was built.
+
+    Without unit tests, which would stop a model that is wrong before it is built.
+    """
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    arguments = ("build", "--exclude-resource-type", "unit_test", *folder)
+    output = place.dbt(*arguments, expect=expect).replace("\x1b[32m", "")
+    lines = [line for line in output.splitlines() if "OK created sql by_month" in line]
+    return {line.split(" model ")[1].split()[0]: line for line in lines}
+
+
+def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> None:
     copy.dbt("build")
-    output = copy.dbt(
-        "build", "--project-dir", str(project), "--profiles-dir", str(project)
-    ).replace("\x1b[32m", "")
-    built = {
-        line.split(" model ")[1].split()[0]: line
-        for line in output.splitlines()
-        if "OK created sql by_month" in line
-    }
+    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
+    edit(model, "count(*) as trips", "count(*) + 0 as trips")
+    built = build(copy, project)
     assert "[12 months" in built["marts.daily_trips"]
     assert "[0 months" in built["marts.fct_trips"]
     assert "[0 months" in built["marts.hourly_zone_demand"]
+
+
+def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
+    """A rebuild that fails at its last months leaves what was there; the next takes its place."""
+    days = "select count(*), sum(trips) from marts.daily_trips"
+    before = copy.query(days)
+    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
+    late = (
+        "case when max(source_month) > date '2024-01-01' then error(max(service)) else count(*) end"
+    )
+    edit(model, "count(*) as trips", f"cast({late} as bigint) as trips")
+    assert "marts.daily_trips" not in build(copy, project, expect=1)
+    assert copy.query(days) == before
+    beside = "select count(*) from information_schema.tables where table_name like '%__rebuild'"
+    assert copy.query(beside) == [(1,)]
+    rebuilt = (
+        "select count(*) from intermediate.month_builds"
+        " where table_name = 'marts.daily_trips__rebuild' and source_month is not null"
+    )
+    done = copy.query(rebuilt)
+    assert done == [(8,)]  # the months of 2023
+    assert "marts.daily_trips" not in build(copy, project, expect=1)
+    assert copy.query(rebuilt) == done  # it went on where it was
+    edit(model, f"cast({late} as bigint) as trips", "count(*) + 0 as trips")
+    assert "[12 months" in build(copy, project)["marts.daily_trips"]
+    assert copy.query(days) == before
+    assert copy.query(beside) == [(0,)]
 
 
 def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Path) -> None:

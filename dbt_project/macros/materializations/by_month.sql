@@ -24,8 +24,9 @@
 {% materialization by_month, default, supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
     {%- set existing = load_cached_relation(this) -%}
-    {%- set beside = make_temp_relation(target_relation, '__rebuild').incorporate(
-        path={'schema': this.schema, 'database': this.database}, type='table'
+    {# always the same name, so that a rebuild that was killed goes on where it was #}
+    {%- set beside = api.Relation.create(
+        database=this.database, schema=this.schema, identifier=this.identifier ~ '__rebuild', type='table'
     ) -%}
     {%- set definition = month_definition(sql) -%}
     {%- set grant_config = config.get('grants') -%}
