@@ -328,7 +328,6 @@ DATASETS: dict[str, Dataset] = {
 }
 
 TRIP_DATASETS = tuple(d for d in DATASETS.values() if d.monthly)
-REFERENCE_DATASETS = tuple(d for d in DATASETS.values() if not d.monthly)
 
 
 def read_name(published_name: str) -> str:
