@@ -1,0 +1,52 @@
+"""The command line: ``medallion``.
+
+Results go to stdout, progress and errors to stderr. Exit code 0 is good, 1 means that the run
+failed, 2 that the command or a setting is wrong. Stages are imported when a command runs, so that
+help is there at once.
+"""
+
+import os
+import sys
+
+import typer
+
+from orchestration.cli import lookup, stages, upkeep
+
+app = typer.Typer(
+    name="medallion",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="New York City's TLC trip records in a warehouse that proves it lost nothing.",
+    epilog="Settings come from the environment and .env; see .env.example. "
+    "`medallion run --sample` shows it all on generated data.",
+)
+for verb in (
+    stages.run,
+    stages.land,
+    stages.load,
+    stages.transform,
+    stages.audit,
+    lookup.status,
+    lookup.history,
+    upkeep.verify,
+    upkeep.prune,
+    lookup.explain,
+    lookup.query,
+    lookup.doctor,
+):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line; an interrupt leaves with 130 and everything as it was committed."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; run the same again to go on\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of our output went away, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,194 @@
+"""Looking at what there is: ``status``, ``history``, ``explain``, ``query``, ``doctor``."""
+
+from dataclasses import asdict
+from datetime import date
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.options import (
+    DatasetName,
+    Datasets,
+    From,
+    Json,
+    Sample,
+    Target,
+    To,
+    command,
+    end_with,
+    month_of,
+    scope_of,
+)
+
+
+class Format(StrEnum):
+    """How ``medallion query`` writes its result."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def status(
+    dataset: Datasets = None,
+    start: From = None,
+    end: To = None,
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is published, landed, loaded and built, what is stale, and the last run."""
+    with command(sample, target) as settings:
+        scope = scope_of(dataset, start, end)
+        from orchestration.console import print_json, print_table, stdout
+        from orchestration.status import status as status_stage
+
+        found = status_stage(settings, *scope)
+        if as_json:
+            files = [asdict(f) | {"stale": f.stale} for f in found.files]
+            print_json(asdict(found) | {"files": files})
+            return
+        print_table(
+            (
+                "dataset",
+                "month",
+                "published",
+                "versions",
+                "loaded",
+                "built",
+                "to do",
+                "quarantined",
+            ),
+            [
+                (
+                    f.dataset,
+                    f"{f.month:%Y-%m}" if f.month else "",
+                    f.published,
+                    f.versions,
+                    f.loaded,
+                    f.built if f.month else None,
+                    f.stale,
+                    f.quarantined,
+                )
+                for f in found.files
+            ],
+        )
+        if found.unreachable:
+            stdout.print(f"\nThe publisher could not be asked: {found.unreachable}")
+        last = found.last_run
+        stdout.print(
+            f"\nlast run: dbt {last['command']} at {last['completed_at']:%Y-%m-%d %H:%M %Z},"
+            f" {'good' if last['succeeded'] else 'failed'}"
+            if last
+            else "\nlast run: none"
+        )
+
+
+def history(
+    dataset: Annotated[DatasetName, typer.Argument(help="Which publication.")],
+    month: Annotated[
+        date | None, typer.Argument(parser=month_of, metavar="YYYY-MM", help="Which month.")
+    ] = None,
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Show every version of one published file, and what changed from one to the next."""
+    with command(sample, target) as settings:
+        from ingestion.errors import UsageError
+        from ingestion.lake import changes
+        from ingestion.lake import history as history_of
+        from orchestration.console import print_json, print_table
+
+        versions = history_of(settings, str(dataset), month)
+        if not versions:
+            which = f"{dataset} {month:%Y-%m}" if month else str(dataset)
+            raise UsageError(f"The lake holds no version of {which}.")
+        changed = [None, *(changes(a, b) for a, b in pairwise(versions))]
+        if as_json:
+            print_json(
+                [{"version": v, "changes": c} for v, c in zip(versions, changed, strict=True)]
+            )
+            return
+        print_table(
+            ("landed", "version", "status", "rows", "bytes", "what changed"),
+            [
+                (
+                    f"{v.landed_at:%Y-%m-%d %H:%M}",
+                    v.file_id[:8],
+                    v.status,
+                    v.row_count,
+                    v.bytes,
+                    v.error or "\n".join(c or ()),
+                )
+                for v, c in zip(versions, changed, strict=True)
+            ],
+        )
+
+
+def explain(
+    trip_id: Annotated[int, typer.Argument(help="A trip_id of marts.fct_trips.")],
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Lead a trip back to its raw row, its file and address, and the rule it fails."""
+    with command(sample, target) as settings:
+        from orchestration.console import print_json, print_table, stdout
+        from orchestration.explain import explain as explain_trip
+
+        found = explain_trip(settings, trip_id)
+        if as_json:
+            print_json(found)
+            return
+        rule = found.rule
+        verdict = (
+            f"rule {rule['rule']}, {rule['invalid_reason']}: {rule['meaning']}" if rule else ""
+        )
+        stdout.print(f"trip     {found.trip_id}: row {found.row_ordinal} of", end=" ")
+        stdout.print(f"{found.dataset} {found.month:%Y-%m}", highlight=False)
+        for name, value in (
+            ("file", found.source_url),
+            ("sha256", found.file_id),
+            ("lake", f"{found.lake_path}, landed {found.landed_at:%Y-%m-%d %H:%M %Z}"),
+            ("verdict", verdict or "valid"),
+            ("source", rule["source"] if rule else None),
+        ):
+            if value:
+                stdout.print(f"{name:<8} {value}", markup=False, highlight=False)
+        print_table(("raw column", "value"), found.raw_row.items(), f"\nraw.{found.table_name}")
+        fact = {k: v for k, v in found.fact.items() if v is not None}
+        print_table(("fact column", "value"), fact.items(), "\nmarts.fct_trips")
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One select statement.")],
+    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    sample: Sample = False,
+    target: Target = None,
+) -> None:
+    """Run one read-only query on the warehouse."""
+    with command(sample, target) as settings:
+        from orchestration.query import query as run_query
+
+        run_query(settings, sql, str(output))
+
+
+def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
+    """Check settings, addresses and permissions; secrets are masked."""
+    with command(sample, target) as settings:
+        from orchestration.console import print_json, print_table
+        from orchestration.status import doctor as doctor_checks
+
+        checks = doctor_checks(settings)
+        if as_json:
+            print_json(checks)
+        else:
+            print_table(
+                ("", "what", "detail"),
+                [("ok" if c.good else "BAD", c.name, c.detail) for c in checks],
+            )
+        end_with([f"{c.name}: {c.detail}" for c in checks if not c.good])

@@ -1,0 +1,129 @@
+"""What the commands share: options, and how a command gets its settings and ends."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ingestion.settings import Settings
+
+
+class DatasetName(StrEnum):
+    """What TLC publishes, as ``--dataset`` names it."""
+
+    YELLOW = "yellow"
+    GREEN = "green"
+    FHV = "fhv"
+    FHVHV = "fhvhv"
+    ZONES = "taxi_zone_lookup"
+    REPORT = "tlc_monthly_report"
+
+
+class TargetName(StrEnum):
+    """Warehouses that there are, as ``--target`` names them."""
+
+    DUCKDB = "duckdb"
+    POSTGRES = "postgres"
+
+
+def month_of(text: str) -> date:
+    """The first day of a month written as 2024-01."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError as exc:
+        raise typer.BadParameter(f"{text!r} is no month; write it as 2024-01.") from exc
+
+
+def day_of(text: str) -> date:
+    """A day written as 2024-05-01."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as exc:
+        raise typer.BadParameter(f"{text!r} is no date; write it as 2024-05-01.") from exc
+
+
+Datasets = Annotated[
+    list[DatasetName] | None, typer.Option("--dataset", help="Only this dataset; may be repeated.")
+]
+From = Annotated[
+    date | None,
+    typer.Option("--from", parser=month_of, metavar="YYYY-MM", help="First month, included."),
+]
+To = Annotated[
+    date | None,
+    typer.Option("--to", parser=month_of, metavar="YYYY-MM", help="Last month, included."),
+]
+Sample = Annotated[
+    bool, typer.Option("--sample", help="Use the generated sample, in a lake and warehouse apart.")
+]
+Target = Annotated[
+    TargetName | None, typer.Option("--target", help="The warehouse, in place of MEDALLION_TARGET.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+FullRefresh = Annotated[
+    bool, typer.Option("--full-refresh", help="Build every month anew, stale or not.")
+]
+
+
+@contextmanager
+def command(
+    sample: bool, target: str | None, quiet: bool = True, republish: bool = False
+) -> Iterator["Settings"]:
+    """Give a command its settings and, where it needs one, a server.
+
+    A foreseeable fault becomes one line on stderr and its exit code.
+    """
+    from ingestion.errors import MedallionError
+
+    try:
+        from ingestion.engines.embedded import warehouse_server
+        from ingestion.progress import Lines
+        from ingestion.progress import Quiet as Silence
+
+        settings = _settings(sample, target, republish)
+        said = Silence() if quiet else Lines(lambda line: sys.stderr.write(f"{line}\n"))
+        with warehouse_server(settings, said):
+            yield settings
+    except MedallionError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        raise typer.Exit(exc.exit_code) from exc
+
+
+def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
+    from ingestion.settings import load_settings
+
+    settings = load_settings()
+    if target:
+        settings = settings.model_copy(update={"target": str(target)})
+    if not sample:
+        return settings
+    published = settings.work_dir / "sample"
+    if republish or not published.exists():
+        from ingestion.sample import publish_sample
+
+        publish_sample(published, republished=republish)
+    return settings.for_sample(published)
+
+
+def scope_of(
+    datasets: list[DatasetName] | None, start: date | None, end: date | None
+) -> tuple[list[str], date | None, date | None]:
+    """The datasets and months of a command; raise where the months are the wrong way round."""
+    if start and end and start > end:
+        raise typer.BadParameter(f"--from {start:%Y-%m} is after --to {end:%Y-%m}.")
+    return [str(d) for d in datasets or ()], start, end
+
+
+def end_with(faults: list[str]) -> None:
+    """Print the faults and leave with 1 where there are any."""
+    from orchestration.console import print_faults
+
+    print_faults(faults)
+    if faults:
+        raise typer.Exit(1)

@@ -1,0 +1,211 @@
+"""The job and its stages: ``run``, ``land``, ``load``, ``transform``, ``audit``."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from orchestration.cli.options import (
+    Datasets,
+    From,
+    FullRefresh,
+    Json,
+    Quiet,
+    Sample,
+    Target,
+    To,
+    command,
+    day_of,
+    end_with,
+    scope_of,
+)
+
+
+def run(
+    dataset: Datasets = None,
+    start: From = None,
+    end: To = None,
+    as_of: Annotated[
+        date | None,
+        typer.Option(
+            parser=day_of,
+            metavar="YYYY-MM-DD",
+            help="Land nothing; build a warehouse apart of what the lake held on that day.",
+        ),
+    ] = None,
+    full_refresh: FullRefresh = False,
+    sample: Sample = False,
+    target: Target = None,
+    republish: Annotated[
+        bool,
+        typer.Option("--republish", help="With --sample: first publish one month of it anew."),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do the whole job once: land, load, transform, audit.
+
+    Without `--from`: the last three published months of yellow and green; from a `file://`
+    address, every file there is. Running it again does only what is new.
+    """
+    if republish and not sample:
+        raise typer.BadParameter("--republish is for --sample only.")
+    with command(sample, target, quiet, republish) as settings:
+        scope = scope_of(dataset, start, end)
+        from orchestration import stages
+        from orchestration.console import print_json, print_summary, progress
+
+        with progress(quiet) as watcher:
+            report = stages.run(settings, *scope, as_of, full_refresh, watcher)
+        if as_json:
+            print_json(_run_json(report))
+        else:
+            given = ["--sample"] * sample + ([f"--target {target}"] if target else [])
+            print_summary(report, " ".join(given))
+        end_with(report.faults)
+
+
+def _run_json(report: Any) -> dict[str, Any]:
+    worst = report.audit.largest_difference
+    return {
+        "new": [f.published.name for f in report.new],
+        "republished": [f.published.name for f in report.republished],
+        "loaded": [v.table_name for v in report.loaded.loaded],
+        "built": report.transformed.built,
+        "files": report.audit.files,
+        "rows": report.audit.file_rows,
+        "valid": report.audit.valid_rows,
+        "flagged": report.audit.reasons,
+        "ledger_balances": not report.audit.unbalanced,
+        "largest_difference": worst,
+        "faults": report.faults,
+        "warehouse": report.warehouse,
+    }
+
+
+def land(
+    dataset: Datasets = None,
+    start: From = None,
+    end: To = None,
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Land what is published and new in the lake, bytes unchanged."""
+    with command(sample, target, quiet) as settings:
+        scope = scope_of(dataset, start, end)
+        from ingestion.lake import land as land_stage
+        from orchestration.console import print_json, print_table, progress
+        from orchestration.stages import land_faults
+
+        with progress(quiet) as watcher:
+            report = land_stage(settings, *scope, watcher)
+        columns = ("file", "outcome", "rows", "bytes", "sha256")
+        rows = [
+            (
+                f.published.name,
+                str(f.outcome),
+                f.landing.row_count if f.landing else None,
+                f.landing.bytes if f.landing else None,
+                f.landing.file_id if f.landing else None,
+            )
+            for f in report.files
+        ]
+        if as_json:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        else:
+            print_table(columns, [(*row[:4], (row[4] or "")[:8]) for row in rows])
+        end_with(land_faults(report))
+
+
+def load(
+    dataset: Datasets = None,
+    start: From = None,
+    end: To = None,
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Load what the lake holds and the warehouse does not, then replace the read views."""
+    with command(sample, target, quiet) as settings:
+        scope = scope_of(dataset, start, end)
+        from ingestion.warehouse import load as load_stage
+        from orchestration.console import print_json, print_table, progress
+        from orchestration.stages import load_faults
+
+        with progress(quiet) as watcher:
+            report = load_stage(settings, *scope, None, watcher)
+        rows = [(v.table_name, v.row_count, v.bytes) for v in report.loaded]
+        if as_json:
+            print_json([{"table": t, "rows": r, "bytes": b} for t, r, b in rows])
+        else:
+            print_table(("table", "rows", "bytes"), rows)
+        end_with(load_faults(report))
+
+
+def transform(
+    full_refresh: FullRefresh = False,
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Build the marts with dbt: the months that are stale, and nothing else."""
+    with command(sample, target, quiet) as settings:
+        from orchestration.console import print_json, progress, stdout
+        from orchestration.transform import transform as transform_stage
+
+        with progress(quiet) as watcher:
+            report = transform_stage(settings, full_refresh, watcher)
+        if as_json:
+            print_json(report)
+        elif report.built:
+            stdout.print(f"{report.models} models and {report.tests} tests passed")
+        else:
+            stdout.print("nothing was stale")
+
+
+def audit(
+    strict: Annotated[
+        bool,
+        typer.Option(
+            help="Fail also where a month is out of tolerance and not in the register.",
+        ),
+    ] = False,
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Show the ledger and the comparison with TLC's report; fail where a row is missing."""
+    with command(sample, target) as settings:
+        from orchestration.audit import audit as audit_stage
+        from orchestration.console import print_json, print_table, stdout
+        from orchestration.stages import ledger_faults, reconciliation_faults
+
+        result = audit_stage(settings)
+        if as_json:
+            print_json(result)
+        else:
+            print_table(
+                ("service", "month", "trips/day", "TLC's", "diff %", "tolerance %", "status"),
+                [
+                    (
+                        r.service,
+                        f"{r.month:%Y-%m}",
+                        r.trips_per_day,
+                        r.tlc_trips_per_day,
+                        None if r.diff_pct is None else f"{r.diff_pct:+.3f}",
+                        r.tolerance_pct,
+                        r.status.replace("_", " "),
+                    )
+                    for r in result.reconciliation
+                ],
+            )
+            stdout.print(
+                f"\n{result.files} files, {result.file_rows:,} rows: {result.valid_rows:,} valid,"
+                f" {result.invalid_rows:,} flagged."
+                f" The ledger {'does not balance' if result.unbalanced else 'balances'}."
+            )
+        end_with(ledger_faults(result) + (reconciliation_faults(result) if strict else []))

@@ -1,0 +1,58 @@
+"""Keeping what there is in order: ``verify``, ``prune``."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.options import Json, Quiet, Sample, Target, command, end_with
+
+
+def verify(
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Read the whole lake again and compare every version's sha256 with the catalog."""
+    with command(sample, target, quiet) as settings:
+        from ingestion.lake import verify as verify_stage
+        from orchestration.console import print_json, progress, stdout
+
+        with progress(quiet) as watcher:
+            versions = verify_stage(settings, watcher)
+        faulty = [v for v in versions if v.fault]
+        if as_json:
+            print_json([{"path": v.landing.lake_path, "fault": v.fault} for v in versions])
+        else:
+            stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
+        end_with([f"{v.landing.name}, {v.landing.lake_path}: {v.fault}" for v in faulty])
+
+
+def prune(
+    older_than: Annotated[
+        int, typer.Option("--older-than", min=0, metavar="DAYS", help="Landed so many days ago.")
+    ] = 90,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Drop them; without it they are shown.")
+    ] = False,
+    sample: Sample = False,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
+    with command(sample, target) as settings:
+        from ingestion.retention import prune as prune_versions
+        from ingestion.retention import superseded
+        from orchestration.console import print_json, print_table, stdout
+
+        versions = superseded(settings, timedelta(days=older_than))
+        if yes:
+            prune_versions(settings, versions)
+        if as_json:
+            print_json({"dropped": yes, "versions": versions})
+            return
+        rows = [(v.table_name, f"{v.landed_at:%Y-%m-%d}", v.rows) for v in versions]
+        print_table(("table", "landed", "rows"), rows)
+        verb = "dropped" if yes else "would be dropped; add --yes to drop them"
+        stdout.print(f"{len(versions)} superseded versions {verb}")
