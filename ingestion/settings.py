@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
+from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -28,7 +29,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="MEDALLION_",
-        env_file=(PROJECT_ROOT / ".env", ".env"),
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
     duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
     postgres_dir: Path = DATA_DIR / "postgres"
+    postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
     work_dir: Path = DATA_DIR / "work"
     alert_webhook_url: SecretStr | None = None
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
@@ -114,6 +115,9 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read the settings; raise ``UsageError`` naming each wrong variable, never its value."""
+    # libpq and the SDKs of the clouds look for their variables in the environment only
+    for path in (".env", PROJECT_ROOT / ".env"):
+        load_dotenv(path)
     try:
         return Settings()
     except ValidationError as exc:

@@ -17,6 +17,7 @@ from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
 from ingestion.engines.base import Engine, Session, tables
+from ingestion.errors import WarehouseError
 from ingestion.lake import lake_file
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import read_view_sql
@@ -72,7 +73,7 @@ def load(
     if _is_up_to_date(engine, catalog, current, wanted):
         return LoadReport()
     with engine.session() as session:
-        session.execute(engine.files_ddl)
+        engine.prepare(session)
         held = _held(session)
         todo = [v for v in wanted if v.table_name not in held]
         failed = _load_versions(settings, engine, session, todo, progress)
@@ -126,7 +127,7 @@ def _load_versions(
     from ingestion.destinations.references import configure_dlt, run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
-    configure_dlt(workers=engine.loads_at_once)
+    configure_dlt(workers=engine.loads_at_once(session))
     failed: dict[str, str] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
@@ -236,7 +237,11 @@ def _publish(
                 )
         for name in sorted(stale_views):
             branches = [engine.branch(v) for v in shown.values() if v.dataset == name]
-            session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
+            try:
+                session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
+            except WarehouseError as exc:
+                view = f"tlc.{DATASETS[name].view}"
+                raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
 
 
 def _shown(

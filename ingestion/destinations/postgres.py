@@ -112,8 +112,10 @@ class LibpqSqlClient(Psycopg2SqlClient):
 
     def open_connection(self) -> "psycopg2.extensions.connection":
         """Connect, with dlt's dataset on the search path."""
+        options = (self.credentials.query or {}).get("options", "")
         self._conn = connect_libpq(
-            self.credentials.database, f"-csearch_path={self.dataset_name},public"
+            self.credentials.database,
+            f"-c search_path={self.dataset_name},public {options}",
         )
         self._reset_connection()
         return self._conn
@@ -152,10 +154,11 @@ class RawPostgres(postgres):
         return RawClient
 
 
-def raw_postgres(database: str) -> RawPostgres:
-    """One database on the server that libpq's variables describe."""
+def raw_postgres(database: str, options: str) -> RawPostgres:
+    """One database on the server that libpq's variables describe, in sessions with ``options``."""
     # dlt wants credentials to be named; LibpqSqlClient leaves all but the database to libpq
     credentials = PostgresCredentials()
     credentials.database = database
     credentials.username = credentials.password = credentials.host = "libpq"  # noqa: S105
+    credentials.query = {"options": options}
     return RawPostgres(credentials=credentials)

@@ -46,14 +46,18 @@ class Engine(Protocol):
 
     dialect: Dialect
     place: str  # what to call it in messages; holds no secret
-    loads_at_once: int
-    files_ddl: str  # makes the schemas raw and tlc, and raw.files, where they are not there
 
     def exists(self) -> bool:
         """Whether there is a warehouse to look at."""
 
     def session(self, read_only: bool = False) -> AbstractContextManager[Session]:
         """Open it for the length of a ``with`` block."""
+
+    def prepare(self, session: Any, /) -> None:
+        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+
+    def loads_at_once(self, session: Any, /) -> int:
+        """How many versions to load side by side."""
 
     def destination(self, session: Any, /) -> "Destination[Any, Any]":
         """The dlt destination whose jobs make raw tables and their evidence."""
@@ -69,10 +73,8 @@ class Engine(Protocol):
 
 
 def files_ddl(text: str, json_type: str) -> str:
-    """The statements that make the schemas and ``raw.files``, in one engine's types."""
+    """The statement that makes ``raw.files`` where it is not there, in one engine's types."""
     return f"""
-        create schema if not exists raw;
-        create schema if not exists tlc;
         create table if not exists raw.files (
             file_id {text} not null,
             file_key bigint not null,

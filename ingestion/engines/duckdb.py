@@ -60,10 +60,6 @@ class DuckDb:
     """The warehouse in the file that the settings name."""
 
     dialect = DUCKDB
-    # Two jobs side by side fill the cores while one waits for its only row group; more only use
-    # memory.
-    loads_at_once = 2
-    files_ddl = files_ddl(text="varchar", json_type="json")
 
     def __init__(self, settings: Settings):
         self._path = settings.duckdb_path
@@ -94,6 +90,15 @@ class DuckDb:
             yield DuckDbSession(connection)
         finally:
             connection.close()
+
+    def prepare(self, session: DuckDbSession, /) -> None:
+        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        session.execute("create schema if not exists raw; create schema if not exists tlc")
+        session.execute(files_ddl(text="varchar", json_type="json"))
+
+    def loads_at_once(self, _session: DuckDbSession, /) -> int:
+        """Two fill the cores while one waits for its only row group; more only use memory."""
+        return 2
 
     def destination(self, session: DuckDbSession, /) -> "RawDuckDb":
         """The destination on the same connection: a process opens the file only once."""

@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from ingestion.catalog import Landing
 from ingestion.engines.base import Result, files_ddl
+from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.read_views import POSTGRES, Branch
 from ingestion.settings import Settings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 OLDEST_SERVER = 150000
 # Beside the file's columns in each raw table: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
+# Whoever reads a view for hours must not make a night wait for as long, and others behind it.
+SESSION_OPTIONS = "-c lock_timeout=60s"
 
 
 class PostgresSession:
@@ -45,8 +48,13 @@ class PostgresSession:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give nothing."""
-        with _one_line(), self.connection.cursor() as cursor:
-            cursor.execute(_marks(sql, parameters), list(parameters) or None)
+        try:
+            with _one_line(), self.connection.cursor() as cursor:
+                cursor.execute(_marks(sql, parameters), list(parameters) or None)
+        except WarehouseError as exc:
+            if isinstance(exc.__cause__, psycopg2.errors.LockNotAvailable):
+                raise WarehouseError(f"{exc}: {_who_holds(self.connection)}") from exc
+            raise
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Run one query and read what it gives in batches."""
@@ -77,14 +85,12 @@ class Postgres:
     """The warehouse in the database that libpq's variables name."""
 
     dialect = POSTGRES
-    files_ddl = files_ddl(text="text", json_type="jsonb")
 
     def __init__(self, settings: Settings):
         self._edition = settings.edition
+        self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
         self.database = _database() + (f"_{self._edition}" if self._edition else "")
         self.place = f"the warehouse {_where(self.database)}"
-        # one stream keeps about a core of the client and one of the server busy
-        self.loads_at_once = max(2, os.cpu_count() or 1)
 
     def exists(self) -> bool:
         """A server is there, or connecting says why not."""
@@ -95,8 +101,9 @@ class Postgres:
         """Connect; raise ``MedallionError`` in one line where that cannot be done."""
         if self._edition:
             # an edition is ours to make; the database of the team is not
-            create_database(self.database)
-        connection = connect_libpq(self.database)
+            create_database(self.database, self.roles)
+        # readers act as whoever they are, which shows them all that they may see
+        connection = connect_libpq(self.database, "" if read_only else self._as_loader())
         try:
             if connection.server_version < OLDEST_SERVER:
                 found = connection.server_version // 10000
@@ -108,15 +115,66 @@ class Postgres:
         finally:
             connection.close()
 
+    def _as_loader(self) -> str:
+        return f"-c role={self.roles.loader}" if self.roles else ""
+
+    def prepare(self, session: PostgresSession, /) -> None:
+        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        for schema in ("raw", "tlc"):
+            # `if not exists` asks for the right to make one even where it is there
+            if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
+                session.execute(f"create schema if not exists {schema}")
+        session.execute(files_ddl(text="text", json_type="jsonb"))
+
+    def loads_at_once(self, session: PostgresSession, /) -> int:
+        """One stream keeps about a core busy on either side.
+
+        The server does not tell its cores; how many of them its owner lets one query use comes
+        nearest.
+        """
+        ((server,),) = session.query("select current_setting('max_parallel_workers')::int").rows
+        return max(2, min(os.cpu_count() or 1, int(server)))
+
     def destination(self, _session: PostgresSession, /) -> "RawPostgres":
         """The destination, whose jobs connect by themselves."""
         from ingestion.destinations.postgres import raw_postgres
 
-        return raw_postgres(self.database)
+        return raw_postgres(self.database, self._as_loader())
 
     def environment(self) -> dict[str, str]:
-        """What dbt's profile reads to reach the same warehouse."""
-        return {"PGDATABASE": self.database}
+        """What dbt's profile reads to reach the same warehouse, and libpq for its sessions."""
+        return {
+            "PGDATABASE": self.database,
+            "PGOPTIONS": _options(),
+            "MEDALLION_POSTGRES_ROLES": self.roles.prefix if self.roles else "",
+        }
+
+    def setup_sql(self, roles: Roles) -> list[str]:
+        """Every statement of ``set_up``, to be read or run by hand."""
+        return [*roles_sql(roles), *database_sql(roles, self.database)]
+
+    def set_up(self, roles: Roles) -> None:
+        """Make the roles and give each its part of the database, in one transaction.
+
+        Raises ``MedallionError`` where a role is there already and can do more than that, or where
+        whoever connects may not do this.
+        """
+        if self._edition:
+            create_database(self.database)
+        connection = connect_libpq(self.database)
+        try:
+            session = PostgresSession(connection)
+            with session.transaction():
+                for statement in self.setup_sql(roles):
+                    session.execute(statement)
+                powerful = [name for (name,) in session.query(too_powerful_sql(roles)).rows]
+                if powerful:
+                    raise MedallionError(
+                        f"{', '.join(powerful)} can do more than load, transform or read."
+                        " Take that from it with `alter role`, or give other names with --prefix."
+                    )
+        finally:
+            connection.close()
 
     def branch(self, version: Landing) -> Branch:
         """Read the raw table, where a column holds the row's ordinal in the file."""
@@ -140,7 +198,7 @@ def connect_libpq(database: str, options: str = "") -> Connection:
         return psycopg2.connect(
             dbname=database,
             application_name="medallion",
-            options=" ".join(filter(None, [os.environ.get("PGOPTIONS"), options])),
+            options=f"{_options()} {options}".strip(),
         )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())
@@ -150,17 +208,53 @@ def connect_libpq(database: str, options: str = "") -> Connection:
         ) from None
 
 
-def create_database(name: str) -> None:
-    """Make a database on the server where it is not there yet."""
+def create_database(name: str, roles: Roles | None = None) -> None:
+    """Make a database on the server where it is not there yet, with each role's part of it."""
     connection = connect_libpq("postgres")
     try:
         connection.autocommit = True
-        with _one_line(), connection.cursor() as cursor:
-            cursor.execute("select 1 from pg_database where datname = %s", [name])
-            if not cursor.fetchone():
-                cursor.execute(f"create database {POSTGRES.quote(name)}")
+        session = PostgresSession(connection)
+        if session.query("select 1 from pg_database where datname = ?", [name]).rows:
+            return
+        session.execute(f"create database {POSTGRES.quote(name)}")
     finally:
         connection.close()
+    if roles:
+        connection = connect_libpq(name)
+        try:
+            session = PostgresSession(connection)
+            with session.transaction():
+                for statement in database_sql(roles, name):
+                    session.execute(statement)
+        finally:
+            connection.close()
+
+
+def _options() -> str:
+    """How every session of ours is set; what the user says comes later, and so counts."""
+    return " ".join(filter(None, [SESSION_OPTIONS, os.environ.get("PGOPTIONS")]))
+
+
+def _who_holds(ours: Connection) -> str:
+    """Who holds locks on the relations of the warehouse, now that waiting for one was in vain."""
+    connection = connect_libpq(ours.info.dbname)
+    try:
+        found = PostgresSession(connection).query(
+            "select format('%s by pid %s (%s, since %s)', c.oid::regclass, a.pid, a.usename,"
+            " date_trunc('second', a.xact_start))"
+            " from pg_locks as l"
+            " inner join pg_class as c on l.relation = c.oid"
+            " inner join pg_stat_activity as a on l.pid = a.pid"
+            " where l.granted and l.database = (select oid from pg_database"
+            " where datname = current_database())"
+            " and c.relnamespace::regnamespace::text in ('raw', 'tlc') and c.relkind in ('r', 'v')"
+            f" and l.pid not in (pg_backend_pid(), {ours.info.backend_pid})"
+            " order by a.xact_start, 1"
+        )
+        held = ", ".join(line for (line,) in found.rows) or "by nobody any more"
+    finally:
+        connection.close()
+    return f"held: {held}. Run this again when they have ended."
 
 
 def _database() -> str:

@@ -32,6 +32,7 @@ for verb in (
     lookup.history,
     upkeep.verify,
     upkeep.prune,
+    upkeep.setup_postgres,
     lookup.explain,
     lookup.query,
     lookup.doctor,

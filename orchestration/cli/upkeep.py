@@ -1,5 +1,6 @@
-"""Keeping what there is in order: ``verify``, ``prune``."""
+"""Keeping what there is in order: ``verify``, ``prune``, ``setup-postgres``."""
 
+import sys
 from datetime import timedelta
 from typing import Annotated
 
@@ -56,3 +57,44 @@ def prune(
         print_table(("table", "landed", "rows"), rows)
         verb = "dropped" if yes else "would be dropped; add --yes to drop them"
         stdout.print(f"{len(versions)} superseded versions {verb}")
+
+
+def setup_postgres(
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What the roles' names begin with; MEDALLION_POSTGRES_ROLES or medallion.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")
+    ] = False,
+    sample: Sample = False,
+) -> None:
+    """Make three PostgreSQL roles: one loads, one transforms, one reads the marts.
+
+    Connect as a superuser, or as the database's owner who may make roles. Nobody else can read
+    afterwards. It can be run again at any time, and changes no password.
+    """
+    with command(sample, "postgres") as settings:
+        from ingestion.engines.postgres import Postgres
+        from ingestion.engines.postgres_roles import roles_named
+        from orchestration.console import stdout
+
+        roles = roles_named(prefix or settings.postgres_roles or "medallion")
+        engine = Postgres(settings)
+        if dry_run:
+            for statement in engine.setup_sql(roles):
+                sys.stdout.write(f"{statement};\n")
+            return
+        engine.set_up(roles)
+        stdout.print(
+            f"{roles.loader} loads, {roles.transformer} transforms and {roles.reader} reads the"
+            f" marts in {engine.place}.\n"
+            f"Give them passwords with psql's \\password, or grant them to who logs in."
+            f" With MEDALLION_POSTGRES_ROLES={roles.prefix} each stage acts as its role.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )

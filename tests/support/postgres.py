@@ -35,19 +35,39 @@ def database(variables: dict[str, str]) -> Iterator[dict[str, str]]:
 
 def connect(variables: dict[str, str]) -> "psycopg2.extensions.connection":
     """A connection that commits each statement by itself."""
-    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
+    names = {
+        "PGHOST": "host",
+        "PGPORT": "port",
+        "PGUSER": "user",
+        "PGPASSWORD": "password",
+        "PGDATABASE": "dbname",
+    }
     connection = psycopg2.connect(**{names[k]: v for k, v in variables.items() if k in names})
     connection.autocommit = True
     return connection
 
 
-def _administer(variables: dict[str, str], statement: str) -> None:
+@contextmanager
+def administering(variables: dict[str, str]) -> Iterator["psycopg2.extensions.cursor"]:
+    """A cursor on the server itself, not on a test's database."""
     connection = connect(variables | {"PGDATABASE": "postgres"})
     try:
         with connection.cursor() as cursor:
-            cursor.execute(statement)
+            yield cursor
     finally:
         connection.close()
+
+
+def give_password(variables: dict[str, str], role: str) -> None:
+    """Let a role log in with the administrator's password, where the server asks for one."""
+    if "PGPASSWORD" in variables:
+        with administering(variables) as cursor:
+            cursor.execute(f"alter role {role} password %s", [variables["PGPASSWORD"]])
+
+
+def _administer(variables: dict[str, str], statement: str) -> None:
+    with administering(variables) as cursor:
+        cursor.execute(statement)
 
 
 def _variables(parts: dict[str, str]) -> dict[str, str]:

@@ -62,6 +62,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "duckdb_path": str(project / "data" / "warehouse.duckdb"),
         "duckdb_memory_limit": "1GB",
         "postgres_dir": str(project / "data" / "postgres"),
+        "postgres_roles": "",
         "work_dir": str(project / "data" / "work"),
         "alert_webhook_url": None,
     }

@@ -69,7 +69,7 @@
 
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
     {% call statement('finish', auto_begin=True) -%}
-        {{ after_months(target_relation) if months else 'select 1' }}
+        select 1
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
@@ -77,6 +77,12 @@
     {% endif %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
+    {% if months %}
+        {# outside a transaction, which vacuum cannot be in #}
+        {% call statement('after_months', auto_begin=False) -%}
+            {{ after_months(target_relation) }}
+        {%- endcall %}
+    {% endif %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}

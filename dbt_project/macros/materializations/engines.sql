@@ -22,12 +22,8 @@
     select 1
 {%- endmacro %}
 
-{# New blocks are in no BRIN summary, and the planner knows nothing of them, until autovacuum comes. #}
+{# What a replaced month left is freed for the next one, and new blocks, which are in no BRIN summary
+   and no statistics yet, are found. Blocks that did not change are skipped. #}
 {% macro postgres__after_months(relation) -%}
-    select brin_summarize_new_values(index_class.oid)
-    from pg_index
-    inner join pg_class as index_class on pg_index.indexrelid = index_class.oid
-    inner join pg_am on index_class.relam = pg_am.oid
-    where pg_index.indrelid = '{{ relation }}'::regclass and pg_am.amname = 'brin';
-    analyze {{ relation }}
+    vacuum (analyze) {{ relation }}
 {%- endmacro %}

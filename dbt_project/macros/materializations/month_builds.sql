@@ -16,7 +16,10 @@
 
 {% macro create_month_builds() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
-        create schema if not exists intermediate;
+        {# `if not exists` asks for the right to make a schema even where it is there #}
+        {% if not adapter.check_schema_exists(target.database, 'intermediate') %}
+            create schema intermediate;
+        {% endif %}
         create table if not exists {{ month_builds() }} (
             table_name varchar(200) not null,
             definition varchar(32) not null,

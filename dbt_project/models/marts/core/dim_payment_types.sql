@@ -8,6 +8,6 @@ with payment_types as (
 
 select
     payment_type_id,
-    cast(payment_type as varchar(50)) as payment_type,
-    cast(source as varchar(100)) as source
+    cast(payment_type as text) as payment_type,
+    cast(source as text) as source
 from payment_types

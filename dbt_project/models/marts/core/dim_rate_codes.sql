@@ -8,6 +8,6 @@ with rate_codes as (
 
 select
     rate_code_id,
-    cast(rate_code as varchar(50)) as rate_code,
-    cast(source as varchar(100)) as source
+    cast(rate_code as text) as rate_code,
+    cast(source as text) as source
 from rate_codes

@@ -8,6 +8,6 @@ with vendors as (
 
 select
     vendor_id,
-    cast(vendor as varchar(50)) as vendor,
-    cast(source as varchar(100)) as source
+    cast(vendor as text) as vendor,
+    cast(source as text) as source
 from vendors

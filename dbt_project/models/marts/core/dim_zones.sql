@@ -8,7 +8,7 @@ with zones as (
 
 select
     zone_id,
-    cast(zone_name as varchar(100)) as zone,
-    cast(borough as varchar(50)) as borough,
-    cast(service_zone as varchar(50)) as service_zone
+    cast(zone_name as text) as zone,
+    cast(borough as text) as borough,
+    cast(service_zone as text) as service_zone
 from zones

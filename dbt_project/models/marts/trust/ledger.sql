@@ -72,8 +72,8 @@ counted as (
 )
 
 select
-    cast(file_id as varchar(64)) as file_id,
-    cast(dataset as varchar(20)) as dataset,
+    cast(file_id as text) as file_id,
+    cast(dataset as text) as dataset,
     source_month as month,
     file_rows,
     cast(raw_rows as bigint) as raw_rows,

@@ -119,7 +119,7 @@ compared as (
 )
 
 select
-    cast(service as varchar(20)) as service,
+    cast(service as text) as service,
     month,
     trips,
     trips_per_day,
@@ -134,6 +134,6 @@ select
             when diff_pct between min_diff_pct and max_diff_pct then 'known_divergence'
             when tolerance_pct is null and known_divergence is null then 'not_assessed'
             else 'out_of_tolerance'
-        end as varchar(20)
+        end as text
     ) as status
 from compared

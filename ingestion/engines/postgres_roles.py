@@ -1,0 +1,148 @@
+"""Who may do what on PostgreSQL: least privilege, as SQL text.
+
+Three roles share a prefix: the loader owns what is loaded (``raw``, ``tlc``), the transformer reads
+that and owns what dbt builds, the reader selects from ``marts``. Nobody else can read.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ingestion.errors import UsageError
+
+LOADED = ("raw", "tlc")
+BUILT = ("staging", "intermediate", "marts")
+READ = "marts"
+# needs no quotes, in SQL or in a connection's options
+NAME = r"[a-z_][a-z0-9_]{0,40}"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The names of the three roles."""
+
+    prefix: str
+
+    @property
+    def loader(self) -> str:
+        """Writes raw tables and read views, and nothing else."""
+        return f"{self.prefix}_loader"
+
+    @property
+    def transformer(self) -> str:
+        """Reads what is loaded and writes what dbt builds."""
+        return f"{self.prefix}_transformer"
+
+    @property
+    def reader(self) -> str:
+        """Selects from the marts."""
+        return f"{self.prefix}_reader"
+
+    @property
+    def all(self) -> tuple[str, str, str]:
+        """The three."""
+        return self.loader, self.transformer, self.reader
+
+
+def roles_named(prefix: str) -> Roles:
+    """The roles of that prefix; raise ``UsageError`` where it is no plain name."""
+    if not re.fullmatch(NAME, prefix):
+        raise UsageError(f"{prefix!r} is no plain name for roles; write it like medallion.")
+    return Roles(prefix)
+
+
+def roles_sql(roles: Roles) -> list[str]:
+    """Statements that make the roles where they are not there; they are given no password."""
+    return [
+        f"""do $$ begin
+    if to_regrole('{role}') is null then create role {role} login; end if;
+end $$"""
+        for role in roles.all
+    ]
+
+
+def database_sql(roles: Roles, database: str) -> list[str]:
+    """Statements that give each role its part of one database and take it from all others.
+
+    They can be run again at any time: what was made by others before changes hands. Who runs them
+    is a superuser, or owns the database and may grant the roles.
+    """
+    ours = ", ".join(roles.all)
+    loaded, built = ", ".join(LOADED), ", ".join(BUILT)
+    name = '"' + database.replace('"', '""') + '"'
+    return [
+        # without this, an owner who is no superuser could not give anything to the roles
+        f"""do $$ begin
+    if not (select rolsuper from pg_roles where rolname = current_user) then
+        grant {roles.loader}, {roles.transformer} to current_user;
+    end if;
+end $$""",
+        f"revoke all on database {name} from public",
+        f"grant connect on database {name} to {ours}",
+        f"grant temporary on database {name} to {roles.transformer}",
+        "revoke all on schema public from public",
+        *(
+            statement
+            for owner, schemas in ((roles.loader, LOADED), (roles.transformer, BUILT))
+            for schema in schemas
+            for statement in (
+                f"create schema if not exists {schema}",
+                f"alter schema {schema} owner to {owner}",
+                _own_relations(schema, owner),
+                _close(schema, roles),
+            )
+        ),
+        f"grant usage on schema {loaded} to {roles.transformer}",
+        f"grant usage on schema {READ} to {roles.reader}",
+        f"grant select on all tables in schema {loaded} to {roles.transformer}",
+        f"grant select on all tables in schema {READ} to {roles.reader}",
+        # tables to come: raw tables at once, and marts until dbt's own grants are there
+        f"alter default privileges for role {roles.loader} in schema {loaded}"
+        f" grant select on tables to {roles.transformer}",
+        f"alter default privileges for role {roles.transformer} in schema {READ}"
+        f" grant select on tables to {roles.reader}",
+        f"revoke all on all tables in schema {loaded}, {built} from public",
+    ]
+
+
+def too_powerful_sql(roles: Roles) -> str:
+    """A query for those of the roles that can do more than what they are granted here."""
+    names = ", ".join(f"'{role}'" for role in roles.all)
+    return f"""select rolname from pg_roles
+where rolname in ({names})
+    and (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)
+order by rolname"""
+
+
+def _own_relations(schema: str, owner: str) -> str:
+    """Give every table and view of a schema to its owner."""
+    return f"""do $$
+declare relation record;
+begin
+    for relation in
+        select c.oid::regclass as name from pg_class as c
+        where c.relnamespace = '{schema}'::regnamespace
+            and c.relkind in ('r', 'p', 'v', 'm', 'f')
+            and c.relowner <> '{owner}'::regrole
+    loop
+        execute format('alter table %s owner to {owner}', relation.name);
+    end loop;
+end $$"""
+
+
+def _close(schema: str, roles: Roles) -> str:
+    """Take a schema from everybody but the roles."""
+    ours = ", ".join(f"'{role}'::regrole" for role in roles.all)
+    return f"""do $$
+declare held record;
+begin
+    for held in
+        select distinct acl.grantee
+        from pg_namespace as n, aclexplode(n.nspacl) as acl
+        where n.nspname = '{schema}' and acl.grantee not in ({ours}, n.nspowner)
+    loop
+        execute format(
+            'revoke all on schema {schema} from %s',
+            case when held.grantee = 0 then 'public' else held.grantee::regrole::text end
+        );
+    end loop;
+end $$"""

@@ -1,0 +1,222 @@
+"""Least privilege on PostgreSQL: each role does its part, and cannot do what is not its part."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from tests.e2e.conftest import Place
+from tests.support import postgres
+from tests.support.trips import ZONES, publish, trips
+
+JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+TARGET = ("--target", "postgres")
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place with two months built by an administrator first, and the roles set up afterwards."""
+    place = Place(tmp_path_factory.mktemp("team"))
+    for month in (JANUARY, FEBRUARY):
+        publish(place.published, "green", month, trips("green", month))
+    publish(place.published, "taxi_zone_lookup", None, ZONES)
+    prefix = f"t{uuid4().hex[:8]}"
+    with (
+        postgres.server(tmp_path_factory.mktemp("postgres")) as server,
+        postgres.database(server) as variables,
+    ):
+        place.env |= variables
+        place.medallion("run", "--quiet", *TARGET)
+        execute(place, f"create role {prefix}_intern login")
+        execute(place, f"grant usage on schema marts to {prefix}_intern")
+        execute(place, f"grant select on all tables in schema marts to {prefix}_intern")
+        place.env["MEDALLION_POSTGRES_ROLES"] = prefix
+        place.medallion("setup-postgres")
+        yield place
+        drop_roles(place, prefix, "loader", "transformer", "reader", "intern")
+
+
+def drop_roles(place: Place, prefix: str, *names: str) -> None:
+    """Leave the server as it was: roles are not of one database only."""
+    for name in names:
+        execute(place, f"drop owned by {prefix}_{name} cascade")
+        execute(place, f"drop role {prefix}_{name}")
+
+
+def execute(place: Place, sql: str, role: str = "") -> list[tuple[Any, ...]]:
+    """Run a statement as one of the roles, or as the administrator."""
+    connection = postgres.connect(place.env)
+    try:
+        with connection.cursor() as cursor:
+            if role:
+                cursor.execute(
+                    f"set session authorization {place.env['MEDALLION_POSTGRES_ROLES']}_{role}"
+                )
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def raw_table(place: Place) -> str:
+    ((name,),) = execute(
+        place,
+        "select table_name from raw.files where dataset = 'green' and is_current"
+        " order by month limit 1",
+    )
+    return str(name)
+
+
+@pytest.mark.parametrize(
+    ("role", "sql"),
+    [
+        ("loader", "select * from marts.ledger"),
+        ("loader", "create table marts.mine (a int)"),
+        ("loader", "select * from staging.stg_tlc__files"),
+        ("loader", "create schema more"),
+        ("loader", "create table public.mine (a int)"),
+        ("transformer", "delete from raw.files"),
+        ("transformer", "drop table raw.{table}"),
+        ("transformer", "create table raw.mine (a int)"),
+        ("transformer", "create or replace view tlc.green_tripdata as select 1 as a"),
+        ("transformer", "create schema more"),
+        ("reader", "select * from raw.{table}"),
+        ("reader", "select * from raw.files"),
+        ("reader", "select * from tlc.green_tripdata"),
+        ("reader", "select * from staging.vendors"),
+        ("reader", "select * from intermediate.month_builds"),
+        ("reader", "delete from marts.ledger"),
+        ("reader", "create table marts.mine (a int)"),
+        ("reader", "create temporary table mine (a int)"),
+        ("intern", "select * from marts.ledger"),
+        ("intern", "select * from raw.files"),
+    ],
+)
+def test_what_a_role_must_not_do_it_cannot(team: Place, role: str, sql: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        execute(team, sql.format(table=raw_table(team)), role)
+
+
+def test_nobody_else_may_connect(team: Place) -> None:
+    intern = f"{team.env['MEDALLION_POSTGRES_ROLES']}_intern"
+    may = f"select has_database_privilege('{intern}', current_database(), 'connect')"
+    assert execute(team, may) == [(False,)]
+
+
+@contextmanager
+def logged_in_as(place: Place, role: str) -> Iterator[None]:
+    """Let the commands log in as somebody else for a while."""
+    administrator = dict(place.env)
+    postgres.give_password(administrator, role)
+    place.env["PGUSER"] = role
+    try:
+        yield
+    finally:
+        place.env = administrator
+
+
+def test_each_role_does_its_part_after_a_republication(team: Place) -> None:
+    publish(team.published, "green", JANUARY, trips("green", JANUARY, seed=1))
+    prefix = team.env["MEDALLION_POSTGRES_ROLES"]
+    with logged_in_as(team, f"{prefix}_loader"):
+        team.medallion("land", "--quiet", *TARGET)
+        assert len(team.medallion_json("load", "--quiet", *TARGET)) == 1
+        team.medallion("transform", "--quiet", *TARGET, expect=1)
+        assert "Traceback" not in team.last_stderr
+    with logged_in_as(team, f"{prefix}_transformer"):
+        team.medallion("transform", "--quiet", *TARGET)
+        assert team.medallion_json("audit", *TARGET)["unbalanced"] == []
+    with logged_in_as(team, f"{prefix}_reader"):
+        count = "select count(*) as trips from marts.fct_trips"
+        found = team.medallion("query", count, *TARGET, "--format", "csv").split()
+        assert found[0] == "trips"
+        assert int(found[1]) > 0
+
+
+def test_a_login_that_has_the_roles_runs_the_whole_job_as_them(team: Place) -> None:
+    report = team.medallion_json("run", "--full-refresh", "--quiet", *TARGET)
+    assert report["faults"] == []
+    prefix = team.env["MEDALLION_POSTGRES_ROLES"]
+    owners = execute(
+        team,
+        f"select distinct schemaname, replace(tableowner, '{prefix}_', '') from pg_tables"
+        " where schemaname in ('raw', 'staging', 'intermediate', 'marts') order by 1",
+    )
+    assert owners == [
+        ("intermediate", "transformer"),
+        ("marts", "transformer"),
+        ("raw", "loader"),
+        ("staging", "transformer"),
+    ]
+    # every mart, made anew or not, is the reader's to select, and nobody else's
+    grantees = execute(
+        team,
+        "select c.relname, array_agg(distinct a.grantee::regrole::text)"
+        " from pg_class as c, aclexplode(c.relacl) as a"
+        " where c.relnamespace = 'marts'::regnamespace and c.relkind = 'r' group by 1",
+    )
+    assert len(grantees) >= 12
+    for mart, roles in grantees:
+        assert set(roles) <= {f"{prefix}_transformer", f"{prefix}_reader"}, mart
+        assert f"{prefix}_reader" in roles, mart
+
+
+def test_the_sql_is_shown_and_changes_nothing(team: Place) -> None:
+    sql = team.medallion("setup-postgres", "--dry-run", "--prefix", "others")
+    assert "create role others_loader login" in sql
+    assert execute(team, "select to_regrole('others_loader')") == [(None,)]
+
+
+def test_setting_up_again_changes_nothing(team: Place) -> None:
+    def privileges() -> list[tuple[Any, ...]]:
+        return execute(
+            team,
+            "select c.oid::regclass::text, c.relowner::regrole::text, c.relacl::text"
+            " from pg_class as c where relnamespace::regnamespace::text in"
+            " ('raw', 'tlc', 'staging', 'intermediate', 'marts') union all"
+            " select nspname, nspowner::regrole::text, nspacl::text from pg_namespace"
+            " union all select datname, datdba::regrole::text, datacl::text from pg_database"
+            " where datname = current_database() order by 1",
+        )
+
+    team.medallion("setup-postgres")
+    before = privileges()
+    team.medallion("setup-postgres")
+    assert privileges() == before
+
+
+def test_a_role_that_can_do_more_is_refused(team: Place) -> None:
+    prefix = f"p{uuid4().hex[:8]}"
+    execute(team, f"create role {prefix}_reader login createrole")
+    try:
+        team.medallion("setup-postgres", "--prefix", prefix, expect=1)
+        assert f"{prefix}_reader can do more" in team.last_stderr
+        assert execute(team, f"select to_regrole('{prefix}_loader')") == [(None,)]
+    finally:
+        execute(team, f"drop role {prefix}_reader")
+
+
+def test_a_prefix_that_is_no_plain_name_is_wrong_usage(team: Place) -> None:
+    team.medallion("setup-postgres", "--prefix", 'x"; drop', expect=2)
+
+
+def test_an_owner_who_is_no_superuser_can_set_up(team: Place) -> None:
+    """As on servers that somebody else runs, where nobody gets a superuser."""
+    prefix = f"o{uuid4().hex[:8]}"
+    owner = f"{prefix}_owner"
+    execute(team, f"create role {owner} login createrole createdb")
+    try:
+        with logged_in_as(team, owner):
+            team.env["MEDALLION_POSTGRES_ROLES"] = prefix
+            team.medallion("setup-postgres", "--sample")
+            report = team.medallion_json(
+                "run", "--sample", "--dataset", "green", "--quiet", *TARGET
+            )
+            assert report["faults"] == []
+    finally:
+        execute(team, f"drop database if exists {team.env['PGDATABASE']}_sample with (force)")
+        drop_roles(team, prefix, "loader", "transformer", "reader", "owner")
