@@ -163,13 +163,19 @@ def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
     """What dlt is to know of the columns; the job takes the file's own types in any case."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
+    from dlt.common.libs.pyarrow import (
+        UnsupportedArrowTypeException,
+        py_arrow_to_table_schema_columns,
+    )
 
     hints: dict[str, Any] = {}
     if DATASETS[version.dataset].file_format == "parquet":
         # a file that cannot be read fails in its job, by itself
         with suppress(OSError, pa.ArrowException):
-            hints = dict(py_arrow_to_table_schema_columns(pq.read_schema(path)))
+            for column in pq.read_schema(path):
+                # a type that dlt has no name for may well be one that the engine has
+                with suppress(UnsupportedArrowTypeException):
+                    hints |= py_arrow_to_table_schema_columns(pa.schema([column]))
     for hint in hints.values():
         # finer than some engines can hold, which is for the job to say
         if hint.get("data_type") == "timestamp" and hint.get("precision", 0) > MICROSECONDS:

@@ -87,6 +87,13 @@ def test_types_are_mapped_exactly(settings: Settings, published: Path) -> None:
         "a_time_ns": pa.array([1_700_000_000_000_000_000, None], pa.timestamp("ns")),
         "a_time_utc": pa.array([dt.datetime(2024, 1, 1, tzinfo=dt.UTC), None]),
         "A word": pa.array(["x", "y"]).dictionary_encode(),
+        "a_decimal": pa.array([Decimal("-1.50"), None], pa.decimal128(38, 18)),
+        "a_wide_decimal": pa.array([Decimal("1.5"), None], pa.decimal256(50, 2)),
+        "a_huge_unsigned": pa.array([2**64 - 1, None], pa.uint64()),
+        "a_clock": pa.array([dt.time(23, 59, 59), None], pa.time32("ms")),
+        "a_span": pa.array([dt.timedelta(days=-1, seconds=1), None], pa.duration("s")),
+        "some_words": pa.array([["a", None], []]),
+        "some_decimals": pa.array([[Decimal("0.1")], None]),
     }
     table = trips("green", JANUARY, rows=2)
     for name, values in extra.items():
@@ -114,6 +121,13 @@ def test_types_are_mapped_exactly(settings: Settings, published: Path) -> None:
         "a_time_ns": "timestamp without time zone",
         "a_time_utc": "timestamp with time zone",
         "A word": "text",
+        "a_decimal": "numeric",
+        "a_wide_decimal": "numeric",
+        "a_huge_unsigned": "numeric",
+        "a_clock": "time without time zone",
+        "a_span": "interval",
+        "some_words": "ARRAY",
+        "some_decimals": "ARRAY",
     }
     columns = ", ".join(f'"{column}"' for column in extra if column != "some_bytes")
     assert rows(settings, f'select {columns} from raw.{name} order by "_row_ordinal"') == [
@@ -122,19 +136,22 @@ def test_types_are_mapped_exactly(settings: Settings, published: Path) -> None:
             dt.datetime(2023, 11, 14, 22, 13, 20),
             dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
             "x",
+            *(Decimal("-1.5"), Decimal("1.5"), Decimal(2**64 - 1), dt.time(23, 59, 59)),
+            *(dt.timedelta(days=-1, seconds=1), ["a", None], [Decimal("0.1")]),
         ),
-        (None, None, 127, 2**32 - 1, None, None, None, None, None, "y"),
+        (None, None, 127, 2**32 - 1, *[None] * 5, "y", *[None] * 5, [], None),
     ]
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        pa.array([[1], [2]]),
-        pa.array([Decimal("1.5"), Decimal(2)]),
+        pa.array([{"a": 1}, None]),
+        pa.array([[[1]], [[2], [3]]]),
+        pa.array([Decimal(10**40), None], pa.decimal256(50, 2)),
         pa.array([1_700_000_000_000_000_001, 1], pa.timestamp("ns")),
     ],
-    ids=["list", "decimal", "nanoseconds that do not fit"],
+    ids=["struct", "list of lists", "too many digits", "nanoseconds that do not fit"],
 )
 def test_what_cannot_be_held_exactly_is_refused_by_name(
     settings: Settings, published: Path, values: pa.Array
