@@ -1,6 +1,7 @@
 """The whole job on PostgreSQL, and that its marts are those of DuckDB, row by row."""
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from ingestion.sample import publish_sample
 from tests.e2e.conftest import Place
 from tests.support import postgres
+from tests.support.trips import publish, trips
 
+JUNE = date(2024, 6, 1)  # the sample has no such month
 # the grain of each mart
 MARTS = {
     "fct_trips": ["trip_id"],
@@ -112,3 +115,24 @@ def test_a_republication_is_followed(night: Place) -> None:
 
 def test_dbt_build_passes_by_itself(night: Place) -> None:
     assert "ERROR=0" in night.dbt("build", "--target", "postgres")
+
+
+def test_a_replaced_month_leaves_no_dead_rows_and_no_growth(night: Place) -> None:
+    def size() -> int:
+        ((size,),) = on_postgres(night, "select pg_relation_size('marts.fct_trips')")
+        return int(size)
+
+    sizes = []
+    for seed in range(3):
+        publish(night.published, "green", JUNE, trips("green", JUNE, rows=20_000, seed=seed))
+        report = night.medallion_json("run", "--quiet", "--target", "postgres")
+        assert report["faults"] == []
+        sizes.append(size())
+    # the month that went left room for the one that came
+    assert sizes[2] - sizes[1] < 0.05 * (sizes[1] - sizes[0])
+    ((dead,),) = on_postgres(
+        night,
+        "select sum(n_dead_tup) from pg_stat_user_tables where relname in"
+        " ('fct_trips', 'daily_trips', 'hourly_zone_demand', 'monthly_zone_revenue')",
+    )
+    assert dead == 0
