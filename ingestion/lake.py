@@ -5,11 +5,10 @@ the landing written to the catalog. What is unchanged costs one HEAD. What canno
 kept in ``quarantine/`` with its reason, and everything else goes on.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -19,6 +18,7 @@ from ingestion.catalog import Catalog, Landing, open_lake, version_name
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
+from ingestion.locks import HeldError, locked_file
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
 from ingestion.settings import Settings, local_path
@@ -111,17 +111,16 @@ def land_files(
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Keep other landings out of the spool, where they would write into each other's downloads."""
-    try:
-        settings.spool_dir.mkdir(parents=True, exist_ok=True)
-        lock = (settings.work_dir / "land.lock").open("w")
-    except OSError as exc:
-        raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with its process, even killed
-        except BlockingIOError:
+            settings.spool_dir.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked_file(settings.work_dir / "land.lock"))
+        except OSError as exc:
+            raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+        except HeldError as exc:
             raise MedallionError(
-                f"Another landing is under way in {settings.work_dir}; wait for it, and run again."
+                f"Another landing ({exc}) is under way in {settings.work_dir};"
+                " wait for it, and run again."
             ) from None
         yield
 

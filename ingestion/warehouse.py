@@ -217,11 +217,12 @@ def _publish(
     Only rows and views that say something else now are written.
     """
     versions = catalog.versions()
-    shown = _shown(versions, current, _held(session))
-    said = _said(session)
-    there = tables(session)
-    stale_views = {d.name for d in DATASETS.values() if ("tlc", d.view) not in there}
     with session.transaction():
+        session.wait_for_turn("publish")
+        shown = _shown(versions, current, _held(session))
+        said = _said(session)
+        there = tables(session)
+        stale_views = {d.name for d in DATASETS.values() if ("tlc", d.view) not in there}
         for version in versions:
             is_current = version.table_name in shown
             if said.get(version.table_name) == (version.source_url, version.etag, is_current):

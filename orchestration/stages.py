@@ -57,22 +57,23 @@ def run(
     """Land what is new, load it, transform what is stale and audit all; any night can be run again.
 
     With ``as_of``, nothing is landed, and a warehouse of its own is built of what the lake held at
-    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all; a file that
-    fails by itself is in the report's ``faults``, and everything else has gone on.
+    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all, and
+    ``WarehouseBusyError`` while another run is under way; a file that fails by itself is in the
+    report's ``faults``, and everything else has gone on.
     """
     progress = progress or Quiet()
     if as_of:
         settings = settings.as_of(as_of)
-        landed = LandReport()
-    else:
-        landed = land(settings, datasets, start, end, progress)
-    if not Catalog(settings.lake_url).current(as_of):
-        when = f" by {as_of}" if as_of else ""
-        nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
-        raise MedallionError(" ".join([*land_faults(landed), nothing]))
-    loaded = load(settings, datasets, start, end, as_of, progress)
-    transformed = transform(settings, full_refresh, progress)
-    return RunReport(engine_for(settings).place, landed, loaded, transformed, audit(settings))
+    engine = engine_for(settings)
+    with engine.only_run():
+        landed = LandReport() if as_of else land(settings, datasets, start, end, progress)
+        if not Catalog(settings.lake_url).current(as_of):
+            when = f" by {as_of}" if as_of else ""
+            nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
+            raise MedallionError(" ".join([*land_faults(landed), nothing]))
+        loaded = load(settings, datasets, start, end, as_of, progress)
+        transformed = transform(settings, full_refresh, progress)
+        return RunReport(engine.place, landed, loaded, transformed, audit(settings))
 
 
 def land_faults(report: LandReport) -> list[str]:

@@ -48,6 +48,8 @@ class RawTableJob(RunnableLoadJob):
         path = referenced_url(self._file_path)
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
+                if _is_loaded(cursor, files, evidence["table_name"]):
+                    return  # by another worker, meanwhile
                 columns, batches = _open(path, evidence)
                 cursor.execute(f"drop table if exists {table}")
                 cursor.execute(f"create table {table} ({_definitions(columns)})")
@@ -77,6 +79,18 @@ class RawTableJob(RunnableLoadJob):
             raise DestinationTerminalException(f"{path}: {_first_line(exc)}") from exc
         except psycopg2.Error as exc:
             raise DestinationTerminalException(f"{table}: {_first_line(exc)}") from exc
+
+
+def _is_loaded(cursor: Any, files: str, table_name: str) -> bool:
+    """Whether the version is loaded, once nobody else is loading it any more."""
+    # as long as it takes: whoever loads it is at work, or gone and with them their lock
+    cursor.execute("set local lock_timeout = 0")
+    cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
+    cursor.execute("reset lock_timeout")
+    cursor.execute(
+        f"select 1 from {files} where table_name = %s and status = 'loaded'", [table_name]
+    )
+    return cursor.fetchone() is not None
 
 
 def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:

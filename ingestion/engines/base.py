@@ -37,6 +37,9 @@ class Session(Protocol):
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Run one query and read what it gives in batches."""
 
+    def wait_for_turn(self, what: str, /) -> None:
+        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
+
     def transaction(self) -> AbstractContextManager[None]:
         """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
 
@@ -52,6 +55,12 @@ class Engine(Protocol):
 
     def session(self, read_only: bool = False) -> AbstractContextManager[Session]:
         """Open it for the length of a ``with`` block."""
+
+    def only_run(self) -> AbstractContextManager[None]:
+        """Keep other runs out, on this machine and on others; raise ``WarehouseBusyError``.
+
+        A lock that is left by a dead process frees itself.
+        """
 
     def prepare(self, session: Any, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""

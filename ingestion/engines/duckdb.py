@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import duckdb
 from ingestion.catalog import Landing
 from ingestion.engines.base import Result, files_ddl
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
+from ingestion.locks import HeldError, locked_file
 from ingestion.read_views import DUCKDB, Branch
 from ingestion.settings import Settings
 
@@ -41,6 +42,9 @@ class DuckDbSession:
         """Run one query and read what it gives in batches."""
         with _one_line():
             return self.connection.execute(sql).to_arrow_reader()
+
+    def wait_for_turn(self, what: str, /) -> None:
+        """Only one process at a time has the file open to write."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -90,6 +94,20 @@ class DuckDb:
             yield DuckDbSession(connection)
         finally:
             connection.close()
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Keep other runs out: between two stages nobody holds the file itself."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_file(self._path.with_name(f"{self._path.name}.run")))
+            except HeldError as exc:
+                raise WarehouseBusyError(
+                    f"Another run ({exc}) is under way on {self.place}; wait for it, or try later."
+                ) from None
+            except OSError as exc:
+                raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+            yield
 
     def prepare(self, session: DuckDbSession, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""

@@ -6,6 +6,7 @@ password passes through here.
 """
 
 import getpass
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from ingestion.catalog import Landing
 from ingestion.engines.base import Result, files_ddl
 from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
-from ingestion.errors import MedallionError, WarehouseError
+from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.read_views import POSTGRES, Branch
 from ingestion.settings import Settings
 
@@ -31,6 +32,9 @@ OLDEST_SERVER = 150000
 ROW_ORDINAL = "_row_ordinal"
 # Whoever reads a view for hours must not make a night wait for as long, and others behind it.
 SESSION_OPTIONS = "-c lock_timeout=60s"
+KEEPALIVE_OPTIONS = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
+)
 
 
 class PostgresSession:
@@ -63,6 +67,12 @@ class PostgresSession:
         result = self.query(sql)
         columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
         return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
+
+    def wait_for_turn(self, what: str, /) -> None:
+        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
+        self.execute("set local lock_timeout = 0")
+        self.query(f"select pg_advisory_xact_lock({_lock_key(what)})")
+        self.execute("reset lock_timeout")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -112,6 +122,29 @@ class Postgres:
                 )
             connection.set_session(readonly=read_only, autocommit=True)
             yield PostgresSession(connection)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Hold a lock in the database for the length of a ``with`` block.
+
+        The server lets go of it when the connection ends, or when a machine that vanished has not
+        answered for about a minute and a half.
+        """
+        if self._edition:
+            create_database(self.database, self.roles)
+        connection = connect_libpq(self.database, KEEPALIVE_OPTIONS)
+        try:
+            connection.autocommit = True
+            session = PostgresSession(connection)
+            key = _lock_key("run")
+            if session.query(f"select pg_try_advisory_lock({key})").rows != [(True,)]:
+                raise WarehouseBusyError(
+                    f"Another run is under way on {self.place}: {_who_runs(session, key)}."
+                    " Wait for it, or try later."
+                )
+            yield
         finally:
             connection.close()
 
@@ -233,6 +266,24 @@ def create_database(name: str, roles: Roles | None = None) -> None:
 def _options() -> str:
     """How every session of ours is set; what the user says comes later, and so counts."""
     return " ".join(filter(None, [SESSION_OPTIONS, os.environ.get("PGOPTIONS")]))
+
+
+def _lock_key(what: str) -> int:
+    """A number that stands for ``what`` among the advisory locks of a database."""
+    digest = hashlib.sha256(f"medallion {what}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def _who_runs(session: PostgresSession, key: int) -> str:
+    found = session.query(
+        "select format('pid %s on %s, since %s', l.pid, coalesce(host(a.client_addr),"
+        " 'the server'), date_trunc('second', a.backend_start))"
+        " from pg_locks as l left join pg_stat_activity as a on l.pid = a.pid"
+        " where l.locktype = 'advisory' and l.granted"
+        " and ((l.classid::bigint << 32) | l.objid::bigint) = ?",
+        [key],
+    )
+    return ", ".join(line for (line,) in found.rows) or "it has just ended"
 
 
 def _who_holds(ours: Connection) -> str:

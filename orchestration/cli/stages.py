@@ -154,10 +154,11 @@ def transform(
 ) -> None:
     """Build the marts with dbt: the months that are stale, and nothing else."""
     with command(sample, target, quiet) as settings:
+        from ingestion.engines import engine_for
         from orchestration.console import print_json, progress, stdout
         from orchestration.transform import transform as transform_stage
 
-        with progress(quiet) as watcher:
+        with engine_for(settings).only_run(), progress(quiet) as watcher:
             report = transform_stage(settings, full_refresh, watcher)
         if as_json:
             print_json(report)

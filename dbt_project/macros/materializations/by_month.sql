@@ -31,6 +31,7 @@
     {%- set definition = month_definition(sql) -%}
     {%- set grant_config = config.get('grants') -%}
 
+    {% do wait_for_turn(target_relation) %}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
     {%- set whole = existing is not none and existing.is_table and not should_full_refresh()
@@ -83,6 +84,7 @@
             {{ after_months(target_relation) }}
         {%- endcall %}
     {% endif %}
+    {% do end_turn(target_relation) %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}

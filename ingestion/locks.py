@@ -1,0 +1,27 @@
+"""Locks that die with the process that holds them, even when it is killed."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class HeldError(Exception):
+    """Another process holds the lock; the message says which, as far as it is known."""
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Hold a lock file for the length of a ``with`` block; raise ``HeldError`` or ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise HeldError(file.read().strip() or "another process") from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}\n")
+        file.flush()
+        yield
