@@ -9,6 +9,7 @@ class MedallionError(Exception):
     """The run failed for a foreseeable reason (exit code 1)."""
 
     exit_code = 1
+    may_pass = False  # whether trying again later, with nothing changed, may help
 
 
 class UsageError(MedallionError):
@@ -22,11 +23,21 @@ class UntrustedFileError(MedallionError):
 
 
 class FetchError(MedallionError):
-    """A file could not be downloaded; it may be tried again."""
+    """A file could not be downloaded."""
+
+    may_pass = True
 
 
 class WarehouseBusyError(MedallionError):
     """Another process holds the warehouse."""
+
+    may_pass = True
+
+
+class UnreachableError(MedallionError):
+    """A server does not answer, or went away in the middle."""
+
+    may_pass = True
 
 
 class WarehouseError(MedallionError):

@@ -18,7 +18,7 @@ from ingestion.catalog import Catalog, Landing, open_lake, version_name
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
-from ingestion.locks import HeldError, locked_file
+from ingestion.locks import turn_with_file
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
 from ingestion.settings import Settings, local_path
@@ -86,42 +86,46 @@ def land_files(
     done: dict[PublishedFile, Landed] = {}
     todo = []
     for file in published:
-        last = catalog.newest(file.dataset, file.month)
         if file.fault:
             done[file] = Landed(file, Outcome.FAILED, error=file.fault)
-        elif last and last.status == "landed" and catalog.holds(file):
+        elif _is_landed(catalog, file):
+            last = catalog.newest(file.dataset, file.month)
             done[file] = Landed(file, Outcome.UNCHANGED, last)
         else:  # what is in quarantine is fetched again: the fault may have passed
             todo.append(file)
     if not todo:
         return LandReport([done[file] for file in published])
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
-    with _alone(settings):
-        for batch in _batches(todo):
-            for landed in _land_batch(settings, catalog, batch, progress):
-                done[landed.published] = landed
-                rows = landed.landing.row_count if landed.landing else None
-                note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
-                progress.file_done(landed.published.name, note, rows)
-                for remark in landed.landing.remarks if landed.landing else ():
-                    progress.say(f"{landed.published.name}: {remark}")
+    for batch in _batches(todo):
+        with _alone(settings, batch, progress):
+            landed_files = _land_batch(settings, Catalog(settings.lake_url), batch, progress)
+        for landed in landed_files:
+            done[landed.published] = landed
+            rows = landed.landing.row_count if landed.landing else None
+            note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
+            progress.file_done(landed.published.name, note, rows)
+            for remark in landed.landing.remarks if landed.landing else ():
+                progress.say(f"{landed.published.name}: {remark}")
     return LandReport([done[file] for file in published])
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Keep other landings out of the spool, where they would write into each other's downloads."""
+def _alone(
+    settings: Settings, files: Sequence[PublishedFile], progress: Progress
+) -> Iterator[None]:
+    """Let nobody else on this machine land these files, once they are done with them.
+
+    Two would write into each other's downloads.
+    """
     with ExitStack() as stack:
         try:
             settings.spool_dir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked_file(settings.work_dir / "land.lock"))
+            # everybody locks in the same order, and so nobody waits in a circle
+            for name in sorted(f.name for f in files):
+                lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"
+                stack.enter_context(turn_with_file(lock, name, progress))
         except OSError as exc:
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
-        except HeldError as exc:
-            raise MedallionError(
-                f"Another landing ({exc}) is under way in {settings.work_dir};"
-                " wait for it, and run again."
-            ) from None
         yield
 
 
@@ -136,6 +140,11 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
         size += file.bytes or 0
     if batch:
         yield batch
+
+
+def _is_landed(catalog: Catalog, file: PublishedFile) -> bool:
+    last = catalog.newest(file.dataset, file.month)
+    return last is not None and last.status == "landed" and catalog.holds(file)
 
 
 @dataclass(frozen=True)
@@ -163,11 +172,17 @@ def _land_batch(
             return _Candidate(fetched, None, str(exc))
         return _Candidate(fetched, checked, None)
 
+    # another process may have landed some of them while this one waited for its turn
+    landed = [
+        Landed(file, Outcome.UNCHANGED, catalog.newest(file.dataset, file.month))
+        for file in batch
+        if _is_landed(catalog, file)
+    ]
+    rest = [file for file in batch if not _is_landed(catalog, file)]
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
-        prepared = dict(zip(batch, pool.map(prepare, batch), strict=True))
+        prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
     candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
     _store(settings, catalog, candidates)
-    landed = []
     for file, candidate in prepared.items():
         if isinstance(candidate, FetchError):
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))

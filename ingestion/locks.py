@@ -6,9 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ingestion.progress import Progress
+
 
 class HeldError(Exception):
     """Another process holds the lock; the message says which, as far as it is known."""
+
+
+@contextmanager
+def turn_with_file(path: Path, what: str, progress: Progress) -> Iterator[None]:
+    """Hold a lock file for the length of a ``with`` block, after waiting for who holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"waiting for another process, which is at {what}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

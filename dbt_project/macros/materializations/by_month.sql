@@ -64,13 +64,13 @@
     {%- do store_raw_result(
         name='main',
         message=months | length ~ ' months, ' ~ counted.rows ~ ' rows',
-        code='BY_MONTH',
+        code='REPLACED' if months | selectattr('is_held') | list else 'BUILT',
         rows_affected=counted.rows
     ) -%}
 
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
     {% call statement('finish', auto_begin=True) -%}
-        select 1
+        {{ after_months(target_relation) if months else 'select 1' }}
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
@@ -78,12 +78,6 @@
     {% endif %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
-    {% if months %}
-        {# outside a transaction, which vacuum cannot be in #}
-        {% call statement('after_months', auto_begin=False) -%}
-            {{ after_months(target_relation) }}
-        {%- endcall %}
-    {% endif %}
     {% do end_turn(target_relation) %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}

@@ -52,8 +52,36 @@
     select 1
 {%- endmacro %}
 
-{# What a replaced month left is freed for the next one, and new blocks, which are in no BRIN summary
-   and no statistics yet, are found. Blocks that did not change are skipped. #}
+{# New blocks are in no BRIN summary, and the planner knows nothing of them, until autovacuum comes. #}
 {% macro postgres__after_months(relation) -%}
-    vacuum (analyze) {{ relation }}
+    select brin_summarize_new_values(index_class.oid)
+    from pg_index
+    inner join pg_class as index_class on pg_index.indexrelid = index_class.oid
+    inner join pg_am on index_class.relam = pg_am.oid
+    where pg_index.indrelid = '{{ relation }}'::regclass and pg_am.amname = 'brin';
+    analyze {{ relation }}
 {%- endmacro %}
+
+
+{# Free what replaced months left, for the months to come. At the end of a run, when no other thread
+   of it has a transaction open that could still see those rows. #}
+{% macro free_replaced_months(results) %}
+    {%- if execute and flags.WHICH in ('run', 'build') -%}
+        {%- for result in results
+            if result.node.config.materialized == 'by_month'
+            and (result.adapter_response or {}).get('code') == 'REPLACED' -%}
+            {% do adapter.dispatch('free_replaced')(api.Relation.create(
+                database=target.database, schema=result.node.schema, identifier=result.node.alias
+            )) %}
+        {%- endfor -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# DuckDB uses freed blocks again by itself. #}
+{% macro default__free_replaced(relation) %}
+{% endmacro %}
+
+{# Blocks that did not change are skipped. #}
+{% macro postgres__free_replaced(relation) %}
+    {% do run_query('vacuum ' ~ relation) %}
+{% endmacro %}
