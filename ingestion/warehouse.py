@@ -17,7 +17,7 @@ from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
 from ingestion.engines.base import Engine, Session, tables
-from ingestion.errors import WarehouseError
+from ingestion.errors import UnreachableError, WarehouseError
 from ingestion.lake import lake_file
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import read_view_sql
@@ -73,12 +73,27 @@ def load(
     if _is_up_to_date(engine, catalog, current, wanted):
         return LoadReport()
     with engine.session() as session:
-        engine.prepare(session)
-        held = _held(session)
-        todo = [v for v in wanted if v.table_name not in held]
-        failed = _load_versions(settings, engine, session, todo, progress)
-        _publish(engine, session, catalog, current)
+        try:
+            engine.prepare(session)
+            held = _held(session)
+            todo = [v for v in wanted if v.table_name not in held]
+            failed = _load_versions(settings, engine, session, todo, progress)
+            _publish(engine, session, catalog, current)
+        except (WarehouseError, UnreachableError) as exc:
+            raise type(exc)(f"Cannot write to {engine.place}: {exc}") from exc
     return LoadReport([v for v in todo if v.table_name not in failed], failed)
+
+
+def tables_in_use(settings: Settings) -> set[str]:
+    """The raw tables that the read views show; none where there is no warehouse yet."""
+    engine = engine_for(settings)
+    if not engine.exists():
+        return set()
+    with engine.session(read_only=True) as session:
+        if ("raw", "files") not in tables(session):
+            return set()
+        rows = session.query("select table_name from raw.files where is_current").rows
+    return {name for (name,) in rows}
 
 
 def _held(session: Session) -> set[str]:

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pgpq
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as t
+
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts what is longer
+TO_2000_DAYS = 10_957
+TO_2000_MICROSECONDS = TO_2000_DAYS * 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ def copy_columns(schema: pa.Schema, row_ordinal: str) -> list[CopyColumn]:
 
     Raises ``pa.ArrowTypeError``, which names the column, for a type that has no exact counterpart.
     """
+    for name in schema.names:
+        if len(name.encode()) > LONGEST_NAME:
+            raise pa.ArrowTypeError(
+                f"column {name}: PostgreSQL would cut its name after {LONGEST_NAME} bytes"
+            )
     columns = [CopyColumn(f.name, *_mapped(f.name, f.type)) for f in schema]
     return [*columns, CopyColumn(row_ordinal, "bigint", pa.int64())]
 
@@ -47,12 +57,28 @@ def _encoded(columns: list[CopyColumn], batches: Iterator[pa.RecordBatch]) -> It
 
 
 def _cast(values: pa.Array, column: CopyColumn) -> pa.Array:
-    if values.type == column.arrow_type:
-        return values
-    try:
-        return values.cast(column.arrow_type, safe=True)
-    except pa.ArrowInvalid as exc:
-        raise pa.ArrowInvalid(f"column {column.name}: {exc}") from exc
+    if values.type != column.arrow_type:
+        try:
+            values = values.cast(column.arrow_type, safe=True)
+        except pa.ArrowInvalid as exc:
+            raise pa.ArrowInvalid(f"column {column.name}: {exc}") from exc
+    _check_calendar(values, column)
+    return values
+
+
+def _check_calendar(values: pa.Array, column: CopyColumn) -> None:
+    """Refuse what PostgreSQL, which counts from 2000, takes for -infinity, or cannot count."""
+    if t.is_list(values.type):
+        values = pc.list_flatten(values)
+    if t.is_timestamp(values.type):
+        count, infinity = pa.int64(), -(2**63) + TO_2000_MICROSECONDS
+    elif t.is_date32(values.type):
+        count, infinity = pa.int32(), -(2**31) + TO_2000_DAYS
+    else:
+        return
+    least = pc.min(values.view(count)).as_py()
+    if least is not None and least <= infinity:
+        raise pa.ArrowInvalid(f"column {column.name}: {least} since 1970 is out of range")
 
 
 def _mapped(name: str, file_type: pa.DataType) -> tuple[str, pa.DataType]:

@@ -6,7 +6,7 @@ and evidence together.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg2
@@ -17,6 +17,7 @@ from dlt.common.destination.client import LoadJob, RunnableLoadJob
 from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
+from dlt.common.schema.typing import TSchemaTables, TTableSchemaColumns
 from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.configuration import (
     PostgresClientConfiguration,
@@ -78,7 +79,9 @@ class RawTableJob(RunnableLoadJob):
         except (pa.ArrowException, OSError) as exc:
             raise DestinationTerminalException(f"{path}: {_first_line(exc)}") from exc
         except psycopg2.Error as exc:
-            raise DestinationTerminalException(f"{table}: {_first_line(exc)}") from exc
+            context = " ".join((exc.diag.context or "").split())
+            where = f" ({context})" if context else ""  # row and column of a COPY
+            raise DestinationTerminalException(f"{table}: {_first_line(exc)}{where}") from exc
 
 
 def _is_loaded(cursor: Any, files: str, table_name: str) -> bool:
@@ -149,6 +152,13 @@ class RawClient(PostgresClient):
         self.sql_client = LibpqSqlClient(
             own.dataset_name, own.staging_dataset_name, config.credentials, capabilities
         )
+
+    def _build_schema_update_sql(
+        self, storage_tables: Iterable[tuple[str, TTableSchemaColumns]]
+    ) -> tuple[list[str], TSchemaTables]:
+        """Leave raw tables to their jobs, which make them with their rows or not at all."""
+        own = ((n, c) for n, c in storage_tables if FILE_HINT not in self.schema.tables[n])
+        return super()._build_schema_update_sql(own)
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False

@@ -67,7 +67,9 @@ def run_references(
         try:
             info = pipeline.run(sources)
         except PipelineStepFailed as exc:
-            cause = getattr(exc.exception, "failed_message", None) or str(exc.exception)
+            # a failed change of dlt's tables tells of the reason in what caused it
+            reason = exc.exception.__cause__ or exc.exception
+            cause = getattr(exc.exception, "failed_message", None) or str(reason)
             raise MedallionError(
                 f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
             ) from exc

@@ -9,7 +9,7 @@ from ingestion.progress import Progress
 from ingestion.settings import Settings
 
 # Any of these says that a server is somewhere already.
-WHERE = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
+WHERE = ("PGHOST", "PGHOSTADDR")
 DATABASE = "medallion"
 
 

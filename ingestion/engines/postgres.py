@@ -18,7 +18,13 @@ from psycopg2.extensions import connection as Connection  # noqa: N812
 from ingestion.catalog import Landing
 from ingestion.engines.base import Result, files_ddl
 from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
-from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
+from ingestion.errors import (
+    MedallionError,
+    UnreachableError,
+    UsageError,
+    WarehouseBusyError,
+    WarehouseError,
+)
 from ingestion.read_views import POSTGRES, Branch
 from ingestion.settings import Settings
 
@@ -32,6 +38,20 @@ OLDEST_SERVER = 150000
 ROW_ORDINAL = "_row_ordinal"
 # Whoever reads a view for hours must not make a night wait for as long, and others behind it.
 SESSION_OPTIONS = "-c lock_timeout=60s"
+# Why a connection was refused, where that may pass; a wrong password or certificate stays so.
+PASSING_REFUSALS = (
+    "Connection refused",
+    "No such file or directory",  # of the socket of a server that is down
+    "timeout expired",
+    "Connection timed out",
+    "No route to host",
+    "server closed the connection",
+    "is starting up",
+    "is shutting down",
+    "in recovery mode",
+    "too many",
+    "slots are reserved",
+)
 KEEPALIVE_OPTIONS = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
 )
@@ -47,7 +67,11 @@ class PostgresSession:
         """Run one statement and fetch what it gives."""
         with _one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
-            rows = cursor.fetchall() if cursor.description else []
+            try:
+                rows = cursor.fetchall() if cursor.description else []
+            except (ValueError, OverflowError) as exc:
+                # a time that Python's calendar does not have, such as the year 10000
+                raise WarehouseError(f"{exc}: cast it to text") from exc
             return Result([c.name for c in cursor.description or ()], rows)
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
@@ -77,7 +101,8 @@ class PostgresSession:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
-        self.connection.autocommit = False
+        with _one_line():
+            self.connection.autocommit = False
         try:
             yield
             with _one_line():
@@ -88,7 +113,8 @@ class PostgresSession:
             raise
         finally:
             if not self.connection.closed:
-                self.connection.autocommit = True
+                with _one_line():
+                    self.connection.autocommit = True
 
 
 class Postgres:
@@ -97,6 +123,11 @@ class Postgres:
     dialect = POSTGRES
 
     def __init__(self, settings: Settings):
+        if os.environ.get("PGSERVICE"):
+            raise UsageError(
+                "PGSERVICE: dbt cannot read it; name the server by PGHOST, PGPORT, PGUSER and"
+                " PGDATABASE."
+            )
         self._edition = settings.edition
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
         self.database = _database() + (f"_{self._edition}" if self._edition else "")
@@ -235,7 +266,8 @@ def connect_libpq(database: str, options: str = "") -> Connection:
         )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())
-        raise MedallionError(
+        passing = any(sign in reason for sign in PASSING_REFUSALS)
+        raise (UnreachableError if passing else MedallionError)(
             f"Cannot connect to {_where(database)}: {reason}. Check PGHOST, PGPORT, PGUSER,"
             " PGPASSWORD, PGDATABASE and PGSSLMODE."
         ) from None
@@ -327,5 +359,11 @@ def _marks(sql: str, parameters: Sequence[Any]) -> str:
 def _one_line() -> Iterator[None]:
     try:
         yield
-    except psycopg2.Error as exc:
+    except psycopg2.errors.QueryCanceled as exc:
         raise WarehouseError(" ".join(str(exc).split())) from exc
+    except psycopg2.Error as exc:
+        gone = isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) and (
+            exc.pgcode is None or exc.pgcode.startswith(("08", "57P"))
+        )
+        reason = " ".join(str(exc).split())
+        raise (UnreachableError if gone else WarehouseError)(reason) from exc

@@ -1,0 +1,397 @@
+"""Debian's PostgreSQL in folders of its own: with passwords, with TLS, on a disk that is too small.
+
+The server from the wheel trusts whoever reaches its socket. This one asks for a password, on a
+port of loopback, and can be stopped, started and filled up while a test looks on.
+"""
+
+import datetime as dt
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from psycopg2 import sql
+
+INSTALLED = Path("/usr/lib/postgresql")
+# PostgreSQL refuses to be run by root
+SERVER_USER = "postgres"
+PATIENCE_SECONDS = "30"
+
+# A test's data need not outlive a power cut, and a small server starts sooner.
+CONFIGURATION = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+    "timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """Who may log in, and with what."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass
+class DebianPostgres:
+    """A server that answers, and what libpq is to be told to reach it."""
+
+    folder: Path
+    port: int
+    superuser: Role
+    root_certificate: Path | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def wal(self) -> Path:
+        return self.folder / "wal"
+
+    @property
+    def host(self) -> str:
+        """The name that is on its certificate, or its address."""
+        return "localhost" if self.root_certificate else "127.0.0.1"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """libpq's variables for its superuser."""
+        return self.variables_for(self.superuser)
+
+    def variables_for(self, role: Role, database: str = "postgres") -> dict[str, str]:
+        """libpq's variables for anybody and any database."""
+        tls = (
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.root_certificate)}
+            if self.root_certificate
+            else {}
+        )
+        return tls | {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGUSER": role.name,
+            "PGPASSWORD": role.password,
+            "PGDATABASE": database,
+        }
+
+    def start(self) -> None:
+        """Return when it answers."""
+        self._pg_ctl("start", "-l", str(self.folder / "log"))
+
+    def stop(self, mode: str = "fast") -> None:
+        """Return when it is gone; ``immediate`` is a crash."""
+        self._pg_ctl("stop", "-m", mode)
+
+    def restart(self, mode: str = "immediate") -> None:
+        """Let it crash, and come back."""
+        self.stop(mode)
+        self.start()
+
+    @property
+    def is_running(self) -> bool:
+        return _run("pg_ctl", "status", "-D", str(self.data), check=False).returncode == 0
+
+    @contextmanager
+    def connect(self, database: str = "postgres") -> Iterator["psycopg2.extensions.connection"]:
+        """A superuser's connection that commits each statement by itself."""
+        # all is given: a test may have set libpq's variables for others
+        connection = psycopg2.connect(
+            host=self.host,
+            port=self.port,
+            user=self.superuser.name,
+            password=self.superuser.password,
+            dbname=database,
+            sslmode="require" if self.root_certificate else "disable",
+            sslrootcert="",
+            options="-c lock_timeout=0",
+        )
+        connection.autocommit = True
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def query(self, statement: Any, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """What a superuser sees, or does."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def database(self, owner: Role | None = None) -> Iterator[dict[str, str]]:
+        """libpq's variables of a database of the test's own, for its owner."""
+        owner = owner or self.superuser
+        name = f"test_{uuid4().hex[:12]}"
+        self.query(f"create database {name} owner {owner.name}")
+        try:
+            yield self.variables_for(owner, name)
+        finally:
+            # one that is gone has taken its databases with it
+            if self.is_running:
+                self.query(f"drop database {name} with (force)")
+
+    def role(self, password: str | None = None) -> Role:
+        """Somebody new who may connect, and nothing else."""
+        role = Role(f"role_{uuid4().hex[:12]}", password or secrets.token_urlsafe(24))
+        self.query(
+            sql.SQL("create role {} login password {}").format(
+                sql.Identifier(role.name), sql.Literal(role.password)
+            )
+        )
+        return role
+
+    def dump(self, database: str) -> bytes:
+        """All that a database holds and how it is made, as text."""
+        options = {
+            "PGPASSWORD": self.superuser.password,
+            "PGSSLMODE": "require" if self.root_certificate else "disable",
+        }
+        where = ("-h", self.host, "-p", str(self.port), "-U", self.superuser.name)
+        done = subprocess.run(
+            [str(_binaries() / "pg_dump"), *where, "--no-password", database],
+            env=_environment() | options,
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+    def _pg_ctl(self, action: str, *arguments: str) -> None:
+        _run("pg_ctl", action, "-D", str(self.data), "-w", "-t", PATIENCE_SECONDS, *arguments)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of a test's own."""
+
+    name: str
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    def write(self, path: Path) -> Path:
+        """Put its certificate where libpq can read it."""
+        path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+    def sign(self, host: str) -> tuple[bytes, bytes]:
+        """A certificate for that host, and its key, as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            _certificate(host, self.certificate.subject, key)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return (
+            certificate.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+
+
+def authority(name: str) -> Authority:
+    """A new one, which nobody trusts yet."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        _certificate(name, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(name, certificate, key)
+
+
+def _certificate(
+    name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=2))
+    )
+
+
+@contextmanager
+def debian_postgres(
+    password: str | None = None,
+    ca: Authority | None = None,
+    log_disk: str | None = None,
+) -> Iterator[DebianPostgres]:
+    """A new server that is gone at the end.
+
+    With ``ca`` it takes nobody without TLS, and that authority vouches for it as ``localhost``.
+    With ``log_disk`` its log of changes lies on a disk of that size, ``server.wal``.
+    """
+    _binaries()
+    with ExitStack() as at_the_end:
+        # not below pytest's own folder, which is closed to the user that the server runs as
+        folder = Path(tempfile.mkdtemp(prefix="medallion-postgres-"))
+        at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        server = DebianPostgres(
+            folder, _free_port(), Role("owner", password or secrets.token_urlsafe(24))
+        )
+        _give_to_server(folder)
+        if log_disk:
+            at_the_end.enter_context(mounted(own_folder(server, "wal"), log_disk))
+        _initialize(server, *([f"--waldir={server.wal}"] if log_disk else []))
+        if ca:
+            server.root_certificate = ca.write(folder / "ca.pem")
+            _configure_tls(server, ca)
+        at_the_end.callback(_stop_if_running, server)
+        server.start()
+        yield server
+
+
+@contextmanager
+def mounted(folder: Path, size: str) -> Iterator[None]:
+    """Make an empty folder a disk of its own, of a size such as ``48m``, for the server."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk can only be mounted by root")
+    options = f"size={size},mode=700"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    try:
+        _give_to_server(folder)
+        yield
+    finally:
+        # its server may be dead and still be letting go
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def resize(folder: Path, size: str) -> None:
+    """Give a mounted disk another size."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+
+
+def own_folder(server: DebianPostgres, name: str) -> Path:
+    """An empty folder that the server may write to."""
+    folder = server.folder / name
+    folder.mkdir()
+    _give_to_server(folder)
+    return folder
+
+
+def _initialize(server: DebianPostgres, *options: str) -> None:
+    secret = server.folder / "password"
+    secret.write_text(server.superuser.password)
+    _give_to_server(secret)
+    _run(
+        *("initdb", "-D", str(server.data), "--no-sync", "--no-locale", "--encoding=UTF8"),
+        # 1 MB, so that a small disk is not full of them from the start
+        "--wal-segsize=1",
+        *("--username", server.superuser.name),
+        *("--auth=scram-sha-256", f"--pwfile={secret}"),
+        *options,
+    )
+    secret.unlink()
+    _configure(server, {"port": str(server.port)} | CONFIGURATION)
+
+
+def _configure_tls(server: DebianPostgres, ca: Authority) -> None:
+    certificate, key = ca.sign("localhost")
+    for name, content in (("server.crt", certificate), ("server.key", key)):
+        path = server.data / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        _give_to_server(path)
+    _configure(server, {"ssl": "on"})
+    # nothing but TLS
+    (server.data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+
+
+def _configure(server: DebianPostgres, values: dict[str, str]) -> None:
+    with (server.data / "postgresql.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in values.items())
+
+
+def _stop_if_running(server: DebianPostgres) -> None:
+    # a server that is already dead is no fault of the test
+    with suppress(AssertionError):
+        server.stop("immediate")
+
+
+def _binaries() -> Path:
+    """The newest release's programs."""
+    found = [
+        path.parent for path in INSTALLED.glob("*/bin/initdb") if path.parent.parent.name.isdigit()
+    ]
+    if not found:
+        pytest.skip("needs Debian's postgresql-15: apt-get install postgresql")
+    if os.geteuid() == 0 and not _server_ids():
+        pytest.skip(f"root cannot run PostgreSQL, and there is no user {SERVER_USER}")
+    return max(found, key=lambda path: int(path.parent.name))
+
+
+def _server_ids() -> tuple[int, int] | None:
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(SERVER_USER)
+    except KeyError:
+        return None
+    return entry.pw_uid, entry.pw_gid
+
+
+def _give_to_server(path: Path) -> None:
+    ids = _server_ids()
+    if os.geteuid() == 0 and ids:
+        os.chown(path, *ids)
+
+
+def _run(program: str, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
+    """Run one of PostgreSQL's programs as a user that it runs for."""
+    other: dict[str, Any] = {}
+    ids = _server_ids()
+    if os.geteuid() == 0 and ids:
+        other = {"user": ids[0], "group": ids[1], "extra_groups": []}
+    with tempfile.TemporaryFile() as said:
+        # a file, as a server would hold a pipe open for as long as it lives
+        done = subprocess.run(
+            [str(_binaries() / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            cwd="/",
+            env=_environment(),
+            **other,
+        )
+        said.seek(0)
+        assert done.returncode == 0 or not check, said.read().decode()
+    return done
+
+
+def _environment() -> dict[str, str]:
+    """Without what a test, or whoever runs it, has set for clients."""
+    return {k: v for k, v in os.environ.items() if not re.match(r"PG|LC_|LANG", k)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
