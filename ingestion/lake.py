@@ -143,6 +143,7 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
 
 
 def _is_landed(catalog: Catalog, file: PublishedFile) -> bool:
+    """Whether the lake holds what is published now, and trusts it."""
     last = catalog.newest(file.dataset, file.month)
     return last is not None and last.status == "landed" and catalog.holds(file)
 

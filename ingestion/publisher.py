@@ -30,8 +30,9 @@ DOWNLOAD_ATTEMPTS = 6
 CHUNK_BYTES = 1 << 20
 NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
 DEFAULT_MONTHS = 3
-# TLC publishes with a delay of about two months; a longer silence than this is worth a look.
 LOOK_BACK_MONTHS = 15
+# TLC publishes with a delay of about two months; a silence of twice that is worth a look.
+OVERDUE_DAYS = 120
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,27 @@ def published_files(
     return _head_all(wanted + _references(settings, named))
 
 
+def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]:
+    """Which datasets have had no new month for too long, one line each.
+
+    Counted are the days since the end of the newest published month. A folder of files is only
+    looked at when ``MEDALLION_STALE_AFTER_DAYS`` says so: nobody publishes there.
+    """
+    days = settings.stale_after_days
+    if days is None:
+        days = 0 if local_path(settings.tlc_url) else OVERDUE_DAYS
+    newest: dict[str, date] = {}
+    for file in published:
+        if file.month:
+            newest[file.dataset] = max(file.month, newest.get(file.dataset, file.month))
+    ends = {dataset: _next_month(month) for dataset, month in newest.items()}
+    return [
+        f"{dataset}: the newest month is {newest[dataset]:%Y-%m}, {(_today() - end).days} days ago"
+        for dataset, end in ends.items()
+        if days and (_today() - end).days > days
+    ]
+
+
 def fetch(
     file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Fetched:
@@ -123,6 +145,10 @@ def months_between(start: date, end: date) -> list[date]:
         date(n // 12, n % 12 + 1, 1)
         for n in range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
     ]
+
+
+def _next_month(month: date) -> date:
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def _today() -> date:

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
     work_dir: Path = DATA_DIR / "work"
     alert_webhook_url: SecretStr | None = None
+    stale_after_days: int | None = Field(default=None, ge=0)
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
     edition: str = Field(default="", exclude=True)
 

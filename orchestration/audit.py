@@ -37,6 +37,20 @@ class Unbalanced:
 
 
 @dataclass(frozen=True)
+class Balance:
+    """The ledger of one dataset added up."""
+
+    dataset: str
+    files: int
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+    valid_rows: int
+    invalid_rows: int
+    is_balanced: bool
+
+
+@dataclass(frozen=True)
 class Audit:
     """The ledger added up, its exceptions, and the reconciliation."""
 
@@ -44,6 +58,7 @@ class Audit:
     file_rows: int = 0
     valid_rows: int = 0
     invalid_rows: int = 0
+    balances: list[Balance] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
     reconciliation: list[Reconciled] = field(default_factory=list)
@@ -67,9 +82,10 @@ def audit(settings: Settings) -> Audit:
             raise MedallionError(
                 "The marts are not built yet. Build them with: medallion transform"
             )
-        (totals,) = session.query(
-            "select count(*), coalesce(sum(file_rows), 0), coalesce(sum(valid_rows), 0),"
-            " coalesce(sum(invalid_rows), 0) from marts.ledger"
+        balances = session.query(
+            "select dataset, count(*), sum(file_rows), sum(raw_rows), sum(fact_rows),"
+            " sum(valid_rows), sum(invalid_rows), min(case when is_balanced then 1 else 0 end)"
+            " from marts.ledger group by dataset order by dataset"
         ).rows
         reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
@@ -83,12 +99,16 @@ def audit(settings: Settings) -> Audit:
             "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
         ).rows
-    files, file_rows, valid_rows, invalid_rows = (int(n) for n in totals)
+    ledger = [
+        Balance(row[0], *(int(n) for n in row[1:7]), bool(row[7]))  # type: ignore[call-arg, arg-type]
+        for row in balances
+    ]
     return Audit(
-        files=files,
-        file_rows=file_rows,
-        valid_rows=valid_rows,
-        invalid_rows=invalid_rows,
+        files=sum(b.files for b in ledger),
+        file_rows=sum(b.file_rows for b in ledger),
+        valid_rows=sum(b.valid_rows for b in ledger),
+        invalid_rows=sum(b.invalid_rows for b in ledger),
+        balances=ledger,
         reasons={reason: int(rows) for reason, rows in reasons},
         unbalanced=[Unbalanced(*row) for row in unbalanced],
         reconciliation=[Reconciled(*row) for row in reconciliation],

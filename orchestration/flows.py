@@ -1,68 +1,335 @@
-"""The nightly flow: Prefect around the same plain functions.
+"""The nightly flow: Prefect around the same plain functions as ``medallion run``.
 
-Run it by ``python -m orchestration.flows``; without a Prefect server it starts one of its own.
+Run it by ``python -m orchestration.flows``, or as the deployment ``nightly/nightly`` of
+``prefect.yaml``. Flows are async because a sync one waits a second for its heartbeat thread at its
+end; the work in the tasks is plain and blocking.
 """
 
-from collections.abc import Sequence
-from datetime import date
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
 
-from prefect import flow, task
+from prefect import flow, runtime, task
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+from prefect.deployments import run_deployment
+from prefect.states import Failed
+from prefect.tasks import exponential_backoff
+from pydantic import Field
 
-from ingestion.errors import MedallionError
-from ingestion.lake import LandReport
-from ingestion.lake import land as land_stage
+from ingestion import lake, publisher, warehouse
+from ingestion.catalog import Catalog
+from ingestion.engines import engine_for
+from ingestion.errors import FetchError, MedallionError, UntrustedFileError, WarehouseError
+from ingestion.lake import Outcome
 from ingestion.progress import Lines
+from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
-from ingestion.warehouse import LoadReport
-from ingestion.warehouse import load as load_stage
+from orchestration import artifacts, events
 from orchestration.audit import Audit
 from orchestration.audit import audit as audit_stage
-from orchestration.stages import land_faults, ledger_faults, load_faults
-from orchestration.transform import TransformReport
+from orchestration.caching import file_key
+from orchestration.deadline import deadline
+from orchestration.stages import ledger_faults
+from orchestration.transform import TransformError, TransformReport
 from orchestration.transform import transform as transform_stage
 
+MINUTE, HOUR = 60, 3600
+DISCOVER_SECONDS = 10 * MINUTE
+FILE_SECONDS = 1 * HOUR
+TRANSFORM_SECONDS = 6 * HOUR
+TURN_POLL_SECONDS = 5.0
 
-@task(retries=3, log_prints=True)
-def land(datasets: Sequence[str], start: date | None, end: date | None) -> LandReport:
-    """Land what is published and new in the lake."""
-    return land_stage(load_settings(), datasets, start, end, Lines(print))
-
-
-@task(retries=3, log_prints=True)
-def load(datasets: Sequence[str], start: date | None, end: date | None) -> LoadReport:
-    """Load what the lake holds and the warehouse does not."""
-    return load_stage(load_settings(), datasets, start, end, None, Lines(print))
-
-
-@task(retries=3, log_prints=True)
-def transform(full_refresh: bool) -> TransformReport:
-    """Build what is stale with dbt."""
-    return transform_stage(load_settings(), full_refresh, Lines(print))
+Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
+Month = Annotated[
+    str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="A month, written as 2024-01.")
+]
 
 
-@task(log_prints=True)
+def outcome_of(state: State) -> Any:
+    """What a task returned or raised, at once, whether an event loop runs or not."""
+    return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
+
+
+def may_pass(_task: Any, _run: Any, state: State) -> bool:
+    """Whether to try again: only what may go well the next time, with nothing changed."""
+    fault = outcome_of(state)
+    return not isinstance(fault, MedallionError) or fault.may_pass
+
+
+tries: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=10),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": may_pass,
+    "log_prints": True,
+}
+
+
+@task(timeout_seconds=DISCOVER_SECONDS, **tries)
+def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
+    """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
+    settings = load_settings()
+    files = publisher.published_files(settings, datasets, start, end)
+    if start is None and end is None:
+        for silence in publisher.overdue(settings, files):
+            events.source_stale(silence)
+    return files
+
+
+def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """What landing one file depends on."""
+    settings = load_settings()
+    return file_key(settings, "land", settings.lake_url, parameters["file"])
+
+
+@task(
+    task_run_name="land {file.name}",
+    cache_key_fn=land_key,
+    persist_result=True,
+    timeout_seconds=FILE_SECONDS,
+    **tries,
+)
+def land(file: PublishedFile) -> str:
+    """Land one published file in the lake, bytes unchanged; returns what it was, new or other."""
+    with deadline(FILE_SECONDS, f"landing {file.name}"):
+        (landed,) = lake.land_files(load_settings(), [file], Lines(print)).files
+    if landed.outcome is Outcome.FAILED:
+        raise FetchError(landed.error)
+    if landed.outcome is Outcome.QUARANTINED:
+        events.quarantined(file.name, landed.error or "")
+        raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")
+    return str(landed.outcome)
+
+
+def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """What loading one file depends on."""
+    settings = load_settings()
+    return file_key(settings, "load", engine_for(settings).place, parameters["file"])
+
+
+@task(
+    task_run_name="load {file.name}",
+    cache_key_fn=load_key,
+    persist_result=True,
+    timeout_seconds=FILE_SECONDS,
+    **tries,
+)
+def load(file: PublishedFile) -> int:
+    """Load the current version of one file into the warehouse; returns the rows loaded."""
+    with deadline(FILE_SECONDS, f"loading {file.name}"):
+        month = file.month
+        report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
+    for table, reason in report.failed.items():
+        raise WarehouseError(f"{table} could not be loaded: {reason}")
+    return report.rows
+
+
+@task(timeout_seconds=TRANSFORM_SECONDS, **tries)
+def build(full_refresh: bool) -> TransformReport:
+    """Build and test with dbt what is stale."""
+    with deadline(TRANSFORM_SECONDS, "dbt"):
+        return transform_stage(load_settings(), full_refresh, Lines(print))
+
+
+@task(timeout_seconds=DISCOVER_SECONDS, **tries)
 def audit() -> Audit:
     """Read the ledger and the reconciliation."""
     return audit_stage(load_settings())
 
 
+@dataclass
+class Ingested:
+    """What one ingest did; ``told`` are the faults that events have told of already."""
+
+    new: list[str] = field(default_factory=list)
+    republished: list[str] = field(default_factory=list)
+    datasets: set[str] = field(default_factory=set)
+    rows: int = 0
+    faults: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
+        """Count one file."""
+        self.datasets.add(file.dataset)
+        if not landed.is_completed():
+            fault = outcome_of(landed)
+            (self.told if isinstance(fault, UntrustedFileError) else self.faults).append(str(fault))
+        elif not loaded.is_completed():
+            self.faults.append(str(outcome_of(loaded)))
+        elif landed.name != "Cached" and loaded.name != "Cached":
+            outcome = outcome_of(landed)
+            self.new += [file.name] * (outcome == Outcome.NEW)
+            self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
+            self.rows += outcome_of(loaded)
+
+
+@flow(log_prints=True, flow_run_name="ingest {start} to {end}", persist_result=True)
+async def ingest(
+    datasets: list[Dataset] = [],  # noqa: B006
+    start: Month | None = None,
+    end: Month | None = None,
+) -> Ingested:
+    """Land and load every published file of the datasets and months, a task each.
+
+    Args:
+        datasets: Which datasets; all, or the usual ones of a night, when none are named.
+        start: First month, as 2024-01; none for what a night usually looks at.
+        end: Last month, included.
+
+    """
+    settings = load_settings()
+    files = discover(datasets, _first_day(start), _first_day(end))
+    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    done = Ingested()
+    bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
+    for i, file in enumerate(files):
+        newest = catalog.newest(file.dataset, file.month)
+        held = newest is not None and newest.status == "landed" and catalog.holds(file)
+        loaded = held and newest is not None and newest.table_name in shown
+        land_state = land.with_options(refresh_cache=not held)(file, return_state=True)
+        load_state = load.with_options(refresh_cache=not loaded)(
+            file, wait_for=[land_state], return_state=True
+        )
+        done.add(file, land_state, load_state)
+        await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
+    return done
+
+
+async def ingest_spread(
+    datasets: list[Dataset], start: Month | None, end: Month | None, at_once: int
+) -> Ingested:
+    """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
+    files = discover(datasets, _first_day(start), _first_day(end))
+    months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
+    turns = asyncio.Semaphore(at_once)
+    done = Ingested(datasets={file.dataset for file in files})
+
+    async def one(month: str) -> None:
+        async with turns:
+            run = await run_deployment(  # type: ignore[misc]
+                "ingest/ingest",
+                parameters={"datasets": datasets, "start": month, "end": month},
+                flow_run_name=f"ingest {month}",
+                tags=["backfill"],
+            )
+        if run.state is None or not run.state.is_completed():
+            state = run.state.message or run.state.name if run.state else "no state"
+            done.faults.append(f"ingest {month}: {state}")
+
+    await asyncio.gather(*(one(month) for month in months))
+    return done
+
+
 @flow(log_prints=True)
-def nightly(
-    datasets: Sequence[str] = (),
-    start: date | None = None,
-    end: date | None = None,
+async def transform(full_refresh: bool = False) -> TransformReport:
+    """Build what is stale with dbt, and leave its results to look at."""
+    state = build(full_refresh, return_state=True)
+    result = outcome_of(state)
+    if isinstance(result, (TransformReport, TransformError)) and result.nodes:
+        await artifacts.dbt_results(result.nodes)
+    if not isinstance(result, TransformReport):
+        raise result
+    return result
+
+
+@flow(log_prints=True)
+async def nightly(
+    datasets: list[Dataset] = [],  # noqa: B006
+    start: Month | None = None,
+    end: Month | None = None,
     full_refresh: bool = False,
-) -> None:
-    """Land, load, transform, audit; fail where a file cannot be trusted or a row is missing."""
-    landed = land(datasets, start, end)
-    loaded = load(datasets, start, end)
-    transform(full_refresh)
-    result = audit()
-    print(f"{result.file_rows:,} rows in {result.files} files")  # noqa: T201
-    faults = land_faults(landed) + load_faults(loaded) + ledger_faults(result)
-    if faults:
-        raise MedallionError("; ".join(faults))
+    months_at_once: Annotated[int, Field(ge=0, le=64)] = 0,
+) -> State | str:
+    """Ingest, transform, audit; fail where a file cannot be trusted or a row is missing.
+
+    Args:
+        datasets: Which datasets; all, or the usual ones of a night, when none are named.
+        start: First month, as 2024-01. None: the last three published months of yellow and green.
+        end: Last month, included.
+        full_refresh: Build every month anew, stale or not.
+        months_at_once: 0 does all in one process; more hands months to the work pool's workers.
+
+    """
+    settings = load_settings()
+    engine = engine_for(settings)
+    async with AsyncExitStack() as stack:
+        await _wait_for_turn(stack, engine)
+        if months_at_once:
+            done = await ingest_spread(datasets, start, end, months_at_once)
+        else:
+            done = await ingest(datasets, start, end)
+        built = await transform(full_refresh)
+        result = audit()
+    unbalanced = ledger_faults(result)
+    if unbalanced:
+        events.unbalanced(unbalanced, engine.place)
+        done.told += unbalanced
+    title = await _name_run(done)
+    await artifacts.audited(result)
+    lines = [
+        f"new: {', '.join(done.new) or 'nothing'}",
+        f"re-published: {', '.join(done.republished) or 'nothing'}",
+        f"loaded: {done.rows:,} rows",
+        f"built: {built.models} models, {built.tests} tests"
+        if built.built
+        else "nothing was stale",
+        f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
+        f" {result.invalid_rows:,} flagged",
+    ]
+    await artifacts.summary(title, lines, done.faults + done.told)
+    for line in lines:
+        print(line)  # noqa: T201
+    if done.faults:
+        raise MedallionError("; ".join(done.faults + done.told))
+    if done.told:
+        # another name than Failed: whoever is to know has been told by the events
+        return Failed(name="Incomplete", message="; ".join(done.told))
+    return title
+
+
+async def _wait_for_turn(stack: AsyncExitStack, engine: Any) -> None:
+    """Queue behind a run that is under way, whoever started it and wherever."""
+    waiting = False
+    while True:
+        try:
+            stack.enter_context(engine.only_run())
+        except MedallionError as exc:
+            if not exc.may_pass:
+                raise
+            if not waiting:
+                print(f"waiting: {exc}")  # noqa: T201
+            waiting = True
+            await asyncio.sleep(TURN_POLL_SECONDS)
+        else:
+            return
+
+
+async def _name_run(done: Ingested) -> str:
+    """Call the run by what it did, and tag it with its datasets."""
+    title = (
+        f"nightly {datetime.now(UTC):%Y-%m-%d}:"
+        f" {len(done.new)} new, {len(done.republished)} re-published"
+    )
+    run_id = runtime.flow_run.id
+    if run_id:
+        async with get_client() as client:
+            await client.set_flow_run_name(run_id, title)
+            tags = sorted({*runtime.flow_run.tags, *done.datasets})
+            # the client has no method for this
+            await client.request(
+                "PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"tags": tags}
+            )
+    return title
+
+
+def _first_day(month: str | None) -> date | None:
+    return date.fromisoformat(f"{month}-01") if month else None
 
 
 if __name__ == "__main__":
-    nightly()
+    asyncio.run(nightly())

@@ -24,10 +24,35 @@ if TYPE_CHECKING:
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
 BAD = ("error", "fail", "runtime error")
+# what libpq says when a server went away or does not answer
+CONNECTION_LOST = (
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "connection already closed",
+    "could not receive data from server",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What came of one model or test."""
+
+    name: str
+    kind: str
+    status: str
+    seconds: float
+    message: str
+    failures: int | None  # rows that a test found
 
 
 class TransformError(MedallionError):
-    """dbt failed; the message names each node that did, and why."""
+    """dbt failed; the message names each node that did, and why; ``nodes`` is what was run."""
+
+    def __init__(self, message: str, nodes: tuple[Node, ...] = ()):
+        super().__init__(message)
+        self.nodes = nodes
+        self.may_pass = any(sign in message for sign in CONNECTION_LOST)
 
 
 @dataclass(frozen=True)
@@ -35,9 +60,22 @@ class TransformReport:
     """What one transform did."""
 
     built: bool  # false where there was nothing to do
-    models: int = 0
-    tests: int = 0
-    warnings: tuple[str, ...] = ()
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def models(self) -> int:
+        """Models that were built."""
+        return sum(n.kind == "model" for n in self.nodes)
+
+    @property
+    def tests(self) -> int:
+        """Tests that were run."""
+        return sum(n.kind == "test" for n in self.nodes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What tests warned of, a line each."""
+        return tuple(f"{n.name}: {n.message}" for n in self.nodes if n.status == "warn")
 
 
 def transform(
@@ -48,19 +86,13 @@ def transform(
     if not full_refresh and _is_built(settings, inputs):
         return TransformReport(built=False)
     args = ["build", "--exclude-resource-type", "unit_test"]
-    result = run_dbt(
+    nodes = run_dbt(
         settings,
         [*args, "--full-refresh"] if full_refresh else args,
         progress or Quiet(),
         {"MEDALLION_BUILD_INPUTS": inputs},
     )
-    nodes = list(result)
-    return TransformReport(
-        built=True,
-        models=sum(n.node.resource_type == "model" for n in nodes),
-        tests=sum(n.node.resource_type == "test" for n in nodes),
-        warnings=tuple(f"{n.node.name}: {n.message}" for n in nodes if n.status == "warn"),
-    )
+    return TransformReport(built=True, nodes=nodes)
 
 
 def build_inputs(settings: Settings) -> str:
@@ -84,8 +116,8 @@ def run_dbt(
     args: list[str],
     progress: Progress,
     extra_env: Mapping[str, str] | None = None,
-) -> Any:
-    """Run one dbt command on the project and return its results; raise ``TransformError``."""
+) -> tuple[Node, ...]:
+    """Run one dbt command on the project; raise ``TransformError`` where a node of it fails."""
     from dbt.cli.main import dbtRunner
 
     # the settings that the profile reads, as this run understands them
@@ -111,16 +143,28 @@ def run_dbt(
             ]
         )
     # a failed test is success=False without an exception
-    results = getattr(outcome.result, "results", None) or []
-    bad = [r for r in results if str(r.status) in BAD]
+    nodes = tuple(_node(r) for r in getattr(outcome.result, "results", None) or ())
+    bad = [n for n in nodes if n.status in BAD]
     if bad or not outcome.success:
-        faults = [f"{r.node.name}: {' '.join(str(r.message).split())}" for r in bad]
+        faults = [f"{n.name}: {n.message}" for n in bad]
         faults = faults or [" ".join(str(outcome.exception or "it gave no reason").split())]
         raise TransformError(
             f"dbt failed at {len(faults)} place(s): {'; '.join(faults[:5])}."
-            f" Its log is {state / 'logs' / 'dbt.log'}."
+            f" Its log is {state / 'logs' / 'dbt.log'}.",
+            nodes,
         )
-    return results
+    return nodes
+
+
+def _node(result: Any) -> Node:
+    return Node(
+        name=result.node.name,
+        kind=str(result.node.resource_type),
+        status=str(result.status),
+        seconds=result.execution_time,
+        message=" ".join(str(result.message or "").split()),
+        failures=result.failures,
+    )
 
 
 def _is_built(settings: Settings, inputs: str) -> bool:

@@ -161,7 +161,8 @@ def transform(
         with engine_for(settings).only_run(), progress(quiet) as watcher:
             report = transform_stage(settings, full_refresh, watcher)
         if as_json:
-            print_json(report)
+            counts = {"models": report.models, "tests": report.tests, "warnings": report.warnings}
+            print_json({"built": report.built, **counts, "nodes": report.nodes})
         elif report.built:
             stdout.print(f"{report.models} models and {report.tests} tests passed")
         else:

@@ -65,6 +65,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "postgres_roles": "",
         "work_dir": str(project / "data" / "work"),
         "alert_webhook_url": None,
+        "stale_after_days": None,
     }
 
 

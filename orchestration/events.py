@@ -1,0 +1,56 @@
+"""What a run has to tell beyond its state; ``orchestration.alerts`` says who hears of it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import runtime
+from prefect.events import emit_event
+
+QUARANTINED = "medallion.file.quarantined"
+UNBALANCED = "medallion.ledger.unbalanced"
+STALE = "medallion.source.stale"
+ALL = (QUARANTINED, UNBALANCED, STALE)
+
+
+def quarantined(file: str, reason: str) -> None:
+    """A published file cannot be trusted."""
+    _emit(
+        QUARANTINED,
+        file,
+        what=f"{file} is in quarantine: {reason}",
+        next="Every run fetches it again. If it stays, see docs/troubleshooting.md, Quarantine.",
+    )
+
+
+def unbalanced(faults: list[str], place: str) -> None:
+    """Rows were lost or doubled."""
+    _emit(
+        UNBALANCED,
+        place,
+        what=f"The ledger does not balance: {'; '.join(faults[:5])}",
+        next="Run medallion audit, and see docs/troubleshooting.md, The ledger does not balance.",
+    )
+
+
+def source_stale(silence: str) -> None:
+    """Nothing new was published for too long."""
+    _emit(
+        STALE,
+        silence.partition(":")[0],
+        what=f"No new month: {silence}",
+        next="Look at TLC's page for a delay or for new addresses; MEDALLION_STALE_AFTER_DAYS.",
+    )
+
+
+def _emit(event: str, where: str, **payload: Any) -> None:
+    run = runtime.flow_run.root_flow_run_id
+    flow_run = {
+        "prefect.resource.id": f"prefect.flow-run.{run}",
+        "prefect.resource.role": "flow-run",
+    }
+    emit_event(
+        event,
+        resource={"prefect.resource.id": f"{event}.{where}", "prefect.resource.name": where},
+        related=[flow_run] if run else [],
+        payload={"where": where, "since": datetime.now(UTC).isoformat(), **payload},
+    )

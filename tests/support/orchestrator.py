@@ -1,0 +1,256 @@
+"""A real Prefect server on a PostgreSQL of its own, and workers in other folders and homes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from ingestion.settings import PROJECT_ROOT
+from tests.support import postgres
+from tests.support.processes import wait_until
+
+POOL = "medallion"
+# The server looks often, so that a test need not wait long; nothing else differs from a real one.
+SERVER = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "10",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "2",
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5",
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+}
+CLIENT = {
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "DO_NOT_TRACK": "1",
+}
+
+
+@dataclass
+class Server:
+    """One server; ``env`` is what its clients need."""
+
+    folder: Path
+    database: str
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def env(self) -> dict[str, str]:
+        return CLIENT | {"PREFECT_API_URL": self.api}
+
+    def start(self) -> None:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True, parents=True)
+        self.process = subprocess.Popen(
+            [*_PREFECT, "server", "start", "--no-ui", "--port", str(self.port)],
+            cwd=self.folder,
+            env=_environment()
+            | SERVER
+            | {
+                "HOME": str(home),
+                "PREFECT_HOME": str(home / ".prefect"),
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
+            },
+            stdout=(self.folder / "server.log").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        wait_until(self.is_up)
+
+    def is_up(self) -> bool:
+        with suppress(requests.RequestException):
+            return bool(requests.get(f"{self.api}/health", timeout=1).ok)
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "server.log").read_text()[-3000:]
+        return False
+
+    def stop(self) -> None:
+        if self.process:
+            _end(self.process)
+            self.process = None
+
+    def post(self, path: str, **body: Any) -> Any:
+        answer = requests.post(f"{self.api}{path}", json=body, timeout=30)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def get(self, path: str) -> Any:
+        answer = requests.get(f"{self.api}{path}", timeout=30)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def run(self, name: str = "nightly/nightly", **parameters: Any) -> str:
+        """Have the API schedule a run of a deployment now; returns its id."""
+        deployment = self.get(f"/deployments/name/{name}")
+        run = self.post(
+            f"/deployments/{deployment['id']}/create_flow_run",
+            parameters=parameters,
+            state={"type": "SCHEDULED"},
+        )
+        return str(run["id"])
+
+    def state(self, run: str) -> str:
+        state = self.get(f"/flow_runs/{run}")["state"]
+        return str(state["name"]) if state else "none"
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The flow run, once it is over."""
+        final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+        wait_until(lambda: self.get(f"/flow_runs/{run}")["state_type"] in final, seconds=240)
+        return dict(self.get(f"/flow_runs/{run}"))
+
+    def runs_of(self, run: str) -> list[dict[str, Any]]:
+        """The subflow runs of a run."""
+        tasks = self.tasks(run)
+        ids = {"any_": [task["id"] for task in tasks]}
+        return list(self.post("/flow_runs/filter", flow_runs={"parent_task_run_id": ids}))
+
+    def tasks(self, run: str) -> list[dict[str, Any]]:
+        """The task runs of a run."""
+        where = {"flow_run_id": {"any_": [run]}}
+        return list(self.post("/task_runs/filter", task_runs=where))
+
+    def artifacts(self, run: str) -> dict[str, Any]:
+        """What a run left to look at, by key."""
+        where = {"flow_run_id": {"any_": [run]}}
+        found = self.post("/artifacts/filter", artifacts=where)
+        return {artifact["key"]: artifact for artifact in found}
+
+    def logs(self, run: str) -> str:
+        where = {"flow_run_id": {"any_": [run]}}
+        return "\n".join(log["message"] for log in self.post("/logs/filter", logs=where))
+
+
+@dataclass
+class Worker:
+    """A process worker of the pool, started elsewhere, as another user would."""
+
+    server: Server
+    folder: Path
+    env: dict[str, str]
+    name: str
+    process: "subprocess.Popen[bytes] | None" = field(default=None)
+
+    def start(self) -> None:
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True, parents=True)
+        self.process = subprocess.Popen(
+            [
+                *_PREFECT,
+                "worker",
+                "start",
+                f"--pool={POOL}",
+                "--type=process",
+                f"--name={self.name}",
+            ],
+            cwd=self.folder,
+            env=_environment() | self.server.env | self.env | {"HOME": str(home)},
+            stdout=(self.folder / "worker.log").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        wait_until(self.is_ready, seconds=60)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()[-3000:]
+        workers = self.server.post(f"/work_pools/{POOL}/workers/filter")
+        return any(w["name"] == self.name and w["status"] == "ONLINE" for w in workers)
+
+    def log(self) -> str:
+        return (self.folder / "worker.log").read_text()
+
+    def stop(self) -> None:
+        if self.process:
+            _end(self.process)
+            self.process = None
+
+
+_PREFECT = (sys.executable, "-m", "prefect")
+
+
+def flow_processes() -> list[int]:
+    """The processes that execute flow runs."""
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            if b"prefect.engine" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server with the project's deployments and an empty work pool."""
+    folder.mkdir(parents=True)
+    with postgres.server(folder / "postgres") as variables, postgres.database(variables) as own:
+        host, name = own["PGHOST"], own["PGDATABASE"]
+        password = f":{own['PGPASSWORD']}" if "PGPASSWORD" in own else ""
+        server = Server(
+            folder,
+            f"postgresql+asyncpg://{own['PGUSER']}{password}@/{name}?host={host}&port={own['PGPORT']}",
+            _free_port(),
+        )
+        server.start()
+        try:
+            server.post("/work_pools/", name=POOL, type="process")
+            deploy(server)
+            yield server
+        finally:
+            server.stop()
+
+
+def deploy(server: Server) -> None:
+    """Deploy as ``prefect.yaml`` says."""
+    done = subprocess.run(
+        [*_PREFECT, "--no-prompt", "deploy", "--all"],
+        cwd=PROJECT_ROOT,
+        env=_environment() | server.env | {"MEDALLION_PROJECT": str(PROJECT_ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, without what is said to us, to PostgreSQL or to Prefect."""
+    ours = ("MEDALLION_", "PG", "PREFECT_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
