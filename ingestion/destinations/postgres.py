@@ -52,10 +52,9 @@ class RawTableJob(RunnableLoadJob):
                 if _is_loaded(cursor, files, evidence["table_name"]):
                     return  # by another worker, meanwhile
                 columns, batches = _open(path, evidence)
-                cursor.execute(f"drop table if exists {table}")
-                cursor.execute(f"create table {table} ({_definitions(columns)})")
+                _make_empty(cursor, table, _definitions(columns))
                 names = ", ".join(_quoted(c.name) for c in columns)
-                # the table is new in this transaction, so its rows may be written as old ones
+                # it is empty since this transaction began, so its rows may be written as old ones
                 cursor.copy_expert(
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
                     copy_stream(columns, batches),
@@ -82,6 +81,18 @@ class RawTableJob(RunnableLoadJob):
             context = " ".join((exc.diag.context or "").split())
             where = f" ({context})" if context else ""  # row and column of a COPY
             raise DestinationTerminalException(f"{table}: {_first_line(exc)}{where}") from exc
+
+
+def _make_empty(cursor: Any, table: str, definitions: str) -> None:
+    """Make the table anew, or empty it where views read it though its evidence is gone."""
+    cursor.execute("savepoint before_table")
+    try:
+        cursor.execute(f"drop table if exists {table}")
+        cursor.execute(f"create table {table} ({definitions})")
+    except psycopg2.errors.DependentObjectsStillExist:
+        cursor.execute("rollback to savepoint before_table")
+        cursor.execute(f"truncate {table}")
+    cursor.execute("release savepoint before_table")
 
 
 def _is_loaded(cursor: Any, files: str, table_name: str) -> bool:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from orchestration.cli import lookup, stages, upkeep
+from orchestration.cli import backfill, lookup, stages, upkeep
 
 app = typer.Typer(
     name="medallion",
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for verb in (
     stages.run,
+    backfill.backfill,
     stages.land,
     stages.load,
     stages.transform,

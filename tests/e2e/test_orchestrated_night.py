@@ -1,14 +1,22 @@
 """The nightly flow on a real Prefect server, run by workers in other folders and homes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
+import requests
+from prefect.server.schemas.schedules import CronSchedule
 
 from tests.e2e.conftest import Place
 from tests.support import orchestrator, postgres
 from tests.support.orchestrator import Server, Worker
+from tests.support.processes import wait_until
 from tests.support.trips import ZONES, publish, trips
 
 MONTHS = [date(2024, m, 1) for m in (1, 2, 3)]
@@ -21,6 +29,33 @@ class Team:
     server: Server
     worker: Worker
     place: Place
+
+    months: Iterator[date] = field(default_factory=lambda: (date(2022, m, 1) for m in range(1, 13)))
+
+    def a_new_month(self) -> date:
+        """One that was not published yet."""
+        return next(self.months)
+
+    def second_worker(self) -> Worker:
+        """Another worker of the pool, in yet another folder."""
+        folder = self.worker.folder.parent / "yonder"
+        folder.mkdir(exist_ok=True)
+        return Worker(self.server, folder, self.worker.env, "two")
+
+    def is_blocked(self) -> bool:
+        """Whether some statement waits for a lock that a test holds."""
+        return self.query(
+            "select count(*) > 0 from pg_stat_activity where datname = current_database()"
+            " and wait_event_type = 'Lock'"
+        ) == [(True,)]
+
+    def execute(self, sql: str) -> None:
+        connection = postgres.connect(self.place.env)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+        finally:
+            connection.close()
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         connection = postgres.connect(self.place.env)
@@ -77,3 +112,164 @@ def test_a_worker_elsewhere_does_the_whole_night(team: Team) -> None:
     assert set(names) >= {"ingest"}
     tasks = {t["name"]: t["state_name"] for t in team.server.tasks(names["ingest"])}
     assert {"land green 2024-01", "load green 2024-01"} <= set(tasks)
+
+
+def test_a_night_without_news_is_seen_as_cached_and_is_quick(team: Team) -> None:
+    run = team.server.ended(team.server.run())
+    assert run["name"].endswith("0 new, 0 re-published")
+    (ingest,) = (r["id"] for r in team.server.runs_of(run["id"]) if r["name"].startswith("ingest"))
+    states = {t["name"]: t["state_name"] for t in team.server.tasks(ingest)}
+    of_files = {name: state for name, state in states.items() if name.startswith(("land", "load"))}
+    assert len(of_files) == 8
+    assert set(of_files.values()) == {"Cached"}
+    print(f"from trigger to completed: {team.server.seconds(run):.1f} s")
+
+
+def test_a_republication_is_never_a_cache_hit_there_and_back(team: Team) -> None:
+    one, other = (trips("green", MONTHS[0], seed=seed) for seed in (0, 1))
+    for content in (other, one):
+        publish(team.place.published, "green", MONTHS[0], content)
+        run = team.server.ended(team.server.run())
+        assert run["name"].endswith("0 new, 1 re-published"), team.server.logs(run["id"])
+        ((value,),) = team.query(
+            "select sum(total_usd)::text from marts.fct_trips where source_month = '2024-01-01'"
+        )
+        assert float(str(value)) == pytest.approx(sum(content["total_amount"].to_pylist()))
+        assert team.is_balanced()
+
+
+def test_a_dropped_raw_table_is_loaded_again_whatever_was_cached(team: Team) -> None:
+    ((table,),) = team.query(
+        "select table_name from raw.files where is_current and month = '2024-02-01'"
+    )
+    team.execute("delete from raw.files where month = '2024-02-01'")
+    run = team.server.ended(team.server.run())
+    assert run["state_name"] == "Completed"
+    assert team.query("select table_name from raw.files where month = '2024-02-01'") == [(table,)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"start": "2024-13"}, "start"),
+        ({"datasets": ["purple"]}, "purple"),
+        ({"months_at_once": 1000}, "months_at_once"),
+    ],
+)
+def test_a_parameter_out_of_range_is_refused_when_the_run_is_asked_for(
+    team: Team, parameters: dict[str, object], reason: str
+) -> None:
+    deployment = team.server.get("/deployments/name/nightly/nightly")
+    answer = requests.post(
+        f"{team.server.api}/deployments/{deployment['id']}/create_flow_run",
+        json={"parameters": parameters},
+        timeout=30,
+    )
+    assert answer.status_code in (409, 422)
+    assert reason in answer.text
+
+
+def test_it_is_scheduled_at_six_in_new_york_across_both_clock_changes(team: Team) -> None:
+    deployment = team.server.get("/deployments/name/nightly/nightly")
+    (schedule,) = (s["schedule"] for s in deployment["schedules"])
+    new_york = ZoneInfo("America/New_York")
+    cron = CronSchedule(**schedule)
+    for day in (datetime(2027, 3, 12, tzinfo=new_york), datetime(2027, 11, 5, tzinfo=new_york)):
+        dates = asyncio.run(cron.get_dates(5, start=day))
+        assert {d.astimezone(new_york).hour for d in dates} == {6}
+        assert len({d.astimezone(UTC).hour for d in dates}) == 2
+    coming = team.server.post(
+        "/flow_runs/filter",
+        flow_runs={
+            "deployment_id": {"any_": [deployment["id"]]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+        },
+    )
+    assert {
+        datetime.fromisoformat(r["expected_start_time"]).astimezone(new_york).hour for r in coming
+    } == {6}
+
+
+def test_months_are_shared_by_workers_and_none_is_loaded_twice(team: Team) -> None:
+    months = [date(2023, m, 1) for m in range(9, 13)]
+    for month in months:
+        publish(team.place.published, "green", month, trips("green", month))
+    team.execute(
+        "create table if not exists raw.loads (table_name text);"
+        " create or replace function raw.note() returns trigger language plpgsql as $$ begin"
+        " insert into raw.loads values (new.table_name); return new; end $$;"
+        " create trigger note after insert on raw.files for each row execute function raw.note()"
+    )
+    second = team.second_worker()
+    second.start()
+    try:
+        run = team.server.ended(team.server.run(start="2023-09", end="2023-12", months_at_once=4))
+    finally:
+        second.stop()
+        team.execute("drop trigger note on raw.files")
+    assert run["state_name"] == "Completed", (run["state"], team.server.logs(run["id"]))
+    loads = team.query("select count(*), count(distinct table_name) from raw.loads")
+    assert loads == [(4, 4)]
+    assert team.is_balanced()
+    assert "submitting flow run" in second.log() or "Completed submission" in second.log()
+
+
+def test_it_queues_behind_a_run_started_by_hand(team: Team) -> None:
+    with blocked_load(team) as release:
+        by_hand = team.place.start("orchestration.cli", "run", "--quiet")
+        wait_until(team.is_blocked)
+        run = team.server.run()
+        wait_until(lambda: "waiting: Another run" in team.server.logs(run), seconds=60)
+        release()
+        assert by_hand.wait(60) == 0
+    assert team.server.ended(run)["state_name"] == "Completed"
+    assert team.is_balanced()
+
+
+@pytest.mark.parametrize("what", ["flow", "server"])
+def test_a_run_that_is_cut_short_is_done_by_the_next(team: Team, what: str) -> None:
+    with blocked_load(team) as release:
+        run = team.server.run()
+        wait_until(team.is_blocked, seconds=60)
+        if what == "flow":
+            for pid in orchestrator.flow_processes():
+                os.kill(pid, signal.SIGKILL)
+            assert team.server.ended(run)["state_name"] == "Crashed"
+        else:
+            team.server.stop()
+            team.server.start()
+        release()
+    if what == "server":
+        assert team.server.ended(run)["state_name"] == "Completed"
+    again = team.server.ended(team.server.run())
+    assert again["state_name"] == "Completed", (again["state"], team.server.logs(again["id"]))
+    assert team.is_balanced()
+
+
+def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> None:
+    with blocked_load(team) as release:
+        run = team.server.run()
+        wait_until(team.is_blocked, seconds=60)
+        team.server.post(
+            f"/flow_runs/{run}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}
+        )
+        release()
+        assert team.server.ended(run)["state_name"] == "Cancelled"
+        wait_until(lambda: not orchestrator.flow_processes())
+    assert team.server.ended(team.server.run())["state_name"] == "Completed"
+    assert team.is_balanced()
+
+
+@contextmanager
+def blocked_load(team: Team) -> Iterator[Callable[[], None]]:
+    """A month that is new, and whose load waits until it is let go."""
+    month = team.a_new_month()
+    publish(team.place.published, "green", month, trips("green", month))
+    connection = postgres.connect(team.place.env)
+    connection.autocommit = False
+    with connection.cursor() as cursor:
+        cursor.execute("lock table raw.files in share mode")
+    try:
+        yield connection.rollback
+    finally:
+        connection.close()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,11 @@ class Server:
         final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
         wait_until(lambda: self.get(f"/flow_runs/{run}")["state_type"] in final, seconds=240)
         return dict(self.get(f"/flow_runs/{run}"))
+
+    def seconds(self, run: dict[str, Any]) -> float:
+        """From when a run was asked for to its end."""
+        begun, ended = (datetime.fromisoformat(run[t]) for t in ("created", "end_time"))
+        return (ended - begun).total_seconds()
 
     def runs_of(self, run: str) -> list[dict[str, Any]]:
         """The subflow runs of a run."""

@@ -1,0 +1,76 @@
+"""Many months, one after another or shared by a pool of workers: ``backfill``."""
+
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.options import (
+    Datasets,
+    From,
+    Json,
+    Quiet,
+    Sample,
+    Target,
+    To,
+    command,
+    end_with,
+    scope_of,
+)
+
+
+def backfill(
+    dataset: Datasets = None,
+    start: From = None,
+    end: To = None,
+    deployment: Annotated[
+        bool,
+        typer.Option("--deployment", help="Hand the months to the workers of nightly/nightly."),
+    ] = False,
+    at_once: Annotated[
+        int, typer.Option(min=1, max=64, help="With --deployment: so many months at once.")
+    ] = 4,
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do the whole job month by month, from `--from` to `--to`.
+
+    A month that is done costs nothing the next time, so an interrupted backfill goes on where it
+    was. A month that fails is named at the end, and the others go on.
+    """
+    with command(sample, target, quiet) as settings:
+        datasets, first, last = scope_of(dataset, start, end)
+        if first is None or last is None:
+            raise typer.BadParameter("give the months: --from YYYY-MM --to YYYY-MM")
+        if deployment:
+            from orchestration.server import start_nightly
+
+            months = {"start": f"{first:%Y-%m}", "end": f"{last:%Y-%m}"}
+            name = start_nightly(
+                {"datasets": datasets, **months, "months_at_once": at_once}, ["backfill"]
+            )
+            typer.echo(f"nightly/nightly has a run {name}, which hands out the months")
+            return
+        from ingestion.errors import MedallionError
+        from ingestion.publisher import months_between
+        from orchestration import stages
+        from orchestration.console import print_json, print_table, progress
+
+        rows, faults = [], []
+        for month in months_between(first, last):
+            try:
+                with progress(quiet) as watcher:
+                    report = stages.run(settings, datasets, month, month, progress=watcher)
+            except MedallionError as exc:
+                faults.append(f"{month:%Y-%m}: {exc}")
+                continue
+            faults += [f"{month:%Y-%m}: {fault}" for fault in report.faults]
+            new = len(report.new) + len(report.republished)
+            rows.append((f"{month:%Y-%m}", new, report.loaded.rows, report.audit.file_rows))
+        columns = ("month", "files", "rows loaded", "rows in all")
+        if as_json:
+            print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        else:
+            print_table(columns, rows)
+        end_with(list(dict.fromkeys(faults)))
