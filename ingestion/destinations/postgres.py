@@ -118,8 +118,9 @@ def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterat
         )
         reader = csv.open_csv(path, convert_options=options)
         return copy_columns(reader.schema, ROW_ORDINAL), iter(reader)
-    file = pq.ParquetFile(path)
-    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 16)
+    # pyarrow buffers the whole file ahead unless told not to
+    file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 14)
 
 
 def _definitions(columns: list[CopyColumn]) -> str:

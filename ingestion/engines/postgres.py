@@ -182,6 +182,10 @@ class Postgres:
     def _as_loader(self) -> str:
         return f"-c role={self.roles.loader}" if self.roles else ""
 
+    def _as_transformer(self) -> str:
+        # as an option a role outlives a rollback; dbt's `set role` in a transaction does not
+        return f"-c role={self.roles.transformer}" if self.roles else ""
+
     def prepare(self, session: PostgresSession, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""
         for schema in ("raw", "tlc"):
@@ -209,7 +213,7 @@ class Postgres:
         """What dbt's profile reads to reach the same warehouse, and libpq for its sessions."""
         return {
             "PGDATABASE": self.database,
-            "PGOPTIONS": _options(),
+            "PGOPTIONS": f"{_options()} {self._as_transformer()}".strip(),
             "MEDALLION_POSTGRES_ROLES": self.roles.prefix if self.roles else "",
         }
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.trips import publish, trips
 
-JUNE = date(2024, 6, 1)  # the sample has no such month
+JUNE, JULY = date(2024, 6, 1), date(2024, 7, 1)  # the sample has no such months
 # the grain of each mart
 MARTS = {
     "fct_trips": ["trip_id"],
@@ -136,3 +136,27 @@ def test_a_replaced_month_leaves_no_dead_rows_and_no_growth(night: Place) -> Non
         " ('fct_trips', 'daily_trips', 'hourly_zone_demand', 'monthly_zone_revenue')",
     )
     assert dead == 0
+
+
+def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Place) -> None:
+    """Rows and evidence are one transaction, also where the adapter does not begin one."""
+    publish(night.published, "green", JULY, trips("green", JULY))
+    night.medallion("land", "--quiet")
+    night.medallion("load", "--quiet", "--target", "postgres")
+    connection = postgres.connect(night.env)
+    count = f"select count(*) from marts.fct_trips where source_month = date '{JULY}'"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "create function intermediate.refuse() returns trigger language plpgsql as"
+            " $$ begin raise 'no evidence today'; end $$;"
+            " create trigger refuse before insert on intermediate.month_builds for each row"
+            " when (new.table_name = 'marts.fct_trips') execute function intermediate.refuse()"
+        )
+        night.medallion("transform", "--quiet", "--target", "postgres", expect=1)
+        assert "no evidence today" in night.last_stderr
+        assert on_postgres(night, count) == [(0,)]
+        cursor.execute("drop function intermediate.refuse cascade")
+    connection.close()
+    night.medallion("transform", "--quiet", "--target", "postgres")
+    assert on_postgres(night, count) == [(20,)]
+    assert night.medallion_json("audit", "--target", "postgres")["unbalanced"] == []

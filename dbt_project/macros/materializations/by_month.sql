@@ -69,6 +69,7 @@
     ) -%}
 
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
+    {% do begin_transaction() %}
     {% call statement('finish', auto_begin=True) -%}
         {{ after_months(target_relation) if months else 'select 1' }}
     {%- endcall %}
@@ -86,6 +87,7 @@
 
 {# Make the empty table, with the contract's columns and constraints, and forget its months. #}
 {% macro start_month_table(relation, sql, definition) %}
+    {% do begin_transaction() %}
     {% do adapter.drop_relation(relation) %}
     {% call statement('start', auto_begin=True) -%}
         {{ create_table_as(False, relation, 'select * from (' ~ sql ~ ') as model where 1 = 0') }}
@@ -112,6 +114,7 @@
     {%- endset -%}
     {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
 
+    {% do begin_transaction() %}
     {% call statement('delete_month', auto_begin=True) -%}
         {# rows and evidence come and go together: no evidence, no rows #}
         {% if month.is_held %}
@@ -159,6 +162,7 @@
 
 {# Put the table that was built beside the old one in its place, with its evidence. #}
 {% macro swap_month_table(work, target_relation, existing) %}
+    {% do begin_transaction() %}
     {% call statement('swap_evidence', auto_begin=True) -%}
         delete from {{ month_builds() }}
         where table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}'

@@ -1,3 +1,20 @@
+{# Begin a transaction, where the engine's adapter would not with the next statement. #}
+{% macro begin_transaction() %}
+    {{ return(adapter.dispatch('begin_transaction')()) }}
+{% endmacro %}
+
+{% macro default__begin_transaction() %}
+{% endmacro %}
+
+{# dbt leaves it to psycopg2, which begins one transaction and knows nothing of dbt's `commit`, a
+   statement like any other: what comes after it on the same connection would commit by itself. #}
+{% macro postgres__begin_transaction() %}
+    {% call statement('begin', auto_begin=True) -%}
+        begin
+    {%- endcall %}
+{% endmacro %}
+
+
 {# What an engine needs so that one month of a new table can be found without reading the others. #}
 {% macro prune_by_month(relation) -%}
     {{ adapter.dispatch('prune_by_month')(relation) }}
@@ -83,5 +100,7 @@
 
 {# Blocks that did not change are skipped. #}
 {% macro postgres__free_replaced(relation) %}
+    {# of the transaction that psycopg2 began; vacuum cannot be in one #}
+    {% do run_query('commit') %}
     {% do run_query('vacuum ' ~ relation) %}
 {% endmacro %}
