@@ -6,8 +6,6 @@ and the start-up that a run pays whatever it does.
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from datetime import date
 from itertools import count
@@ -16,9 +14,16 @@ from pathlib import Path
 import duckdb
 
 from ingestion.publisher import months_between
-from tests.benchmarks.support import report, side_by_side, write_month
+from tests.benchmarks.support import (
+    environment,
+    medallion,
+    report,
+    rows_of_a_month,
+    side_by_side,
+    write_month,
+)
 
-ROWS = 3_000_000
+ROWS = rows_of_a_month(3_000_000)
 NEW = date(2025, 1, 1)
 ROUNDS = 3
 
@@ -39,10 +44,10 @@ def main() -> None:
 
         def on_top(n: int) -> None:
             # each round starts from the same warehouse, which is put back outside the clock
-            _medallion(places[n], "run", "--quiet")
+            medallion(environment(places[n]), "run")
 
         def nothing_but_start_up() -> None:
-            _medallion(small, "transform", "--quiet", "--full-refresh")
+            medallion(environment(small), "transform", "--full-refresh")
 
         medians: dict[str, list[float]] = {}
         for _ in range(ROUNDS):
@@ -59,7 +64,7 @@ def main() -> None:
             ).items():
                 medians.setdefault(name, []).append(seconds)
         middle = {name: sorted(times)[len(times) // 2] for name, times in medians.items()}
-        report("a new month of 3 million rows, land to audit", middle, "by hand")
+        report(f"a new month of {ROWS:,} rows, land to audit", middle, "by hand")
         ratio = middle["on top of 24 months"] / middle["on top of 3 months"]
         print(f"  on top of 24 / on top of 3: {ratio:.2f}")
         beyond = middle["on top of 24 months"] - 2 * middle["by hand"]
@@ -73,7 +78,7 @@ def _place(root: Path, months: int) -> Path:
         write_month(root / "published", "yellow", month, ROWS)
     if months == 0:
         write_month(root / "published", "green", NEW, 1)
-    _medallion(root, "run", "--quiet")
+    medallion(environment(root), "run")
     for name in ("warehouse.duckdb", "lake"):
         source, kept = root / name, root / f"kept-{name}"
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, kept)
@@ -88,17 +93,6 @@ def _restore(place: Path, new: Path) -> None:
     if not target.exists():
         os.link(new, target)
     os.sync()
-
-
-def _medallion(place: Path, *arguments: str) -> None:
-    env = os.environ | {
-        "MEDALLION_TLC_URL": (place / "published").as_uri(),
-        "MEDALLION_LAKE_URL": str(place / "lake"),
-        "MEDALLION_DUCKDB_PATH": str(place / "warehouse.duckdb"),
-        "MEDALLION_WORK_DIR": str(place / "work"),
-    }
-    command = [sys.executable, "-m", "orchestration.cli", *arguments]
-    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

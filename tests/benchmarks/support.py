@@ -1,10 +1,15 @@
-"""Made months of realistic size and shape, and timing by medians in one run."""
+"""Made months of realistic size and shape, places to work on, and medians in one run."""
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +17,19 @@ import pyarrow.parquet as pq
 
 from ingestion.datasets import DATASETS
 from ingestion.settings import Settings
+from tests.support import postgres
 
 ROW_GROUP = 1 << 20
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def rows_of_a_month(normally: int) -> int:
+    """How many rows a made month has; ``BENCHMARK_ROWS`` says fewer, for a quick look."""
+    return int(os.environ.get("BENCHMARK_ROWS", normally))
 
 
 def write_month(folder: Path, dataset: str, month: date, rows: int, seed: int = 0) -> Path:
@@ -102,11 +118,19 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def side_by_side(candidates: dict[str, Callable[[], object]], rounds: int = 3) -> dict[str, float]:
-    """Median seconds of each candidate, run in turn so that a drifting machine hits all alike."""
+def side_by_side(
+    candidates: dict[str, Callable[[], object]],
+    rounds: int = 3,
+    before: Callable[[], object] = lambda: None,
+) -> dict[str, float]:
+    """Median seconds of each candidate, run in turn so that a drifting machine hits all alike.
+
+    ``before`` runs ahead of each of them, outside the clock.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, work in candidates.items():
+            before()
             seconds[name].append(timed(work))
     return {name: statistics.median(times) for name, times in seconds.items()}
 
@@ -118,12 +142,50 @@ def report(title: str, medians: dict[str, float], baseline: str) -> None:
         print(f"  {name:<40} {seconds:8.2f} s   {seconds / medians[baseline]:6.2f} x {baseline}")
 
 
-def settings_in(folder: Path, published: Path) -> Settings:
+def settings_in(
+    folder: Path, published: Path, target: Literal["duckdb", "postgres"] = "duckdb"
+) -> Settings:
     """Settings for a lake, a warehouse and a work folder in ``folder``."""
     return Settings(
         _env_file=None,
         tlc_url=published.as_uri(),
         lake_url=str(folder / "lake"),
+        target=target,
         duckdb_path=folder / "warehouse.duckdb",
         work_dir=folder / "work",
     )
+
+
+def environment(place: Path) -> dict[str, str]:
+    """The environment that makes ``medallion`` work in ``place`` on what is published there."""
+    return os.environ | {
+        "MEDALLION_TLC_URL": (place / "published").as_uri(),
+        "MEDALLION_LAKE_URL": str(place / "lake"),
+        "MEDALLION_DUCKDB_PATH": str(place / "warehouse.duckdb"),
+        "MEDALLION_WORK_DIR": str(place / "work"),
+    }
+
+
+def medallion(env: dict[str, str], *arguments: str) -> None:
+    """Run one command in a process of its own; raise where it fails."""
+    command = [sys.executable, "-m", "orchestration.cli", *arguments, "--quiet"]
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def peak_mb(env: dict[str, str], *arguments: str) -> float:
+    """Peak resident memory of one command, measured by a parent that runs nothing else."""
+    command = [sys.executable, "-m", "orchestration.cli", *arguments, "--quiet"]
+    # a small parent: a child that is forked from a large one counts the parent's memory as its own
+    measured = subprocess.run(
+        [sys.executable, "-c", PEAK, *command],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return int(measured.stdout.split()[-1]) / 1024
+
+
+def own_database() -> AbstractContextManager[dict[str, str]]:
+    """libpq's variables of a new database on the server that they name; dropped at the end."""
+    return postgres.database({k: v for k, v in os.environ.items() if k.startswith("PG")})
