@@ -168,7 +168,15 @@ class Ingested:
             self.rows += outcome_of(loaded)
 
 
-@flow(log_prints=True, flow_run_name="ingest {start} to {end}", persist_result=True)
+def ingest_name() -> str:
+    """What a run of ingest is called: by its months."""
+    months = runtime.flow_run.parameters
+    if not months.get("start") and not months.get("end"):
+        return "ingest what is new"
+    return f"ingest {months.get('start') or 'the first'} to {months.get('end') or 'the newest'}"
+
+
+@flow(log_prints=True, flow_run_name=ingest_name, persist_result=True)
 async def ingest(
     datasets: list[Dataset] = [],  # noqa: B006
     start: Month | None = None,
