@@ -9,6 +9,8 @@ from prefect.events import emit_event
 QUARANTINED = "medallion.file.quarantined"
 UNBALANCED = "medallion.ledger.unbalanced"
 STALE = "medallion.source.stale"
+# not a fault: it ends one
+FRESH = "medallion.source.fresh"
 ALL = (QUARANTINED, UNBALANCED, STALE)
 
 
@@ -40,6 +42,11 @@ def source_stale(silence: str) -> None:
         what=f"No new month: {silence}",
         next="Look at TLC's page for a delay or for new addresses; MEDALLION_STALE_AFTER_DAYS.",
     )
+
+
+def sources_fresh() -> None:
+    """No dataset is silent for too long, or any longer."""
+    _emit(FRESH, "publisher", what="Every dataset has new months", next="Nothing.")
 
 
 def _emit(event: str, where: str, **payload: Any) -> None:

@@ -15,7 +15,7 @@ from prefect import flow, runtime, task
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Failed
 from prefect.tasks import exponential_backoff
@@ -43,6 +43,7 @@ DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
 TURN_POLL_SECONDS = 5.0
+INCOMPLETE = "Incomplete"
 
 Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
 Month = Annotated[
@@ -76,8 +77,11 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
     settings = load_settings()
     files = publisher.published_files(settings, datasets, start, end)
     if start is None and end is None:
-        for silence in publisher.overdue(settings, files):
+        silent = publisher.overdue(settings, files)
+        for silence in silent:
             events.source_stale(silence)
+        if not silent:
+            events.sources_fresh()
     return files
 
 
@@ -181,7 +185,7 @@ async def ingest(
     datasets: list[Dataset] = [],  # noqa: B006
     start: Month | None = None,
     end: Month | None = None,
-) -> Ingested:
+) -> Ingested | State:
     """Land and load every published file of the datasets and months, a task each.
 
     Args:
@@ -205,6 +209,11 @@ async def ingest(
         )
         done.add(file, land_state, load_state)
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
+    context = FlowRunContext.get()
+    alone = context is not None and context.flow_run is not None and context.flow_run.deployment_id
+    if alone and (done.faults or done.told):
+        # there is nobody else in this process who would say so
+        return _failed(done)
     return done
 
 
@@ -225,9 +234,11 @@ async def ingest_spread(
                 flow_run_name=f"ingest {month}",
                 tags=["backfill"],
             )
-        if run.state is None or not run.state.is_completed():
-            state = run.state.message or run.state.name if run.state else "no state"
-            done.faults.append(f"ingest {month}: {state}")
+        state = run.state
+        if state is None or not state.is_completed():
+            fault = f"ingest {month}: {state.message or state.name if state else 'no state'}"
+            told = state is not None and state.name == INCOMPLETE
+            (done.told if told else done.faults).append(fault)
 
     await asyncio.gather(*(one(month) for month in months))
     return done
@@ -270,7 +281,9 @@ async def nightly(
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
-            done = await ingest(datasets, start, end)
+            ingested = await ingest(datasets, start, end)
+            assert isinstance(ingested, Ingested)  # a subflow, not a deployment's run
+            done = ingested
         built = await transform(full_refresh)
         result = audit()
     unbalanced = ledger_faults(result)
@@ -292,12 +305,16 @@ async def nightly(
     await artifacts.summary(title, lines, done.faults + done.told)
     for line in lines:
         print(line)  # noqa: T201
-    if done.faults:
-        raise MedallionError("; ".join(done.faults + done.told))
-    if done.told:
-        # another name than Failed: whoever is to know has been told by the events
-        return Failed(name="Incomplete", message="; ".join(done.told))
-    return title
+    return _failed(done) if done.faults or done.told else title
+
+
+def _failed(done: Ingested) -> State:
+    """The state of a run that went wrong somewhere.
+
+    It is not called Failed where events have told of every fault: once is enough.
+    """
+    message = "; ".join(done.faults + done.told)
+    return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
 
 
 async def _wait_for_turn(stack: AsyncExitStack, engine: Any) -> None:

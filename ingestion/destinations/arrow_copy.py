@@ -1,6 +1,5 @@
 """Arrow record batches in PostgreSQL's binary COPY format, with types mapped exactly."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -141,25 +140,18 @@ _TYPES = (
 )
 
 
-class ByteStream(io.RawIOBase):
-    """An iterator of bytes, read as a file."""
+class ByteStream:
+    """An iterator of bytes, read as psycopg2 reads a file: in pieces, none of them copied twice."""
 
     def __init__(self, chunks: Iterator[bytes]):
         self._chunks = chunks
-        self._left = memoryview(b"")
+        self._left = b""
 
-    def readable(self) -> bool:
-        """It is there to be read."""
-        return True
-
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        """Fill the buffer as far as the next chunk goes."""
-        while not self._left:
-            try:
-                self._left = memoryview(next(self._chunks))
-            except StopIteration:
-                return 0
-        size = min(len(buffer), len(self._left))
-        buffer[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
+    def read(self, size: int) -> bytes:
+        """The next piece, of no more than ``size`` bytes; none at the end."""
+        piece = self._left or next(self._chunks, b"")
+        if len(piece) <= size:
+            self._left = b""
+            return piece
+        self._left = piece[size:]
+        return piece[:size]

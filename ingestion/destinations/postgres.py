@@ -32,6 +32,10 @@ from ingestion.destinations.references import FILE_HINT, referenced_url
 from ingestion.engines.postgres import ROW_ORDINAL, connect_libpq
 
 
+# of what is sent at a time: a batch of rows fits in
+LARGEST_PIECE = 1 << 24
+
+
 class RawTableJob(RunnableLoadJob):
     """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
 
@@ -58,7 +62,7 @@ class RawTableJob(RunnableLoadJob):
                 cursor.copy_expert(
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
                     copy_stream(columns, batches),
-                    size=1 << 20,
+                    size=LARGEST_PIECE,
                 )
                 if cursor.rowcount != evidence["row_count"]:
                     raise DestinationTerminalException(

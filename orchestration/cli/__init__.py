@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from orchestration.cli import backfill, lookup, stages, upkeep
+from orchestration.cli import backfill, lookup, stages, upkeep, watching
 
 app = typer.Typer(
     name="medallion",
@@ -34,6 +34,7 @@ for verb in (
     upkeep.verify,
     upkeep.prune,
     upkeep.setup_postgres,
+    watching.watch,
     lookup.explain,
     lookup.query,
     lookup.doctor,

@@ -1,0 +1,268 @@
+"""Whether the orchestrator itself is alive, asked from outside of it.
+
+Prefect's server tells of bad runs, and of nothing when it is down. ``medallion watch`` is for cron
+on any machine that reaches the server: it tells once of each fault, and once when it is over.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ingestion.errors import UsageError
+from ingestion.settings import Settings
+
+NIGHTLY = "nightly/nightly"
+POOL = "medallion"
+SECONDS_TO_ANSWER = 10.0
+ATTEMPTS = 3
+PAUSE_SECONDS = 2.0
+# a worker may be restarted, and looks for runs every few seconds only
+LATE = timedelta(minutes=5)
+PENDING = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is bad; the fields are those of its message."""
+
+    what: str
+    where: str
+    since: str
+    next: str
+    run: str = ""
+    url: str = ""
+
+
+class _ServerDownError(Exception):
+    pass
+
+
+def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> list[str]:
+    """Look once, tell ``settings.alert_webhook_url`` what is new, and return a line per fault.
+
+    A run of the nightly deployment must have completed in the last ``hours``. What was told is
+    remembered in ``watch.json`` of the work folder. Raises ``UsageError`` without PREFECT_API_URL.
+    """
+    api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not api:
+        raise UsageError("No Prefect server is named. Set PREFECT_API_URL.")
+    now = datetime.now(UTC)
+    memory_path = settings.work_dir / "watch.json"
+    memory = _remembered(memory_path)
+    lines = []
+    try:
+        found = dict(_Api(api).faults(now, timedelta(hours=hours), late))
+        over = set(memory) - set(found)
+        if "server" in memory:
+            # it is only just back, and workers have not had the time to say that they are there
+            found, over = {}, {"server"}
+    except _ServerDownError as exc:
+        found = {"server": _server_down(api, str(exc), now)}
+        over = set()  # of the rest nobody knows
+
+    for key, fault in found.items():
+        # what is known of it first is kept, for it says since when
+        known = memory.setdefault(key, {"message": asdict(fault), "told": False})
+        lines.append(f"{fault.what} (since {known['message']['since']}). {fault.next}")
+        if not known["told"]:
+            known["told"] = _told(settings, known["message"], lines)
+    for key in over:
+        message = memory[key]["message"]
+        good = message | {"what": f"Recovered: this is over: {message['what']}", "next": "Nothing."}
+        if not memory[key]["told"] or _told(settings, good, lines):
+            del memory[key]
+    _remember(memory_path, memory)
+    return lines
+
+
+def _server_down(api: str, reason: str, now: datetime) -> Fault:
+    return Fault(
+        what=f"Prefect's server does not answer: {reason}",
+        where=api,
+        since=now.isoformat(),
+        next="Start it, or the database it keeps its runs in; workers go on by themselves.",
+    )
+
+
+class _Api:
+    """The few questions that are asked of Prefect's server."""
+
+    def __init__(self, url: str) -> None:
+        import requests
+
+        self._url = url
+        self._ui = os.environ.get("PREFECT_UI_URL", url.removesuffix("/api")).rstrip("/")
+        self._session = requests.Session()
+        user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+        if user:
+            self._session.auth = (user, password)
+
+    def faults(
+        self, now: datetime, silence: timedelta, late: timedelta
+    ) -> Iterator[tuple[str, Fault]]:
+        """What is bad, each by a key that stays the same for as long as it is."""
+        self._ask("GET", "/health")
+        yield from self._pool(now)
+        deployment = self._ask("GET", f"/deployments/name/{NIGHTLY}")
+        if not deployment:
+            yield (
+                "deployment",
+                Fault(
+                    what=f"there is no deployment {NIGHTLY}",
+                    where=self._url,
+                    since=now.isoformat(),
+                    next="Deploy it with: prefect --no-prompt deploy --all",
+                ),
+            )
+            return
+        yield from self._good_night(deployment, now, silence)
+        yield from self._stuck(deployment, now, silence, late)
+
+    def _pool(self, now: datetime) -> Iterator[tuple[str, Fault]]:
+        workers = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {})
+        if any(worker["status"] == "ONLINE" for worker in workers or ()):
+            return
+        seen = max((w["last_heartbeat_time"] for w in workers or ()), default=now.isoformat())
+        what = f"no worker of the work pool {POOL} is online"
+        yield (
+            "worker",
+            Fault(
+                what=what if workers is not None else f"there is no work pool {POOL}",
+                where=f"{self._url}, work pool {POOL}",
+                since=seen,
+                next=f"Start one: prefect worker start --pool {POOL}",
+                url=f"{self._ui}/work-pools/work-pool/{POOL}",
+            ),
+        )
+
+    def _good_night(
+        self, deployment: dict[str, Any], now: datetime, silence: timedelta
+    ) -> Iterator[tuple[str, Fault]]:
+        runs = self._runs(deployment, {"type": {"any_": ["COMPLETED"]}}, sort="END_TIME_DESC")
+        # one that was deployed just now has had no chance yet
+        since = runs[0]["end_time"] if runs else deployment["created"]
+        if now - datetime.fromisoformat(since) > silence:
+            last = runs[0] if runs else None
+            yield (
+                "completed",
+                Fault(
+                    what=f"{NIGHTLY} has not completed for {silence / timedelta(hours=1):g} hours",
+                    where=NIGHTLY,
+                    since=since,
+                    next="Look at its latest runs; run it with: prefect deployment run " + NIGHTLY,
+                    run=last["name"] if last else "",
+                    url=f"{self._ui}/deployments/deployment/{deployment['id']}",
+                ),
+            )
+
+    def _stuck(
+        self, deployment: dict[str, Any], now: datetime, silence: timedelta, late: timedelta
+    ) -> Iterator[tuple[str, Fault]]:
+        for run in self._runs(deployment, {"name": {"any_": ["Late"]}}):
+            since = run["expected_start_time"]
+            if now - datetime.fromisoformat(since) > late:
+                yield (
+                    f"late {run['id']}",
+                    self._fault_of(
+                        run, since, "no worker has begun it; see whether one is running"
+                    ),
+                )
+        for run in self._runs(deployment, {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}):
+            since = run["state"]["timestamp"]
+            patience = silence if run["state_type"] == "RUNNING" else PENDING
+            if now - datetime.fromisoformat(since) > patience:
+                yield (
+                    f"stuck {run['id']}",
+                    self._fault_of(run, since, "read its logs, cancel it, and run it again"),
+                )
+
+    def _fault_of(self, run: dict[str, Any], since: str, next: str) -> Fault:  # noqa: A002
+        state = run["state"]["name"]
+        return Fault(
+            what=f"a run of {NIGHTLY} is {state}, and has been for too long",
+            where=NIGHTLY,
+            since=since,
+            next=next[0].upper() + next[1:] + ".",
+            run=run["name"],
+            url=f"{self._ui}/runs/flow-run/{run['id']}",
+        )
+
+    def _runs(
+        self,
+        deployment: dict[str, Any],
+        state: dict[str, Any],
+        sort: str = "EXPECTED_START_TIME_ASC",
+    ) -> list[dict[str, Any]]:
+        body = {
+            "flow_runs": {"deployment_id": {"any_": [deployment["id"]]}, "state": state},
+            "sort": sort,
+            "limit": 20,
+        }
+        return list(self._ask("POST", "/flow_runs/filter", body) or ())
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer, or none where there is no such thing; raise where the server is no help."""
+        import requests
+
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            time.sleep(PAUSE_SECONDS * attempt)
+            try:
+                answer = self._session.request(
+                    method, self._url + path, json=body, timeout=SECONDS_TO_ANSWER
+                )
+                if answer.status_code == 404 and path != "/health":
+                    return None
+                if answer.ok:
+                    return answer.json()
+                reason = f"it answers {answer.status_code} to {path}"
+            except requests.RequestException as exc:
+                reason = type(exc).__name__
+        raise _ServerDownError(reason)
+
+
+def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool:
+    """Post one message; a fault on the way is one more line, without the secret address."""
+    import requests
+
+    if not settings.alert_webhook_url:
+        return False
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE_SECONDS * attempt)
+        try:
+            answer = requests.post(
+                settings.alert_webhook_url.get_secret_value(),
+                json=message,
+                timeout=SECONDS_TO_ANSWER,
+            )
+            if answer.ok:
+                return True
+            reason = f"it answers {answer.status_code}"
+        except requests.RequestException as exc:
+            reason = type(exc).__name__
+    lines.append(
+        f"MEDALLION_ALERT_WEBHOOK_URL took no message: {reason}. It is tried again the next time"
+    )
+    return False
+
+
+def _remembered(path: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text())
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _remember(path: Path, memory: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps(memory, indent=1))
+    part.replace(path)
