@@ -31,9 +31,8 @@ from ingestion.destinations.duckdb import EVIDENCE_TABLE
 from ingestion.destinations.references import FILE_HINT, referenced_url
 from ingestion.engines.postgres import ROW_ORDINAL, connect_libpq
 
-
-# of what is sent at a time: a batch of rows fits in
-LARGEST_PIECE = 1 << 24
+# Bytes sent at a time: so many that calls cost little, so few that two loads take turns.
+LARGEST_PIECE = 1 << 20
 
 
 class RawTableJob(RunnableLoadJob):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -96,10 +95,8 @@ class Team:
 
     def kill(self, run: str) -> None:
         """Kill -9 the process of one run."""
-        for pid in orchestrator.flow_processes():
-            with suppress(OSError):
-                if run.encode() in Path(f"/proc/{pid}/environ").read_bytes():
-                    os.kill(pid, signal.SIGKILL)
+        for pid in orchestrator.flow_processes(run):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

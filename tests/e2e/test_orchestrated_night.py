@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -215,7 +216,7 @@ def test_months_are_shared_by_workers_and_none_is_loaded_twice(team: Team) -> No
 
 
 def test_it_queues_behind_a_run_started_by_hand(team: Team) -> None:
-    with blocked_load(team) as release:
+    with blocked(team, "raw.files") as release:
         by_hand = team.place.start("orchestration.cli", "run", "--quiet")
         wait_until(team.is_blocked)
         run = team.server.run()
@@ -226,28 +227,57 @@ def test_it_queues_behind_a_run_started_by_hand(team: Team) -> None:
     assert team.is_balanced()
 
 
-@pytest.mark.parametrize("what", ["flow", "server"])
-def test_a_run_that_is_cut_short_is_done_by_the_next(team: Team, what: str) -> None:
-    with blocked_load(team) as release:
+@pytest.mark.parametrize("table", ["raw.files", "marts.fct_trips"])
+def test_a_flow_that_is_killed_leaves_nothing_that_goes_on_and_the_next_run_does_it(
+    team: Team, table: str
+) -> None:
+    """In the middle of a load, and in the middle of dbt's build."""
+    with blocked(team, table) as release:
         run = team.server.run()
         wait_until(team.is_blocked, seconds=60)
-        if what == "flow":
-            for pid in orchestrator.flow_processes():
-                os.kill(pid, signal.SIGKILL)
-            assert team.server.ended(run)["state_name"] == "Crashed"
-        else:
-            team.server.stop()
-            team.server.start()
+        (process,) = orchestrator.flow_processes(run)
+        os.kill(process, signal.SIGKILL)
+        assert team.server.ended(run)["state_name"] == "Crashed"
         release()
-    if what == "server":
-        assert team.server.ended(run)["state_name"] == "Completed"
     again = team.server.ended(team.server.run())
     assert again["state_name"] == "Completed", (again["state"], team.server.logs(again["id"]))
     assert team.is_balanced()
 
 
+def test_a_server_that_is_stopped_and_started_disturbs_no_run(team: Team) -> None:
+    with blocked(team, "raw.files") as release:
+        run = team.server.run()
+        wait_until(team.is_blocked, seconds=60)
+        team.server.stop()
+        team.server.start()
+        release()
+    assert team.server.ended(run)["state_name"] == "Completed"
+    assert team.is_balanced()
+
+
+def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
+    if "MEDALLION_TEST_PG" in os.environ:
+        pytest.skip("MEDALLION_TEST_PG names a server that is not ours to stop")
+    with blocked(team, "raw.files"):
+        run = team.server.run()
+        wait_until(team.is_blocked, seconds=60)
+        start = postgres.stop(Path(team.place.env["PGHOST"]))
+
+        def waits() -> bool:
+            (ingest,) = (
+                r["id"] for r in team.server.runs_of(run) if r["name"].startswith("ingest")
+            )
+            return any(t["state_name"] == "AwaitingRetry" for t in team.server.tasks(ingest))
+
+        wait_until(waits, seconds=60)
+        start()
+    ended = team.server.ended(run)
+    assert ended["state_name"] == "Completed", (ended["state"], team.server.logs(run))
+    assert team.is_balanced()
+
+
 def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> None:
-    with blocked_load(team) as release:
+    with blocked(team, "raw.files") as release:
         run = team.server.run()
         wait_until(team.is_blocked, seconds=60)
         team.server.post(
@@ -255,20 +285,20 @@ def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> N
         )
         release()
         assert team.server.ended(run)["state_name"] == "Cancelled"
-        wait_until(lambda: not orchestrator.flow_processes())
+        wait_until(lambda: not orchestrator.flow_processes(run))
     assert team.server.ended(team.server.run())["state_name"] == "Completed"
     assert team.is_balanced()
 
 
 @contextmanager
-def blocked_load(team: Team) -> Iterator[Callable[[], None]]:
-    """A month that is new, and whose load waits until it is let go."""
+def blocked(team: Team, table: str) -> Iterator[Callable[[], None]]:
+    """A month that is new, and that cannot be written to a table until it is let go."""
     month = team.a_new_month()
     publish(team.place.published, "green", month, trips("green", month))
     connection = postgres.connect(team.place.env)
     connection.autocommit = False
     with connection.cursor() as cursor:
-        cursor.execute("lock table raw.files in share mode")
+        cursor.execute(f"lock table {table} in share mode")
     try:
         yield connection.rollback
     finally:

@@ -195,12 +195,13 @@ class Worker:
 _PREFECT = (sys.executable, "-m", "prefect")
 
 
-def flow_processes() -> list[int]:
-    """The processes that execute flow runs."""
+def flow_processes(run: str) -> list[int]:
+    """The processes that execute one flow run: other tests have runs of theirs."""
     found = []
     for path in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
-            if b"prefect.engine" in (path / "cmdline").read_bytes():
+            is_engine = b"prefect.engine" in (path / "cmdline").read_bytes()
+            if is_engine and run.encode() in (path / "environ").read_bytes():
                 found.append(int(path.name))
     return found
 

@@ -1,13 +1,18 @@
 """Real PostgreSQL servers: from the wheel, or the one that ``MEDALLION_TEST_PG`` names."""
 
 import os
-from collections.abc import Iterator
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
+
+from tests.support.processes import wait_until
 
 
 @contextmanager
@@ -31,6 +36,30 @@ def database(variables: dict[str, str]) -> Iterator[dict[str, str]]:
         yield variables | {"PGDATABASE": name}
     finally:
         _administer(variables, f"drop database {name} with (force)")
+
+
+def stop(folder: Path) -> Callable[[], None]:
+    """Stop the server from the wheel that has its data in ``folder``, as a crash would.
+
+    Returns what starts it again.
+    """
+    command = shlex.split((folder / "postmaster.opts").read_text())
+    process = int((folder / "postmaster.pid").read_text().split()[0])
+    owner = folder.stat()
+    os.kill(process, signal.SIGQUIT)
+    wait_until(lambda: not (folder / "postmaster.pid").exists())
+
+    def start() -> None:
+        subprocess.Popen(
+            command,
+            user=owner.st_uid if os.geteuid() == 0 else None,
+            group=owner.st_gid if os.geteuid() == 0 else None,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    return start
 
 
 def connect(variables: dict[str, str]) -> "psycopg2.extensions.connection":
