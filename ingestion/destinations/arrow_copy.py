@@ -149,7 +149,7 @@ class ByteStream:
 
     def read(self, size: int) -> bytes:
         """The next piece, of no more than ``size`` bytes; none at the end."""
-        piece = self._left or next(self._chunks, b"")
+        piece = self._left or next(filter(None, self._chunks), b"")
         if len(piece) <= size:
             self._left = b""
             return piece
