@@ -20,9 +20,10 @@ from typing import Any
 import dlt
 from dlt.common.destination import Destination
 from dlt.extract import DltSource
+from dlt.load.exceptions import LoadClientJobRetry
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, UnreachableError
 
 FILE_HINT = "x-medallion-file"
 
@@ -70,7 +71,7 @@ def run_references(
             # a failed change of dlt's tables tells of the reason in what caused it
             reason = exc.exception.__cause__ or exc.exception
             cause = getattr(exc.exception, "failed_message", None) or str(reason)
-            raise MedallionError(
+            raise (UnreachableError if _may_pass(exc) else MedallionError)(
                 f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
             ) from exc
     return {
@@ -78,6 +79,16 @@ def run_references(
         for package in info.load_packages
         for job in package.jobs["failed_jobs"]
     }
+
+
+def _may_pass(exc: BaseException | None) -> bool:
+    """Whether a server was away: dlt gave a job up after some tries, or could not even begin."""
+    while exc is not None:
+        if isinstance(exc, (LoadClientJobRetry, UnreachableError)):
+            return True
+        inner = getattr(exc, "exception", None)
+        exc = inner if isinstance(inner, BaseException) else exc.__cause__ or exc.__context__
+    return False
 
 
 @contextmanager
