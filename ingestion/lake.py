@@ -88,7 +88,7 @@ def land_files(
     for file in published:
         if file.fault:
             done[file] = Landed(file, Outcome.FAILED, error=file.fault)
-        elif _is_landed(catalog, file):
+        elif is_landed(catalog, file):
             last = catalog.newest(file.dataset, file.month)
             done[file] = Landed(file, Outcome.UNCHANGED, last)
         else:  # what is in quarantine is fetched again: the fault may have passed
@@ -142,10 +142,11 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
         yield batch
 
 
-def _is_landed(catalog: Catalog, file: PublishedFile) -> bool:
+def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
     """Whether the lake holds what is published now, and trusts it."""
     last = catalog.newest(file.dataset, file.month)
-    return last is not None and last.status == "landed" and catalog.holds(file)
+    landed = last is not None and last.status == "landed"
+    return landed and not file.fault and catalog.holds(file)
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,9 @@ def _land_batch(
     landed = [
         Landed(file, Outcome.UNCHANGED, catalog.newest(file.dataset, file.month))
         for file in batch
-        if _is_landed(catalog, file)
+        if is_landed(catalog, file)
     ]
-    rest = [file for file in batch if not _is_landed(catalog, file)]
+    rest = [file for file in batch if not is_landed(catalog, file)]
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
     candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}

@@ -101,6 +101,11 @@ def published_files(
     return _head_all(wanted + _references(settings, named))
 
 
+def asked_again(file: PublishedFile) -> PublishedFile:
+    """The file as the publisher offers it now; with its ``fault`` where that has not passed."""
+    return _head(DATASETS[file.dataset], file.month, file.url) or file
+
+
 def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]:
     """Which datasets have had no new month for too long, one line each.
 

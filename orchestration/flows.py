@@ -59,7 +59,10 @@ def outcome_of(state: State) -> Any:
 def may_pass(_task: Any, _run: Any, state: State) -> bool:
     """Whether to try again: only what may go well the next time, with nothing changed."""
     fault = outcome_of(state)
-    return not isinstance(fault, MedallionError) or fault.may_pass
+    if isinstance(fault, MedallionError):
+        return fault.may_pass
+    # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
+    return isinstance(fault, OSError)
 
 
 tries: dict[str, Any] = {
@@ -101,7 +104,9 @@ def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def land(file: PublishedFile) -> str:
     """Land one published file in the lake, bytes unchanged; returns what it was, new or other."""
     with deadline(FILE_SECONDS, f"landing {file.name}"):
-        (landed,) = lake.land_files(load_settings(), [file], Lines(print)).files
+        # what could not be asked about when it was discovered may be there by now
+        offered = publisher.asked_again(file) if file.fault else file
+        (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
     if landed.outcome is Outcome.FAILED:
         raise FetchError(landed.error)
     if landed.outcome is Outcome.QUARANTINED:
@@ -200,8 +205,7 @@ async def ingest(
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
-        newest = catalog.newest(file.dataset, file.month)
-        held = newest is not None and newest.status == "landed" and catalog.holds(file)
+        held, newest = lake.is_landed(catalog, file), catalog.newest(file.dataset, file.month)
         loaded = held and newest is not None and newest.table_name in shown
         land_state = land.with_options(refresh_cache=not held)(file, return_state=True)
         load_state = load.with_options(refresh_cache=not loaded)(

@@ -9,7 +9,7 @@ import getpass
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -108,7 +108,8 @@ class PostgresSession:
             with _one_line():
                 self.connection.commit()
         except BaseException:
-            if not self.connection.closed:
+            # a connection that was lost has nothing to take back
+            with suppress(psycopg2.Error):
                 self.connection.rollback()
             raise
         finally:
