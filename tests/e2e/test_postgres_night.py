@@ -10,6 +10,7 @@ import pytest
 from ingestion.sample import publish_sample
 from tests.e2e.conftest import Place
 from tests.support import postgres
+from tests.support.processes import wait_until
 from tests.support.trips import publish, trips
 
 JUNE, JULY = date(2024, 6, 1), date(2024, 7, 1)  # the sample has no such months
@@ -159,4 +160,30 @@ def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Pl
     connection.close()
     night.medallion("transform", "--quiet", "--target", "postgres")
     assert on_postgres(night, count) == [(20,)]
+    assert night.medallion_json("audit", "--target", "postgres")["unbalanced"] == []
+
+
+def test_a_table_that_another_dbt_builds_is_waited_for_however_long(night: Place) -> None:
+    publish(night.published, "green", JULY, trips("green", JULY, seed=1))
+    for verb in ("land", "load"):
+        night.medallion(verb, "--quiet", "--target", "postgres")
+    database = night.env["PGDATABASE"]
+    other = postgres.connect(night.env)
+    options = {"PGOPTIONS": "-c lock_timeout=200ms"}
+    try:
+        with other.cursor() as cursor:
+            table = f'"{database}"."marts"."fct_trips"'
+            cursor.execute(f"select pg_advisory_lock(hashtextextended('{table}', 0))")
+            night.env |= options
+            build = night.start("orchestration.cli", "transform", "--quiet", "--target", "postgres")
+            waits = (
+                "select count(*) from pg_stat_activity where wait_event = 'advisory'"
+                " and now() - query_start > interval '1 second'"
+            )
+            wait_until(lambda: on_postgres(night, waits) == [(1,)], seconds=90)
+            cursor.execute("select pg_advisory_unlock_all()")
+        assert build.wait(90) == 0, build.communicate()
+    finally:
+        other.close()
+        night.env = {k: v for k, v in night.env.items() if k not in options}
     assert night.medallion_json("audit", "--target", "postgres")["unbalanced"] == []

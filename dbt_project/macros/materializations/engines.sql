@@ -41,8 +41,11 @@
 {%- endmacro %}
 
 {% macro postgres__wait_for_turn(relation) -%}
+    {# as long as it takes: whoever builds it is at work, or gone and with them their lock #}
     {% call statement('wait_for_turn', auto_begin=False) -%}
-        select pg_advisory_lock(hashtextextended('{{ relation }}', 0))
+        set lock_timeout = 0;
+        select pg_advisory_lock(hashtextextended('{{ relation }}', 0));
+        reset lock_timeout
     {%- endcall %}
 {%- endmacro %}
 
