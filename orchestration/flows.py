@@ -6,6 +6,7 @@ end; the work in the tasks is plain and blocking.
 """
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -360,5 +361,14 @@ def _first_day(month: str | None) -> date | None:
     return date.fromisoformat(f"{month}-01") if month else None
 
 
+def main() -> int:
+    """Run one night here; return the exit code."""
+    state = asyncio.run(nightly(return_state=True))
+    if state.is_completed():
+        return 0
+    sys.stderr.write(f"error: {state.message}\n")
+    return 1
+
+
 if __name__ == "__main__":
-    asyncio.run(nightly())
+    sys.exit(main())

@@ -17,6 +17,7 @@ from ingestion.publisher import (
     CHUNK_BYTES,
     HEADS_AT_ONCE,
     PublishedFile,
+    asked_again,
     fetch,
     months_between,
     published_files,
@@ -28,6 +29,7 @@ from tests.support.web import MODIFIED, Break, Stall, Status, Web
 MakeSettings = Callable[..., Settings]
 
 JANUARY = date(2024, 1, 1)
+FEBRUARY = date(2024, 2, 1)
 PATH = "trip-data/green_tripdata_2024-01.parquet"
 BODY = os.urandom(CHUNK_BYTES * 3 + 12_345)
 
@@ -387,3 +389,21 @@ def test_one_address_that_does_not_answer_stops_no_other(web: Web, settings: Set
         ("tlc_monthly_report", False),
     ]
     assert "Cannot reach http://127.0.0.1:9/report.csv" in str(found[1].fault)
+
+
+def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
+    web: Web, settings: Settings
+) -> None:
+    path = f"trip-data/green_tripdata_{JANUARY:%Y-%m}.parquet"
+    web.publish(path, b"bytes")
+    other = f"trip-data/green_tripdata_{FEBRUARY:%Y-%m}.parquet"
+    web.publish(other, b"bytes")
+    web.fail("HEAD", path, [Status(500)] * 3)
+    (faulty,) = (
+        f for f in published_files(settings, ["green"], JANUARY, FEBRUARY) if f.fault
+    )
+    assert faulty.month == JANUARY
+    again = asked_again(faulty)
+    assert (again.fault, again.bytes) == (None, 5)
+    web.withdraw(path)
+    assert asked_again(faulty) == faulty
