@@ -363,7 +363,7 @@ def _first_day(month: str | None) -> date | None:
 
 def main() -> int:
     """Run one night here; return the exit code."""
-    state = asyncio.run(nightly(return_state=True))
+    state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     if state.is_completed():
         return 0
     sys.stderr.write(f"error: {state.message}\n")
