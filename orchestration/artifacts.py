@@ -16,6 +16,7 @@ from orchestration.transform import Node
 
 DOCS = PROJECT_ROOT / "docs"
 MONTHS_SHOWN = 60
+FILES_NAMED = 8
 
 
 async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> None:
@@ -31,10 +32,35 @@ async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> No
     )
 
 
+def listed(files: Sequence[str]) -> str:
+    """Files by name, or where they are many, how many of each dataset and from when to when."""
+    if len(files) <= FILES_NAMED:
+        return ", ".join(files) or "nothing"
+    months: dict[str, list[str]] = {}
+    for dataset, _, month in (file.partition(" ") for file in files):
+        months.setdefault(dataset, []).append(month)
+    return ", ".join(
+        f"{dataset} {min(of)} to {max(of)} ({len(of)} months)"
+        if len(of) > 1
+        else f"{dataset} {of[0]}".rstrip()
+        for dataset, of in months.items()
+    )
+
+
+def _spoken(value: object) -> object:
+    """A number as people read it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return f"{value:,.0f}"
+
+
 async def audited(result: Audit) -> None:
     """The ledger, a line a dataset, and TLC's report beside our months, the newest first."""
     await acreate_table_artifact(
-        [asdict(balance) for balance in result.balances],
+        [
+            {name: _spoken(value) for name, value in asdict(balance).items()}
+            for balance in result.balances
+        ],
         key="ledger",
         description="file rows = raw rows = fact rows, or the run fails",
     )
@@ -44,11 +70,11 @@ async def audited(result: Audit) -> None:
             {
                 "service": r.service,
                 "month": f"{r.month:%Y-%m}",
-                "trips a day": r.trips_per_day,
-                "TLC's": r.tlc_trips_per_day,
-                "diff %": r.diff_pct,
-                "tolerance %": r.tolerance_pct,
                 "status": r.status.replace("_", " "),
+                "trips a day": _spoken(r.trips_per_day),
+                "TLC's": _spoken(r.tlc_trips_per_day),
+                "diff %": r.diff_pct if r.diff_pct is None else f"{r.diff_pct:+.2f}",
+                "tolerance %": r.tolerance_pct,
             }
             for r in newest[:MONTHS_SHOWN]
         ],
@@ -62,16 +88,18 @@ async def dbt_results(nodes: Sequence[Node]) -> None:
 
     def row(node: Node) -> dict[str, Any]:
         return {
+            # narrow ones first: the page cuts off what is too wide for it
             "status": node.status,
-            "what": node.name,
+            "seconds": f"{node.seconds:.2f}",
+            "rows found": _spoken(node.failures),
             "kind": node.kind,
-            "rows found": node.failures,
-            "seconds": round(node.seconds, 2),
+            "what": node.name,
             "message": node.message[:300],
         }
 
     good = ("success", "pass")
-    ordered = sorted(nodes, key=lambda n: (n.status in good, -n.seconds))
+    run = (n for n in nodes if n.kind != "exposure")
+    ordered = sorted(run, key=lambda n: (n.status in good, -n.seconds))
     await acreate_table_artifact(
         [row(n) for n in ordered], key="dbt-results", description="Models and tests of the build"
     )

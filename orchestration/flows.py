@@ -75,7 +75,7 @@ tries: dict[str, Any] = {
 }
 
 
-@task(timeout_seconds=DISCOVER_SECONDS, **tries)
+@task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
 def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
     """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
     settings = load_settings()
@@ -139,14 +139,14 @@ def load(file: PublishedFile) -> int:
     return report.rows
 
 
-@task(timeout_seconds=TRANSFORM_SECONDS, **tries)
+@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **tries)
 def build(full_refresh: bool) -> TransformReport:
     """Build and test with dbt what is stale."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
         return transform_stage(load_settings(), full_refresh, Lines(print))
 
 
-@task(timeout_seconds=DISCOVER_SECONDS, **tries)
+@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **tries)
 def audit() -> Audit:
     """Read the ledger and the reconciliation."""
     return audit_stage(load_settings())
@@ -249,7 +249,7 @@ async def ingest_spread(
     return done
 
 
-@flow(log_prints=True)
+@flow(log_prints=True, flow_run_name="transform what is stale")
 async def transform(full_refresh: bool = False) -> TransformReport:
     """Build what is stale with dbt, and leave its results to look at."""
     state = build(full_refresh, return_state=True)
@@ -298,8 +298,8 @@ async def nightly(
     title = await _name_run(done)
     await artifacts.audited(result)
     lines = [
-        f"new: {', '.join(done.new) or 'nothing'}",
-        f"re-published: {', '.join(done.republished) or 'nothing'}",
+        f"new: {artifacts.listed(done.new)}",
+        f"re-published: {artifacts.listed(done.republished)}",
         f"loaded: {done.rows:,} rows",
         f"built: {built.models} models, {built.tests} tests"
         if built.built
