@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from orchestration.cli.options import (
     Datasets,
     From,
     Json,
+    Quiet,
     Sample,
     Target,
     To,
@@ -94,39 +94,30 @@ def history(
     ] = None,
     sample: Sample = False,
     target: Target = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show every version of one published file, and what changed from one to the next."""
+    """Show every version of one published file, and what changed from one to the next.
+
+    Rows are compared by their values: another type, another order or another spelling of a column
+    changes none. A version that cannot be read from the lake is named, and the exit code is 1.
+    """
     with command(sample, target) as settings:
         from ingestion.errors import UsageError
-        from ingestion.lake import changes
-        from ingestion.lake import history as history_of
-        from orchestration.console import print_json, print_table
+        from ingestion.history import compare
+        from orchestration.console import print_json, progress
+        from orchestration.versions import print_versions
 
-        versions = history_of(settings, str(dataset), month)
+        name = f"{dataset} {month:%Y-%m}" if month else str(dataset)
+        with progress(quiet) as watcher:
+            versions = compare(settings, str(dataset), month, watcher)
         if not versions:
-            which = f"{dataset} {month:%Y-%m}" if month else str(dataset)
-            raise UsageError(f"The lake holds no version of {which}.")
-        changed = [None, *(changes(a, b) for a, b in pairwise(versions))]
+            raise UsageError(f"The lake holds no version of {name}.")
         if as_json:
-            print_json(
-                [{"version": v, "changes": c} for v, c in zip(versions, changed, strict=True)]
-            )
-            return
-        print_table(
-            ("landed", "version", "status", "rows", "bytes", "what changed"),
-            [
-                (
-                    f"{v.landed_at:%Y-%m-%d %H:%M}",
-                    v.file_id[:8],
-                    v.status,
-                    v.row_count,
-                    v.bytes,
-                    v.error or "\n".join(c or ()),
-                )
-                for v, c in zip(versions, changed, strict=True)
-            ],
-        )
+            print_json(versions)
+        else:
+            print_versions(name, versions)
+        end_with([v.fault for v in versions if v.fault])
 
 
 def explain(
