@@ -227,7 +227,7 @@ def test_every_service_is_compared(
 ) -> None:
     month = trips(dataset, JANUARY, rows=ROWS)
     flag = {"yellow": "payment_type", "fhv": "SR_Flag", "fhvhv": "wav_match_flag"}[dataset]
-    other = "9" if pa.types.is_string(month[flag].type) else 9999
+    other = "9" if isinstance(month[flag][0].as_py(), str) else 9999
     _, after = versions(month, replaced(month, flag, {3: other}), dataset=dataset)
     assert after.changes is not None
     assert after.changes.rows == RowChanges(equal=ROWS - 1, changed=1, by_column={flag.lower(): 1})
