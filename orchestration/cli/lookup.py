@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestration.cli.options import (
+    AsOf,
     DatasetName,
     Datasets,
     From,
@@ -36,17 +37,18 @@ def status(
     dataset: Datasets = None,
     start: From = None,
     end: To = None,
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show what is published, landed, loaded and built, what is stale, and the last run."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         scope = scope_of(dataset, start, end)
         from orchestration.console import print_json, print_table, stdout
         from orchestration.status import status as status_stage
 
-        found = status_stage(settings, *scope)
+        found = status_stage(settings, *scope, as_of)
         if as_json:
             files = [asdict(f) | {"stale": f.stale} for f in found.files]
             print_json(asdict(found) | {"files": files})
@@ -122,12 +124,13 @@ def history(
 
 def explain(
     trip_id: Annotated[int, typer.Argument(help="A trip_id of marts.fct_trips.")],
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Lead a trip back to its raw row, its file and address, and the rule it fails."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         from orchestration.console import print_json, print_table, stdout
         from orchestration.explain import explain as explain_trip
 
@@ -158,11 +161,12 @@ def explain(
 def query(
     sql: Annotated[str, typer.Argument(help="One select statement.")],
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
 ) -> None:
     """Run one read-only query on the warehouse."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         from orchestration.query import query as run_query
 
         run_query(settings, sql, str(output))
