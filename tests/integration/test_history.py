@@ -15,6 +15,7 @@ from ingestion.history import Version, compare
 from ingestion.lake import lake_file, land
 from ingestion.row_changes import RowChanges
 from ingestion.settings import Settings
+from orchestration.versions import print_versions
 from tests.support.trips import ZONES, publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]
@@ -338,3 +339,32 @@ def test_little_memory_is_enough(published: Path, make_settings: MakeSettings) -
     assert after.changes.rows is not None
     assert after.changes.rows.changed + after.changes.rows.equal == 300_000
     assert after.changes.rows.by_column.keys() == {"extra"}
+
+
+# --- as people see it ----------------------------------------------------------------------------
+
+
+def test_the_table_says_what_changed_in_a_hundred_columns(
+    versions: Callable[..., list[Version]],
+    month: pa.Table,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    restated = replaced(month, "tip_amount", {0: 1000.0}).drop_columns(["ehail_fee"])
+    for name in ("VendorID", "PULocationID", "DOLocationID", "passenger_count", "trip_type"):
+        restated = with_column(restated, name, restated[name].cast(pa.float64()).combine_chunks())
+    found = versions(month, b"<html>no</html>", restated, restated.slice(1))
+    capsys.readouterr()
+    print_versions("green 2024-01", found)
+    text = capsys.readouterr().out
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 100
+    short = [v.version.file_id[:8] for v in found]
+    assert lines[0] == "green 2024-01: 4 versions"
+    assert f"{short[1]} is in quarantine: not a readable Parquet file:" in text
+    assert f"{short[2]} changed, of {short[0]}:" in lines
+    assert "  rows     0 added, 0 removed, 1 changed, 39 equal" in lines
+    assert "           changed: tip_amount in 1" in lines
+    assert "  columns  ehail_fee is gone" in lines
+    assert "  types    3 changed: VendorID int32 → double," in text
+    assert "  rows     0 added, 1 removed, 0 changed, 39 equal" in lines
+    assert "  types    the same" in lines
