@@ -7,6 +7,7 @@ from the log; nothing else need survive.
 """
 
 import json
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -146,18 +147,19 @@ class Catalog:
             merged[identity] = replace(landing, landed_at=first.landed_at) if first else landing
         return merged
 
+    def as_of(self, day: date) -> "Catalog":
+        """The catalog as it was at the end of ``day`` (UTC), to be read only."""
+        then = copy(self)
+        for derived in ("_newest", "_versions"):
+            then.__dict__.pop(derived, None)
+        then.landings = [x for x in self.landings if x.landed_at.astimezone(UTC).date() <= day]
+        return then
+
     def current(self, as_of: date | None = None) -> list[Landing]:
         """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""
-        until = (
-            datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) + timedelta(days=1)
-            if as_of
-            else None
-        )
-        last = {
-            landing.key: landing
-            for landing in self.landings
-            if landing.status == "landed" and (until is None or landing.landed_at < until)
-        }
+        if as_of:
+            return self.as_of(as_of).current()
+        last = {x.key: x for x in self.landings if x.status == "landed"}
         versions = [self._versions[*landing.key, landing.file_id] for landing in last.values()]
         return sorted(versions, key=lambda x: (x.dataset, x.month or date.min))
 

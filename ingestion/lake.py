@@ -320,31 +320,8 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
         return list(pool.map(one, versions))
 
 
-def history(settings: Settings, dataset: str, month: date | None) -> list[Landing]:
-    """Every version of one published file, oldest first."""
-    return [v for v in Catalog(settings.lake_url).versions() if v.key == (dataset, month)]
-
-
 def lake_file(settings: Settings, landing: Landing) -> Path:
     """The path of a version in a lake on this machine."""
     root = local_path(settings.lake_url)
     assert root is not None, "only a lake in a folder has paths"
     return root / landing.lake_path
-
-
-def changes(before: Landing, after: Landing) -> list[str]:
-    """What the catalog knows to differ between two versions: rows, bytes, columns and types."""
-    found = []
-    if before.row_count != after.row_count and before.row_count and after.row_count:
-        found.append(f"{after.row_count - before.row_count:+,} rows")
-    if before.bytes != after.bytes:
-        found.append(f"{after.bytes - before.bytes:+,} bytes")
-    old, new = dict(before.columns), dict(after.columns)
-    found += [f"column {name} ({new[name]}) is new" for name in new if name not in old]
-    found += [f"column {name} is gone" for name in old if name not in new]
-    found += [
-        f"column {name}: {old[name]} became {new[name]}"
-        for name in new
-        if name in old and old[name] != new[name]
-    ]
-    return found

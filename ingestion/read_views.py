@@ -46,14 +46,15 @@ POSTGRES = Dialect(
 
 def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
     """The statement that makes ``tlc.<view>``; with no version there are columns and no rows."""
-    selects = [_select(dataset, branch, dialect) for branch in branches] or [
+    selects = [select_sql(dataset, branch, dialect) for branch in branches] or [
         _select_nothing(dataset, dialect)
     ]
     body = "\nunion all\n".join(selects)
     return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{body}"
 
 
-def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
+def select_sql(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
+    """The select that reads one version by its dataset's read schema, row for row."""
     spelled = {read_name(name): name for name, _ in branch.columns}
     month = f"date '{branch.month}'" if branch.month else "cast(null as date)"
     parts = [

@@ -91,6 +91,13 @@ class Settings(BaseSettings):
         """Where downloads wait until they are whole."""
         return self.work_dir / "spool"
 
+    @property
+    def run_command(self) -> str:
+        """What to type to build the warehouse that these settings name."""
+        beside, _, day = self.edition.partition("as-of-")
+        flags = [" --sample"] * bool(beside) + [f" --as-of {day}"] * bool(day)
+        return f"medallion run{''.join(flags)}"
+
     def for_sample(self, published: Path) -> Self:
         """The same settings for the generated sample, whose lake and warehouse stand apart."""
         return self.model_copy(

@@ -58,7 +58,9 @@ def load(
     progress = progress or Quiet()
     engine = engine_for(settings)
     catalog = Catalog(settings.lake_url)
-    current = catalog.current(as_of)
+    if as_of:
+        catalog = catalog.as_of(as_of)
+    current = catalog.current()
 
     def in_scope(version: Landing) -> bool:
         if version.month is None:

@@ -80,7 +80,7 @@ def audit(settings: Settings) -> Audit:
     with connect(settings, read_only=True) as session:
         if not {("marts", name) for name in TABLES} <= tables(session):
             raise MedallionError(
-                "The marts are not built yet. Build them with: medallion transform"
+                f"The marts are not built yet. Build them with: {settings.run_command}"
             )
         balances = session.query(
             "select dataset, count(*), sum(file_rows), sum(raw_rows), sum(fact_rows),"

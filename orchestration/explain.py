@@ -37,7 +37,9 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
         if ("marts", "fct_trips") not in tables(session):
-            raise MedallionError("The marts are not built yet. Build them with: medallion run")
+            raise MedallionError(
+                f"The marts are not built yet. Build them with: {settings.run_command}"
+            )
         fact = _one(
             session,
             "select * from marts.fct_trips where trip_id = ? and service = ? and source_month = ?",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
@@ -64,6 +64,8 @@ def run(
     progress = progress or Quiet()
     if as_of:
         settings = settings.as_of(as_of)
+        if as_of > datetime.now(UTC).date():
+            progress.say(f"{as_of} is still to come: this is what is known so far")
     engine = engine_for(settings)
     with engine.only_run():
         landed = LandReport() if as_of else land(settings, datasets, start, end, progress)

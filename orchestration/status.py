@@ -24,7 +24,7 @@ class FileStatus:
 
     dataset: str
     month: date | None
-    published: bool | None  # none where the publisher could not be asked
+    published: bool | None  # none where the publisher was not or could not be asked
     changed: bool  # published with another fingerprint than the one that was landed last
     versions: int
     loaded: bool
@@ -59,15 +59,23 @@ def status(
     datasets: Sequence[str] = (),
     start: date | None = None,
     end: date | None = None,
+    as_of: date | None = None,
 ) -> Status:
-    """Compare publisher, lake and warehouse: one HEAD a published file and three queries."""
+    """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
+
+    With ``as_of``, the lake is what it was at the end of that day, and the publisher, who has no
+    past, is not asked.
+    """
     unreachable: str | None = None
     published: list[PublishedFile] = []
     try:
-        published = published_files(settings, datasets, start, end)
+        if not as_of:
+            published = published_files(settings, datasets, start, end)
     except MedallionError as exc:
         unreachable = str(exc)
     catalog = Catalog(settings.lake_url)
+    if as_of:
+        catalog = catalog.as_of(as_of)
     loaded, built, last_run = _warehouse(settings)
     current = {v.key: v for v in catalog.current()}
     offered = {(p.dataset, p.month): p for p in published}
@@ -86,7 +94,7 @@ def status(
             FileStatus(
                 dataset,
                 month,
-                published=None if unreachable else key in offered,
+                published=None if unreachable or as_of else key in offered,
                 changed=offer is not None and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
                 loaded=wanted is not None and wanted.table_name in loaded,

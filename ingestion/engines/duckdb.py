@@ -68,6 +68,7 @@ class DuckDb:
     def __init__(self, settings: Settings):
         self._path = settings.duckdb_path
         self._memory_limit = settings.duckdb_memory_limit
+        self._run_command = settings.run_command
         self.place = f"the warehouse {self._path}"
 
     def exists(self) -> bool:
@@ -79,7 +80,7 @@ class DuckDb:
         """Open the file; say who holds it, when another process does."""
         if read_only and not self.exists():
             raise MedallionError(
-                f"There is no warehouse at {self._path} yet. Build it with: medallion run"
+                f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
             )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

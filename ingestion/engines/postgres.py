@@ -130,18 +130,24 @@ class Postgres:
                 " PGDATABASE."
             )
         self._edition = settings.edition
+        self._run_command = settings.run_command
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
         self.database = _database() + (f"_{self._edition}" if self._edition else "")
         self.place = f"the warehouse {_where(self.database)}"
 
     def exists(self) -> bool:
-        """A server is there, or connecting says why not."""
-        return True
+        """Whether an edition was made; the team's own database is there, or connecting fails."""
+        return not self._edition or has_database(self.database)
 
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
         """Connect; raise ``MedallionError`` in one line where that cannot be done."""
-        if self._edition:
+        if read_only and not self.exists():
+            raise MedallionError(
+                f"There is no warehouse at {_where(self.database)} yet."
+                f" Build it with: {self._run_command}"
+            )
+        if self._edition and not read_only:
             # an edition is ours to make; the database of the team is not
             create_database(self.database, self.roles)
         # readers act as whoever they are, which shows them all that they may see
@@ -278,14 +284,26 @@ def connect_libpq(database: str, options: str = "") -> Connection:
         ) from None
 
 
+def has_database(name: str) -> bool:
+    """Whether the server has a database of that name."""
+    connection = connect_libpq("postgres")
+    try:
+        known = PostgresSession(connection).query(
+            "select 1 from pg_database where datname = ?", [name]
+        )
+        return bool(known.rows)
+    finally:
+        connection.close()
+
+
 def create_database(name: str, roles: Roles | None = None) -> None:
     """Make a database on the server where it is not there yet, with each role's part of it."""
+    if has_database(name):
+        return
     connection = connect_libpq("postgres")
     try:
         connection.autocommit = True
         session = PostgresSession(connection)
-        if session.query("select 1 from pg_database where datname = ?", [name]).rows:
-            return
         session.execute(f"create database {POSTGRES.quote(name)}")
     finally:
         connection.close()

@@ -3,16 +3,17 @@
 from dataclasses import asdict
 from datetime import date
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated
 
 import typer
 
 from orchestration.cli.options import (
+    AsOf,
     DatasetName,
     Datasets,
     From,
     Json,
+    Quiet,
     Sample,
     Target,
     To,
@@ -36,17 +37,18 @@ def status(
     dataset: Datasets = None,
     start: From = None,
     end: To = None,
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show what is published, landed, loaded and built, what is stale, and the last run."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         scope = scope_of(dataset, start, end)
         from orchestration.console import print_json, print_table, stdout
         from orchestration.status import status as status_stage
 
-        found = status_stage(settings, *scope)
+        found = status_stage(settings, *scope, as_of)
         if as_json:
             files = [asdict(f) | {"stale": f.stale} for f in found.files]
             print_json(asdict(found) | {"files": files})
@@ -94,49 +96,41 @@ def history(
     ] = None,
     sample: Sample = False,
     target: Target = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show every version of one published file, and what changed from one to the next."""
+    """Show every version of one published file, and what changed from one to the next.
+
+    Rows are compared by their values: another type, another order or another spelling of a column
+    changes none. A version that cannot be read from the lake is named, and the exit code is 1.
+    """
     with command(sample, target) as settings:
         from ingestion.errors import UsageError
-        from ingestion.lake import changes
-        from ingestion.lake import history as history_of
-        from orchestration.console import print_json, print_table
+        from ingestion.history import compare
+        from orchestration.console import print_json, progress
+        from orchestration.versions import print_versions
 
-        versions = history_of(settings, str(dataset), month)
+        name = f"{dataset} {month:%Y-%m}" if month else str(dataset)
+        with progress(quiet) as watcher:
+            versions = compare(settings, str(dataset), month, watcher)
         if not versions:
-            which = f"{dataset} {month:%Y-%m}" if month else str(dataset)
-            raise UsageError(f"The lake holds no version of {which}.")
-        changed = [None, *(changes(a, b) for a, b in pairwise(versions))]
+            raise UsageError(f"The lake holds no version of {name}.")
         if as_json:
-            print_json(
-                [{"version": v, "changes": c} for v, c in zip(versions, changed, strict=True)]
-            )
-            return
-        print_table(
-            ("landed", "version", "status", "rows", "bytes", "what changed"),
-            [
-                (
-                    f"{v.landed_at:%Y-%m-%d %H:%M}",
-                    v.file_id[:8],
-                    v.status,
-                    v.row_count,
-                    v.bytes,
-                    v.error or "\n".join(c or ()),
-                )
-                for v, c in zip(versions, changed, strict=True)
-            ],
-        )
+            print_json(versions)
+        else:
+            print_versions(name, versions)
+        end_with([v.fault for v in versions if v.fault])
 
 
 def explain(
     trip_id: Annotated[int, typer.Argument(help="A trip_id of marts.fct_trips.")],
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Lead a trip back to its raw row, its file and address, and the rule it fails."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         from orchestration.console import print_json, print_table, stdout
         from orchestration.explain import explain as explain_trip
 
@@ -167,11 +161,12 @@ def explain(
 def query(
     sql: Annotated[str, typer.Argument(help="One select statement.")],
     output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
 ) -> None:
     """Run one read-only query on the warehouse."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         from orchestration.query import query as run_query
 
         run_query(settings, sql, str(output))

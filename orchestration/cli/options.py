@@ -64,6 +64,15 @@ Sample = Annotated[
 Target = Annotated[
     TargetName | None, typer.Option("--target", help="The warehouse, in place of MEDALLION_TARGET.")
 ]
+AsOf = Annotated[
+    date | None,
+    typer.Option(
+        "--as-of",
+        parser=day_of,
+        metavar="YYYY-MM-DD",
+        help="Look at the warehouse that `run --as-of` built of what was known that day.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 FullRefresh = Annotated[
@@ -73,7 +82,11 @@ FullRefresh = Annotated[
 
 @contextmanager
 def command(
-    sample: bool, target: str | None, quiet: bool = True, republish: bool = False
+    sample: bool,
+    target: str | None,
+    quiet: bool = True,
+    republish: bool = False,
+    as_of: date | None = None,
 ) -> Iterator["Settings"]:
     """Give a command its settings and, where it needs one, a server.
 
@@ -87,6 +100,8 @@ def command(
         from ingestion.progress import Quiet as Silence
 
         settings = _settings(sample, target, republish)
+        if as_of:
+            settings = settings.as_of(as_of)
         said = Silence() if quiet else Lines(lambda line: sys.stderr.write(f"{line}\n"))
         with warehouse_server(settings, said):
             yield settings

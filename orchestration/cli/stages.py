@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestration.cli.options import (
+    AsOf,
     Datasets,
     From,
     FullRefresh,
@@ -61,6 +62,7 @@ def run(
             print_json(_run_json(report))
         else:
             given = ["--sample"] * sample + ([f"--target {target}"] if target else [])
+            given += [f"--as-of {as_of}"] if as_of else []
             print_summary(report, " ".join(given))
         end_with(report.faults)
 
@@ -176,12 +178,13 @@ def audit(
             help="Fail also where a month is out of tolerance and not in the register.",
         ),
     ] = False,
+    as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
     as_json: Json = False,
 ) -> None:
     """Show the ledger and the comparison with TLC's report; fail where a row is missing."""
-    with command(sample, target) as settings:
+    with command(sample, target, as_of=as_of) as settings:
         from orchestration.audit import audit as audit_stage
         from orchestration.console import print_json, print_table, stdout
         from orchestration.stages import ledger_faults, reconciliation_faults

@@ -112,6 +112,16 @@ def test_no_warehouse_yet_is_one_line_that_says_what_to_do(place: Place, command
     assert "medallion run" in one_line(place)
 
 
+def test_no_warehouse_of_that_day_yet_is_one_line_that_says_what_to_do(place: Place) -> None:
+    place.medallion("audit", "--as-of", "2024-05-01", expect=1)
+    assert "medallion run --as-of 2024-05-01" in one_line(place)
+
+
+def test_no_version_of_a_month_is_wrong_usage(place: Place) -> None:
+    place.medallion("history", "green", "2030-01", expect=2)
+    assert "The lake holds no version of green 2030-01." in one_line(place)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 3 MB."""
@@ -162,7 +172,9 @@ def test_results_are_machine_readable(green: Place) -> None:
     ] * 3
     assert status["last_run"]["succeeded"] is True
     assert all(f["fault"] is None for f in green.medallion_json("verify"))
-    assert len(green.medallion_json("history", "green", "2023-01")) == 1
+    (version,) = green.medallion_json("history", "green", "2023-01")
+    assert version["version"]["row_count"] == version["figures"]["rows"]
+    assert (version["is_current"], version["changes"], version["fault"]) == (True, None, None)
     assert green.medallion_json("prune", "--older-than", "0") == {"dropped": False, "versions": []}
     assert all(c["good"] for c in green.medallion_json("doctor"))
     assert green.medallion_json("transform")["built"] is False

@@ -1,5 +1,6 @@
 """The whole job on the generated sample, run by run, as a new user meets it."""
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -89,6 +90,42 @@ def test_as_of_a_day_before_everything_says_that_there_is_nothing(copy: Place) -
     copy.medallion("run", "--as-of", "2020-01-01", expect=1)
     assert "error: " in copy.last_stderr
     assert "Traceback" not in copy.last_stderr
+
+
+def test_as_of_a_day_the_marts_are_those_of_that_day(
+    built: Place, copy: Place, tmp_path: Path
+) -> None:
+    for record in (copy.lake / "catalog").rglob("*.json"):
+        landed = json.loads(record.read_text()) | {"landed_at": "2024-05-01T23:00:00+00:00"}
+        record.write_text(json.dumps(landed))
+    publish_sample(copy.published, republished=True)
+    assert copy.medallion_json("run", "--quiet")["republished"] == ["green 2023-02"]
+    now = copy.fingerprint()
+    assert now != built.fingerprint()
+
+    report = copy.medallion_json("run", "--quiet", "--as-of", "2024-05-01")
+    assert (report["faults"], report["new"], report["ledger_balances"]) == ([], [], True)
+    then = Place(tmp_path / "then")
+    then.folder.mkdir()
+    shutil.copy(copy.folder / "warehouse.as-of-2024-05-01.duckdb", then.warehouse)
+    assert then.fingerprint() == built.fingerprint()
+    assert copy.fingerprint() == now
+
+    again = copy.medallion_json("run", "--quiet", "--as-of", "2024-05-01")
+    assert (again["loaded"], again["built"]) == ([], False)
+    sql = "select count(*) as n from raw.files"
+    past = copy.medallion("query", sql, "--format", "csv", "--as-of", "2024-05-01")
+    present = copy.medallion("query", sql, "--format", "csv")
+    assert int(present.split()[1]) - int(past.split()[1]) == 1
+    assert "balances" in copy.medallion("audit", "--as-of", "2024-05-01")
+    files = copy.medallion_json("status", "--as-of", "2024-05-01")["files"]
+    assert {(f["published"], f["versions"], f["loaded"]) for f in files} == {(None, 1, True)}
+
+
+def test_as_of_a_day_to_come_is_what_is_known_so_far(copy: Place) -> None:
+    report = copy.medallion_json("run", "--as-of", "9999-12-31")
+    assert "9999-12-31 is still to come" in copy.last_stderr
+    assert report["rows"] == copy.medallion_json("run", "--quiet")["rows"]
 
 
 def test_the_lake_alone_rebuilds_everything(copy: Place) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.errors import MedallionError
-from ingestion.lake import LandReport, Outcome, history, lake_file, land, verify
+from ingestion.history import history
+from ingestion.lake import LandReport, Outcome, lake_file, land, verify
 from ingestion.progress import Quiet
 from ingestion.settings import Settings, local_path
 from tests.support import processes

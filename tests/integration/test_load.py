@@ -515,6 +515,8 @@ def test_as_of_a_day_is_what_had_been_landed_then(published: Path, settings: Set
     (version,) = load(then, as_of=yesterday.date()).loaded
     assert version.file_id == landing.file_id
     assert list(shown_months(then).values()) == [5]
+    # nor does it know of the file that was quarantined since
+    assert rows(then, "select status, is_current from raw.files") == [("loaded", True)]
     assert load(then, as_of=yesterday.date()) == LoadReport()
     before = settings.as_of(yesterday.date() - timedelta(days=1))
     assert load(before, as_of=yesterday.date() - timedelta(days=1)).loaded == []

@@ -225,3 +225,15 @@ def test_a_database_that_is_not_there_is_one_line(
     monkeypatch.setenv("PGDATABASE", "nowhere")
     with pytest.raises(MedallionError, match='database "nowhere" does not exist'):
         load(settings)
+
+
+def test_looking_at_a_day_that_was_never_built_makes_no_database(settings: Settings) -> None:
+    past = settings.as_of(dt.date(2024, 5, 1))
+    with pytest.raises(MedallionError, match=r"Build it with: medallion run --as-of 2024-05-01"):
+        rows(past, "select 1")
+    found = rows(settings, "select count(*) from pg_database where datname like '%as-of%'")
+    assert found == [(0,)]
+    load(past, as_of=dt.date(2024, 5, 1))
+    assert rows(past, "select count(*) from raw.files") == [(0,)]
+    with open_warehouse(settings) as session:
+        session.execute(f'drop database "{rows(past, "select current_database()")[0][0]}"')

@@ -137,6 +137,20 @@ def test_a_content_that_is_published_again_is_current_again(lake: str) -> None:
     assert first.etag == '"2"'  # as it is published now
 
 
+def test_a_past_catalog_knows_nothing_of_what_came_later(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.append(landing("a", etag='"then"'))
+    catalog.append(landing("b", NOON + timedelta(days=1)))
+    catalog.append(landing("f", NOON + timedelta(days=2), month=FEBRUARY, status="quarantined"))
+    catalog.append(landing("a", NOON + timedelta(days=3), etag='"now"'))
+    then = catalog.as_of(NOON.date())
+    assert [(v.file_id[0], v.etag) for v in then.versions()] == [("a", '"then"')]
+    assert (ids(then.current()), then.quarantined()) == (["a"], [])
+    assert then.version("green", FEBRUARY, catalog.quarantined()[0].file_id) is None
+    # and the present has lost nothing
+    assert (ids(catalog.current()), ids(catalog.versions())) == (["a"], ["a", "b", "f"])
+
+
 def test_as_of_a_day_is_what_had_been_landed_by_its_end_in_utc(lake: str) -> None:
     catalog = Catalog(lake)
     catalog.append(landing("a", datetime(2024, 3, 1, 23, 59, 59, 999999, tzinfo=UTC)))
@@ -147,6 +161,7 @@ def test_as_of_a_day_is_what_had_been_landed_by_its_end_in_utc(lake: str) -> Non
     assert ids(catalog.current(as_of=date(2024, 3, 2))) == ["b"]
     assert ids(catalog.current(as_of=date(2024, 3, 4))) == ["b"]
     assert ids(catalog.current(as_of=date(2024, 3, 5))) == ["a"]
+    assert ids(catalog.current(as_of=date.max)) == ["a"]
     assert ids(catalog.current()) == ["a"]
 
 
