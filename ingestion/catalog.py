@@ -159,9 +159,9 @@ class Catalog:
         """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
-        last = {x.key: x for x in self.landings if x.status == "landed"}
-        versions = [self._versions[*landing.key, landing.file_id] for landing in last.values()]
-        return sorted(versions, key=lambda x: (x.dataset, x.month or date.min))
+        versions = (self._versions[*landing.key, landing.file_id] for landing in self.landings)
+        last = {version.key: version for version in versions if version.status == "landed"}
+        return sorted(last.values(), key=lambda x: (x.dataset, x.month or date.min))
 
     def quarantined(self) -> list[Landing]:
         """Files whose last publication cannot be trusted."""

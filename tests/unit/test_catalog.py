@@ -180,6 +180,16 @@ def test_what_is_quarantined_is_never_current(lake: str) -> None:
     assert catalog.quarantined() == []
 
 
+def test_a_content_that_is_distrusted_later_is_current_no_more(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.append(landing("a"))
+    catalog.append(landing("b", NOON + timedelta(days=1)))
+    catalog.append(
+        landing("b", NOON + timedelta(days=2), status="quarantined", error="a check is stricter")
+    )
+    assert ids(catalog.current()) == ["a"]
+
+
 def test_a_version_is_found_by_its_content_in_its_own_month(lake: str) -> None:
     catalog = Catalog(lake)
     january = catalog.append(landing("a"))
