@@ -102,7 +102,7 @@ def test_what_tlc_does_not_publish_is_ignored(folder: Path, make_settings: MakeS
         "green_tripdata_2024-01.parquet.part",
         "old_green_tripdata_2024-01.parquet",
         "Green_tripdata_2024-04.parquet",
-        "green_tripdata_2024-05.csv",
+        "green_tripdata_2024-05.csv.zip",
         "green_tripdataX2024-05.parquet",
         "blue_tripdata_2024-01.parquet",
         ".green_tripdata_2024-01.parquet",
