@@ -184,7 +184,7 @@ def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
     )
 
     hints: dict[str, Any] = {}
-    if DATASETS[version.dataset].file_format == "parquet":
+    if version.lake_path.endswith(".parquet"):
         # a file that cannot be read fails in its job, by itself
         with suppress(OSError, pa.ArrowException):
             for column in pq.read_schema(path):
