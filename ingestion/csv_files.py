@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1 << 17  # characters: what Python's reader takes for one field
 BLOCK_BYTES = 4 << 20
+_UNCLOSED = "a quote is not closed"
 # DuckDB drops the blanks and reads the quotes; the others keep both. Only a line that may have such
 # a field is looked at field by field.
 _BLANKS_BEFORE_QUOTE = re.compile(r'(?:^|,)\s+"')
@@ -88,12 +89,13 @@ class CsvRows:
             try:
                 row = next(reader, None)
             except csv.Error as exc:
-                raise _unreadable(begun, str(exc)) from exc
+                unclosed = reader.line_num > begun or "end of data" in str(exc)
+                raise _unreadable(begun, _UNCLOSED if unclosed else str(exc)) from exc
             if row is None:
                 return
             self.line = reader.line_num
             if self.line > begun and not self._line_breaks:
-                raise _unreadable(begun, "a quote is not closed")
+                raise _unreadable(begun, _UNCLOSED)
             if self._odd_quotes and any(_QUOTE_AFTER_BLANKS.match(field) for field in row):
                 raise _unreadable(begun, "there are blanks before a quote")
             if row:
