@@ -100,10 +100,9 @@ def published_files(
         return _newest(settings, defaults, end) + _ask(_references(settings, named))
     else:
         wanted = [
-            _Wanted(d, month, tuple(f"{settings.tlc_url}/{d.file_path(month, f)}" for f in formats))
+            _month(settings, d, month)
             for d in monthly or ([] if named else _all_monthly())
             for month in months_between(max(start, d.first_edition or start), end or _today())
-            if (formats := d.formats(month))
         ]
     return _head_all(wanted + _references(settings, named))
 
@@ -180,6 +179,12 @@ def _all_monthly() -> list[Dataset]:
     return [d for d in DATASETS.values() if d.monthly]
 
 
+def _month(settings: Settings, dataset: Dataset, month: date) -> _Wanted:
+    """A month on a server, which is asked for the best of its formats first."""
+    paths = (dataset.file_path(month, file_format) for file_format in dataset.formats(month))
+    return _Wanted(dataset, month, tuple(f"{settings.tlc_url}/{path}" for path in paths))
+
+
 def _references(settings: Settings, named: Sequence[Dataset]) -> list[_Wanted]:
     return [
         _Wanted(
@@ -214,15 +219,13 @@ def _newest(
     last = end or _today()
     found: list[PublishedFile] = []
     for dataset in datasets:
-        first = dataset.first_month or last
+        first = dataset.first_edition or last
         months = months_between(first, last)[-LOOK_BACK_MONTHS:]
         # a batch of eight holds the three newest unless TLC is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
             batch, months = months[-HEADS_AT_ONCE:], months[:-HEADS_AT_ONCE]
-            wanted = [
-                _Wanted(dataset, m, (f"{settings.tlc_url}/{dataset.file_path(m)}",)) for m in batch
-            ]
+            wanted = [_month(settings, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
         found += newest[-DEFAULT_MONTHS:]
     return found
