@@ -196,3 +196,23 @@ def test_a_month_that_changes_half_way_is_quarantined_and_nothing_of_it_is_loade
     assert rows(settings, "select distinct source_month from tlc.green_tripdata") == [
         (date(2013, 9, 1),)
     ]
+
+
+def test_a_view_of_an_older_release_gets_the_columns_that_it_lacks(
+    published: Path, both: tuple[Settings, Settings]
+) -> None:
+    publish(published, "green", date(2024, 1, 1), trips("green", date(2024, 1, 1), rows=3))
+    land(both[0])
+    for settings in both:
+        load(settings)
+        with connect(settings) as session:
+            session.execute("drop view tlc.green_tripdata")
+            session.execute(
+                "create view tlc.green_tripdata as select cast(null as date) as source_month,"
+                " cast(1 as bigint) as file_key, cast(1 as bigint) as row_ordinal,"
+                " cast(1 as bigint) as vendorid"
+            )
+        assert load(settings).loaded == []
+        assert rows(
+            settings, "select count(*), count(pickup_longitude) from tlc.green_tripdata"
+        ) == [(3, 0)]
