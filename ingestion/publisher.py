@@ -109,7 +109,11 @@ def published_files(
 
 def asked_again(file: PublishedFile) -> PublishedFile:
     """The file as the publisher offers it now; with its ``fault`` where that has not passed."""
-    return _head(DATASETS[file.dataset], file.month, file.url) or file
+    dataset, stem = DATASETS[file.dataset], file.url.removesuffix(file.file_format)
+    later = FORMATS[FORMATS.index(file.file_format) + 1 :]
+    others = [f for f in dataset.formats(file.month) if f in later] if file.month else []
+    urls = (file.url, *(f"{stem}{file_format}" for file_format in others))
+    return _first_of(_Wanted(dataset, file.month, urls)) or file
 
 
 @dataclass(frozen=True)
@@ -242,13 +246,13 @@ def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
 def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     if not wanted:
         return []
-
-    def first(file: _Wanted) -> PublishedFile | None:
-        heads = (_head(file.dataset, file.month, url) for url in file.urls)
-        return next(filter(None, heads), None)
-
     with ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="head") as pool:
-        return [head for head in pool.map(first, wanted) if head]
+        return [head for head in pool.map(_first_of, wanted) if head]
+
+
+def _first_of(file: _Wanted) -> PublishedFile | None:
+    heads = (_head(file.dataset, file.month, url) for url in file.urls)
+    return next(filter(None, heads), None)
 
 
 def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | None:

@@ -435,3 +435,17 @@ def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
     assert (again.fault, again.bytes) == (None, 5)
     web.withdraw(path)
     assert asked_again(faulty) == faulty
+
+
+def test_a_fault_never_lets_csv_pass_for_the_best_of_the_formats(
+    web: Web, settings: Settings
+) -> None:
+    month = date(2019, 1, 1)
+    web.publish(green(month).replace("parquet", "csv"), b"csv")
+    web.publish("misc/taxi_zone_lookup.csv", b"zones")
+    web.fail("HEAD", green(month), [Status(500)] * 3)
+    (faulty,) = (f for f in published_files(settings, ["green"], month, month) if f.fault)
+    assert faulty.file_format == "parquet"
+    # when the server answers again, there is no Parquet edition after all
+    again = asked_again(faulty)
+    assert (again.fault, again.file_format) == (None, "csv")
