@@ -5,8 +5,8 @@ its past again, under other names: yellow from 2011 on with zones in place of co
 that others made of the Parquet editions have those names: their eras are the ones in ``datasets``.
 
 A star marks a column without which a month is worthless. Blanks around a name, its case, and fields
-beyond the header (green 2013 to mid-2016 and yellow of late 2016 end each row with two empty ones)
-are left to who reads the file.
+beyond the header are left to who reads the file: green to mid-2015, and both of late 2016, end each
+row with two empty ones.
 """
 
 # dataset → (first month, header); a read type is named only where no Parquet era has the column
