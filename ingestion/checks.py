@@ -6,15 +6,14 @@ value. Anything else raises ``UntrustedFileError``, and the file goes to quarant
 new (an unknown column, another type that casts safely) is a remark, and stays in raw.
 """
 
-import csv
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.datasets import Column, Dataset, ReadType, read_name
+from ingestion.csv_checks import check_csv
+from ingestion.datasets import Dataset, FileFormat, ReadType, read_name
+from ingestion.drift import Checked, compare
 from ingestion.errors import UntrustedFileError
 
 if TYPE_CHECKING:
@@ -24,21 +23,21 @@ HEAD_BYTES = 200
 EXACT_IN_DOUBLE = 2**53
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What a trusted file holds: its rows, its columns as (name, type), and remarks on drift."""
+def check(
+    path: Path, dataset: Dataset, month: date | None, file_format: FileFormat | None = None
+) -> Checked:
+    """Read the whole file as the format that it has, by default the one that its name says.
 
-    row_count: int
-    columns: tuple[tuple[str, str], ...]
-    remarks: tuple[str, ...] = field(default=())
-
-
-def check(path: Path, dataset: Dataset, month: date | None) -> Checked:
-    """Read the file's structure; raise ``UntrustedFileError`` with the reason to distrust it."""
+    Raises ``UntrustedFileError`` with the reason to distrust it.
+    """
     if path.stat().st_size == 0:
         raise UntrustedFileError("the file is empty (0 bytes)")
-    if dataset.file_format == "csv":
-        return _check_csv(path, dataset)
+    file_format = file_format or dataset.format_of(path.name)
+    if file_format != "parquet":
+        try:
+            return check_csv(path, file_format == "csv.gz", dataset, month)
+        except UntrustedFileError as exc:
+            raise UntrustedFileError(f"{exc}{_or_what_it_is(path)}") from exc
     return _check_parquet(path, dataset, month)
 
 
@@ -50,7 +49,7 @@ def _check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             row_count = file.metadata.num_rows
-            remarks = _compare(dataset, month, [(f.name, str(f.type)) for f in schema])
+            remarks = compare(dataset, dataset.era(month), [(f.name, str(f.type)) for f in schema])
             if row_count == 0:
                 raise UntrustedFileError("the file has columns and no rows")
             for name in _to_be_cast(dataset, schema):
@@ -60,59 +59,6 @@ def _check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
             f"not a readable Parquet file: {_what_it_is(path)} ({_first_line(exc)})"
         ) from exc
     return Checked(row_count, tuple((f.name, str(f.type)) for f in schema), remarks)
-
-
-def _check_csv(path: Path, dataset: Dataset) -> Checked:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file, strict=True)
-            # TLC has padded its names with blanks; engines read them without
-            header = [name.strip() for name in next(rows, [])]
-            remarks = _compare(dataset, None, [(name, "text") for name in header])
-            row_count = 0
-            for row in filter(None, rows):  # a blank line is no row
-                row_count += 1
-                if len(row) != len(header):
-                    raise UntrustedFileError(
-                        f"line {rows.line_num} has {len(row)} fields where the header has"
-                        f" {len(header)}"
-                    )
-    except (csv.Error, UnicodeDecodeError) as exc:
-        raise UntrustedFileError(f"not a readable CSV file: {_first_line(exc)}") from exc
-    if row_count == 0:
-        raise UntrustedFileError("the file has a header and no rows")
-    return Checked(row_count, tuple((name, "text") for name in header), remarks)
-
-
-def _compare(
-    dataset: Dataset, month: date | None, columns: list[tuple[str, str]]
-) -> tuple[str, ...]:
-    """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
-    found = {read_name(name): (name, file_type) for name, file_type in columns}
-    expected = {read_name(c.name): c for c in dataset.era(month).columns}
-    missing = [c.name for name, c in expected.items() if c.required and name not in found]
-    if missing:
-        raise UntrustedFileError(f"it has no column {', '.join(missing)}")
-    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
-    if twice:
-        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
-    return tuple(_remarks(dataset, expected, found))
-
-
-def _remarks(
-    dataset: Dataset, expected: dict[str, Column], found: dict[str, tuple[str, str]]
-) -> Iterator[str]:
-    for name, column in expected.items():
-        if name not in found:
-            yield f"column {column.name} is not there any more"
-        elif found[name][1] not in column.file_types:
-            yield (
-                f"column {found[name][0]} is {found[name][1]}, where"
-                f" {' or '.join(sorted(column.file_types))} is known"
-            )
-    for name, (spelled, file_type) in found.items():
-        if name not in dataset.read_schema:
-            yield f"unknown column {spelled} ({file_type}) is kept in raw and not read"
 
 
 def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
@@ -194,8 +140,22 @@ def _exact_as_double(file: "pa.parquet.ParquetFile", name: str) -> bool:
 
 
 def _what_it_is(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    head = _head(path)
+    if head.startswith(b"PAR1"):
+        return "it is cut short, its footer is missing"
+    return _something_else(head) or f"it begins with {head[:16]!r}"
+
+
+def _or_what_it_is(path: Path) -> str:
+    """In brackets, what a file is that should be CSV, where it is something else altogether."""
+    head = _head(path)
+    if head.startswith(b"PAR1"):
+        return " (it is a Parquet file)"
+    something_else = _something_else(head)
+    return f" ({something_else})" if something_else else ""
+
+
+def _something_else(head: bytes) -> str | None:
     text = head.decode("latin-1").lstrip().lower()
     if text.startswith("<?xml") or "<error>" in text:
         return "it is an XML error page"
@@ -203,9 +163,14 @@ def _what_it_is(path: Path) -> str:
         return "it is an HTML error page"
     if text.startswith("version https://git-lfs"):
         return "it is a Git LFS pointer, not the file itself"
-    if head.startswith(b"PAR1"):
-        return "it is cut short, its footer is missing"
-    return f"it begins with {head[:16]!r}"
+    if text.startswith(("{", "[")):
+        return "it is JSON"
+    return None
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _first_line(exc: BaseException) -> str:

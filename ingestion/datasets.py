@@ -15,7 +15,14 @@ from datetime import date
 from functools import cached_property
 from typing import Literal, cast
 
+from ingestion.csv_headers import CSV_HEADERS
+
 ReadType = Literal["bigint", "double", "text", "timestamp"]
+FileFormat = Literal["parquet", "csv", "csv.gz"]
+# the formats of a month, the best first: of several editions that are published one is taken
+FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
+# the type of every column of a CSV file
+TEXT = "text"
 
 # A type to the right can hold every value of one to its left.
 _WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
@@ -46,9 +53,10 @@ class Dataset:
     name: str
     code: int  # the first digit of every trip_id; 0 for what holds no trips
     path: str  # below the publisher's address, with {month} as YYYY-MM
-    file_format: Literal["parquet", "csv"]
+    file_format: FileFormat
     first_month: date | None
     eras: tuple[Era, ...]
+    csv_eras: tuple[Era, ...] = ()  # of the months that TLC published as CSV, when it did
 
     @property
     def monthly(self) -> bool:
@@ -62,24 +70,62 @@ class Dataset:
             f"{self.name}_tripdata" if self.monthly else self.name
         )
 
-    def file_path(self, month: date | None) -> str:
-        """Where the file of ``month`` lies below the publisher's address."""
-        return self.path.format(month=f"{month:%Y-%m}" if month else "")
+    def file_path(self, month: date | None, file_format: FileFormat | None = None) -> str:
+        """Where the file of ``month`` lies below the publisher's address, in one of its formats."""
+        path = self.path.format(month=f"{month:%Y-%m}" if month else "")
+        return path.removesuffix(self.file_format) + file_format if file_format else path
+
+    def format_of(self, address: str) -> FileFormat:
+        """The format of a file of this dataset by its address, or its path in the lake."""
+        endings = (f for f in reversed(FORMATS) if address.endswith(f".{f}"))
+        return next(endings, self.file_format) if self.monthly else self.file_format
+
+    def formats(self, month: date) -> tuple[FileFormat, ...]:
+        """The formats in which TLC, or who keeps what it published, may have ``month``."""
+        assert self.first_month, "only months are published in several formats"
+        as_csv = bool(self.csv_eras) and self.csv_eras[0].since <= month <= LAST_CSV_MONTH
+        return tuple(f for f in FORMATS if (as_csv if "csv" in f else month >= self.first_month))
+
+    @property
+    def first_edition(self) -> date | None:
+        """The first month that was ever published, in whatever format."""
+        if not self.monthly:
+            return None
+        return min(era.since for era in (*self.eras, *self.csv_eras))
 
     def era(self, month: date | None) -> Era:
         """The era that ``month`` belongs to; the newest for what has no months."""
-        started = [era for era in self.eras if month is None or era.since <= month]
-        return started[-1] if started else self.eras[0]
+        return _era_of(self.eras, month)
+
+    def csv_era(self, month: date | None, names: Iterable[str]) -> Era:
+        """The era of a CSV file of ``month`` with these columns.
+
+        TLC's own, or for a file that was made of the Parquet edition that one's.
+        """
+        found = {read_name(name) for name in names}
+        eras = [_era_of(eras, month) for eras in (self.csv_eras, self.eras) if eras]
+        return max(eras, key=lambda era: len(found & {read_name(c.name) for c in era.columns}))
 
     @cached_property
     def read_schema(self) -> dict[str, ReadType]:
         """Every column that any era published: lower-case name → the widest type any era used."""
         schema: dict[str, ReadType] = {}
-        for column in (c for era in self.eras for c in era.columns):
+        for column in (c for era in (*self.eras, *self.csv_eras) for c in era.columns):
             name = read_name(column.name)
             widest = max(schema.get(name, column.read_type), column.read_type, key=_WIDTH.index)
             schema[name] = widest
         return schema
+
+
+def read_name(published_name: str) -> str:
+    """The read view's name for a column, however this file spells it, pads it or writes it big."""
+    name = published_name.strip()
+    return REPORT_COLUMNS.get(name, name).lower()
+
+
+def _era_of(eras: tuple[Era, ...], month: date | None) -> Era:
+    started = [era for era in eras if month is None or era.since <= month]
+    return started[-1] if started else eras[0]
 
 
 def _columns(text: str) -> tuple[Column, ...]:
@@ -102,6 +148,21 @@ def _eras(*eras: tuple[str, Iterable[Column]]) -> tuple[Era, ...]:
 def _renamed(columns: tuple[Column, ...], **names: str) -> tuple[Column, ...]:
     return tuple(
         Column(names.get(c.name, c.name), c.read_type, c.file_types, c.required) for c in columns
+    )
+
+
+def _csv_eras(dataset: str, eras: tuple[Era, ...]) -> tuple[Era, ...]:
+    """The eras of the CSV editions; a column has the read type that its namesake in Parquet has."""
+    known = {read_name(c.name): c.read_type for era in eras for c in era.columns}
+
+    def column(field: str) -> Column:
+        starred, _, read_type = field.partition(":")
+        name = starred.rstrip("*")
+        as_read = cast(ReadType, read_type or known[read_name(name)])
+        return Column(name, as_read, frozenset({TEXT}), starred.endswith("*"))
+
+    return _eras(
+        *((since, map(column, header.split(","))) for since, header in CSV_HEADERS[dataset])
     )
 
 
@@ -257,10 +318,29 @@ REPORT_COLUMNS = {
 }
 _REPORT_REQUIRED = {"Month/Year", "License Class", "Trips Per Day"}
 _REPORT = tuple(
-    Column(name, "text", frozenset({"text"}), name in _REPORT_REQUIRED) for name in REPORT_COLUMNS
+    Column(name, "text", frozenset({TEXT}), name in _REPORT_REQUIRED) for name in REPORT_COLUMNS
 )
 
 _TRIPS = "trip-data/{name}_tripdata_{{month}}.parquet"
+
+# In May 2022 TLC moved to Parquet; nothing later was ever published as CSV.
+LAST_CSV_MONTH = date(2022, 4, 1)
+
+_YELLOW = _eras(
+    ("2009-01", _YELLOW_2009),
+    ("2010-01", _YELLOW_2010),
+    ("2011-01", _YELLOW_2011),
+    ("2023-02", _YELLOW_2023),
+    ("2025-01", _YELLOW_2023 + _CBD_FEE),
+    ("2026-06", _YELLOW_2023 + _CBD_FEE + _REQUEST_SOURCE),
+)
+_GREEN = _eras(
+    ("2014-01", _GREEN_2014),
+    ("2025-01", _GREEN_2014 + _CBD_FEE),
+    ("2026-06", _GREEN_2014 + _CBD_FEE + _REQUEST_SOURCE),
+)
+_FHV = _eras(("2015-01", _FHV_2015))
+_FHVHV = _eras(("2019-02", _FHVHV_2019), ("2025-01", _FHVHV_2019 + _CBD_FEE))
 
 DATASETS: dict[str, Dataset] = {
     d.name: d
@@ -271,14 +351,8 @@ DATASETS: dict[str, Dataset] = {
             path=_TRIPS.format(name="yellow"),
             file_format="parquet",
             first_month=date(2009, 1, 1),
-            eras=_eras(
-                ("2009-01", _YELLOW_2009),
-                ("2010-01", _YELLOW_2010),
-                ("2011-01", _YELLOW_2011),
-                ("2023-02", _YELLOW_2023),
-                ("2025-01", _YELLOW_2023 + _CBD_FEE),
-                ("2026-06", _YELLOW_2023 + _CBD_FEE + _REQUEST_SOURCE),
-            ),
+            eras=_YELLOW,
+            csv_eras=_csv_eras("yellow", _YELLOW),
         ),
         Dataset(
             name="green",
@@ -286,11 +360,8 @@ DATASETS: dict[str, Dataset] = {
             path=_TRIPS.format(name="green"),
             file_format="parquet",
             first_month=date(2014, 1, 1),
-            eras=_eras(
-                ("2014-01", _GREEN_2014),
-                ("2025-01", _GREEN_2014 + _CBD_FEE),
-                ("2026-06", _GREEN_2014 + _CBD_FEE + _REQUEST_SOURCE),
-            ),
+            eras=_GREEN,
+            csv_eras=_csv_eras("green", _GREEN),
         ),
         Dataset(
             name="fhv",
@@ -298,7 +369,8 @@ DATASETS: dict[str, Dataset] = {
             path=_TRIPS.format(name="fhv"),
             file_format="parquet",
             first_month=date(2015, 1, 1),
-            eras=_eras(("2015-01", _FHV_2015)),
+            eras=_FHV,
+            csv_eras=_csv_eras("fhv", _FHV),
         ),
         Dataset(
             name="fhvhv",
@@ -306,7 +378,8 @@ DATASETS: dict[str, Dataset] = {
             path=_TRIPS.format(name="fhvhv"),
             file_format="parquet",
             first_month=date(2019, 2, 1),
-            eras=_eras(("2019-02", _FHVHV_2019), ("2025-01", _FHVHV_2019 + _CBD_FEE)),
+            eras=_FHVHV,
+            csv_eras=_csv_eras("fhvhv", _FHVHV),
         ),
         Dataset(
             name="taxi_zone_lookup",
@@ -328,8 +401,3 @@ DATASETS: dict[str, Dataset] = {
 }
 
 TRIP_DATASETS = tuple(d for d in DATASETS.values() if d.monthly)
-
-
-def read_name(published_name: str) -> str:
-    """The read view's name for a column, however this file spells it."""
-    return REPORT_COLUMNS.get(published_name, published_name).lower()

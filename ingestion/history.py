@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from ingestion.catalog import Catalog, Landing
+from ingestion.csv_files import duckdb_csv_sql
 from ingestion.datasets import DATASETS, Column, Dataset, Era, ReadType, read_name
 from ingestion.errors import MedallionError
 from ingestion.lake import lake_file
@@ -201,11 +202,12 @@ def schema_changes(before: Landing, after: Landing) -> Changes:
 
 def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
     """The select that reads one version's bytes where they lie, by the dataset's read schema."""
-    path = str(lake_file(settings, landing)).replace("'", "''")
-    if landing.lake_path.endswith(".csv"):
-        relation = f"read_csv('{path}', header = true, all_varchar = true, delim = ',', quote='\"')"
+    path = "'" + str(lake_file(settings, landing)).replace("'", "''") + "'"
+    if landing.lake_path.endswith(".parquet"):
+        relation = f"read_parquet({path})"
     else:
-        relation = f"read_parquet('{path}')"
+        names = [name for name, _ in landing.columns]
+        relation = duckdb_csv_sql(path, landing.lake_path.endswith(".gz"), names)
     return select_sql(
         dataset, Branch(relation, "0", landing.columns, landing.month, landing.file_key), DUCKDB
     )

@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from ingestion.catalog import Catalog, Landing, open_lake, version_name
-from ingestion.checks import Checked, check
+from ingestion.checks import check
 from ingestion.datasets import DATASETS
+from ingestion.drift import Checked
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.locks import turn_with_file
 from ingestion.progress import Progress, Quiet
@@ -169,7 +170,7 @@ def _land_batch(
         except OSError as exc:
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
         try:
-            checked = check(fetched.path, DATASETS[file.dataset], file.month)
+            checked = check(fetched.path, DATASETS[file.dataset], file.month, file.file_format)
         except UntrustedFileError as exc:
             return _Candidate(fetched, None, str(exc))
         return _Candidate(fetched, checked, None)
@@ -197,7 +198,7 @@ def _land_batch(
 def _lake_path(file: PublishedFile, candidate: _Candidate) -> str:
     folder = "quarantine" if candidate.distrust else f"raw/{file.dataset}"
     name = version_name(file.dataset, file.month, candidate.fetched.sha256)
-    return f"{folder}/{name}.{DATASETS[file.dataset].file_format}"
+    return f"{folder}/{name}.{file.file_format}"
 
 
 def _store(
@@ -230,7 +231,7 @@ def _store(
                 columns=_any_columns(candidate.checked),
                 hint={
                     "file_id": candidate.fetched.sha256,
-                    "file_format": DATASETS[file.dataset].file_format,
+                    "file_format": file.file_format,
                 },
             )
             for file, candidate in new.items()

@@ -1,8 +1,9 @@
 """What the publisher offers now, and how to fetch it.
 
-A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``); what
-identifies its content without reading it is its etag, last-modified date and length. Downloads
-stream into a file, survive broken connections and are hashed on the way.
+A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``), a month
+in the best of the formats that it is published in. What identifies its content without reading it
+is its etag, last-modified date and length. Downloads stream into a file, survive broken
+connections and are hashed on the way.
 """
 
 import hashlib
@@ -14,10 +15,10 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
-from ingestion.datasets import DATASETS, Dataset
+from ingestion.datasets import DATASETS, FORMATS, Dataset, FileFormat
 from ingestion.errors import FetchError, UsageError
 from ingestion.settings import Settings, local_path
 
@@ -52,6 +53,11 @@ class PublishedFile:
         """What people call it: ``green 2024-01``."""
         return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
 
+    @property
+    def file_format(self) -> FileFormat:
+        """What its address says that it is: ``parquet``, ``csv`` or ``csv.gz``."""
+        return DATASETS[self.dataset].format_of(self.url)
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -84,9 +90,9 @@ def published_files(
         if not folder.is_dir():
             raise UsageError(f"MEDALLION_TLC_URL: there is no folder {folder}.")
         wanted = [
-            (d, month, settings.tlc_url + "/" + quote(d.file_path(month)))
+            _Wanted(d, month, (f"{settings.tlc_url}/{quote(d.file_path(month, file_format))}",))
             for d in monthly or ([] if named else _all_monthly())
-            for month in _listed_months(folder, d)
+            for month, file_format in _listed_months(folder, d)
             if (start is None or month >= start) and (end is None or month <= end)
         ]
     elif start is None:
@@ -94,16 +100,29 @@ def published_files(
         return _newest(settings, defaults, end) + _ask(_references(settings, named))
     else:
         wanted = [
-            (d, month, f"{settings.tlc_url}/{d.file_path(month)}")
+            _month(settings, d, month)
             for d in monthly or ([] if named else _all_monthly())
-            for month in months_between(max(start, d.first_month or start), end or _today())
+            for month in months_between(max(start, d.first_edition or start), end or _today())
         ]
     return _head_all(wanted + _references(settings, named))
 
 
 def asked_again(file: PublishedFile) -> PublishedFile:
     """The file as the publisher offers it now; with its ``fault`` where that has not passed."""
-    return _head(DATASETS[file.dataset], file.month, file.url) or file
+    dataset, stem = DATASETS[file.dataset], file.url.removesuffix(file.file_format)
+    later = FORMATS[FORMATS.index(file.file_format) + 1 :]
+    others = [f for f in dataset.formats(file.month) if f in later] if file.month else []
+    urls = (file.url, *(f"{stem}{file_format}" for file_format in others))
+    return _first_of(_Wanted(dataset, file.month, urls)) or file
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One file to ask about, and where it may be: the first address that has it is taken."""
+
+    dataset: Dataset
+    month: date | None
+    urls: tuple[str, ...]
 
 
 def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]:
@@ -164,24 +183,37 @@ def _all_monthly() -> list[Dataset]:
     return [d for d in DATASETS.values() if d.monthly]
 
 
-def _references(
-    settings: Settings, named: Sequence[Dataset]
-) -> list[tuple[Dataset, date | None, str]]:
+def _month(settings: Settings, dataset: Dataset, month: date) -> _Wanted:
+    """A month on a server, which is asked for the best of its formats first."""
+    paths = (dataset.file_path(month, file_format) for file_format in dataset.formats(month))
+    return _Wanted(dataset, month, tuple(f"{settings.tlc_url}/{path}" for path in paths))
+
+
+def _references(settings: Settings, named: Sequence[Dataset]) -> list[_Wanted]:
     return [
-        (d, None, f"{settings.tlc_url}/{d.path}" if d.path else settings.report_source_url)
+        _Wanted(
+            d, None, (f"{settings.tlc_url}/{d.path}" if d.path else settings.report_source_url,)
+        )
         for d in DATASETS.values()
         if not d.monthly and (not named or d in named or any(n.monthly for n in named))
     ]
 
 
-def _listed_months(folder: Path, dataset: Dataset) -> list[date]:
-    """Months of ``dataset`` that a folder holds, oldest first."""
+def _listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat]]:
+    """Months of ``dataset`` that a folder holds, oldest first, each in the best of its formats."""
     parent, _, file_name = dataset.path.rpartition("/")
-    pattern = re.compile(re.escape(file_name).replace(r"\{month\}", r"(\d{4}-(?:0[1-9]|1[0-2]))"))
+    stem = re.escape(file_name.removesuffix(dataset.file_format))
+    month = stem.replace(r"\{month\}", r"(\d{4}-(?:0[1-9]|1[0-2]))")
+    pattern = re.compile(month + f"({'|'.join(map(re.escape, FORMATS))})")
     if not (folder / parent).is_dir():
         return []
-    found = (pattern.fullmatch(path.name) for path in (folder / parent).iterdir())
-    return sorted(date.fromisoformat(f"{match[1]}-01") for match in found if match)
+    found: dict[date, FileFormat] = {}
+    for path in (folder / parent).iterdir():
+        if (match := pattern.fullmatch(path.name)) and path.is_file():
+            month_of, file_format = date.fromisoformat(f"{match[1]}-01"), cast(FileFormat, match[2])
+            others = found.get(month_of, file_format)
+            found[month_of] = min(file_format, others, key=FORMATS.index)
+    return sorted(found.items())
 
 
 def _newest(
@@ -191,19 +223,19 @@ def _newest(
     last = end or _today()
     found: list[PublishedFile] = []
     for dataset in datasets:
-        first = dataset.first_month or last
+        first = dataset.first_edition or last
         months = months_between(first, last)[-LOOK_BACK_MONTHS:]
         # a batch of eight holds the three newest unless TLC is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
             batch, months = months[-HEADS_AT_ONCE:], months[:-HEADS_AT_ONCE]
-            wanted = [(dataset, m, f"{settings.tlc_url}/{dataset.file_path(m)}") for m in batch]
+            wanted = [_month(settings, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
         found += newest[-DEFAULT_MONTHS:]
     return found
 
 
-def _head_all(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[PublishedFile]:
+def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     """Ask about all; raise ``FetchError`` where not one could be asked about."""
     heads = _ask(wanted)
     if heads and all(head.fault for head in heads):
@@ -211,11 +243,16 @@ def _head_all(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[Publis
     return heads
 
 
-def _ask(wanted: Sequence[tuple[Dataset, date | None, str]]) -> list[PublishedFile]:
+def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     if not wanted:
         return []
     with ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="head") as pool:
-        return [head for head in pool.map(lambda item: _head(*item), wanted) if head]
+        return [head for head in pool.map(_first_of, wanted) if head]
+
+
+def _first_of(file: _Wanted) -> PublishedFile | None:
+    heads = (_head(file.dataset, file.month, url) for url in file.urls)
+    return next(filter(None, heads), None)
 
 
 def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ingestion.datasets import Dataset, ReadType, read_name
+from ingestion.datasets import TEXT, Dataset, ReadType, read_name
 
 # Where a row comes from: the file's month and version, and the row's place in the file, from 0.
 ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
@@ -55,7 +55,7 @@ def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect
 
 def select_sql(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
     """The select that reads one version by its dataset's read schema, row for row."""
-    spelled = {read_name(name): name for name, _ in branch.columns}
+    published = {read_name(name): (name, file_type) for name, file_type in branch.columns}
     month = f"date '{branch.month}'" if branch.month else "cast(null as date)"
     parts = [
         f"{month} as source_month",
@@ -63,9 +63,21 @@ def select_sql(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
         f"cast({branch.row_ordinal} as bigint) as row_ordinal",
     ]
     for name, read_type in dataset.read_schema.items():
-        value = dialect.quote(spelled[name]) if name in spelled else "null"
+        value = _value(*published[name], read_type, dialect) if name in published else "null"
         parts.append(f"cast({value} as {dialect.types[read_type]}) as {dialect.quote(name)}")
     return f"select {', '.join(parts)} from {branch.relation}"
+
+
+def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> str:
+    """A column as it can be cast to its read type; an empty field of a CSV file is null."""
+    column = dialect.quote(name)
+    if file_type != TEXT:
+        return column
+    if read_type == "text":
+        return f"nullif({column}, '')"
+    value = f"nullif(trim({column}), '')"
+    # a whole number may be written 1.0, which PostgreSQL reads as a double only
+    return f"cast({value} as {dialect.types['double']})" if read_type == "bigint" else value
 
 
 def _select_nothing(dataset: Dataset, dialect: Dialect) -> str:

@@ -115,6 +115,8 @@ def _is_up_to_date(
     with engine.session(read_only=True) as session:
         if ("raw", "files") not in tables(session):
             return False
+        if _stale_views(session):
+            return False
         files = _said(session)
     in_use = {v.table_name for v in current}
     return {v.table_name for v in wanted} <= files.keys() and all(
@@ -186,7 +188,7 @@ def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
     )
 
     hints: dict[str, Any] = {}
-    if DATASETS[version.dataset].file_format == "parquet":
+    if version.lake_path.endswith(".parquet"):
         # a file that cannot be read fails in its job, by itself
         with suppress(OSError, pa.ArrowException):
             for column in pq.read_schema(path):
@@ -238,8 +240,7 @@ def _publish(
         session.wait_for_turn("publish")
         shown = _shown(versions, current, _held(session))
         said = _said(session)
-        there = tables(session)
-        stale_views = {d.name for d in DATASETS.values() if ("tlc", d.view) not in there}
+        stale_views = _stale_views(session)
         for version in versions:
             is_current = version.table_name in shown
             if said.get(version.table_name) == (version.source_url, version.etag, is_current):
@@ -266,6 +267,18 @@ def _publish(
             except WarehouseError as exc:
                 view = f"tlc.{DATASETS[name].view}"
                 raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
+
+
+def _stale_views(session: Session) -> set[str]:
+    """Datasets whose read view is not there, or lacks a column that the read schema has by now."""
+    columns = session.query(
+        "select table_name, column_name from information_schema.columns where table_schema = 'tlc'"
+    ).rows
+    return {
+        dataset.name
+        for dataset in DATASETS.values()
+        if not {(dataset.view, name) for name in dataset.read_schema} <= set(columns)
+    }
 
 
 def _shown(

@@ -12,6 +12,7 @@ from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
+from ingestion.csv_files import duckdb_csv_sql
 from ingestion.destinations.references import FILE_HINT, referenced_url
 
 EVIDENCE_TABLE = "files"
@@ -59,9 +60,10 @@ class RawTableJob(RunnableLoadJob):
 
 
 def _reader(evidence: dict[str, Any]) -> str:
-    if evidence["lake_path"].endswith(".csv"):
-        return "read_csv(?, header = true, all_varchar = true, delim = ',', quote = '\"')"
-    return "read_parquet(?)"
+    if evidence["lake_path"].endswith(".parquet"):
+        return "read_parquet(?)"
+    columns = [name for name, _ in evidence["columns"]]
+    return duckdb_csv_sql("?", evidence["lake_path"].endswith(".gz"), columns)
 
 
 class RawClient(DuckDbClient):

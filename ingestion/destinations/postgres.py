@@ -26,6 +26,7 @@ from dlt.destinations.impl.postgres.configuration import (
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
+from ingestion.csv_files import csv_batches
 from ingestion.destinations.arrow_copy import CopyColumn, copy_columns, copy_stream
 from ingestion.destinations.duckdb import EVIDENCE_TABLE
 from ingestion.destinations.references import FILE_HINT, referenced_url
@@ -112,15 +113,11 @@ def _is_loaded(cursor: Any, files: str, table_name: str) -> bool:
 
 def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
     """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
-    if path.endswith(".csv"):
-        from pyarrow import csv
-
-        options = csv.ConvertOptions(
-            column_types={name: pa.string() for name, _ in evidence["columns"]},
-            strings_can_be_null=False,
-        )
-        reader = csv.open_csv(path, convert_options=options)
-        return copy_columns(reader.schema, ROW_ORDINAL), iter(reader)
+    if not evidence["lake_path"].endswith(".parquet"):
+        names = [name for name, _ in evidence["columns"]]
+        schema = pa.schema([(name, pa.string()) for name in names])
+        batches = csv_batches(path, evidence["lake_path"].endswith(".gz"), names)
+        return copy_columns(schema, ROW_ORDINAL), batches
     # pyarrow buffers the whole file ahead unless told not to
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
     return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 14)

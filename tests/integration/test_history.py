@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from ingestion.history import Version, compare
 from ingestion.lake import lake_file, land
@@ -63,8 +64,8 @@ def real_versions(settings: Settings, published: Path, *files: Path) -> list[Ver
         path.unlink(missing_ok=True)
         path.write_bytes(file.read_bytes())
         land(settings)
-    _, _, stem = files[0].stem.partition("_tripdata_")
-    return compare(settings, "green", date.fromisoformat(f"{stem}-01"))
+    _, _, month = files[0].name.partition(".")[0].partition("_tripdata_")
+    return compare(settings, "green", date.fromisoformat(f"{month}-01"))
 
 
 # --- TLC's own months, published again -----------------------------------------------------------
@@ -112,6 +113,24 @@ def test_a_real_restatement_says_which_column_changed_in_how_many_rows(
             assert version.figures.sums[name] == round(pc.sum(table[name]).as_py(), 2)
         assert version.figures.first_pickup == datetime(2009, 1, 1, 0, 3, 41)
         assert version.figures.last_pickup == datetime(2020, 4, 30, 23, 59)
+
+
+def test_a_real_month_as_csv_is_restated_by_its_parquet_edition(
+    real_data: Path, settings: Settings, published: Path
+) -> None:
+    paths = [
+        real_data / "trip-data-csv" / "green_tripdata_2020-08.csv.gz",
+        real_data / "trip-data" / "green_tripdata_2020-08.parquet",
+    ]
+    _, after = real_versions(settings, published, *paths)
+    # as pyarrow counts them
+    old, new = csv.read_csv(paths[0]), pq.read_table(paths[1])
+    filled = old["VendorID"].null_count
+    assert (filled, new.num_rows) == (34_328, old.num_rows)
+    assert after.changes is not None
+    assert after.changes.rows == RowChanges(
+        equal=old.num_rows - filled, changed=filled, by_column={"vendorid": filled}
+    )
 
 
 # --- rows ----------------------------------------------------------------------------------------

@@ -156,9 +156,39 @@ def test_months_before_the_first_are_not_asked_for(web: Web, settings: Settings)
     published_files(settings, ["fhvhv"], start=date(2018, 1, 1), end=date(2019, 3, 1))
     asked = sorted(r.path for r in web.asked("HEAD") if "fhvhv" in r.path)
     assert asked == [
-        "trip-data/fhvhv_tripdata_2019-02.parquet",
-        "trip-data/fhvhv_tripdata_2019-03.parquet",
+        f"trip-data/fhvhv_tripdata_{month}.{file_format}"
+        for month in ("2019-02", "2019-03")
+        for file_format in ("csv", "csv.gz", "parquet")
     ]
+
+
+def test_a_month_is_asked_for_as_csv_only_where_there_is_no_parquet(
+    web: Web, settings: Settings
+) -> None:
+    old, older, oldest = date(2022, 4, 1), date(2020, 1, 1), date(2013, 8, 1)
+    web.publish(green(old), b"parquet")
+    web.publish(green(older).replace("parquet", "csv.gz"), b"gzip")
+    web.publish(green(oldest).replace("parquet", "csv"), b"csv")
+    for month, file_format, heads in (
+        (old, "parquet", 1),
+        (older, "csv.gz", 3),
+        (oldest, "csv", 1),
+    ):
+        before = len(web.asked("HEAD"))
+        (found, *_) = published_files(settings, ["green"], month, month)
+        assert (found.month, found.file_format) == (month, file_format)
+        references = 2
+        assert len(web.asked("HEAD")) - before == heads + references
+
+
+def test_what_was_never_published_as_csv_is_not_asked_for_as_csv(
+    web: Web, settings: Settings
+) -> None:
+    published_files(settings)
+    published_files(settings, ["green"], start=date(2022, 5, 1))
+    assert {r.path.rpartition(".")[2] for r in web.asked("HEAD") if "tripdata" in r.path} == {
+        "parquet"
+    }
 
 
 def test_no_more_than_eight_are_asked_at_a_time(web: Web, settings: Settings) -> None:
@@ -405,3 +435,17 @@ def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
     assert (again.fault, again.bytes) == (None, 5)
     web.withdraw(path)
     assert asked_again(faulty) == faulty
+
+
+def test_a_fault_never_lets_csv_pass_for_the_best_of_the_formats(
+    web: Web, settings: Settings
+) -> None:
+    month = date(2019, 1, 1)
+    web.publish(green(month).replace("parquet", "csv"), b"csv")
+    web.publish("misc/taxi_zone_lookup.csv", b"zones")
+    web.fail("HEAD", green(month), [Status(500)] * 3)
+    (faulty,) = (f for f in published_files(settings, ["green"], month, month) if f.fault)
+    assert faulty.file_format == "parquet"
+    # when the server answers again, there is no Parquet edition after all
+    again = asked_again(faulty)
+    assert (again.fault, again.file_format) == (None, "csv")

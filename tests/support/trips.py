@@ -1,5 +1,6 @@
 """Small generated files that look as TLC publishes them."""
 
+import gzip
 import os
 from datetime import date
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.datasets import DATASETS, Column
+from ingestion.datasets import DATASETS, Column, FileFormat
 
 _TYPES: dict[str, pa.DataType] = {
     "int32": pa.int32(),
@@ -35,6 +36,22 @@ def trip_files(folder: Path) -> list[tuple[str, date, Path]]:
         dataset, _, month = path.stem.partition("_tripdata_")
         found.append((dataset, date.fromisoformat(f"{month}-01"), path))
     return found
+
+
+def csv_heads(folder: Path) -> dict[str, bytes]:
+    """The first lines of TLC's CSV months by name, each the longest head at hand, lines whole."""
+    heads = {
+        path.name: path.read_bytes().rpartition(b"\n")[0] + b"\n"  # the last line is cut
+        for path in (folder / "samples" / "heads-1kb").glob("*.csv")
+    }
+    longer = (folder / "samples" / "heads-100-lines").glob("*.csv")
+    return dict(sorted((heads | {path.name: path.read_bytes() for path in longer}).items()))
+
+
+def month_of(file_name: str) -> tuple[str, date]:
+    """The dataset and month that a published month's name says."""
+    dataset, _, month = file_name.partition(".")[0].partition("_tripdata_")
+    return dataset, date.fromisoformat(f"{month}-01")
 
 
 def trips(dataset: str, month: date, rows: int = 20, seed: int = 0) -> pa.Table:
@@ -69,16 +86,21 @@ def with_column(table: pa.Table, name: str, values: object, type_: object = None
     return table.append_column(name, array)
 
 
-def publish(folder: Path, dataset: str, month: date | None, content: pa.Table | bytes) -> Path:
+def publish(
+    folder: Path,
+    dataset: str,
+    month: date | None,
+    content: pa.Table | bytes,
+    file_format: FileFormat | None = None,
+) -> Path:
     """Put a file where TLC would publish it below ``folder``, in place of what was there."""
-    path = folder / (DATASETS[dataset].path or "misc/data_reports_monthly.csv").format(
-        month=f"{month:%Y-%m}" if month else ""
-    )
+    where = DATASETS[dataset].file_path(month, file_format) or "misc/data_reports_monthly.csv"
+    path = folder / where
     path.parent.mkdir(parents=True, exist_ok=True)
     before = path.stat() if path.exists() else None
     path.unlink(missing_ok=True)
     if isinstance(content, bytes):
-        path.write_bytes(content)
+        path.write_bytes(gzip.compress(content) if file_format == "csv.gz" else content)
     else:
         pq.write_table(content, path)
     if before and path.stat().st_mtime_ns == before.st_mtime_ns:

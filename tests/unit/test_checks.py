@@ -383,15 +383,15 @@ def test_csv_in_every_usual_shape_is_the_same(content: bytes, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (ZONES + b'5,"Bronx"\r\n', "line 6 has 2 fields where the header has 4"),
-        (ZONES + b"5,a,b,c,d\r\n", "line 6 has 5 fields where the header has 4"),
+        (ZONES + b'5,"Bronx"\r\n', "line 6 has 2 fields where those before it have 4"),
+        (ZONES + b"5,a,b,c,d\r\n", "line 6 has 5 fields where those before it have 4"),
         (ZONES + b'5,"Bronx,x,y\r\n', "not a readable CSV file"),
         (ZONES + b'5,"Bro"nx,x,y\r\n', "not a readable CSV file"),
         (ZONES + "5,Zoë,x,y\r\n".encode("latin-1"), "not a readable CSV file"),
         (ZONES.decode().encode("utf-16"), "not a readable CSV file"),
         (ZONES.partition(b"\n")[2], "it has no column LocationID, Borough, Zone"),
         (ZONES.partition(b"\n")[0] + b"\n", "the file has a header and no rows"),
-        (b"\r\n" + ZONES, "it has no column LocationID, Borough, Zone"),
+        (b"\r\n" + ZONES, "it has no header on line 1"),
         (ZONES.replace(b",", b";"), "not a readable CSV file"),
         (b"<!DOCTYPE html><html></html>", "it has no column LocationID, Borough, Zone"),
         (b"PAR1" + bytes(range(256)), "not a readable CSV file"),

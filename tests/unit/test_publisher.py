@@ -102,7 +102,7 @@ def test_what_tlc_does_not_publish_is_ignored(folder: Path, make_settings: MakeS
         "green_tripdata_2024-01.parquet.part",
         "old_green_tripdata_2024-01.parquet",
         "Green_tripdata_2024-04.parquet",
-        "green_tripdata_2024-05.csv",
+        "green_tripdata_2024-05.csv.zip",
         "green_tripdataX2024-05.parquet",
         "blue_tripdata_2024-01.parquet",
         ".green_tripdata_2024-01.parquet",
@@ -191,3 +191,26 @@ def test_months_between() -> None:
         date(2024, 2, 1),
     ]
     assert months_between(date(2024, 2, 1), date(2024, 1, 31)) == []
+
+
+def test_a_month_is_taken_in_the_best_of_its_formats(
+    published: Path, make_settings: MakeSettings
+) -> None:
+    for month, formats in {
+        date(2013, 8, 1): ("csv",),  # before the first month that there is as Parquet
+        date(2019, 1, 1): ("csv.gz",),
+        date(2019, 2, 1): ("csv", "csv.gz"),
+        date(2019, 3, 1): ("csv", "csv.gz", "parquet"),
+        date(2025, 1, 1): ("csv",),  # what others make of a month
+    }.items():
+        for file_format in formats:
+            publish(published, "green", month, b"trips", file_format)
+    found = published_files(make_settings(), ["green"])
+    assert [(file.name, file.file_format) for file in found] == [
+        ("green 2013-08", "csv"),
+        ("green 2019-01", "csv.gz"),
+        ("green 2019-02", "csv"),
+        ("green 2019-03", "parquet"),
+        ("green 2025-01", "csv"),
+    ]
+    assert [Path(file.url).suffix for file in found] == [".csv", ".gz", ".csv", ".parquet", ".csv"]

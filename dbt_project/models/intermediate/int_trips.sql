@@ -58,21 +58,19 @@
     'vendor_id', 'passenger_count', 'trip_miles', 'rate_code_id', 'payment_type_id', 'fare_usd',
     'extra_usd', 'mta_tax_usd', 'tip_usd', 'tolls_usd', 'improvement_surcharge_usd',
     'congestion_surcharge_usd', 'cbd_congestion_fee_usd', 'total_usd', 'store_and_fwd_flag',
-    'request_source',
+    'request_source', 'pickup_longitude', 'pickup_latitude', 'dropoff_longitude',
+    'dropoff_latitude',
 ] -%}
 {%- set services = {
-    'yellow': taxi + [
-        'airport_fee_usd', 'pickup_longitude', 'pickup_latitude', 'dropoff_longitude',
-        'dropoff_latitude',
-    ],
+    'yellow': taxi + ['airport_fee_usd'],
     'green': taxi + ['ehail_fee_usd', 'trip_type_id'],
     'fhv': every + ['dispatching_base_num', 'affiliated_base_num', 'shared_ride_flag'],
     'fhvhv': every + [
         'hvfhs_license_num', 'dispatching_base_num', 'originating_base_num', 'requested_at',
         'on_scene_at', 'trip_miles', 'fare_usd', 'tolls_usd', 'black_car_fund_usd',
         'sales_tax_usd', 'congestion_surcharge_usd', 'airport_fee_usd', 'cbd_congestion_fee_usd',
-        'tip_usd', 'driver_pay_usd', 'total_usd', 'shared_request_flag', 'shared_match_flag',
-        'access_a_ride_flag', 'wav_request_flag', 'wav_match_flag',
+        'tip_usd', 'driver_pay_usd', 'total_usd', 'shared_ride_flag', 'shared_request_flag',
+        'shared_match_flag', 'access_a_ride_flag', 'wav_request_flag', 'wav_match_flag',
     ],
 } -%}
 

@@ -78,8 +78,10 @@ select
             then 'no_time_no_distance'
         when
             trips.service <> 'fhv'
-            -- before 2011 yellow files gave coordinates in place of zones
+            -- yellow files of before 2011, and CSV files of before mid-2016, give coordinates in
+            -- place of zones
             and not (trips.service = 'yellow' and trips.source_month < date '2011-01-01')
+            and trips.pickup_longitude is null
             and (
                 coalesce(trips.pickup_zone_id, 0) not between 1 and 265
                 or coalesce(trips.dropoff_zone_id, 0) not between 1 and 265

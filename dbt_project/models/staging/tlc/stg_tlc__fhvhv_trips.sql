@@ -21,7 +21,9 @@ select
     {{ as_integer('pulocationid') }} as pickup_zone_id,
     {{ as_integer('dolocationid') }} as dropoff_zone_id,
     trip_miles,
-    trip_time as trip_seconds,
+    -- the CSV files have neither this nor fares
+    coalesce(trip_time, {{ seconds_between('pickup_datetime', 'dropoff_datetime') }})
+        as trip_seconds,
     base_passenger_fare as fare_usd,
     tolls as tolls_usd,
     bcf as black_car_fund_usd,
@@ -40,6 +42,7 @@ select
     + coalesce(airport_fee, 0)
     + coalesce(cbd_congestion_fee, 0)
     + coalesce(tips, 0) as total_usd,
+    {{ as_integer('sr_flag') }} as shared_ride_flag,
     shared_request_flag,
     shared_match_flag,
     access_a_ride_flag,

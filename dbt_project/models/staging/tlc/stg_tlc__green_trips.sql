@@ -17,6 +17,11 @@ select
     {{ seconds_between('lpep_pickup_datetime', 'lpep_dropoff_datetime') }} as trip_seconds,
     {{ as_integer('pulocationid') }} as pickup_zone_id,
     {{ as_integer('dolocationid') }} as dropoff_zone_id,
+    -- files of before mid-2016, as CSV, give these in place of zones
+    pickup_longitude,
+    pickup_latitude,
+    dropoff_longitude,
+    dropoff_latitude,
     {{ as_integer('passenger_count') }} as passenger_count,
     trip_distance as trip_miles,
     {{ as_integer('ratecodeid') }} as rate_code_id,
