@@ -65,6 +65,16 @@ def version_name(dataset: str, month: date | None, file_id: str) -> str:
     return f"{stem}__{file_id[:8]}"
 
 
+def records(landing: Landing) -> str:
+    """The names in the lake of all records of this content of this file."""
+    return f"{_folder(landing)}/*-{landing.file_id[:8]}.json"
+
+
+def _folder(landing: Landing) -> str:
+    month = f"{landing.month:%Y-%m}" if landing.month else "current"
+    return f"{CATALOG_DIR}/{landing.dataset}/{month}"
+
+
 class Catalog:
     """The landings of one lake, oldest first."""
 
@@ -84,10 +94,8 @@ class Catalog:
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
-        month = f"{landing.month:%Y-%m}" if landing.month else "current"
-        folder = f"{CATALOG_DIR}/{landing.dataset}/{month}"
         stamp = f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
-        name = f"{folder}/{stamp}-{landing.file_id[:8]}.json"
+        name = f"{_folder(landing)}/{stamp}-{landing.file_id[:8]}.json"
         self._store.write(name, _format(landing))
         self.landings.append(landing)
         for derived in ("_newest", "_versions"):

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.catalog import Catalog, Landing, records, version_name
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
@@ -236,7 +236,8 @@ def _store(
     if references:
         configure_dlt(workers=FETCHES_AT_ONCE)
         place = f"the lake {settings.lake_url}"
-        failed = run_references("lake", lake(settings), references, settings.dlt_dir, place)
+        with store.faults("write to"):  # dlt keeps notes of its own there
+            failed = run_references("lake", lake(settings), references, settings.dlt_dir, place)
         for reason in failed.values():
             raise MedallionError(reason)
 
@@ -289,6 +290,14 @@ class Verified:
 
     landing: Landing
     fault: str | None
+
+    @property
+    def remedy(self) -> str:
+        """How to have the version back."""
+        return (
+            f"restore {self.landing.lake_path} from the bucket's versions or a backup; or, while"
+            f" it is still published, delete {records(self.landing)} in the lake and land it again"
+        )
 
 
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:

@@ -105,33 +105,40 @@ def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
     reason = _first_line(exc)
     if scheme == "file":
         return MedallionError(f"{cannot}{reason}.")
-    names = set(_names(exc))
-    for rule in RULES:
-        if rule.names & names:
-            line = rule.line.format(
-                how_to=HOW_TO[scheme], bucket=place.partition("/")[0], docs=DOCS, reason=reason
-            )
-            return rule.kind(f"{cannot}{line}.")
-    return MedallionError(f"{cannot}{reason}.")
+    for cause in reversed(list(_causes(exc))):
+        names = set(_names(cause))
+        for rule in RULES:
+            if rule.names & names:
+                line = rule.line.format(
+                    how_to=HOW_TO[scheme], bucket=place.partition("/")[0], docs=DOCS, reason=reason
+                )
+                return rule.kind(f"{cannot}{line}.")
+    return exc if isinstance(exc, MedallionError) else MedallionError(f"{cannot}{reason}.")
 
 
-def _names(exc: BaseException | None) -> Iterator[str]:
-    """By what a fault and those that caused it are known: classes, the store's codes, statuses."""
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """The fault, and what it came from; dlt keeps that in ``exception``."""
     while exc is not None:
-        yield from (cls.__name__ for cls in type(exc).__mro__)
-        response = getattr(exc, "response", None)
-        if isinstance(response, dict):
-            yield str(response.get("Error", {}).get("Code"))
-            yield str(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-        for name in ("error_code", "status_code", "code", "status"):
-            code = getattr(exc, name, None)
-            yield str(getattr(code, "value", code))
-        text = str(exc)
-        if text.startswith("Forbidden: "):  # so gcsfs says 403
-            yield "403"
-        if "Must provide either a connection_string or account_name" in text:  # so says adlfs
-            yield "NoCredentialsError"
-        exc = exc.__cause__ or exc.__context__
+        yield exc
+        inner = getattr(exc, "exception", None)
+        exc = inner if isinstance(inner, BaseException) else exc.__cause__
+
+
+def _names(exc: BaseException) -> Iterator[str]:
+    """By what a fault is known: its classes, the store's code, a status."""
+    yield from (cls.__name__ for cls in type(exc).__mro__)
+    response = getattr(exc, "response", None)
+    if isinstance(response, dict):
+        yield str(response.get("Error", {}).get("Code"))
+        yield str(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    for name in ("error_code", "status_code", "code", "status"):
+        code = getattr(exc, name, None)
+        yield str(getattr(code, "value", code))
+    text = str(exc)
+    if text.startswith("Forbidden: "):  # so gcsfs says 403
+        yield "403"
+    if "Must provide either a connection_string or account_name" in text:  # so says adlfs
+        yield "NoCredentialsError"
 
 
 def _first_line(exc: BaseException) -> str:

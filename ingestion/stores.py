@@ -16,7 +16,6 @@ from typing import IO, Any
 
 import fsspec
 
-from ingestion.errors import MedallionError
 from ingestion.settings import Settings, local_path
 from ingestion.store_faults import explained
 
@@ -25,7 +24,7 @@ PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 CONNECT_SECONDS = 5
 # An attempt has failed when the store is silent for so long; the SDK makes the next one.
-SILENCE_SECONDS = 20
+SILENCE_SECONDS = 10
 
 
 class Store:
@@ -44,9 +43,12 @@ class Store:
         self.root = str(path) if path else lake_url.partition("://")[2]
         self._encryption = encryption
         self._storage_class = storage_class
-        with self._faults("open"):
+        with self.faults("open"):
             options = file_system_options(self.scheme, encryption)
             self.fs: fsspec.AbstractFileSystem = file_system_class(self.scheme)(**options)
+        if self.scheme == "s3":
+            # the SDK tries again by itself, and s3fs twice over where it reads
+            self.fs.retries = 2
 
     def path(self, name: str) -> str:
         """What ``fs`` calls an object."""
@@ -58,7 +60,7 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """All objects below a folder; none where there is no such folder."""
-        with self._faults("read"):
+        with self.faults("read"):
             found = self.fs.find(self.path(folder))
             if not found and not self.is_local:
                 self._ask_for_bucket()
@@ -66,7 +68,7 @@ class Store:
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
         """The contents of small objects, many at once."""
-        with self._faults("read"):
+        with self.faults("read"):
             # unlike cat(), this does not take a [ or a * in the lake's own path for a pattern
             contents: list[bytes] = self.fs.cat_ranges(
                 [self.path(name) for name in names], None, None, on_error="raise"
@@ -75,7 +77,7 @@ class Store:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object."""
-        with self._faults("write to"):
+        with self.faults("write to"):
             self._make_folder(name)
             if self.scheme == "gs" and self._encryption:
                 self._write_encrypted(io.BytesIO(content), name)
@@ -85,7 +87,7 @@ class Store:
     def put(self, source: Path, name: str) -> None:
         """Copy a file into the lake; it bears its name there only when it is whole."""
         target = self.path(name)
-        with self._faults("write to"):
+        with self.faults("write to"):
             self._make_folder(name)
             if self.is_local:
                 # a copy that is killed half-way must not bear the file's name
@@ -101,7 +103,7 @@ class Store:
         """Raise where nothing can be written and taken away again."""
         name = ".doctor"
         self.write(name, b"")
-        with self._faults("write to"):
+        with self.faults("write to"):
             self.fs.rm(self.path(name))
 
     def sha256(self, name: str) -> str:
@@ -109,7 +111,7 @@ class Store:
 
         Every byte is read: what a store says of an object that it keeps is no proof of it.
         """
-        with self._faults("read", or_missing=True), self._open(name) as stored:
+        with self.faults("read", or_missing=True), self._open(name) as stored:
             return hashlib.file_digest(stored, "sha256").hexdigest()
 
     def fetch(self, name: str, target: Path) -> str:
@@ -119,7 +121,7 @@ class Store:
         """
         digest = hashlib.sha256()
         with (
-            self._faults("read", or_missing=True),
+            self.faults("read", or_missing=True),
             self._open(name) as stored,
             target.open("wb") as file,
         ):
@@ -170,11 +172,10 @@ class Store:
             raise FileNotFoundError(f"no bucket {bucket}")
 
     @contextmanager
-    def _faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
+    def faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
+        """Turn what goes wrong while ``doing`` something to the lake into ``MedallionError``."""
         try:
             yield
-        except MedallionError:
-            raise
         except Exception as exc:
             if or_missing and isinstance(exc, FileNotFoundError):
                 raise

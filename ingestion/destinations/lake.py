@@ -88,8 +88,8 @@ class LakeClient(FilesystemClient):
     ):
         super().__init__(schema, config, capabilities)
         self.store = Store(config.bucket_url, config.encryption, config.storage_class)
-        # dlt's own has lost what follows a # or a ?
-        self.bucket_path = self.store.root
+        # dlt's own have lost what follows a # or a ?, and try again without end
+        self.fs_client, self.bucket_path = self.store.fs, self.store.root
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False

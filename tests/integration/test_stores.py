@@ -1,13 +1,19 @@
 """A lake in a folder and in the buckets of three clouds: the same bytes, the same answers."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from ingestion.catalog import Catalog
 from ingestion.lake import LandReport, history, land, verify
 from ingestion.settings import Settings
+from ingestion.stores import open_lake
+from ingestion.warehouse import load
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips
 
@@ -37,3 +43,63 @@ def test_versions_are_landed_once_and_verified(settings: Settings, published: Pa
     verified = verify(settings)
     assert len(verified) == 4
     assert not [v for v in verified if v.fault]
+
+
+def test_a_file_of_several_parts_is_stored_byte_for_byte(
+    settings: Settings, tmp_path: Path
+) -> None:
+    content = os.urandom(20 << 20)
+    file = tmp_path / "large"
+    file.write_bytes(content)
+    store = open_lake(settings)
+    store.put(file, "raw/green/large")
+    expected = hashlib.sha256(content).hexdigest()
+    assert store.sha256("raw/green/large") == expected
+    assert store.fetch("raw/green/large", tmp_path / "copy") == expected
+    assert (tmp_path / "copy").read_bytes() == content
+
+
+def test_a_lake_is_loaded_as_it_was_landed(settings: Settings, published: Path) -> None:
+    tables = {month: trips("green", month, seed=month.month) for month in (JANUARY, FEBRUARY)}
+    for month, table in tables.items():
+        publish(published, "green", month, table)
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    land(settings)
+    report = load(settings)
+    assert report.failed == {}
+    assert len(report.loaded) == 3
+    with duckdb.connect(settings.duckdb_path, read_only=True) as connection:
+        for version in report.loaded:
+            if version.month:
+                raw = connection.sql(f"from raw.{version.table_name}").to_arrow_table()
+                assert raw.to_pylist() == tables[version.month].to_pylist()
+        shown = connection.sql("select count(*) from tlc.green_tripdata").fetchall()
+    assert shown == [(sum(table.num_rows for table in tables.values()),)]
+    # no copy is left behind
+    assert list(settings.work_dir.rglob("*.parquet")) == []
+
+
+def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
+    settings: Settings, published: Path
+) -> None:
+    for month in (JANUARY, FEBRUARY):
+        publish(published, "green", month, trips("green", month))
+    land(settings)
+    changed, gone = Catalog(settings.lake_url).versions()
+    store = open_lake(settings)
+    store.write(changed.lake_path, b"PAR1 something else PAR1")
+    store.fs.rm(store.path(gone.lake_path))
+    verified = {v.landing.lake_path: v for v in verify(settings)}
+    faults = {path: v.fault or "" for path, v in verified.items()}
+    assert "its bytes have changed" in faults[changed.lake_path]
+    assert faults[gone.lake_path] == "it is gone"
+    report = load(settings)
+    assert set(report.failed) == {changed.table_name, gone.table_name}
+    for version in (changed, gone):
+        assert version.lake_path in verified[version.lake_path].remedy
+    # as it says: what is still published is landed again once the catalog has forgotten it
+    for name in store.names("catalog"):
+        store.fs.rm(store.path(name))
+    assert set(outcomes(land(settings)).values()) == {"new"}
+    assert not [v for v in verify(settings) if v.fault]
+    assert load(settings).failed == {}
