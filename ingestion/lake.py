@@ -218,7 +218,8 @@ def _store(
     for file, candidate in new.items():
         if candidate.distrust:
             # dlt would open it to load it, which is what it cannot be trusted for
-            store.put(candidate.fetched.path, _lake_path(file, candidate))
+            fetched = candidate.fetched
+            store.put(fetched.path, _lake_path(file, candidate), fetched.sha256)
     references = [
         Reference(
             schema=file.dataset,

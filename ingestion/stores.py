@@ -10,13 +10,16 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
 
+from ingestion.errors import CorruptedError
 from ingestion.settings import Settings, local_path
+from ingestion.store_checksums import S3_CHECKSUM, checksum_of, digests
 from ingestion.store_faults import explained
 
 # So much is sent or read at a time, and so many of these at once for one file.
@@ -84,10 +87,16 @@ class Store:
             else:
                 self.fs.pipe_file(self.path(name), content, **self._encryption_options())
 
-    def put(self, source: Path, name: str) -> None:
-        """Copy a file into the lake; it bears its name there only when it is whole."""
+    def put(self, source: Path, name: str, file_id: str) -> None:
+        """Copy a file into the lake, and prove that its sha256 is ``file_id`` there.
+
+        It bears its name there only when it is whole. Raises ``CorruptedError`` where the store
+        holds something else.
+        """
         target = self.path(name)
-        with self.faults("write to"):
+        # while it goes up: both wait for others most of the time
+        with self.faults("write to"), ThreadPoolExecutor(1, "digest") as beside:
+            found = beside.submit(digests, source, self.scheme)
             self._make_folder(name)
             if self.is_local:
                 # a copy that is killed half-way must not bear the file's name
@@ -98,6 +107,13 @@ class Store:
                     self._write_encrypted(file, name)
             else:
                 self.fs.put_file(str(source), target, **self._upload_options())
+            sent = found.result()
+            told = checksum_of(self.fs, self.scheme, target)
+        stored = self.sha256(name) if told is None else sent.sha256
+        if stored != file_id or told not in (None, sent.checksum):
+            raise CorruptedError(
+                f"{self.address(name)} does not hold what was written to it, sha256 {file_id}"
+            )
 
     def probe(self) -> None:
         """Raise where nothing can be written and taken away again."""
@@ -139,11 +155,11 @@ class Store:
         options: dict[str, Any] = self._encryption_options()
         if self.scheme == "s3":
             options |= {"chunksize": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+            options |= S3_CHECKSUM
             if self._storage_class:
                 options["StorageClass"] = self._storage_class
         if self.scheme == "gs":
-            # what the store says it got, compared with what was sent
-            options |= {"chunksize": PART_BYTES, "consistency": "md5"}
+            options["chunksize"] = PART_BYTES
         if self.scheme == "az" and self._storage_class:
             options["standard_blob_tier"] = self._storage_class
         return options

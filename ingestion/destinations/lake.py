@@ -1,4 +1,4 @@
-"""The lake as a dlt destination: a job that copies bytes unchanged and reads them back."""
+"""The lake as a dlt destination: a job that copies bytes unchanged and proves them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from dlt.destinations.impl.filesystem.configuration import FilesystemDestination
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, FilesystemLoadJob
 
 from ingestion.destinations.references import FILE_HINT, referenced_url
-from ingestion.errors import MedallionError
+from ingestion.errors import CorruptedError, MedallionError
 from ingestion.settings import Settings
 from ingestion.stores import Store, file_system_options
 
@@ -56,20 +56,16 @@ class LandFileJob(FilesystemLoadJob):
     _job_client: "LakeClient"
 
     def run(self) -> None:
-        """Put the file under its final name only when it is whole; read it back and compare."""
+        """Put the file under its final name only when it is whole, and proved to be there."""
         store = self._job_client.store
         name = self.make_remote_path()[len(store.root) + 1 :]
+        file_id = self._load_table[FILE_HINT]["file_id"]  # type: ignore[literal-required]
         try:
-            store.put(Path(referenced_url(self._file_path)), name)
-            found = store.sha256(name)
+            store.put(Path(referenced_url(self._file_path)), name, file_id)
+        except CorruptedError as exc:
+            raise DestinationTransientException(str(exc)) from exc
         except MedallionError as exc:  # the store's SDK has tried again whatever may pass
             raise DestinationTerminalException(str(exc)) from exc
-        expected = self._load_table[FILE_HINT]["file_id"]  # type: ignore[literal-required]
-        if found != expected:
-            raise DestinationTransientException(
-                f"{store.address(name)} was written with sha256 {expected} and reads back as"
-                f" {found}"
-            )
 
     def make_remote_file_path(self, file_name: str) -> str:
         """Name the object after the file it holds, not after the job's format."""

@@ -1,5 +1,6 @@
 """Stores that refuse, are silent, lie or are not there: one line, nothing half-landed, and on."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -12,8 +13,9 @@ from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake import Outcome, land, verify
 from ingestion.settings import Settings
+from ingestion.stores import open_lake
 from ingestion.warehouse import load
-from tests.support.fault_proxy import Cut, FaultProxy, Flip, Hang, Refuse, in_front_of
+from tests.support.fault_proxy import Before, Cut, FaultProxy, Flip, Hang, Refuse, in_front_of
 from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment
 from tests.support.trips import publish, trips
 
@@ -197,16 +199,37 @@ def test_a_wrong_clock_is_said_to_be_wrong(
         assert "this machine's clock is wrong" in line
 
 
-def test_what_reads_back_otherwise_is_not_landed(
-    proxy: FaultProxy, settings: Settings, month: Path
+# What is asked of each store to learn what it holds of an object that was just written.
+PROOF = {"s3": ("HEAD", "/raw/green/"), "gs": ("GET", "raw%2Fgreen"), "az": ("GET", "/raw/green/")}
+
+
+@pytest.mark.parametrize("kind", CLOUDS)
+def test_what_a_store_holds_otherwise_than_it_was_written_is_not_landed(
+    kind: str,
+    store_servers: Servers,
+    make_settings: MakeSettings,
+    month: Path,
 ) -> None:
-    proxy.fail("GET", "/raw/green/", Flip())
-    line = fault_of(lambda: land(settings))
-    assert "reads back as" in line
-    assert settings.lake_url in line
-    assert Catalog(settings.lake_url).landings == []
-    proxy.heal()
-    assert_lands_and_loads(settings)
+    store = store_servers(kind)
+    settings = make_settings(lake_url=store.new_lake())
+    url = re.search(r"http://[^;/]+", " ".join(store.environment.values()))
+    assert url
+    with in_front_of(url[0]) as proxy:
+        through = {k: v.replace(url[0], proxy.url) for k, v in store.environment.items()}
+        with fresh_environment(through):
+            content = month.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            name = f"raw/green/green_tripdata_2024_01__{digest[:8]}.parquet"
+
+            def damage() -> None:
+                open_lake(settings).write(name, content[:-1] + b"?")
+
+            proxy.fail(*PROOF[kind], Before(damage))
+            line = fault_of(lambda: land(settings))
+            assert f"{settings.lake_url}/{name} does not hold what was written to it" in line
+            proxy.heal()
+            assert Catalog(settings.lake_url).landings == []
+            assert_lands_and_loads(settings)
 
 
 def test_what_comes_otherwise_than_it_was_landed_is_not_loaded(

@@ -52,8 +52,8 @@ def test_a_file_of_several_parts_is_stored_byte_for_byte(
     file = tmp_path / "large"
     file.write_bytes(content)
     store = open_lake(settings)
-    store.put(file, "raw/green/large")
     expected = hashlib.sha256(content).hexdigest()
+    store.put(file, "raw/green/large", expected)
     assert store.sha256("raw/green/large") == expected
     assert store.fetch("raw/green/large", tmp_path / "copy") == expected
     assert (tmp_path / "copy").read_bytes() == content

@@ -7,7 +7,7 @@ import http.client
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,7 +40,14 @@ class Flip:
     """Change one bit of the answer's body."""
 
 
-Fault = Refuse | Hang | Cut | Flip
+@dataclass(frozen=True)
+class Before:
+    """Do something behind everybody's back before the request goes on."""
+
+    do: Callable[[], object]
+
+
+Fault = Refuse | Hang | Cut | Flip | Before
 
 
 @dataclass
@@ -81,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.proxy.released.wait(PATIENCE_SECONDS)
             self.close_connection = True
             return
+        if isinstance(fault, Before):
+            fault.do()
         if isinstance(fault, Refuse):
             status, headers = fault.status, [("Content-Type", "application/xml")]
             content = f"<Error><Code>{fault.code}</Code><Message>No.</Message></Error>".encode()
