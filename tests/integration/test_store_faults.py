@@ -212,7 +212,7 @@ def test_what_a_store_holds_otherwise_than_it_was_written_is_not_landed(
 ) -> None:
     store = store_servers(kind)
     settings = make_settings(lake_url=store.new_lake())
-    url = re.search(r"http://[^;/]+", " ".join(store.environment.values()))
+    url = re.search(r"http://[^;/ ]+", " ".join(store.environment.values()))
     assert url
     with in_front_of(url[0]) as proxy:
         through = {k: v.replace(url[0], proxy.url) for k, v in store.environment.items()}
