@@ -11,7 +11,7 @@ from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from dotenv import load_dotenv
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import UsageError
@@ -74,6 +74,27 @@ class Settings(BaseSettings):
             raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
         return _whole_path(url).rstrip("/")
 
+    @model_validator(mode="after")
+    def _store_can(self) -> Self:
+        """Refuse what the lake's store cannot do, before anything is written."""
+        scheme = urlsplit(self.lake_url).scheme
+        if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
+            raise ValueError(
+                "MEDALLION_LAKE_ENCRYPTION and MEDALLION_LAKE_STORAGE_CLASS are for a lake in a"
+                " bucket; this one is a folder"
+            )
+        if scheme == "gs" and self.lake_storage_class:
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS cannot be set object by object in gs://: set it on"
+                " the bucket, by gcloud storage buckets update --default-storage-class"
+            )
+        if self.lake_storage_class.upper() in ("GLACIER", "DEEP_ARCHIVE", "ARCHIVE"):
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS must be one that can be read at once, such as"
+                " STANDARD_IA or GLACIER_IR in s3://, Cool or Cold in az://"
+            )
+        return self
+
     @property
     def report_source_url(self) -> str:
         """Where TLC's monthly report is: as set, else beside a folder of files, else nyc.gov."""
@@ -125,7 +146,9 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as exc:
         faults = "; ".join(
-            f"MEDALLION_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            # what concerns several names them itself
+            (f"MEDALLION_{str(e['loc'][0]).upper()}: " if e["loc"] else "")
+            + e["msg"].removeprefix("Value error, ")
             for e in exc.errors()
         )
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import duckdb
 import pytest
@@ -103,3 +106,65 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     assert set(outcomes(land(settings)).values()) == {"new"}
     assert not [v for v in verify(settings) if v.fault]
     assert load(settings).failed == {}
+
+
+@pytest.mark.parametrize("name", ["my lake", "100%25 #1 [x]*", "Zoë?x=1"])
+def test_a_lake_by_any_name_is_one_lake(
+    name: str, store: Store, published: Path, make_settings: MakeSettings
+) -> None:
+    url = store.new_lake()
+    if store.kind == "file":  # whose address is an address, and not a name
+        name = quote(name)
+    settings = make_settings(lake_url=url.removesuffix("lake") + name)
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    assert not [v for v in verify(settings) if v.fault]
+    assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
+    assert len(load(settings).loaded) == 1
+
+
+def test_what_others_keep_in_the_bucket_disturbs_nobody_and_is_left_alone(
+    settings: Settings, published: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    store = open_lake(settings)
+    (record,) = (name for name in store.names("catalog") if name.endswith(".json"))
+    (whole,) = store.read_all([record])
+    foreign = {
+        "README.md": b"ours",
+        "raw/green/theirs.parquet": b"not ours",
+        "catalog/green/2024-01/notes.txt": b"not ours",
+        "catalog/green/2024-01/theirs.json": b'{"not": "ours"}',
+        # a record of ours that was never written to its end
+        "catalog/green/2024-02/20240101T000000000000Z-00000000.json": whole[: len(whole) // 2],
+    }
+    for name, content in foreign.items():
+        store.write(name, content)
+    assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
+    assert [v.fault for v in verify(settings)] == [None]
+    assert len(load(settings).loaded) == 1
+    assert store.read_all(list(foreign)) == list(foreign.values())
+
+
+WITHOUT = """
+import sys
+sys.modules[{package!r}] = None  # as if it were not installed
+from ingestion.errors import UsageError
+from ingestion.stores import Store
+try:
+    Store({url!r})
+except UsageError as exc:
+    print(exc)
+"""
+
+
+@pytest.mark.parametrize(("kind", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])
+def test_a_missing_extra_is_named(kind: str, package: str) -> None:
+    url = f"{kind}://lakes/lake"
+    script = WITHOUT.format(package=package, url=url)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == (
+        f"Cannot open the lake {url}: a package is missing. Install medallion[{kind}], here:"
+        f" uv sync --extra {kind}\n"
+    )

@@ -215,3 +215,40 @@ def test_a_file_address_that_names_a_host_is_refused(
     monkeypatch.setenv(f"MEDALLION_{name}", "file://data/lake")
     with pytest.raises(UsageError, match=f"MEDALLION_{name}: .*file:///"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lake", "name", "value"),
+    [
+        ("data/lake", "LAKE_ENCRYPTION", "AES256"),
+        ("data/lake", "LAKE_STORAGE_CLASS", "STANDARD_IA"),
+        ("gs://lakes/tlc", "LAKE_STORAGE_CLASS", "NEARLINE"),
+        ("s3://lakes/tlc", "LAKE_STORAGE_CLASS", "DEEP_ARCHIVE"),
+        ("az://lakes/tlc", "LAKE_STORAGE_CLASS", "Archive"),
+    ],
+)
+def test_what_the_lakes_store_cannot_do_is_refused(
+    lake: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    with pytest.raises(UsageError, match=f"MEDALLION_{name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lake", "name", "value"),
+    [
+        ("s3://lakes/tlc", "LAKE_ENCRYPTION", "aws:kms"),
+        ("s3://lakes/tlc", "LAKE_STORAGE_CLASS", "INTELLIGENT_TIERING"),
+        ("gs://lakes/tlc", "LAKE_ENCRYPTION", "projects/p/locations/l/keyRings/r/cryptoKeys/k"),
+        ("az://lakes/tlc", "LAKE_ENCRYPTION", "scope"),
+        ("az://lakes/tlc", "LAKE_STORAGE_CLASS", "Cool"),
+    ],
+)
+def test_what_the_lakes_store_can_do_is_taken(
+    lake: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    assert load_settings().model_dump()[name.lower()] == value
