@@ -65,7 +65,7 @@ class Store:
         """All objects below a folder; none where there is no such folder."""
         with self.faults("read"):
             found = self.fs.find(self.path(folder))
-            if not found and not self.is_local:
+            if not found:
                 self._ask_for_bucket()
         return [path[len(self.root) + 1 :] for path in found]
 
@@ -184,8 +184,10 @@ class Store:
     def _ask_for_bucket(self) -> None:
         """Raise where there is no such bucket: for some file systems it is just empty."""
         bucket = self.root.partition("/")[0]
-        if not self.fs.exists(bucket):
-            raise FileNotFoundError(f"no bucket {bucket}")
+        if self.scheme == "gs":  # what may list it may ask this
+            self.fs.call("GET", "b/{}/o", bucket, maxResults=1)
+        if self.scheme == "az" and not self.fs.exists(bucket):
+            raise FileNotFoundError(f"no container {bucket}")
 
     @contextmanager
     def faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
