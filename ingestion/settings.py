@@ -21,6 +21,7 @@ DATA_DIR = PROJECT_ROOT / "data"
 
 TLC_URL = "https://d37ci6vzurychx.cloudfront.net"
 REPORT_URL = "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv"
+AZURE_TIERS = ("Hot", "Cool", "Cold")
 REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
 
 
@@ -88,10 +89,15 @@ class Settings(BaseSettings):
                 "MEDALLION_LAKE_STORAGE_CLASS cannot be set object by object in gs://: set it on"
                 " the bucket, by gcloud storage buckets update --default-storage-class"
             )
-        if self.lake_storage_class.upper() in ("GLACIER", "DEEP_ARCHIVE", "ARCHIVE"):
+        if scheme == "az" and self.lake_storage_class.capitalize() not in ("", *AZURE_TIERS):
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS is Hot, Cool or Cold in az://, which can be read at"
+                " once"
+            )
+        if self.lake_storage_class.upper() in ("GLACIER", "DEEP_ARCHIVE"):
             raise ValueError(
                 "MEDALLION_LAKE_STORAGE_CLASS must be one that can be read at once, such as"
-                " STANDARD_IA or GLACIER_IR in s3://, Cool or Cold in az://"
+                " STANDARD_IA or GLACIER_IR"
             )
         return self
 

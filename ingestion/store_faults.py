@@ -110,7 +110,10 @@ def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
         for rule in RULES:
             if rule.names & names:
                 line = rule.line.format(
-                    how_to=HOW_TO[scheme], bucket=place.partition("/")[0], docs=DOCS, reason=reason
+                    how_to=HOW_TO[scheme],
+                    bucket=place.partition("/")[0],
+                    docs=DOCS,
+                    reason=_first_line(cause),
                 )
                 return rule.kind(f"{cannot}{line}.")
     return exc if isinstance(exc, MedallionError) else MedallionError(f"{cannot}{reason}.")

@@ -161,7 +161,9 @@ class Store:
         if self.scheme == "gs":
             options["chunksize"] = PART_BYTES
         if self.scheme == "az" and self._storage_class:
-            options["standard_blob_tier"] = self._storage_class
+            from azure.storage.blob import StandardBlobTier
+
+            options["standard_blob_tier"] = StandardBlobTier(self._storage_class.capitalize())
         return options
 
     def _encryption_options(self) -> dict[str, Any]:

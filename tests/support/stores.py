@@ -128,7 +128,8 @@ def _seaweedfs(folder: Path) -> Iterator[S3]:
         *where,
     ]
     url = f"http://127.0.0.1:{ports[0]}"
-    with _running(command, folder, url):
+    # the key of what it is asked to encrypt
+    with _running(command, folder, url, WEED_S3_SSE_KEK=secrets.token_hex(32)):
 
         def variables(who: dict[str, str]) -> dict[str, str]:
             return {
