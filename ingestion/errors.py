@@ -42,3 +42,9 @@ class UnreachableError(MedallionError):
 
 class WarehouseError(MedallionError):
     """The warehouse refused a statement; the message is the engine's reason in one line."""
+
+
+class CorruptedError(MedallionError):
+    """The lake does not hold what was written to it."""
+
+    may_pass = True

@@ -11,7 +11,7 @@ from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from dotenv import load_dotenv
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.errors import UsageError
@@ -21,6 +21,7 @@ DATA_DIR = PROJECT_ROOT / "data"
 
 TLC_URL = "https://d37ci6vzurychx.cloudfront.net"
 REPORT_URL = "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv"
+AZURE_TIERS = ("Hot", "Cool", "Cold")
 REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
 
 
@@ -39,6 +40,8 @@ class Settings(BaseSettings):
     tlc_url: str = TLC_URL
     report_url: str = ""
     lake_url: str = str(DATA_DIR / "lake")
+    lake_encryption: str = ""
+    lake_storage_class: str = ""
     target: Literal["duckdb", "postgres", "spark"] = "duckdb"
     raw: Literal["loaded", "in_place"] = "loaded"
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
@@ -71,6 +74,32 @@ class Settings(BaseSettings):
         if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
             raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
         return _whole_path(url).rstrip("/")
+
+    @model_validator(mode="after")
+    def _store_can(self) -> Self:
+        """Refuse what the lake's store cannot do, before anything is written."""
+        scheme = urlsplit(self.lake_url).scheme
+        if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
+            raise ValueError(
+                "MEDALLION_LAKE_ENCRYPTION and MEDALLION_LAKE_STORAGE_CLASS are for a lake in a"
+                " bucket; this one is a folder"
+            )
+        if scheme == "gs" and self.lake_storage_class:
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS cannot be set object by object in gs://: set it on"
+                " the bucket, by gcloud storage buckets update --default-storage-class"
+            )
+        if scheme == "az" and self.lake_storage_class.capitalize() not in ("", *AZURE_TIERS):
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS is Hot, Cool or Cold in az://, which can be read at"
+                " once"
+            )
+        if self.lake_storage_class.upper() in ("GLACIER", "DEEP_ARCHIVE"):
+            raise ValueError(
+                "MEDALLION_LAKE_STORAGE_CLASS must be one that can be read at once, such as"
+                " STANDARD_IA or GLACIER_IR"
+            )
+        return self
 
     @property
     def report_source_url(self) -> str:
@@ -130,7 +159,9 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as exc:
         faults = "; ".join(
-            f"MEDALLION_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            # what concerns several names them itself
+            (f"MEDALLION_{str(e['loc'][0]).upper()}: " if e["loc"] else "")
+            + e["msg"].removeprefix("Value error, ")
             for e in exc.errors()
         )
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None

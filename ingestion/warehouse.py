@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from ingestion.catalog import Catalog, Landing
@@ -18,10 +17,10 @@ from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
 from ingestion.engines.base import Engine, Session, tables
 from ingestion.errors import UnreachableError, WarehouseError
-from ingestion.lake import lake_file
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import read_view_sql
 from ingestion.settings import Settings
+from ingestion.stores import Store, open_lake
 
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50
@@ -147,13 +146,14 @@ def _load_versions(
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
     configure_dlt(workers=engine.loads_at_once(session))
+    store = open_lake(settings)
     failed: dict[str, str] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
         failed |= run_references(
             "warehouse",
             engine.destination(session),
-            [_reference(settings, v) for v in batch],
+            [_reference(store, v) for v in batch],
             settings.dlt_dir,
             engine.place,
         )
@@ -164,24 +164,22 @@ def _load_versions(
     return failed
 
 
-def _reference(settings: Settings, version: Landing) -> Any:
+def _reference(store: Store, version: Landing) -> Any:
     """One job: the version's file, dlt's view of its columns, and the evidence that it leaves."""
     from ingestion.destinations.references import Reference
 
-    path = lake_file(settings, version)
     return Reference(
         schema=version.dataset,
         table_name=version.table_name,
-        url=str(path),
-        columns=_column_hints(path, version),
+        url=store.address(version.lake_path),
+        columns=_column_hints(version),
         hint=_files_row(version),
     )
 
 
-def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
+def _column_hints(version: Landing) -> dict[str, Any]:
     """What dlt is to know of the columns; the job takes the file's own types in any case."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from dlt.common.libs.pyarrow import (
         UnsupportedArrowTypeException,
         py_arrow_to_table_schema_columns,
@@ -189,12 +187,11 @@ def _column_hints(path: Path, version: Landing) -> dict[str, Any]:
 
     hints: dict[str, Any] = {}
     if version.lake_path.endswith(".parquet"):
-        # a file that cannot be read fails in its job, by itself
-        with suppress(OSError, pa.ArrowException):
-            for column in pq.read_schema(path):
-                # a type that dlt has no name for may well be one that the engine has
-                with suppress(UnsupportedArrowTypeException):
-                    hints |= py_arrow_to_table_schema_columns(pa.schema([column]))
+        for name, file_type in version.columns:
+            # a type that dlt or the catalog has no name for may well be one that the engine has
+            with suppress(UnsupportedArrowTypeException, ValueError):
+                column = pa.field(name, pa.type_for_alias(file_type))
+                hints |= py_arrow_to_table_schema_columns(pa.schema([column]))
     for hint in hints.values():
         # finer than some engines can hold, which is for the job to say
         if hint.get("data_type") == "timestamp" and hint.get("precision", 0) > MICROSECONDS:

@@ -13,7 +13,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.csv_files import duckdb_csv_sql
-from ingestion.destinations.references import FILE_HINT, referenced_url
+from ingestion.destinations.references import FILE_HINT, lake_file
 
 EVIDENCE_TABLE = "files"
 
@@ -34,11 +34,11 @@ class RawTableJob(RunnableLoadJob):
         table = sql.make_qualified_table_name(self.load_table_name)
         files = sql.make_qualified_table_name(EVIDENCE_TABLE)
         connection = sql.native_connection
-        with sql.begin_transaction():
+        with lake_file(self._file_path, evidence["file_id"]) as path, sql.begin_transaction():
             try:
                 connection.execute(
                     f"create or replace table {table} as select * from {_reader(evidence)}",
-                    [referenced_url(self._file_path)],
+                    [path],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()
                 connection.execute(

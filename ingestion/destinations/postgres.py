@@ -29,7 +29,7 @@ from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from ingestion.csv_files import csv_batches
 from ingestion.destinations.arrow_copy import CopyColumn, copy_columns, copy_stream
 from ingestion.destinations.duckdb import EVIDENCE_TABLE
-from ingestion.destinations.references import FILE_HINT, referenced_url
+from ingestion.destinations.references import FILE_HINT, lake_file
 from ingestion.engines.postgres import ROW_ORDINAL, connect_libpq
 
 # Bytes sent at a time: so many that calls cost little, so few that two loads take turns.
@@ -47,10 +47,13 @@ class RawTableJob(RunnableLoadJob):
     def run(self) -> None:
         """Replace table and evidence in one transaction; raise when a row went missing."""
         evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        with lake_file(self._file_path, evidence["file_id"]) as path:
+            self._load(path, evidence)
+
+    def _load(self, path: str, evidence: dict[str, Any]) -> None:
         sql = self._job_client.sql_client
         table = sql.make_qualified_table_name(self.load_table_name)
         files = sql.make_qualified_table_name(EVIDENCE_TABLE)
-        path = referenced_url(self._file_path)
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
                 if _is_loaded(cursor, files, evidence["table_name"]):

@@ -2,9 +2,9 @@
 
 dlt rewrites an imported Parquet file that has a column of null type, which most TLC months have,
 and so changes its bytes (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633).
-It imports CSV as it is. So a job's file is a CSV manifest of one line, the address of the file to
-load: dlt extracts, normalizes, schedules and retries it like any other, and the destination's job
-moves the bytes.
+It imports CSV as it is. So a job's file is a CSV manifest of two lines, the address of the file to
+load and a folder for a copy: dlt extracts, normalizes, schedules and retries it like any other, and
+the destination's job moves the bytes.
 """
 
 import os
@@ -19,13 +19,16 @@ from typing import Any
 
 import dlt
 from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobRetry
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingestion.errors import MedallionError, UnreachableError
+from ingestion.stores import Store
 
 FILE_HINT = "x-medallion-file"
+RESTORE = "medallion verify says how to restore it"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
     def files() -> Any:
         for reference in references:
             manifest = folder / f"{reference.table_name}.csv"
-            manifest.write_text(reference.url)
+            manifest.write_text(f"{reference.url}\n{folder}\n")
             item = dlt.mark.with_file_import(
                 str(manifest),
                 "csv",
@@ -133,7 +136,36 @@ def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
 
 def referenced_url(manifest: str) -> str:
     """The address of the file that a job's manifest names."""
-    return Path(manifest).read_text()
+    return Path(manifest).read_text().splitlines()[0]
+
+
+@contextmanager
+def lake_file(manifest: str, file_id: str) -> Iterator[str]:
+    """The path of the version in the lake that a job's manifest names.
+
+    From a bucket it is a copy, proved whole by its sha256 and gone afterwards: a raw table is never
+    made of other bytes than were landed. Raises ``DestinationTerminalException``.
+    """
+    url, scratch = Path(manifest).read_text().splitlines()
+    if "://" not in url:
+        yield url
+        return
+    lake_url, _, name = url.rpartition("/")
+    copy = Path(scratch) / name
+    try:
+        try:
+            found = Store(lake_url).fetch(name, copy)
+        except FileNotFoundError:
+            raise DestinationTerminalException(f"{url} is gone: {RESTORE}") from None
+        except MedallionError as exc:  # the store's SDK has tried again whatever may pass
+            raise DestinationTerminalException(str(exc)) from exc
+        if found != file_id:
+            raise DestinationTerminalException(
+                f"{url} has changed since it was landed (sha256 {found}): {RESTORE}"
+            )
+        yield str(copy)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _reason(failure: str | None) -> str:

@@ -27,7 +27,9 @@ def verify(
             print_json([{"path": v.landing.lake_path, "fault": v.fault} for v in versions])
         else:
             stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
-        end_with([f"{v.landing.name}, {v.landing.lake_path}: {v.fault}" for v in faulty])
+        end_with(
+            [f"{v.landing.name}, {v.landing.lake_path}: {v.fault}; {v.remedy}" for v in faulty]
+        )
 
 
 def prune(

@@ -57,6 +57,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "tlc_url": "https://d37ci6vzurychx.cloudfront.net",
         "report_url": "",
         "lake_url": (project / "data" / "lake").as_uri(),
+        "lake_encryption": "",
+        "lake_storage_class": "",
         "target": "duckdb",
         "raw": "loaded",
         "duckdb_path": str(project / "data" / "warehouse.duckdb"),
@@ -213,3 +215,40 @@ def test_a_file_address_that_names_a_host_is_refused(
     monkeypatch.setenv(f"MEDALLION_{name}", "file://data/lake")
     with pytest.raises(UsageError, match=f"MEDALLION_{name}: .*file:///"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lake", "name", "value"),
+    [
+        ("data/lake", "LAKE_ENCRYPTION", "AES256"),
+        ("data/lake", "LAKE_STORAGE_CLASS", "STANDARD_IA"),
+        ("gs://lakes/tlc", "LAKE_STORAGE_CLASS", "NEARLINE"),
+        ("s3://lakes/tlc", "LAKE_STORAGE_CLASS", "DEEP_ARCHIVE"),
+        ("az://lakes/tlc", "LAKE_STORAGE_CLASS", "Archive"),
+    ],
+)
+def test_what_the_lakes_store_cannot_do_is_refused(
+    lake: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    with pytest.raises(UsageError, match=f"MEDALLION_{name}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lake", "name", "value"),
+    [
+        ("s3://lakes/tlc", "LAKE_ENCRYPTION", "aws:kms"),
+        ("s3://lakes/tlc", "LAKE_STORAGE_CLASS", "INTELLIGENT_TIERING"),
+        ("gs://lakes/tlc", "LAKE_ENCRYPTION", "projects/p/locations/l/keyRings/r/cryptoKeys/k"),
+        ("az://lakes/tlc", "LAKE_ENCRYPTION", "scope"),
+        ("az://lakes/tlc", "LAKE_STORAGE_CLASS", "Cool"),
+    ],
+)
+def test_what_the_lakes_store_can_do_is_taken(
+    lake: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    assert load_settings().model_dump()[name.lower()] == value

@@ -1,0 +1,163 @@
+"""A store behind a network that misbehaves on demand: what is asked goes through to the server.
+
+The request goes on as it came, with the Host that it was signed for.
+"""
+
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
+from urllib.parse import urlsplit
+
+from tests.support.processes import PATIENCE_SECONDS
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answer as S3 does with an error."""
+
+    status: int
+    code: str
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Take the request and say nothing until released."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Reset the connection half-way through the answer."""
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Change one bit of the answer's body."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """Do something behind everybody's back before the request goes on."""
+
+    do: Callable[[], object]
+
+
+Fault = Refuse | Hang | Cut | Flip | Before
+
+
+@dataclass
+class FaultProxy:
+    """The proxy as a test sees it."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+    _faults: list[tuple[str, str, Iterator[Fault]]] = field(default_factory=list)
+
+    def fail(self, method: str, fragment: str, fault: Fault, times: int | None = None) -> None:
+        """Let requests whose address holds ``fragment`` fail so: the next few, or all."""
+        faults = repeat(fault) if times is None else repeat(fault, times)
+        self._faults.append((method, fragment, faults))
+
+    def heal(self) -> None:
+        """Let everything through."""
+        self._faults.clear()
+
+    def _next(self, method: str, path: str) -> Fault | None:
+        self.asked.append(f"{method} {path}")
+        for wanted, fragment, faults in self._faults:
+            if wanted == method and fragment in path and (fault := next(faults, None)):
+                return fault
+        return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: FaultProxy
+    server_address: str
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.proxy._next(self.command, self.path)
+        if isinstance(fault, Hang):
+            self.proxy.released.wait(PATIENCE_SECONDS)
+            self.close_connection = True
+            return
+        if isinstance(fault, Before):
+            fault.do()
+        if isinstance(fault, Refuse):
+            status, headers = fault.status, [("Content-Type", "application/xml")]
+            content = f"<Error><Code>{fault.code}</Code><Message>No.</Message></Error>".encode()
+        else:
+            status, headers, content = self._answer(body)
+        if isinstance(fault, Flip):
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
+                self.send_header(name, value)
+        told = {name.lower(): value for name, value in headers}.get("content-length", "0")
+        self.send_header("Content-Length", told if self.command == "HEAD" else str(len(content)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if isinstance(fault, Cut):
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            # closing with unsent data thrown away is what a reset looks like to the client
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            return
+        self.wfile.write(content)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815
+
+    def _answer(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        address = urlsplit(self.server_address)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port)
+        try:
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in self.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+    def handle(self) -> None:
+        with suppress(OSError):  # the client gave up
+            super().handle()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+@contextmanager
+def in_front_of(url: str) -> Iterator[FaultProxy]:
+    """A proxy on a free port of loopback for the server at ``url``."""
+    proxy = FaultProxy()
+    handler = type("Handler", (_Handler,), {"proxy": proxy, "server_address": url})
+    server = _Server(("127.0.0.1", 0), handler)
+    proxy.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
