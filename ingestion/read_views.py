@@ -16,13 +16,23 @@ ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ord
 
 @dataclass(frozen=True)
 class Branch:
-    """One version as the view reads it."""
+    """One version as the view reads it, or several that have the same columns."""
 
     relation: str  # SQL of what holds the rows
-    row_ordinal: str  # SQL of a row's ordinal there, from 0
+    source_month: str  # SQL of the month of a row's file: a literal, so that others are pruned
+    file_key: str  # SQL of the key of its version
+    row_ordinal: str  # SQL of its ordinal there, from 0
     columns: Sequence[tuple[str, str]]  # (published name, type in the file)
-    month: date | None
-    file_key: int
+
+
+def month_sql(month: date | None) -> str:
+    """The literal of a file's month."""
+    return f"date '{month}'" if month else "cast(null as date)"
+
+
+def key_sql(file_key: int) -> str:
+    """The literal of a version's key."""
+    return f"cast({file_key} as bigint)"
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,9 @@ def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect
 
 def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
     spelled = {read_name(name): name for name, _ in branch.columns}
-    month = f"date '{branch.month}'" if branch.month else "cast(null as date)"
     parts = [
-        f"{month} as source_month",
-        f"cast({branch.file_key} as bigint) as file_key",
+        f"{branch.source_month} as source_month",
+        f"{branch.file_key} as file_key",
         f"cast({branch.row_ordinal} as bigint) as row_ordinal",
     ]
     for name, read_type in dataset.read_schema.items():

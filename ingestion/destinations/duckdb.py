@@ -13,6 +13,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.destinations.references import FILE_HINT, referenced_url
+from ingestion.lake_files import reader_sql
 
 EVIDENCE_TABLE = "files"
 
@@ -35,8 +36,11 @@ class RawTableJob(RunnableLoadJob):
         connection = sql.native_connection
         with sql.begin_transaction():
             try:
+                if self._is_view(connection):  # of the file in the lake: it was read in place
+                    connection.execute(f"drop view {table}")
                 connection.execute(
-                    f"create or replace table {table} as select * from {_reader(evidence)}",
+                    f"create or replace table {table} as"
+                    f" select * from {reader_sql(evidence['lake_path'])}",
                     [referenced_url(self._file_path)],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()
@@ -57,11 +61,12 @@ class RawTableJob(RunnableLoadJob):
                     f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
                 )
 
-
-def _reader(evidence: dict[str, Any]) -> str:
-    if evidence["lake_path"].endswith(".csv"):
-        return "read_csv(?, header = true, all_varchar = true, delim = ',', quote = '\"')"
-    return "read_parquet(?)"
+    def _is_view(self, connection: engine.DuckDBPyConnection) -> bool:
+        found = connection.execute(
+            "select 1 from duckdb_views() where schema_name = 'raw' and view_name = ?",
+            [self.load_table_name],
+        )
+        return found.fetchone() is not None
 
 
 class RawClient(DuckDbClient):

@@ -399,9 +399,7 @@ def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
     other = f"trip-data/green_tripdata_{FEBRUARY:%Y-%m}.parquet"
     web.publish(other, b"bytes")
     web.fail("HEAD", path, [Status(500)] * 3)
-    (faulty,) = (
-        f for f in published_files(settings, ["green"], JANUARY, FEBRUARY) if f.fault
-    )
+    (faulty,) = (f for f in published_files(settings, ["green"], JANUARY, FEBRUARY) if f.fault)
     assert faulty.month == JANUARY
     again = asked_again(faulty)
     assert (again.fault, again.bytes) == (None, 5)

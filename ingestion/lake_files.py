@@ -1,0 +1,77 @@
+"""How DuckDB reads the lake's files where they lie, as SQL text.
+
+A union with a branch a file would open every file to plan any query: 600 of them over a network.
+So files with the same columns are one list, of which DuckDB opens the first; the month and the key
+of a row's version are looked up by the name of its file, which prunes the list before another one
+is opened. Files that differ in a column's name or type are never read together.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ingestion.catalog import Landing
+from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql
+from ingestion.settings import local_path
+
+FILE = "__file"  # which file of a list a row is from
+
+
+def text_sql(value: str) -> str:
+    """A text as SQL, whatever is in it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def address(lake_url: str, lake_path: str) -> str:
+    """How DuckDB calls a file of the lake."""
+    root = local_path(lake_url)
+    return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
+
+
+def reader_sql(lake_path: str, source: str = "?") -> str:
+    """The table function that gives one file's rows, in order, with its own columns and types.
+
+    ``source`` is SQL of the file's address.
+    """
+    if lake_path.endswith(".csv"):
+        return f"read_csv({source}, header = true, all_varchar = true, delim = ',', quote = '\"')"
+    return f"read_parquet({source})"
+
+
+def branches(lake_url: str, versions: Iterable[Landing]) -> list[Branch]:
+    """How a read view reads these versions of one dataset from the lake."""
+    lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
+    found = []
+    for version in versions:
+        names = {name.lower() for name, _ in version.columns}
+        if version.lake_path.endswith(".parquet") and not names & {FILE, "file_row_number"}:
+            lists[version.columns].append(version)
+        else:
+            found.append(_one_file(lake_url, version))
+    return found + [_list(lake_url, same) for same in lists.values()]
+
+
+def _one_file(lake_url: str, version: Landing) -> Branch:
+    source = text_sql(address(lake_url, version.lake_path))
+    return Branch(
+        relation=reader_sql(version.lake_path, source),
+        source_month=month_sql(version.month),
+        file_key=key_sql(version.file_key),
+        row_ordinal="row_number() over () - 1",
+        columns=version.columns,
+    )
+
+
+def _list(lake_url: str, versions: Sequence[Landing]) -> Branch:
+    sources = [text_sql(address(lake_url, version.lake_path)) for version in versions]
+
+    def looked_up(values: Iterable[str]) -> str:
+        pairs = ", ".join(f"{s}: {v}" for s, v in zip(sources, values, strict=True))
+        return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"
+
+    return Branch(
+        relation=f"read_parquet([{', '.join(sources)}], filename = '{FILE}')",
+        source_month=looked_up(month_sql(v.month) for v in versions),
+        file_key=looked_up(key_sql(v.file_key) for v in versions),
+        row_ordinal="file_row_number",
+        columns=versions[0].columns,
+    )
