@@ -12,10 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
-import fsspec
-
 from ingestion.publisher import PublishedFile
-from ingestion.settings import local_path
+from ingestion.stores import Store
 
 CATALOG_DIR = "catalog"
 Status = Literal["landed", "quarantined"]
@@ -67,26 +65,18 @@ def version_name(dataset: str, month: date | None, file_id: str) -> str:
     return f"{stem}__{file_id[:8]}"
 
 
-def open_lake(lake_url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system that a lake is in, and where in it."""
-    # fsspec takes the %20 of a file:// address for its name
-    return fsspec.core.url_to_fs(str(local_path(lake_url) or lake_url))  # type: ignore[no-any-return]
-
-
 class Catalog:
     """The landings of one lake, oldest first."""
 
-    def __init__(self, lake_url: str):
-        self._fs, self._root = open_lake(lake_url)
+    def __init__(self, lake: str | Store):
+        """``lake`` is an address, or the lake itself where it is written to as is set."""
+        self._store = lake if isinstance(lake, Store) else Store(lake)
 
     @cached_property
     def landings(self) -> list[Landing]:
         """Every landing that was written whole, oldest first: one listing, and a GET each."""
-        folder = f"{self._root}/{CATALOG_DIR}"
-        paths = [p for p in self._fs.find(folder) if p.endswith(".json")]
-        # unlike cat(), this does not take a [ or a * in the lake's own path for a pattern
-        contents: list[bytes] = self._fs.cat_ranges(paths, None, None, on_error="raise")
-        parsed = (_parse(content) for content in contents)
+        names = [n for n in self._store.names(CATALOG_DIR) if n.endswith(".json")]
+        parsed = (_parse(content) for content in self._store.read_all(names))
         return sorted((p for p in parsed if p), key=lambda landing: landing.landed_at)
 
     def append(self, landing: Landing) -> Landing:
@@ -95,10 +85,10 @@ class Catalog:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
         month = f"{landing.month:%Y-%m}" if landing.month else "current"
-        folder = f"{self._root}/{CATALOG_DIR}/{landing.dataset}/{month}"
+        folder = f"{CATALOG_DIR}/{landing.dataset}/{month}"
         stamp = f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
-        self._fs.makedirs(folder, exist_ok=True)
-        self._fs.pipe_file(f"{folder}/{stamp}-{landing.file_id[:8]}.json", _format(landing))
+        name = f"{folder}/{stamp}-{landing.file_id[:8]}.json"
+        self._store.write(name, _format(landing))
         self.landings.append(landing)
         for derived in ("_newest", "_versions"):
             self.__dict__.pop(derived, None)

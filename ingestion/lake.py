@@ -5,7 +5,6 @@ the landing written to the catalog. What is unchanged costs one HEAD. What canno
 kept in ``quarantine/`` with its reason, and everything else goes on.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from ingestion.catalog import Catalog, Landing, open_lake, version_name
+from ingestion.catalog import Catalog, Landing, version_name
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
@@ -22,6 +21,7 @@ from ingestion.locks import turn_with_file
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
 from ingestion.settings import Settings, local_path
+from ingestion.stores import open_lake
 
 FETCHES_AT_ONCE = 4
 # One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
@@ -82,7 +82,8 @@ def land_files(
 ) -> LandReport:
     """Land those of the published files that the lake does not hold."""
     progress = progress or Quiet()
-    catalog = Catalog(settings.lake_url)
+    store = open_lake(settings)
+    catalog = Catalog(store)
     done: dict[PublishedFile, Landed] = {}
     todo = []
     for file in published:
@@ -98,7 +99,7 @@ def land_files(
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with _alone(settings, batch, progress):
-            landed_files = _land_batch(settings, Catalog(settings.lake_url), batch, progress)
+            landed_files = _land_batch(settings, Catalog(store), batch, progress)
         for landed in landed_files:
             done[landed.published] = landed
             rows = landed.landing.row_count if landed.landing else None
@@ -213,38 +214,31 @@ def _store(
         for file, candidate in candidates.items()
         if not _is_stored(catalog, file, candidate)
     }
-    fs, root = open_lake(settings.lake_url)
-    place = f"the lake {settings.lake_url}"
-    try:
-        for file, candidate in new.items():
-            if candidate.distrust:
-                # dlt would open it to load it, which is what it cannot be trusted for
-                target = f"{root}/{_lake_path(file, candidate)}"
-                fs.makedirs(target.rpartition("/")[0], exist_ok=True)
-                fs.put_file(str(candidate.fetched.path), target)
-        references = [
-            Reference(
-                schema=file.dataset,
-                table_name=version_name(file.dataset, file.month, candidate.fetched.sha256),
-                url=str(candidate.fetched.path),
-                columns=_any_columns(candidate.checked),
-                hint={
-                    "file_id": candidate.fetched.sha256,
-                    "file_format": DATASETS[file.dataset].file_format,
-                },
-            )
-            for file, candidate in new.items()
-            if candidate.checked
-        ]
-        if references:
-            configure_dlt(workers=FETCHES_AT_ONCE)
-            failed = run_references(
-                "lake", lake(settings.lake_url), references, settings.dlt_dir, place
-            )
-            for table_name, reason in failed.items():
-                raise MedallionError(f"Cannot write {table_name} to {place}: {reason}")
-    except OSError as exc:
-        raise MedallionError(f"Cannot write to {place}: {exc}.") from exc
+    store = open_lake(settings)
+    for file, candidate in new.items():
+        if candidate.distrust:
+            # dlt would open it to load it, which is what it cannot be trusted for
+            store.put(candidate.fetched.path, _lake_path(file, candidate))
+    references = [
+        Reference(
+            schema=file.dataset,
+            table_name=version_name(file.dataset, file.month, candidate.fetched.sha256),
+            url=str(candidate.fetched.path),
+            columns=_any_columns(candidate.checked),
+            hint={
+                "file_id": candidate.fetched.sha256,
+                "file_format": DATASETS[file.dataset].file_format,
+            },
+        )
+        for file, candidate in new.items()
+        if candidate.checked
+    ]
+    if references:
+        configure_dlt(workers=FETCHES_AT_ONCE)
+        place = f"the lake {settings.lake_url}"
+        failed = run_references("lake", lake(settings), references, settings.dlt_dir, place)
+        for reason in failed.values():
+            raise MedallionError(reason)
 
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
@@ -300,14 +294,13 @@ class Verified:
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
     """Read every version in the lake again and compare its sha256 with the catalog's."""
     progress = progress or Quiet()
-    fs, root = open_lake(settings.lake_url)
-    versions = Catalog(settings.lake_url).versions()
+    store = open_lake(settings)
+    versions = Catalog(store).versions()
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 
     def one(version: Landing) -> Verified:
         try:
-            with fs.open(f"{root}/{version.lake_path}", "rb") as stored:
-                found = hashlib.file_digest(stored, "sha256").hexdigest()
+            found = store.sha256(version.lake_path)
         except FileNotFoundError:
             fault = "it is gone"
         else:

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     tlc_url: str = TLC_URL
     report_url: str = ""
     lake_url: str = str(DATA_DIR / "lake")
+    lake_encryption: str = ""
+    lake_storage_class: str = ""
     target: Literal["duckdb", "postgres", "spark"] = "duckdb"
     raw: Literal["loaded", "in_place"] = "loaded"
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"

@@ -8,12 +8,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from ingestion.catalog import Catalog, open_lake
+from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile, published_files
 from ingestion.settings import Settings
+from ingestion.stores import open_lake
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -168,14 +169,9 @@ def _reach(settings: Settings) -> str:
 
 
 def _lake(settings: Settings) -> str:
-    fs, root = open_lake(settings.lake_url)
-    probe = f"{root}/.doctor"
-    fs.makedirs(root, exist_ok=True)
-    fs.pipe_file(probe, b"")
-    fs.rm(probe)
-    return (
-        f"{settings.lake_url} can be written, {len(Catalog(settings.lake_url).versions())} versions"
-    )
+    store = open_lake(settings)
+    store.probe()
+    return f"{settings.lake_url} can be written, {len(Catalog(store).versions())} versions"
 
 
 def _writable(folder: Path) -> str:

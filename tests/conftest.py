@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ingestion.lake import LandReport, land
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse import LoadReport, load
+from tests.support.stores import STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
 
@@ -87,3 +89,26 @@ def web() -> Iterator[Web]:
     """A publisher on loopback that nothing is published at yet."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def store_servers() -> Iterator[Callable[[str], Store]]:
+    """The store of a kind: started when first asked for, stopped with the last test."""
+    running: dict[str, Store] = {}
+    with ExitStack() as at_the_end:
+
+        def server(kind: str) -> Store:
+            if kind not in running:
+                folder = at_the_end.enter_context(scratch())
+                running[kind] = at_the_end.enter_context(store_server(kind, folder))
+            return running[kind]
+
+        yield server
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, store_servers: Callable[[str], Store]) -> Iterator[Store]:
+    """Each store that a lake may be in, in turn; the environment names it and lets the test in."""
+    store = store_servers(request.param)
+    with fresh_environment(store.environment):
+        yield store

@@ -1,46 +1,74 @@
 """The lake as a dlt destination: a job that copies bytes unchanged and reads them back."""
 
-import hashlib
 from pathlib import Path
+from typing import Any
 
+from dlt.common.configuration import configspec, resolve_type
+from dlt.common.configuration.specs import CredentialsConfiguration
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import LoadJob
 from dlt.common.destination.exceptions import (
     DestinationTerminalException,
     DestinationTransientException,
 )
 from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
 from dlt.destinations import filesystem
+from dlt.destinations.impl.filesystem.configuration import FilesystemDestinationClientConfiguration
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, FilesystemLoadJob
 
 from ingestion.destinations.references import FILE_HINT, referenced_url
+from ingestion.errors import MedallionError
+from ingestion.settings import Settings
+from ingestion.stores import Store, file_system_options
 
 LAYOUT = "{schema_name}/{table_name}.{ext}"
+
+
+@configspec
+class SdkCredentials(CredentialsConfiguration):
+    """None that dlt knows of: the SDK of each store finds its own."""
+
+    def to_s3fs_credentials(self) -> dict[str, Any]:
+        """Nothing to add to how ``Store`` opens the file system."""
+        return {}
+
+    to_gcs_credentials = to_adlfs_credentials = to_s3fs_credentials
+
+
+@configspec
+class LakeConfiguration(FilesystemDestinationClientConfiguration):
+    """dlt's, with how objects are to be kept."""
+
+    credentials: SdkCredentials | None = None  # type: ignore[assignment]
+    encryption: str = ""
+    storage_class: str = ""
+
+    @resolve_type("credentials")
+    def resolve_credentials_type(self) -> type[CredentialsConfiguration]:
+        """Leave credentials alone, whatever the address."""
+        return SdkCredentials
 
 
 class LandFileJob(FilesystemLoadJob):
     """Copy the referenced file into the lake, bytes unchanged, and prove it by its sha256."""
 
+    _job_client: "LakeClient"
+
     def run(self) -> None:
         """Put the file under its final name only when it is whole; read it back and compare."""
-        fs = self._job_client.fs_client
-        source = referenced_url(self._file_path)
-        target = self.make_remote_path()
-        if self._job_client.config.is_local_filesystem:
-            try:
-                # a copy that is killed half-way must not bear the file's name
-                fs.makedirs(str(Path(target).parent), exist_ok=True)
-                fs.put_file(source, f"{target}.partial")
-                fs.mv(f"{target}.partial", target)
-            except OSError as exc:  # a full or read-only disk stays so
-                raise DestinationTerminalException(str(exc)) from exc
-        else:
-            fs.put_file(source, target)
-        with fs.open(target, "rb") as stored:
-            found = hashlib.file_digest(stored, "sha256").hexdigest()
+        store = self._job_client.store
+        name = self.make_remote_path()[len(store.root) + 1 :]
+        try:
+            store.put(Path(referenced_url(self._file_path)), name)
+            found = store.sha256(name)
+        except MedallionError as exc:  # the store's SDK has tried again whatever may pass
+            raise DestinationTerminalException(str(exc)) from exc
         expected = self._load_table[FILE_HINT]["file_id"]  # type: ignore[literal-required]
         if found != expected:
             raise DestinationTransientException(
-                f"{target} was written with sha256 {expected} and reads back as {found}"
+                f"{store.address(name)} was written with sha256 {expected} and reads back as"
+                f" {found}"
             )
 
     def make_remote_file_path(self, file_name: str) -> str:
@@ -51,6 +79,17 @@ class LandFileJob(FilesystemLoadJob):
 
 class LakeClient(FilesystemClient):
     """dlt's filesystem client, with our job for published files."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: LakeConfiguration,
+        capabilities: DestinationCapabilitiesContext,
+    ):
+        super().__init__(schema, config, capabilities)
+        self.store = Store(config.bucket_url, config.encryption, config.storage_class)
+        # dlt's own has lost what follows a # or a ?
+        self.bucket_path = self.store.root
 
     def create_load_job(
         self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
@@ -65,12 +104,26 @@ class Lake(filesystem):
     """dlt's filesystem destination with ``LakeClient``."""
 
     @property
+    def spec(self) -> type[LakeConfiguration]:
+        """What dlt resolves before each load."""
+        return LakeConfiguration
+
+    @property
     def client_class(self) -> type[LakeClient]:
         """The client that dlt makes for each load."""
         return LakeClient
 
 
-def lake(bucket_url: str) -> Lake:
-    """The lake at ``bucket_url``: ``raw/<dataset>/<version>.<format>``."""
-    # the names of our tables hold none of the layout's separators
-    return Lake(bucket_url=bucket_url, layout=LAYOUT, warn_unsafe_layout_separators=False)
+def lake(settings: Settings) -> Lake:
+    """The lake that is set: ``raw/<dataset>/<version>.<format>``."""
+    scheme = settings.lake_url.partition("://")[0]
+    return Lake(
+        bucket_url=settings.lake_url,
+        credentials=SdkCredentials(),
+        kwargs=file_system_options(scheme, settings.lake_encryption),
+        encryption=settings.lake_encryption,
+        storage_class=settings.lake_storage_class,
+        layout=LAYOUT,
+        # the names of our tables hold none of the layout's separators
+        warn_unsafe_layout_separators=False,
+    )

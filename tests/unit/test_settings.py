@@ -57,6 +57,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "tlc_url": "https://d37ci6vzurychx.cloudfront.net",
         "report_url": "",
         "lake_url": (project / "data" / "lake").as_uri(),
+        "lake_encryption": "",
+        "lake_storage_class": "",
         "target": "duckdb",
         "raw": "loaded",
         "duckdb_path": str(project / "data" / "warehouse.duckdb"),

@@ -1,0 +1,139 @@
+"""What the stores' SDKs raise, as one line that a user can act on.
+
+The SDKs are known here by the names that they give their faults, so that none need be installed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ingestion.errors import MedallionError, UnreachableError, UsageError
+
+HOW_TO = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or run: gcloud auth application-default login",
+    "az": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with _ACCOUNT_KEY,"
+    " _SAS_TOKEN or what the Azure SDK finds by itself",
+}
+DOCS = "docs/lake.md"
+
+NO_CREDENTIALS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "DefaultCredentialsError",
+    "CredentialUnavailableError",
+}
+REFUSED = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "AuthenticationFailed",
+    "ClientAuthenticationError",
+    "RefreshError",
+    "401",
+}
+SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
+DENIED = {
+    "AccessDenied",
+    "AuthorizationFailure",
+    "AuthorizationPermissionMismatch",
+    "PermissionError",
+    "403",
+}
+NO_BUCKET = {"NoSuchBucket", "InvalidBucketName", "ContainerNotFound", "FileNotFoundError", "404"}
+BUSY = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "ServerBusy",
+    "ProxyError",
+    *(str(status) for status in (408, 429, 500, 502, 503, 504)),
+}
+SILENT = {
+    "EndpointConnectionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ConnectionClosedError",
+    "HTTPClientError",
+    "ServiceRequestError",
+    "ServiceResponseError",
+    "ServiceRequestTimeoutError",
+    "ServiceResponseTimeoutError",
+    "ClientConnectorError",
+    "ClientConnectorDNSError",
+    "ClientOSError",
+    "ServerDisconnectedError",
+    "ClientPayloadError",
+    "TransportError",
+    "TimeoutError",
+    "FSTimeoutError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+}
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Faults by their names, and what they come to; ``{}`` is how to name oneself to the store."""
+
+    names: set[str]
+    kind: type[MedallionError]
+    line: str
+
+
+RULES = (
+    _Rule(NO_CREDENTIALS, MedallionError, "there are no credentials for it: set {how_to}"),
+    _Rule(SKEWED, MedallionError, "this machine's clock is wrong: set it, for instance by NTP"),
+    _Rule(REFUSED, MedallionError, "the store does not accept the credentials: check {how_to}"),
+    _Rule(DENIED, MedallionError, "the store denies it; {docs} says which permissions it takes"),
+    _Rule(NO_BUCKET, MedallionError, "there is no {bucket} there: make it, or correct the address"),
+    _Rule(BUSY, UnreachableError, "the store is too busy ({reason}), also after some tries"),
+    _Rule(SILENT, UnreachableError, "the store does not answer: {reason}"),
+)
+
+
+def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
+    """The fault as one of ours: ``doing`` is what was tried, as in *Cannot read the lake*."""
+    scheme, _, place = lake_url.partition("://")
+    cannot = f"Cannot {doing} the lake {lake_url}: "
+    if isinstance(exc, ImportError):
+        return UsageError(
+            f"{cannot}a package is missing. Install medallion[{scheme}], here: uv sync --extra"
+            f" {scheme}"
+        )
+    reason = _first_line(exc)
+    if scheme == "file":
+        return MedallionError(f"{cannot}{reason}.")
+    names = set(_names(exc))
+    for rule in RULES:
+        if rule.names & names:
+            line = rule.line.format(
+                how_to=HOW_TO[scheme], bucket=place.partition("/")[0], docs=DOCS, reason=reason
+            )
+            return rule.kind(f"{cannot}{line}.")
+    return MedallionError(f"{cannot}{reason}.")
+
+
+def _names(exc: BaseException | None) -> Iterator[str]:
+    """By what a fault and those that caused it are known: classes, the store's codes, statuses."""
+    while exc is not None:
+        yield from (cls.__name__ for cls in type(exc).__mro__)
+        response = getattr(exc, "response", None)
+        if isinstance(response, dict):
+            yield str(response.get("Error", {}).get("Code"))
+            yield str(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        for name in ("error_code", "status_code", "code", "status"):
+            code = getattr(exc, name, None)
+            yield str(getattr(code, "value", code))
+        text = str(exc)
+        if text.startswith("Forbidden: "):  # so gcsfs says 403
+            yield "403"
+        if "Must provide either a connection_string or account_name" in text:  # so says adlfs
+            yield "NoCredentialsError"
+        exc = exc.__cause__ or exc.__context__
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    return (lines[0] if lines else type(exc).__name__).rstrip(".")
