@@ -160,6 +160,7 @@ def _azure_options() -> dict[str, str]:
 
 
 def _attach_google(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
+    # slow, and only for Google
     from ingestion.stores import Store
 
     connection.register_filesystem(Store(lake_url).fs)

@@ -8,6 +8,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from ingestion.attach import attach_lake, extensions
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
@@ -144,6 +147,7 @@ def doctor(settings: Settings) -> list[Check]:
         _try("publisher", lambda: _reach(settings)),
         _try("lake", lambda: _lake(settings)),
         _try("work folder", lambda: _writable(settings.work_dir)),
+        *_extensions(settings),
         _try("warehouse", lambda: _open_warehouse(settings)),
     ]
 
@@ -152,6 +156,20 @@ def _show_settings(settings: Settings) -> list[Check]:
     values: dict[str, datetime | str] = settings.model_dump(mode="json")  # masks secrets
     values["report_url"] = settings.report_source_url
     return [Check(f"MEDALLION_{name.upper()}", True, str(v or "-")) for name, v in values.items()]
+
+
+def _extensions(settings: Settings) -> list[Check]:
+    """What DuckDB reads this lake with, where it reads it in place, and where that comes from."""
+    if settings.raw != "in_place":
+        return []
+
+    def attach() -> str:
+        found = extensions(settings.lake_url)
+        with duckdb.connect() as connection:
+            attach_lake(connection, settings.lake_url)
+        return "; ".join(e.origin for e in found) or "nothing but DuckDB itself"
+
+    return [_try("reading in place", attach)]
 
 
 def _try(name: str, attempt: Any) -> Check:
