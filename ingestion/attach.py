@@ -19,6 +19,7 @@ from ingestion.lake_files import text_sql
 # nobody has whose credentials are Google's own: there, fsspec reads for it.
 EXTENSIONS: dict[str, tuple[str, ...]] = {"s3": ("httpfs", "aws"), "az": ("azure",)}
 SECRET = "medallion_lake"  # noqa: S105  (its name)
+S3_NAMES = "set s3_url_compatibility_mode = true"  # a ? or a * is part of a name
 # Objects of a lake never change, so what was seen of one need not be asked for again.
 NEVER_CHANGING = (
     "set enable_http_metadata_cache = true",
@@ -70,6 +71,29 @@ def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
         raise MedallionError(f"DuckDB finds no credentials for {lake_url}: {reason}") from None
 
 
+def connect_sql(lake_url: str) -> list[str]:
+    """What somebody else's DuckDB session begins with to read the lake; has no credentials."""
+    scheme = urlsplit(lake_url).scheme
+    found = [f"install {name}; load {name}" for name in EXTENSIONS.get(scheme, ())]
+    if scheme == "s3":
+        return [*found, S3_NAMES, _s3_secret()]
+    if scheme == "az":
+        return [
+            *found,
+            "-- or with (type azure, connection_string '...')\n"
+            f"create or replace secret {SECRET} (type azure, provider credential_chain,"
+            " account_name 'the name of the storage account')",
+        ]
+    if scheme == "gs":
+        return [
+            "install httpfs; load httpfs",
+            "-- an HMAC key, from the settings of Cloud Storage; in Python, register_filesystem(\n"
+            "-- gcsfs.GCSFileSystem()) does without\n"
+            f"create or replace secret {SECRET} (type gcs, key_id '...', secret '...')",
+        ]
+    return []
+
+
 def _find(name: str) -> Extension:
     found = find_spec(f"duckdb_extension_{name}")
     for folder in (found and found.submodule_search_locations) or ():
@@ -96,6 +120,11 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: Extension) -> None:
 
 
 def _attach_s3(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(S3_NAMES)
+    connection.execute(_s3_secret())
+
+
+def _s3_secret() -> str:
     options = ["provider credential_chain", "refresh auto"]
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
@@ -109,9 +138,7 @@ def _attach_s3(connection: duckdb.DuckDBPyConnection) -> None:
         region = region or "us-east-1"
     if region:
         options.append(f"region {text_sql(region)}")
-    # a ? or a * in an address is part of the name
-    connection.execute("set s3_url_compatibility_mode = true")
-    connection.execute(f"create or replace secret {SECRET} (type s3, {', '.join(options)})")
+    return f"create or replace secret {SECRET} (type s3, {', '.join(options)})"
 
 
 def _attach_azure(connection: duckdb.DuckDBPyConnection) -> None:

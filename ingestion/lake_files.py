@@ -7,13 +7,18 @@ is opened. Files that differ in a column's name or type are never read together.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ingestion.catalog import Landing
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql
 from ingestion.settings import local_path
 
 FILE = "__file"  # which file of a list a row is from
+
+
+# Gives SQL of what is asked about a version, for each row of it.
+LookUp = Callable[[Callable[[Landing], str]], str]
+Condition = Callable[[LookUp], str]
 
 
 def text_sql(value: str) -> str:
@@ -37,23 +42,36 @@ def reader_sql(lake_path: str, source: str = "?") -> str:
     return f"read_parquet({source})"
 
 
-def branches(lake_url: str, versions: Iterable[Landing]) -> list[Branch]:
-    """How a read view reads these versions of one dataset from the lake."""
+def branches(
+    lake_url: str, versions: Iterable[Landing], condition: Condition | None = None
+) -> list[Branch]:
+    """How a read view reads these versions of one dataset from the lake.
+
+    ``condition`` gives SQL that says whether a version is read at all, of what it looks up of it.
+    """
+    alone: list[Landing] = []
     lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
-    found = []
     for version in versions:
         names = {name.lower() for name, _ in version.columns}
         if version.lake_path.endswith(".parquet") and not names & {FILE, "file_row_number"}:
             lists[version.columns].append(version)
         else:
-            found.append(_one_file(lake_url, version))
-    return found + [_list(lake_url, same) for same in lists.values()]
+            alone.append(version)
+    return [
+        *(_one_file(lake_url, version, condition) for version in alone),
+        *(_list(lake_url, same, condition) for same in lists.values()),
+    ]
 
 
-def _one_file(lake_url: str, version: Landing) -> Branch:
-    source = text_sql(address(lake_url, version.lake_path))
+def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> Branch:
+    def looked_up(value: Callable[[Landing], str]) -> str:
+        return value(version)
+
+    relation = reader_sql(version.lake_path, text_sql(address(lake_url, version.lake_path)))
+    if condition:
+        relation = f"(select * from {relation} where {condition(looked_up)})"
     return Branch(
-        relation=reader_sql(version.lake_path, source),
+        relation=relation,
         source_month=month_sql(version.month),
         file_key=key_sql(version.file_key),
         row_ordinal="row_number() over () - 1",
@@ -61,17 +79,20 @@ def _one_file(lake_url: str, version: Landing) -> Branch:
     )
 
 
-def _list(lake_url: str, versions: Sequence[Landing]) -> Branch:
-    sources = [text_sql(address(lake_url, version.lake_path)) for version in versions]
+def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | None) -> Branch:
+    sources = {v.file_id: text_sql(address(lake_url, v.lake_path)) for v in versions}
 
-    def looked_up(values: Iterable[str]) -> str:
-        pairs = ", ".join(f"{s}: {v}" for s, v in zip(sources, values, strict=True))
+    def looked_up(value: Callable[[Landing], str]) -> str:
+        pairs = ", ".join(f"{sources[v.file_id]}: {value(v)}" for v in versions)
         return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"
 
+    relation = f"read_parquet([{', '.join(sources.values())}], filename = '{FILE}')"
+    if condition:
+        relation = f"(select *, file_row_number from {relation} where {condition(looked_up)})"
     return Branch(
-        relation=f"read_parquet([{', '.join(sources)}], filename = '{FILE}')",
-        source_month=looked_up(month_sql(v.month) for v in versions),
-        file_key=looked_up(key_sql(v.file_key) for v in versions),
+        relation=relation,
+        source_month=looked_up(lambda version: month_sql(version.month)),
+        file_key=looked_up(lambda version: key_sql(version.file_key)),
         row_ordinal="file_row_number",
         columns=versions[0].columns,
     )

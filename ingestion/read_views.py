@@ -56,11 +56,16 @@ POSTGRES = Dialect(
 
 def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
     """The statement that makes ``tlc.<view>``; with no version there are columns and no rows."""
+    rows = rows_sql(dataset, branches, dialect)
+    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{rows}"
+
+
+def rows_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
+    """The select that gives the rows of these branches under the dataset's read schema."""
     selects = [_select(dataset, branch, dialect) for branch in branches] or [
         _select_nothing(dataset, dialect)
     ]
-    body = "\nunion all\n".join(selects)
-    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{body}"
+    return "\nunion all\n".join(selects)
 
 
 def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
