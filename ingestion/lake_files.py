@@ -13,7 +13,9 @@ from ingestion.catalog import Landing
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql
 from ingestion.settings import local_path
 
-FILE = "__file"  # which file of a list a row is from
+# Which file of a list a row is from; DuckDB prunes a list by no other name.
+FILE = "filename"
+ORDINAL = "file_row_number"
 
 
 # Gives SQL of what is asked about a version, for each row of it.
@@ -53,7 +55,7 @@ def branches(
     lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
     for version in versions:
         names = {name.lower() for name, _ in version.columns}
-        if version.lake_path.endswith(".parquet") and not names & {FILE, "file_row_number"}:
+        if version.lake_path.endswith(".parquet") and not names & {FILE, ORDINAL}:
             lists[version.columns].append(version)
         else:
             alone.append(version)
@@ -80,19 +82,21 @@ def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> B
 
 
 def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | None) -> Branch:
-    sources = {v.file_id: text_sql(address(lake_url, v.lake_path)) for v in versions}
+    sources = [text_sql(address(lake_url, version.lake_path)) for version in versions]
 
     def looked_up(value: Callable[[Landing], str]) -> str:
-        pairs = ", ".join(f"{sources[v.file_id]}: {value(v)}" for v in versions)
+        if len(versions) == 1:  # DuckDB prunes no list of one
+            return value(versions[0])
+        pairs = ", ".join(f"{s}: {value(v)}" for s, v in zip(sources, versions, strict=True))
         return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"
 
-    relation = f"read_parquet([{', '.join(sources.values())}], filename = '{FILE}')"
+    relation = f"read_parquet([{', '.join(sources)}], filename = true)"
     if condition:
-        relation = f"(select *, file_row_number from {relation} where {condition(looked_up)})"
+        relation = f"(select *, {ORDINAL} from {relation} where {condition(looked_up)})"
     return Branch(
         relation=relation,
         source_month=looked_up(lambda version: month_sql(version.month)),
         file_key=looked_up(lambda version: key_sql(version.file_key)),
-        row_ordinal="file_row_number",
+        row_ordinal=ORDINAL,
         columns=versions[0].columns,
     )
