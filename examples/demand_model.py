@@ -74,9 +74,9 @@ def forecast(name: str, start: str, end: str) -> tuple[float, float]:
         connection.register("trips", trips)
         hours = connection.sql(HOURS.format(pickup=pickup)).to_arrow_table()
         connection.register("hours", hours)
-        table = connection.sql(WITH_USUAL).df()
+        table = connection.sql(WITH_USUAL).pl()
     last = table["month"] == table["month"].max()
-    past, future = table[~last], table[last]
+    past, future = table.filter(~last), table.filter(last)
     model = HistGradientBoostingRegressor(loss="poisson", random_state=0)
     model.fit(past[FEATURES], past["trips"])
     return (

@@ -89,7 +89,10 @@ class ReadsInPlace(Protocol):
     """An engine that loads nothing: it reads the lake's files where they lie."""
 
     def count_rows(self, session: Any, version: Landing, /) -> int:
-        """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot."""
+        """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
+
+        Threads may count at once.
+        """
 
     def show(self, session: Any, version: Landing, /) -> None:
         """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""

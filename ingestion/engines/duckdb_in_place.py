@@ -48,8 +48,12 @@ class DuckDbInPlace(DuckDb):
 
     def count_rows(self, session: DuckDbSession, version: Landing, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot."""
-        rows = session.query(f"select count(*) from {self._file(version.lake_path)}").rows
-        return int(rows[0][0])
+        # a cursor of its own: many are counted at once
+        with session.connection.cursor() as cursor:
+            counted = DuckDbSession(cursor).query(
+                f"select count(*) from {self._file(version.lake_path)}"
+            )
+        return int(counted.rows[0][0])
 
     def show(self, session: DuckDbSession, version: Landing, /) -> None:
         """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""

@@ -110,6 +110,28 @@ class Place:
             }
 
 
+def differing(left: Path, right: Path) -> dict[str, int]:
+    """How many rows of each mart are in one of two warehouses only."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{left}' as a (read_only); attach '{right}' as b (read_only)")
+        marts = connection.execute(
+            "select table_name from duckdb_tables() where database_name = 'a'"
+            " and schema_name = 'marts'"
+        ).fetchall()
+        assert {f"marts.{name}" for (name,) in marts} >= set(MARTS)
+        return {
+            name: found[0]
+            for (name,) in marts
+            if (
+                found := connection.execute(
+                    f"select count(*) from ((from a.marts.{name} except all from b.marts.{name})"
+                    f" union all (from b.marts.{name} except all from a.marts.{name}))"
+                ).fetchone()
+            )
+            != (0,)
+        }
+
+
 MakePlace = Callable[[Path], Place]
 
 

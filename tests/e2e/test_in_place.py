@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from ingestion.sample import publish_sample
-from tests.e2e.conftest import MARTS, Place
+from tests.e2e.conftest import Place, differing
 from tests.support.stores import Store
 
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")
@@ -32,28 +31,6 @@ def in_place(loaded: Place, folder: Path, lake_url: str | None = None) -> Place:
         "MEDALLION_RAW": "in_place",
     }
     return place
-
-
-def differing(left: Path, right: Path) -> dict[str, int]:
-    """How many rows of each mart are in one of two warehouses only."""
-    with duckdb.connect() as connection:
-        connection.execute(f"attach '{left}' as a (read_only); attach '{right}' as b (read_only)")
-        marts = connection.execute(
-            "select table_name from duckdb_tables() where database_name = 'a'"
-            " and schema_name = 'marts'"
-        ).fetchall()
-        assert {f"marts.{name}" for (name,) in marts} >= set(MARTS)
-        return {
-            name: found[0]
-            for (name,) in marts
-            if (
-                found := connection.execute(
-                    f"select count(*) from ((from a.marts.{name} except all from b.marts.{name})"
-                    f" union all (from b.marts.{name} except all from a.marts.{name}))"
-                ).fetchone()
-            )
-            != (0,)
-        }
 
 
 def raw_relations(place: Place) -> dict[str, str]:
