@@ -159,14 +159,13 @@ def _show_settings(settings: Settings) -> list[Check]:
 
 
 def _extensions(settings: Settings) -> list[Check]:
-    """What DuckDB reads this lake with, where it reads it in place, and where that comes from."""
-    if settings.raw != "in_place":
-        return []
+    """What DuckDB reads this lake with, and where that comes from; tried where it does."""
 
     def attach() -> str:
+        if settings.raw == "in_place":
+            with duckdb.connect() as connection:
+                attach_lake(connection, settings.lake_url)
         found = extensions(settings.lake_url)
-        with duckdb.connect() as connection:
-            attach_lake(connection, settings.lake_url)
         return "; ".join(e.origin for e in found) or "nothing but DuckDB itself"
 
     return [_try("reading in place", attach)]
