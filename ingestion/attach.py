@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
@@ -65,7 +66,7 @@ def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
         elif scheme == "az":
             _attach_azure(connection)
         else:
-            _attach_google(connection, lake_url)
+            _attach_google(connection)
     except duckdb.Error as exc:
         reason = str(exc).splitlines()[0]
         raise MedallionError(f"DuckDB finds no credentials for {lake_url}: {reason}") from None
@@ -186,8 +187,16 @@ def _azure_options() -> dict[str, str]:
     return {name: value for name, value in options.items() if value}
 
 
-def _attach_google(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
+def _attach_google(connection: duckdb.DuckDBPyConnection) -> None:
     # slow, and only for Google
-    from ingestion.stores import Store
+    from ingestion.stores import file_system_class, file_system_options
 
-    connection.register_filesystem(Store(lake_url).fs)
+    file_system: Any = file_system_class("gs")
+
+    class ExactReads(file_system):  # type: ignore[misc]
+        """DuckDB asks for the ranges that it wants, and does not want more read ahead of it."""
+
+        def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+            return super().open(path, mode, **{"cache_type": "none"} | options)
+
+    connection.register_filesystem(ExactReads(**file_system_options("gs")))

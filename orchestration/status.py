@@ -166,6 +166,8 @@ def _extensions(settings: Settings) -> list[Check]:
             with duckdb.connect() as connection:
                 attach_lake(connection, settings.lake_url)
         found = extensions(settings.lake_url)
+        if settings.lake_url.startswith("gs:"):
+            return "gcsfs, for DuckDB"
         return "; ".join(e.origin for e in found) or "nothing but DuckDB itself"
 
     return [_try("reading in place", attach)]

@@ -144,7 +144,7 @@ def test_doctor_says_what_the_lake_is_read_with(store: Store, place: Place) -> N
     said = {check["name"]: check for check in place.medallion_json("doctor")}
     expected = {
         "file": "nothing but DuckDB",
-        "gs": "nothing but DuckDB",
+        "gs": "gcsfs",
         "s3": "duckdb-extension-httpfs",
         "az": "duckdb-extension-azure",
     }
