@@ -77,7 +77,7 @@ def forecast(name: str, start: str, end: str) -> tuple[float, float]:
         table = connection.sql(WITH_USUAL).pl()
     last = table["month"] == table["month"].max()
     past, future = table.filter(~last), table.filter(last)
-    model = HistGradientBoostingRegressor(loss="poisson", random_state=0)
+    model = HistGradientBoostingRegressor(loss="poisson", max_iter=40, random_state=0)
     model.fit(past[FEATURES], past["trips"])
     return (
         mean_absolute_error(future["trips"], model.predict(future[FEATURES])),
