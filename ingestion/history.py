@@ -14,13 +14,13 @@ from typing import Any
 
 import duckdb
 
+from ingestion.attach import attach_lake
 from ingestion.catalog import Catalog, Landing
-from ingestion.csv_files import duckdb_csv_sql
 from ingestion.datasets import DATASETS, Column, Dataset, Era, ReadType, read_name
 from ingestion.errors import MedallionError
-from ingestion.lake import lake_file
+from ingestion.lake_files import branches
 from ingestion.progress import Progress, Quiet
-from ingestion.read_views import DUCKDB, Branch, select_sql
+from ingestion.read_views import DUCKDB, rows_sql
 from ingestion.row_changes import RowChanges, row_changes
 from ingestion.settings import Settings
 
@@ -141,6 +141,7 @@ def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                 }
             ) as connection,
         ):
+            attach_lake(connection, settings.lake_url)
             yield connection
     except OSError as exc:
         raise MedallionError(f"Cannot write to {settings.work_dir}: {exc.strerror}.") from exc
@@ -202,15 +203,7 @@ def schema_changes(before: Landing, after: Landing) -> Changes:
 
 def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
     """The select that reads one version's bytes where they lie, by the dataset's read schema."""
-    path = "'" + str(lake_file(settings, landing)).replace("'", "''") + "'"
-    if landing.lake_path.endswith(".parquet"):
-        relation = f"read_parquet({path})"
-    else:
-        names = [name for name, _ in landing.columns]
-        relation = duckdb_csv_sql(path, landing.lake_path.endswith(".gz"), names)
-    return select_sql(
-        dataset, Branch(relation, "0", landing.columns, landing.month, landing.file_key), DUCKDB
-    )
+    return rows_sql(dataset, branches(settings.lake_url, [landing]), DUCKDB)
 
 
 def _figures(

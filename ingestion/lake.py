@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from pathlib import Path
 
 from ingestion.catalog import Catalog, Landing, records, version_name
 from ingestion.checks import check
@@ -21,7 +20,7 @@ from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.locks import turn_with_file
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from ingestion.stores import open_lake
 
 FETCHES_AT_ONCE = 4
@@ -322,10 +321,3 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
 
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="verify") as pool:
         return list(pool.map(one, versions))
-
-
-def lake_file(settings: Settings, landing: Landing) -> Path:
-    """The path of a version in a lake on this machine."""
-    root = local_path(settings.lake_url)
-    assert root is not None, "only a lake in a folder has paths"
-    return root / landing.lake_path

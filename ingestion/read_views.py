@@ -16,13 +16,23 @@ ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ord
 
 @dataclass(frozen=True)
 class Branch:
-    """One version as the view reads it."""
+    """One version as the view reads it, or several that have the same columns."""
 
     relation: str  # SQL of what holds the rows
-    row_ordinal: str  # SQL of a row's ordinal there, from 0
+    source_month: str  # SQL of the month of a row's file: a literal, so that others are pruned
+    file_key: str  # SQL of the key of its version
+    row_ordinal: str  # SQL of its ordinal there, from 0
     columns: Sequence[tuple[str, str]]  # (published name, type in the file)
-    month: date | None
-    file_key: int
+
+
+def month_sql(month: date | None) -> str:
+    """The literal of a file's month."""
+    return f"date '{month}'" if month else "cast(null as date)"
+
+
+def key_sql(file_key: int) -> str:
+    """The literal of a version's key."""
+    return f"cast({file_key} as bigint)"
 
 
 @dataclass(frozen=True)
@@ -46,20 +56,23 @@ POSTGRES = Dialect(
 
 def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
     """The statement that makes ``tlc.<view>``; with no version there are columns and no rows."""
-    selects = [select_sql(dataset, branch, dialect) for branch in branches] or [
+    rows = rows_sql(dataset, branches, dialect)
+    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{rows}"
+
+
+def rows_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
+    """The select that gives the rows of these branches under the dataset's read schema."""
+    selects = [_select(dataset, branch, dialect) for branch in branches] or [
         _select_nothing(dataset, dialect)
     ]
-    body = "\nunion all\n".join(selects)
-    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{body}"
+    return "\nunion all\n".join(selects)
 
 
-def select_sql(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
-    """The select that reads one version by its dataset's read schema, row for row."""
+def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
     published = {read_name(name): (name, file_type) for name, file_type in branch.columns}
-    month = f"date '{branch.month}'" if branch.month else "cast(null as date)"
     parts = [
-        f"{month} as source_month",
-        f"cast({branch.file_key} as bigint) as file_key",
+        f"{branch.source_month} as source_month",
+        f"{branch.file_key} as file_key",
         f"cast({branch.row_ordinal} as bigint) as row_ordinal",
     ]
     for name, read_type in dataset.read_schema.items():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ingestion.engines import engine_for
-from ingestion.engines.base import tables
+from ingestion.engines.base import drop_raw, tables
 from ingestion.settings import Settings
 
 
@@ -46,8 +46,7 @@ def prune(settings: Settings, versions: list[Superseded]) -> None:
                     [version.table_name],
                 )
                 if still.rows:
-                    name = engine.dialect.quote(version.table_name)
-                    session.execute(f"drop table if exists raw.{name}")
+                    drop_raw(session, engine.dialect, version.table_name)
                     session.execute(
                         "delete from raw.files where table_name = ?", [version.table_name]
                     )

@@ -6,16 +6,17 @@ and after a kill it does the rest.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
-from ingestion.engines.base import Engine, Session, tables
+from ingestion.engines.base import Engine, ReadsInPlace, Session, tables
 from ingestion.errors import UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import read_view_sql
@@ -24,6 +25,8 @@ from ingestion.stores import Store, open_lake
 
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50
+# To count a file in a bucket is to wait for it.
+FOOTERS_AT_ONCE = 8
 MICROSECONDS = 6
 
 
@@ -70,16 +73,28 @@ def load(
             and (end is None or version.month <= end)
         )
 
-    wanted = [v for v in current if in_scope(v)]
-    if _is_up_to_date(engine, catalog, current, wanted):
+    if _is_up_to_date(engine, catalog, current, in_scope):
         return LoadReport()
     with engine.session() as session:
         try:
             engine.prepare(session)
-            held = _held(session)
+            held, said = engine.held(session), _said(session)
+            # what was loaded before is shown on, be it to be read in another way or place now
+            wanted = [v for v in current if in_scope(v) or v.table_name in said]
             todo = [v for v in wanted if v.table_name not in held]
-            failed = _load_versions(settings, engine, session, todo, progress)
-            _publish(engine, session, catalog, current)
+            if isinstance(engine, ReadsInPlace):
+                failed = _read_versions(engine, session, todo, progress)
+                with session.transaction():
+                    # with the views, which no longer read what is replaced here
+                    for version in todo:
+                        if version.table_name not in failed:
+                            engine.show(session, version)
+                            _replace_row(session, _evidence(version))
+                    _publish(engine, session, catalog, current)
+            else:
+                failed = _load_versions(settings, engine, session, todo, progress)
+                with session.transaction():
+                    _publish(engine, session, catalog, current)
         except (WarehouseError, UnreachableError) as exc:
             raise type(exc)(f"Cannot write to {engine.place}: {exc}") from exc
     return LoadReport([v for v in todo if v.table_name not in failed], failed)
@@ -97,15 +112,13 @@ def tables_in_use(settings: Settings) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _held(session: Session) -> set[str]:
-    rows = session.query("select table_name from raw.files where status = 'loaded'").rows
-    return {name for (name,) in rows}
-
-
 def _is_up_to_date(
-    engine: Engine, catalog: Catalog, current: Sequence[Landing], wanted: Sequence[Landing]
+    engine: Engine,
+    catalog: Catalog,
+    current: Sequence[Landing],
+    in_scope: Callable[[Landing], bool],
 ) -> bool:
-    """Whether the wanted versions are loaded, and ``raw.files`` says what the catalog says.
+    """Whether all that is wanted is held, and ``raw.files`` says what the catalog says.
 
     Asked read-only, so that a night without news disturbs nobody.
     """
@@ -117,8 +130,10 @@ def _is_up_to_date(
         if _stale_views(session):
             return False
         files = _said(session)
+        held = engine.held(session)
     in_use = {v.table_name for v in current}
-    return {v.table_name for v in wanted} <= files.keys() and all(
+    wanted = {v.table_name for v in current if in_scope(v) or v.table_name in files}
+    return wanted <= held and all(
         files.get(v.table_name) == (v.source_url, v.etag, v.table_name in in_use)
         for v in catalog.versions()
         if v.table_name in files or v.status == "quarantined"
@@ -161,6 +176,31 @@ def _load_versions(
             error = failed.get(version.table_name)
             progress.advance(version.bytes)
             progress.file_done(version.name, error or "loaded", version.row_count)
+    return failed
+
+
+def _read_versions(
+    engine: ReadsInPlace, session: Session, todo: Sequence[Landing], progress: Progress
+) -> dict[str, str]:
+    """Count the rows of each version where it lies; return the errors of those that cannot be."""
+    if not todo:
+        return {}
+    progress.stage("read", len(todo), sum(v.bytes for v in todo))
+
+    def fault(version: Landing) -> str | None:
+        try:
+            rows = engine.count_rows(session, version)
+        except WarehouseError as exc:
+            return str(exc).partition(" LINE 1: ")[0]  # without our own statement
+        return None if rows == version.row_count else f"{rows} rows, not {version.row_count}"
+
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
+        for version, error in zip(todo, pool.map(fault, todo), strict=True):
+            if error:
+                failed[version.table_name] = error
+            progress.advance(version.bytes)
+            progress.file_done(version.name, error or "read in place", version.row_count)
     return failed
 
 
@@ -228,42 +268,41 @@ def _files_row(version: Landing) -> dict[str, Any]:
 def _publish(
     engine: Engine, session: Session, catalog: Catalog, current: Sequence[Landing]
 ) -> None:
-    """Bring ``raw.files`` and the read views to what is loaded now, in one transaction.
+    """Bring ``raw.files`` and the read views to what is loaded now; part of one transaction.
 
     Only rows and views that say something else now are written.
     """
     versions = catalog.versions()
-    with session.transaction():
-        session.wait_for_turn("publish")
-        shown = _shown(versions, current, _held(session))
-        said = _said(session)
-        stale_views = _stale_views(session)
-        for version in versions:
-            is_current = version.table_name in shown
-            if said.get(version.table_name) == (version.source_url, version.etag, is_current):
-                continue
-            if version.status == "quarantined":
-                _replace_row(session, _files_row(version))
-            elif version.table_name in said:
-                stale_views.add(version.dataset)
-                session.execute(
-                    "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
-                    " is_current = ? where table_name = ?",
-                    [
-                        version.source_url,
-                        version.etag,
-                        version.last_modified,
-                        is_current,
-                        version.table_name,
-                    ],
-                )
-        for name in sorted(stale_views):
-            branches = [engine.branch(v) for v in shown.values() if v.dataset == name]
-            try:
-                session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
-            except WarehouseError as exc:
-                view = f"tlc.{DATASETS[name].view}"
-                raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
+    session.wait_for_turn("publish")
+    shown = _shown(versions, current, engine.held(session))
+    said = _said(session)
+    stale_views = _stale_views(session)
+    for version in versions:
+        is_current = version.table_name in shown
+        if said.get(version.table_name) == (version.source_url, version.etag, is_current):
+            continue
+        if version.status == "quarantined":
+            _replace_row(session, _files_row(version))
+        elif version.table_name in said:
+            stale_views.add(version.dataset)
+            session.execute(
+                "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
+                " is_current = ? where table_name = ?",
+                [
+                    version.source_url,
+                    version.etag,
+                    version.last_modified,
+                    is_current,
+                    version.table_name,
+                ],
+            )
+    for name in sorted(stale_views):
+        branches = engine.branches([v for v in shown.values() if v.dataset == name])
+        try:
+            session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
+        except WarehouseError as exc:
+            view = f"tlc.{DATASETS[name].view}"
+            raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
 
 
 def _stale_views(session: Session) -> set[str]:
@@ -293,6 +332,10 @@ def _shown(
             shown[version.key] = version
     shown |= {key: v for key, v in wanted.items() if v.table_name in held}
     return {v.table_name: v for v in shown.values()}
+
+
+def _evidence(version: Landing) -> dict[str, Any]:
+    return _files_row(version) | {"loaded_at": datetime.now(UTC)}
 
 
 def _replace_row(session: Session, row: dict[str, Any]) -> None:

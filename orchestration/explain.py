@@ -54,7 +54,9 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
             [dataset, month, fact["file_key"]],
         )
         assert file is not None, "a fact's file is in raw.files"
-        raw_row = _one(session, engine.raw_row_sql(file["table_name"]), [ordinal])
+        raw_row = _one(
+            session, engine.raw_row_sql(file["table_name"], file["lake_path"]), [ordinal]
+        )
         rule = _one(
             session,
             "select rule, invalid_reason, meaning, source from staging.invalid_reasons"

@@ -8,6 +8,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
+from ingestion.attach import attach_lake, extensions
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
@@ -152,6 +155,7 @@ def doctor(settings: Settings) -> list[Check]:
         _try("publisher", lambda: _reach(settings)),
         _try("lake", lambda: _lake(settings)),
         _try("work folder", lambda: _writable(settings.work_dir)),
+        *_extensions(settings),
         _try("warehouse", lambda: _open_warehouse(settings)),
     ]
 
@@ -160,6 +164,21 @@ def _show_settings(settings: Settings) -> list[Check]:
     values: dict[str, datetime | str] = settings.model_dump(mode="json")  # masks secrets
     values["report_url"] = settings.report_source_url
     return [Check(f"MEDALLION_{name.upper()}", True, str(v or "-")) for name, v in values.items()]
+
+
+def _extensions(settings: Settings) -> list[Check]:
+    """What DuckDB reads this lake with, and where that comes from; tried where it does."""
+
+    def attach() -> str:
+        if settings.raw == "in_place":
+            with duckdb.connect() as connection:
+                attach_lake(connection, settings.lake_url)
+        found = extensions(settings.lake_url)
+        if settings.lake_url.startswith("gs:"):
+            return "gcsfs, for DuckDB"
+        return "; ".join(e.origin for e in found) or "nothing but DuckDB itself"
+
+    return [_try("reading in place", attach)]
 
 
 def _try(name: str, attempt: Any) -> Check:

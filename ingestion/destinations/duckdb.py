@@ -12,8 +12,8 @@ from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
-from ingestion.csv_files import duckdb_csv_sql
 from ingestion.destinations.references import FILE_HINT, lake_file
+from ingestion.lake_files import reader_sql
 
 EVIDENCE_TABLE = "files"
 
@@ -36,8 +36,11 @@ class RawTableJob(RunnableLoadJob):
         connection = sql.native_connection
         with lake_file(self._file_path, evidence["file_id"]) as path, sql.begin_transaction():
             try:
+                if self._is_view(connection):  # of the file in the lake: it was read in place
+                    connection.execute(f"drop view {table}")
                 connection.execute(
-                    f"create or replace table {table} as select * from {_reader(evidence)}",
+                    f"create or replace table {table} as"
+                    f" select * from {reader_sql(evidence['lake_path'], evidence['columns'])}",
                     [path],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()
@@ -58,12 +61,12 @@ class RawTableJob(RunnableLoadJob):
                     f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
                 )
 
-
-def _reader(evidence: dict[str, Any]) -> str:
-    if evidence["lake_path"].endswith(".parquet"):
-        return "read_parquet(?)"
-    columns = [name for name, _ in evidence["columns"]]
-    return duckdb_csv_sql("?", evidence["lake_path"].endswith(".gz"), columns)
+    def _is_view(self, connection: engine.DuckDBPyConnection) -> bool:
+        found = connection.execute(
+            "select 1 from duckdb_views() where schema_name = 'raw' and view_name = ?",
+            [self.load_table_name],
+        )
+        return found.fetchone() is not None
 
 
 class RawClient(DuckDbClient):

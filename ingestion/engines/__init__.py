@@ -15,8 +15,15 @@ from ingestion.settings import Settings
 
 def engine_for(settings: Settings) -> Engine:
     """The engine that the settings name; importing it opens nothing."""
-    if settings.raw != "loaded":
-        raise UsageError("MEDALLION_RAW: only loaded works so far.")
+    if settings.raw == "in_place":
+        if settings.target != "duckdb":
+            raise UsageError(
+                f"MEDALLION_RAW=in_place is for DuckDB, which can read the lake; {settings.target}"
+                " has to be loaded: unset MEDALLION_RAW, or set MEDALLION_TARGET=duckdb."
+            )
+        from ingestion.engines.duckdb_in_place import DuckDbInPlace
+
+        return DuckDbInPlace(settings)
     if settings.target == "duckdb":
         from ingestion.engines.duckdb import DuckDb
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ingestion.catalog import Landing
 from ingestion.read_views import Branch, Dialect
@@ -74,11 +74,28 @@ class Engine(Protocol):
     def environment(self) -> dict[str, str]:
         """What dbt's profile reads to reach the same warehouse."""
 
-    def branch(self, version: Landing) -> Branch:
-        """How a read view reads the raw table of one version."""
+    def held(self, session: Any, /) -> set[str]:
+        """The versions, by table name, that the warehouse can show as this engine reads them."""
 
-    def raw_row_sql(self, table_name: str) -> str:
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """How a read view reads these versions of one dataset."""
+
+    def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
+
+
+@runtime_checkable
+class ReadsInPlace(Protocol):
+    """An engine that loads nothing: it reads the lake's files where they lie."""
+
+    def count_rows(self, session: Any, version: Landing, /) -> int:
+        """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
+
+        Threads may count at once.
+        """
+
+    def show(self, session: Any, version: Landing, /) -> None:
+        """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""
 
 
 def files_ddl(text: str, json_type: str) -> str:
@@ -104,6 +121,28 @@ def files_ddl(text: str, json_type: str) -> str:
             is_current boolean not null
         )
     """
+
+
+def held_as_tables(session: Session) -> set[str]:
+    """The versions that were loaded; a view of a file in the lake is no table."""
+    rows = session.query(
+        "select table_name from raw.files where status = 'loaded' and table_name not in ("
+        "select table_name from information_schema.tables"
+        " where table_schema = 'raw' and table_type = 'VIEW')"
+    ).rows
+    return {name for (name,) in rows}
+
+
+def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:
+    """Drop what holds or shows the rows of one version, be it a table or a view."""
+    kinds = session.query(
+        "select table_type from information_schema.tables"
+        " where table_schema = 'raw' and table_name = ?",
+        [table_name],
+    ).rows
+    for (kind,) in kinds:
+        what = "view" if kind == "VIEW" else "table"
+        session.execute(f"drop {what} raw.{dialect.quote(table_name)}")
 
 
 def tables(session: Session) -> set[tuple[str, str]]:

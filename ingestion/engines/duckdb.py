@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingestion.catalog import Landing
-from ingestion.engines.base import Result, files_ddl
+from ingestion.engines.base import Result, files_ddl, held_as_tables
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.locks import HeldError, locked_file
-from ingestion.read_views import DUCKDB, Branch
+from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,9 +92,13 @@ class DuckDb:
         except OSError as exc:
             raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
         try:
+            self._opened(connection)
             yield DuckDbSession(connection)
         finally:
             connection.close()
+
+    def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make ready what this connection needs besides the file."""
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
@@ -132,18 +136,25 @@ class DuckDb:
             "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
         }
 
-    def branch(self, version: Landing) -> Branch:
-        """Read the raw table, whose ``rowid`` is the row's ordinal in the file."""
+    def held(self, session: DuckDbSession, /) -> set[str]:
+        """The versions that were loaded."""
+        return held_as_tables(session)
+
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """Read each raw table, whose ``rowid`` is the row's ordinal in the file."""
+        return [self._table(version) for version in versions]
+
+    def _table(self, version: Landing) -> Branch:
         has_rowid = any(name.lower() == "rowid" for name, _ in version.columns)
         return Branch(
             relation=f"raw.{DUCKDB.quote(version.table_name)}",
             row_ordinal="row_number() over () - 1" if has_rowid else "rowid",
             columns=version.columns,
-            month=version.month,
-            file_key=version.file_key,
+            source_month=month_sql(version.month),
+            file_key=key_sql(version.file_key),
         )
 
-    def raw_row_sql(self, table_name: str) -> str:
+    def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
 

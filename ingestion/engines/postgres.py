@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from ingestion.catalog import Landing
-from ingestion.engines.base import Result, files_ddl
+from ingestion.engines.base import Result, files_ddl, held_as_tables
 from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
 from ingestion.errors import (
     MedallionError,
@@ -25,7 +25,7 @@ from ingestion.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
-from ingestion.read_views import POSTGRES, Branch
+from ingestion.read_views import POSTGRES, Branch, key_sql, month_sql
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
@@ -251,17 +251,24 @@ class Postgres:
         finally:
             connection.close()
 
-    def branch(self, version: Landing) -> Branch:
-        """Read the raw table, where a column holds the row's ordinal in the file."""
-        return Branch(
-            relation=f"raw.{POSTGRES.quote(version.table_name)}",
-            row_ordinal=POSTGRES.quote(ROW_ORDINAL),
-            columns=version.columns,
-            month=version.month,
-            file_key=version.file_key,
-        )
+    def held(self, session: PostgresSession, /) -> set[str]:
+        """The versions that were loaded."""
+        return held_as_tables(session)
 
-    def raw_row_sql(self, table_name: str) -> str:
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """Read each raw table, where a column holds the row's ordinal in the file."""
+        return [
+            Branch(
+                relation=f"raw.{POSTGRES.quote(version.table_name)}",
+                row_ordinal=POSTGRES.quote(ROW_ORDINAL),
+                columns=version.columns,
+                source_month=month_sql(version.month),
+                file_key=key_sql(version.file_key),
+            )
+            for version in versions
+        ]
+
+    def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 

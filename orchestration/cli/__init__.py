@@ -33,6 +33,7 @@ for verb in (
     lookup.history,
     upkeep.verify,
     upkeep.prune,
+    upkeep.catalog,
     upkeep.setup_postgres,
     watching.watch,
     lookup.explain,

@@ -1,7 +1,8 @@
-"""Keeping what there is in order: ``verify``, ``prune``, ``setup-postgres``."""
+"""Keeping what there is in order: ``verify``, ``prune``, ``catalog``, ``setup-postgres``."""
 
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -59,6 +60,43 @@ def prune(
         print_table(("table", "landed", "rows"), rows)
         verb = "dropped" if yes else "would be dropped; add --yes to drop them"
         stdout.print(f"{len(versions)} superseded versions {verb}")
+
+
+def catalog(
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The database; lake.duckdb beside the warehouse."),
+    ] = None,
+    sample: Sample = False,
+    as_json: Json = False,
+) -> None:
+    """Write a small DuckDB database of views over the lake, and its script, for any DuckDB to use.
+
+    For each dataset: `green` (current versions), `green_all` (every version), and
+    `green_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
+    """
+    with command(sample, None) as settings:
+        from ingestion.lake_views import write_lake_views
+        from orchestration.console import print_json, stdout
+
+        beside = f"lake{'.' * bool(settings.edition)}{settings.edition}.duckdb"
+        path = (out or settings.duckdb_path.with_name(beside)).expanduser().absolute()
+        written = write_lake_views(settings, path)
+        if as_json:
+            print_json(written)
+            return
+        lines = [
+            f"{written.versions} versions are in {written.database}",
+            f"script  {written.script}",
+        ]
+        if written.connect:
+            lines += [
+                "",
+                "A session that opens it begins with:",
+                *(f"{s};" for s in written.connect),
+            ]
+        for line in lines:
+            stdout.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def setup_postgres(

@@ -110,6 +110,43 @@ class Place:
             }
 
 
+def differing(left: Path, right: Path) -> dict[str, int]:
+    """How many rows of each mart are in one of two warehouses only.
+
+    Facts are compared to the last bit; sums and averages of doubles to nine digits, as their last
+    bits follow the order in which threads add.
+    """
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{left}' as a (read_only); attach '{right}' as b (read_only)")
+
+        def fetched(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        def rows(warehouse: str, mart: str) -> str:
+            columns = fetched(f"select column_name, column_type from (describe a.marts.{mart})")
+            selected = (
+                f"format('{{:.9g}}', {name})" if kind == "DOUBLE" and mart != "fct_trips" else name
+                for name, kind in columns
+            )
+            return f"(select {', '.join(selected)} from {warehouse}.marts.{mart})"
+
+        marts = [
+            name
+            for (name,) in fetched(
+                "select table_name from duckdb_tables()"
+                " where database_name = 'a' and schema_name = 'marts'"
+            )
+        ]
+        assert {f"marts.{name}" for name in marts} >= set(MARTS)
+        counted = {}
+        for mart in marts:
+            a, b = rows("a", mart), rows("b", mart)
+            ((counted[mart],),) = fetched(
+                f"select count(*) from (({a} except all {b}) union all ({b} except all {a}))"
+            )
+        return {mart: count for mart, count in counted.items() if count}
+
+
 MakePlace = Callable[[Path], Place]
 
 

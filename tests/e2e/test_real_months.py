@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.e2e.conftest import FACTS, Place
+from tests.e2e.conftest import FACTS, Place, differing
 
 BROKEN = {
     "yellow 2019-01": "Git LFS pointer",
@@ -51,6 +51,18 @@ def test_every_month_balances(real: Place, real_data: Path) -> None:
     assert report["rows"] == rows
     assert report["ledger_balances"] is True
     assert report["faults"] == []
+
+
+def test_every_mart_is_the_same_when_the_lake_is_read_in_place(real: Place, tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.env |= {
+        "MEDALLION_TLC_URL": real.published.as_uri(),
+        "MEDALLION_LAKE_URL": str(real.lake),
+        "MEDALLION_RAW": "in_place",
+    }
+    place.medallion("load", "--quiet")
+    place.medallion("transform", "--quiet")
+    assert differing(real.warehouse, place.warehouse) == {}
 
 
 def test_green_reconciles_with_the_report_of_tlc(real: Place) -> None:

@@ -13,10 +13,11 @@ import pytest
 from pyarrow import csv
 
 from ingestion.history import Version, compare
-from ingestion.lake import lake_file, land
+from ingestion.lake import land
 from ingestion.row_changes import RowChanges
 from ingestion.settings import Settings
 from orchestration.versions import print_versions
+from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]

@@ -18,10 +18,11 @@ import pytest
 from ingestion.catalog import Catalog, Landing
 from ingestion.errors import MedallionError
 from ingestion.history import history
-from ingestion.lake import LandReport, Outcome, lake_file, land, verify
+from ingestion.lake import LandReport, Outcome, land, verify
 from ingestion.progress import Quiet
 from ingestion.settings import Settings, local_path
 from tests.support import processes
+from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trip_files, trips
 from tests.support.web import Stall, Status, Web
 

@@ -19,12 +19,13 @@ import pytest
 from ingestion.catalog import Catalog
 from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import MedallionError, WarehouseBusyError
-from ingestion.lake import LandReport, lake_file, land
+from ingestion.lake import LandReport, land
 from ingestion.read_views import ORIGIN
 from ingestion.settings import Settings
 from ingestion.warehouse import LoadReport, load
 from tests.conftest import settings_in
 from tests.support import processes
+from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]

@@ -15,7 +15,7 @@ import pytest
 from ingestion.checks import Checked, check
 from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import UntrustedFileError
-from ingestion.read_views import DUCKDB, Branch, read_view_sql
+from ingestion.read_views import DUCKDB, Branch, month_sql, read_view_sql
 from tests.support.trips import ZONES, trip_files, trips, with_column
 
 MONTH = date(2024, 1, 1)
@@ -42,7 +42,7 @@ def view_rows(path: Path, columns: tuple[tuple[str, str], ...]) -> list[dict[str
     with duckdb.connect() as connection:
         connection.execute("create schema tlc")
         relation = f"read_parquet('{path}', file_row_number = true)"
-        branch = Branch(relation, "file_row_number", columns, MONTH, 1)
+        branch = Branch(relation, month_sql(MONTH), "1", "file_row_number", columns)
         connection.execute(read_view_sql(GREEN, [branch], DUCKDB))
         return connection.sql("from tlc.green_tripdata").arrow().read_all().to_pylist()
 

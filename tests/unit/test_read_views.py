@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from ingestion.datasets import DATASETS
-from ingestion.read_views import DUCKDB, ORIGIN, Branch, read_view_sql
+from ingestion.read_views import DUCKDB, ORIGIN, Branch, key_sql, month_sql, read_view_sql
 
 GREEN, YELLOW = DATASETS["green"], DATASETS["yellow"]
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
@@ -32,7 +32,11 @@ def branch(
     connection.execute(f"create table raw.{table} as select {values}")
     types = connection.sql(f"describe raw.{table}").fetchall()
     return Branch(
-        f"raw.{table}", "rowid", [(name, type_) for name, type_, *_ in types], month, file_key
+        f"raw.{table}",
+        month_sql(month),
+        key_sql(file_key),
+        "rowid",
+        [(name, type_) for name, type_, *_ in types],
     )
 
 

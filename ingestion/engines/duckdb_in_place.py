@@ -1,0 +1,78 @@
+"""DuckDB over the lake as it lies: the warehouse holds views of its files, and loads nothing."""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from ingestion.attach import attach_lake
+from ingestion.catalog import Landing
+from ingestion.engines.base import drop_raw
+from ingestion.engines.duckdb import DuckDb, DuckDbSession
+from ingestion.lake_files import address, branches, reader_sql, text_sql
+from ingestion.read_views import DUCKDB, Branch
+from ingestion.settings import Settings
+
+
+class DuckDbInPlace(DuckDb):
+    """The warehouse in the file that the settings name, whose raw rows stay in the lake.
+
+    ``raw.<version>`` is a view of the version's file where it would be a table otherwise.
+    """
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self._lake_url = settings.lake_url
+
+    def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let the connection read the lake's store."""
+        attach_lake(connection, self._lake_url)
+
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse, and its plugin the same lake."""
+        return super().environment() | {
+            "MEDALLION_RAW": "in_place",
+            "MEDALLION_LAKE_URL": self._lake_url,
+        }
+
+    def held(self, session: DuckDbSession, /) -> set[str]:
+        """The versions whose raw view reads the file in this lake: a lake may have moved."""
+        found = session.query(
+            "select files.table_name from raw.files"
+            " inner join duckdb_views() as views"
+            " on views.schema_name = 'raw' and views.view_name = files.table_name"
+            " where files.status = 'loaded'"
+            " and contains(views.sql, '''' || replace(? || files.lake_path, '''', '''''') || '''')",
+            [address(self._lake_url, "x").removesuffix("x")],
+        )
+        return {name for (name,) in found.rows}
+
+    def count_rows(self, session: DuckDbSession, version: Landing, /) -> int:
+        """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot."""
+        # a cursor of its own: many are counted at once
+        with session.connection.cursor() as cursor:
+            counted = DuckDbSession(cursor).query(f"select count(*) from {self._file(version)}")
+        return int(counted.rows[0][0])
+
+    def show(self, session: DuckDbSession, version: Landing, /) -> None:
+        """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""
+        drop_raw(session, DUCKDB, version.table_name)
+        session.execute(
+            f"create view raw.{DUCKDB.quote(version.table_name)} as"
+            f" select * from {self._file(version)}"
+        )
+
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """Read the files themselves, those with the same columns as one list."""
+        return branches(self._lake_url, versions)
+
+    def raw_row_sql(self, table_name: str, lake_path: str) -> str:
+        """The statement that gives one raw row as published, by its ordinal."""
+        if not lake_path.endswith(".parquet"):
+            return super().raw_row_sql(table_name, lake_path)
+        # finds its row group by itself
+        source = text_sql(address(self._lake_url, lake_path))
+        return f"select * from read_parquet({source}) where file_row_number = ?"
+
+    def _file(self, version: Landing) -> str:
+        source = text_sql(address(self._lake_url, version.lake_path))
+        return reader_sql(version.lake_path, version.columns, source)

@@ -1,0 +1,196 @@
+"""A catalog of the lake for anybody's DuckDB: a small database of views, and the script of it.
+
+For each dataset there are ``<name>`` (the current versions), ``<name>_all`` (every version) and the
+macro ``<name>_as_of(day)``, all under the read schema, and one table ``versions``. They read the
+lake's files where they lie, and only those of the months that are asked for. No credential is in
+either file: the script says how a session finds its own.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date
+from pathlib import Path
+
+import duckdb
+
+from ingestion.attach import attach_lake, connect_sql
+from ingestion.catalog import Catalog, Landing
+from ingestion.datasets import DATASETS
+from ingestion.errors import MedallionError
+from ingestion.lake_files import Condition, LookUp, address, branches, text_sql
+from ingestion.read_views import DUCKDB, rows_sql
+from ingestion.settings import Settings
+
+AS_OF = "as_of_day"
+FOREVER = date.max
+
+
+@dataclass(frozen=True)
+class LakeViews:
+    """What was written: the database, its script, and what a cloud's session needs first."""
+
+    database: Path
+    script: Path
+    versions: int
+    connect: list[str]
+
+
+def write_lake_views(settings: Settings, out: Path) -> LakeViews:
+    """Write the database ``out`` and beside it its script; what was there is replaced, or stays.
+
+    Raises ``MedallionError`` where the lake is empty, or it or the folder cannot be reached.
+    """
+    catalog = Catalog(settings.lake_url)
+    if not catalog.versions():
+        raise MedallionError(f"The lake {settings.lake_url} is empty. Fill it with: medallion land")
+    statements = list(_statements(settings.lake_url, catalog))
+    connect = connect_sql(settings.lake_url)
+    script = out.with_suffix(".sql")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _replace(out, lambda path: _build(path, settings.lake_url, statements))
+        text = ";\n\n".join([*connect, *statements]) + ";\n"
+        _replace(script, lambda path: path.write_text(f"{_HEAD}\n{text}"))
+    except OSError as exc:
+        raise MedallionError(f"Cannot write {out}: {exc.strerror}.") from exc
+    return LakeViews(out, script, len(catalog.versions()), connect)
+
+
+_HEAD = """\
+-- Views over a lake of TLC's trip records, for DuckDB; `medallion catalog` wrote them. Run this in
+-- an empty database. The database beside it has them already, and its sessions need only what comes
+-- before the table `versions`.
+"""
+
+
+def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
+    current = {(v.key, v.file_id) for v in catalog.current()}
+    yield _VERSIONS
+    for version in catalog.versions():
+        yield _versions_row(lake_url, version, (version.key, version.file_id) in current)
+    days = _days_current(catalog)
+    for dataset in DATASETS.values():
+        trusted = [
+            v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
+        ]
+        newest = [v for v in trusted if (v.key, v.file_id) in current]
+        for name, versions in ((f"{dataset.name}_all", trusted), (dataset.name, newest)):
+            rows = rows_sql(dataset, branches(lake_url, versions), DUCKDB)
+            yield f"create or replace view {name} as\n{rows}"
+        rows = rows_sql(dataset, branches(lake_url, trusted, _current_on(days)), DUCKDB)
+        yield f"create or replace macro {dataset.name}_as_of({AS_OF}) as table\n{rows}"
+
+
+_VERSIONS = """\
+create or replace table versions (
+    dataset varchar not null,
+    month date,
+    file_key bigint not null,
+    file_id varchar not null,
+    landed_at timestamp with time zone not null,
+    is_current boolean not null,
+    status varchar not null,
+    error varchar,
+    row_count bigint,
+    bytes bigint not null,
+    columns json not null,
+    source_url varchar not null,
+    etag varchar,
+    last_modified timestamp with time zone,
+    address varchar not null
+)"""
+
+
+def _versions_row(lake_url: str, version: Landing, is_current: bool) -> str:
+    def sql(value: object) -> str:
+        if value is None:
+            return "null"
+        if isinstance(value, bool | int):
+            return str(value).lower()
+        return text_sql(str(value))
+
+    values = (
+        version.dataset,
+        version.month,
+        version.file_key,
+        version.file_id,
+        version.landed_at,
+        is_current,
+        version.status,
+        version.error,
+        version.row_count,
+        version.bytes,
+        json.dumps(version.columns),
+        version.source_url,
+        version.etag,
+        version.last_modified,
+        address(lake_url, version.lake_path),
+    )
+    return f"insert into versions values ({', '.join(map(sql, values))})"
+
+
+Days = dict[tuple[tuple[str, date | None], str], list[tuple[date, date]]]
+
+
+def _days_current(catalog: Catalog) -> Days:
+    """From which day until before which each version is what is known; it may come back."""
+    found: Days = defaultdict(list)
+    last: dict[tuple[str, date | None], tuple[date, str]] = {}
+
+    def close(key: tuple[str, date | None], until: date) -> None:
+        since, file_id = last[key]
+        if since < until:
+            found[key, file_id].append((since, until))
+
+    for landing in catalog.landings:
+        if landing.status == "landed":
+            day = landing.landed_at.astimezone(UTC).date()
+            if landing.key in last:
+                close(landing.key, day)
+            last[landing.key] = (day, landing.file_id)
+    for key in last:
+        close(key, FOREVER)
+    return found
+
+
+def _current_on(days: Days) -> Condition:
+    """Whether a version was current on the day that the macro is asked for."""
+    most = max((len(spans) for spans in days.values()), default=0)
+
+    def condition(looked_up: LookUp) -> str:
+        def edge(number: int, side: int) -> str:
+            def literal(version: Landing) -> str:
+                spans = days.get((version.key, version.file_id), [])
+                return f"date '{spans[number][side] if number < len(spans) else FOREVER}'"
+
+            return looked_up(literal)
+
+        day = f"cast({AS_OF} as date)"
+        spans = (f"({edge(n, 0)} <= {day} and {day} < {edge(n, 1)})" for n in range(most))
+        return " or ".join(spans) or "false"
+
+    return condition
+
+
+def _build(path: Path, lake_url: str, statements: list[str]) -> None:
+    with duckdb.connect(path) as connection:
+        attach_lake(connection, lake_url)
+        for statement in statements:
+            try:
+                connection.execute(statement)
+            except duckdb.Error as exc:
+                what = statement.splitlines()[0]
+                raise MedallionError(f"{what} failed: {' '.join(str(exc).split())}") from exc
+
+
+def _replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Let a file bear its name only when it is whole."""
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        write(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

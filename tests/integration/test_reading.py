@@ -1,0 +1,181 @@
+"""Rows of the lake for Python, from each store: typed, lazily, as of any day."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars
+import pyarrow as pa
+import pytest
+
+import ingestion
+from ingestion.catalog import Catalog, Landing
+from ingestion.datasets import DATASETS
+from ingestion.errors import MedallionError, UsageError
+from ingestion.lake import land
+from ingestion.read_views import ORIGIN
+from ingestion.settings import PROJECT_ROOT, Settings
+from tests.support.stores import Store
+from tests.support.trips import ZONES, publish, trips, with_column
+
+MakeSettings = Callable[..., Settings]
+
+MONTHS = [date(2024, month, 1) for month in (1, 2, 3)]
+ARROW = {
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "text": pa.string(),
+    "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
+}
+
+
+@pytest.fixture
+def local(published: Path, make_settings: MakeSettings) -> Settings:
+    """A lake in a folder, with three months of yellow whose types and names drift."""
+    return drifted(published, make_settings())
+
+
+def drifted(published: Path, settings: Settings) -> Settings:
+    for month in MONTHS:
+        publish(published, "yellow", month, trips("yellow", month))
+    february = trips("yellow", MONTHS[1])
+    vendors = february["VendorID"].cast(pa.int32())
+    february = with_column(february, "VendorID", vendors.combine_chunks())
+    fees = pa.nulls(len(february))
+    february = with_column(february.drop_columns("Airport_fee"), "airport_fee", fees)
+    publish(published, "yellow", MONTHS[1], february)
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    land(settings)
+    return settings
+
+
+def landings(settings: Settings) -> list[Landing]:
+    return Catalog(settings.lake_url).versions()
+
+
+def test_drifted_months_are_one_table_of_the_read_schema_in_each_store(
+    store: Store, published: Path, make_settings: MakeSettings
+) -> None:
+    settings = drifted(published, make_settings(lake_url=store.new_lake("it's a lake")))
+    table = ingestion.dataset("yellow", settings=settings).read_all()
+    expected = ORIGIN | DATASETS["yellow"].read_schema
+    assert {f.name: f.type for f in table.schema} == {n: ARROW[t] for n, t in expected.items()}
+    found = table.select(["source_month", "row_ordinal", "fare_amount"]).to_pylist()
+    assert sorted(found, key=lambda r: (r["source_month"], r["row_ordinal"])) == [
+        {"source_month": month, "row_ordinal": n, "fare_amount": fare}
+        for month in MONTHS
+        for n, fare in enumerate(trips("yellow", month)["fare_amount"].to_pylist())
+    ]
+    keys = {(v.month, v.file_key) for v in landings(settings) if v.dataset == "yellow"}
+    origins = table.select(["source_month", "file_key"]).to_pylist()
+    assert {(r["source_month"], r["file_key"]) for r in origins} == keys
+    zones = ingestion.dataset("taxi_zone_lookup", settings=settings).read_all()
+    assert zones["zone"].to_pylist()[2] == 'Inwood Hill Park, "North"'
+    assert zones["row_ordinal"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_months_and_columns_are_chosen(local: Settings) -> None:
+    reader = ingestion.dataset(
+        "yellow",
+        "2024-02",
+        date(2024, 3, 31),
+        columns=["fare_amount", "source_month"],
+        settings=local,
+    )
+    table = reader.read_all()
+    assert table.column_names == ["fare_amount", "source_month"]
+    assert set(table["source_month"].to_pylist()) == set(MONTHS[1:])
+
+
+def test_a_past_day_is_what_the_lake_held_then(published: Path, local: Settings) -> None:
+    def month_sum(day: date | None) -> float | None:
+        table = ingestion.dataset("yellow", "2024-01", "2024-01", day, settings=local).read_all()
+        return sum(table["fare_amount"].to_pylist()) if len(table) else None
+
+    first = month_sum(None)
+    catalog = Catalog(local.lake_url)
+    landing = catalog.newest("yellow", MONTHS[0])
+    assert landing is not None
+    publish(published, "yellow", MONTHS[0], trips("yellow", MONTHS[0], seed=1))
+    land(local)
+    today = datetime.now(UTC).date()
+    assert month_sum(None) == month_sum(today) != first
+    assert month_sum(today - timedelta(days=1)) is None
+
+
+def test_it_goes_on_to_polars_and_duckdb(local: Settings) -> None:
+    def reader() -> pa.RecordBatchReader:
+        return ingestion.dataset("yellow", settings=local)
+
+    with duckdb.connect() as connection:
+        connection.register("streamed", reader())
+        assert connection.sql("select count(*) from streamed").fetchall() == [(60,)]
+    assert len(polars.from_arrow(reader())) == 60
+
+
+def test_a_reader_that_is_left_half_way_leaves_nothing_open(local: Settings) -> None:
+    reader = ingestion.dataset("yellow", settings=local)
+    reader.read_next_batch()
+    del reader
+    assert ingestion.dataset("yellow", settings=local).read_all().num_rows == 60
+
+
+def test_a_dataset_that_was_never_landed_has_columns_and_no_rows(local: Settings) -> None:
+    table = ingestion.dataset("fhv", settings=local).read_all()
+    assert table.num_rows == 0
+    assert table.column_names == [*ORIGIN, *DATASETS["fhv"].read_schema]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "purple"}, "no dataset purple"),
+        ({"name": "green", "start": "January"}, "no month"),
+        ({"name": "green", "start": "2024-02", "end": "2024-01"}, "after the end"),
+        ({"name": "green", "as_of": "yesterday"}, "no day"),
+        ({"name": "green", "columns": ["fare"]}, "no column fare"),
+    ],
+    ids=["dataset", "month", "order", "day", "column"],
+)
+def test_what_cannot_be_asked_for_is_said(
+    arguments: dict[str, object], said: str, local: Settings
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        ingestion.dataset(**arguments, settings=local)  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_gone_is_named(local: Settings) -> None:
+    (gone,) = (v for v in landings(local) if v.month == MONTHS[2])
+    path = Path(local.lake_url.removeprefix("file://")) / gone.lake_path
+    path.unlink()
+    with pytest.raises(MedallionError, match=path.name):
+        ingestion.dataset("yellow", settings=local).read_all()
+
+
+def test_importing_it_opens_and_imports_nothing_slow() -> None:
+    script = "import ingestion, sys; print({'duckdb', 'pyarrow', 'dlt'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert said.stdout.strip() == b"set()"
+
+
+def test_the_demand_model_on_the_page_is_better_than_an_average(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    from examples.demand_model import forecast
+    from ingestion.sample import publish_sample
+
+    publish_sample(tmp_path / "published")
+    settings = make_settings()
+    land(settings, ["yellow"])
+    monkeypatch.setenv("MEDALLION_LAKE_URL", settings.lake_url)
+    off, plain = forecast("yellow", "2023-01", "2023-02")
+    assert 0 < off < 0.8 * plain
+
+
+def test_the_page_shows_the_code_that_is_tested() -> None:
+    page = (PROJECT_ROOT / "docs" / "demand-model.md").read_text()
+    assert (PROJECT_ROOT / "examples" / "demand_model.py").read_text() in page
