@@ -20,11 +20,14 @@ from ingestion.lake_files import text_sql
 # nobody has whose credentials are Google's own: there, fsspec reads for it.
 EXTENSIONS: dict[str, tuple[str, ...]] = {"s3": ("httpfs", "aws"), "az": ("azure",)}
 SECRET = "medallion_lake"  # noqa: S105  (its name)
-S3_NAMES = "set s3_url_compatibility_mode = true"  # a ? or a * is part of a name
+# All settings are global: what an extension brings would hold for this cursor only.
+S3_NAMES = "set global s3_url_compatibility_mode = true"  # a ? or a * is part of a name
+# By itself it finds no certificates on Debian: https://github.com/duckdb/duckdb-azure/issues/185
+AZURE_TRANSPORT = "set global azure_transport_option_type = 'curl'"
 # Objects of a lake never change, so what was seen of one need not be asked for again.
 NEVER_CHANGING = (
-    "set enable_http_metadata_cache = true",
-    "set parquet_metadata_cache = true",
+    "set global enable_http_metadata_cache = true",
+    "set global parquet_metadata_cache = true",
 )
 
 
@@ -68,8 +71,11 @@ def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
         else:
             _attach_google(connection)
     except duckdb.Error as exc:
-        reason = str(exc).splitlines()[0]
-        raise MedallionError(f"DuckDB finds no credentials for {lake_url}: {reason}") from None
+        reason = " ".join(str(exc).split())
+        raise MedallionError(
+            f"DuckDB finds no credentials for {lake_url} ({reason})."
+            " Which variables it asks for is in docs/reading.md."
+        ) from None
 
 
 def connect_sql(lake_url: str) -> list[str]:
@@ -81,6 +87,7 @@ def connect_sql(lake_url: str) -> list[str]:
     if scheme == "az":
         return [
             *found,
+            AZURE_TRANSPORT,
             "-- or with (type azure, connection_string '...')\n"
             f"create or replace secret {SECRET} (type azure, provider credential_chain,"
             " account_name 'the name of the storage account')",
@@ -132,7 +139,7 @@ def _s3_secret() -> str:
     if endpoint:
         parts = urlsplit(endpoint)
         options += [
-            f"endpoint {text_sql(parts.netloc + parts.path.rstrip('/'))}",
+            f"endpoint {text_sql(parts.netloc.rpartition('@')[2] + parts.path.rstrip('/'))}",
             "url_style 'path'",
             f"use_ssl {'true' if parts.scheme == 'https' else 'false'}",
         ]
@@ -143,6 +150,7 @@ def _s3_secret() -> str:
 
 
 def _attach_azure(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(AZURE_TRANSPORT)
     known = _azure_options()
     options = []
     try:
