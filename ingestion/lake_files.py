@@ -18,6 +18,7 @@ FILE = "filename"
 ORDINAL = "file_row_number"
 
 
+Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
 # Gives SQL of what is asked about a version, for each row of it.
 LookUp = Callable[[Callable[[Landing], str]], str]
 Condition = Callable[[LookUp], str]
@@ -34,10 +35,10 @@ def address(lake_url: str, lake_path: str) -> str:
     return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
 
 
-def reader_sql(lake_path: str, source: str = "?") -> str:
+def reader_sql(lake_path: str, _columns: Columns, source: str = "?") -> str:
     """The table function that gives one file's rows, in order, with its own columns and types.
 
-    ``source`` is SQL of the file's address.
+    ``source`` is SQL of the file's address. The columns are those that its landing noted.
     """
     if lake_path.endswith(".csv"):
         return f"read_csv({source}, header = true, all_varchar = true, delim = ',', quote = '\"')"
@@ -69,7 +70,8 @@ def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> B
     def looked_up(value: Callable[[Landing], str]) -> str:
         return value(version)
 
-    relation = reader_sql(version.lake_path, text_sql(address(lake_url, version.lake_path)))
+    source = text_sql(address(lake_url, version.lake_path))
+    relation = reader_sql(version.lake_path, version.columns, source)
     if condition:
         relation = f"(select * from {relation} where {condition(looked_up)})"
     return Branch(

@@ -40,7 +40,7 @@ class RawTableJob(RunnableLoadJob):
                     connection.execute(f"drop view {table}")
                 connection.execute(
                     f"create or replace table {table} as"
-                    f" select * from {reader_sql(evidence['lake_path'])}",
+                    f" select * from {reader_sql(evidence['lake_path'], evidence['columns'])}",
                     [referenced_url(self._file_path)],
                 )
                 raw_rows = connection.execute(f"select count(*) from {table}").fetchone()

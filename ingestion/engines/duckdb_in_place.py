@@ -50,9 +50,7 @@ class DuckDbInPlace(DuckDb):
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot."""
         # a cursor of its own: many are counted at once
         with session.connection.cursor() as cursor:
-            counted = DuckDbSession(cursor).query(
-                f"select count(*) from {self._file(version.lake_path)}"
-            )
+            counted = DuckDbSession(cursor).query(f"select count(*) from {self._file(version)}")
         return int(counted.rows[0][0])
 
     def show(self, session: DuckDbSession, version: Landing, /) -> None:
@@ -60,18 +58,20 @@ class DuckDbInPlace(DuckDb):
         drop_raw(session, DUCKDB, version.table_name)
         session.execute(
             f"create view raw.{DUCKDB.quote(version.table_name)} as"
-            f" select * from {self._file(version.lake_path)}"
+            f" select * from {self._file(version)}"
         )
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
         """Read the files themselves, those with the same columns as one list."""
         return branches(self._lake_url, versions)
 
-    def raw_row_sql(self, _table_name: str, lake_path: str) -> str:
+    def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
         if lake_path.endswith(".parquet"):  # finds its row group by itself
-            return f"select * from {self._file(lake_path)} where file_row_number = ?"
-        return f"select * from {self._file(lake_path)} limit 1 offset ?"
+            source = text_sql(address(self._lake_url, lake_path))
+            return f"select * from read_parquet({source}) where file_row_number = ?"
+        return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
 
-    def _file(self, lake_path: str) -> str:
-        return reader_sql(lake_path, text_sql(address(self._lake_url, lake_path)))
+    def _file(self, version: Landing) -> str:
+        source = text_sql(address(self._lake_url, version.lake_path))
+        return reader_sql(version.lake_path, version.columns, source)
