@@ -19,6 +19,7 @@ FILE = "filename"
 ORDINAL = "file_row_number"
 
 
+Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
 # Gives SQL of what is asked about a version, for each row of it.
 LookUp = Callable[[Callable[[Landing], str]], str]
 Condition = Callable[[LookUp], str]
@@ -35,7 +36,7 @@ def address(lake_url: str, lake_path: str) -> str:
     return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
 
 
-def reader_sql(lake_path: str, columns: Iterable[Sequence[str]], source: str = "?") -> str:
+def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
     """The table function that gives one file's rows, in order, with its own columns and types.
 
     ``columns`` are the file's, by name and type; ``source`` is SQL of its address.
