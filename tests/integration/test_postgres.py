@@ -1,7 +1,7 @@
 """Loading into a real PostgreSQL: exact types and rows, evidence, faults."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ingestion.settings import Settings
 from ingestion.warehouse import load
 from tests.conftest import MakeSettings
 from tests.support import postgres
+from tests.support.stores import Store, fresh_environment
 from tests.support.trips import publish, trips
 
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
@@ -72,6 +73,21 @@ def test_every_real_green_month_is_loaded_row_by_row(settings: Settings, real_da
             " order by file_row_number"
         ).fetchall()
         assert found == expected
+
+
+def test_a_lake_in_a_bucket_is_loaded_as_it_was_landed(
+    settings: Settings, published: Path, store_servers: Callable[[str], Store]
+) -> None:
+    bucket = store_servers("s3")
+    month = trips("green", JANUARY)
+    publish(published, "green", JANUARY, month)
+    settings = settings.model_copy(update={"lake_url": bucket.new_lake()})
+    with fresh_environment(bucket.environment):
+        land(settings)
+        assert load(settings).failed == {}
+        found = rows(settings, "select count(*), sum(total_amount)::text from tlc.green_tripdata")
+    assert found[0][0] == month.num_rows
+    assert float(found[0][1]) == pytest.approx(sum(month["total_amount"].to_pylist()))
 
 
 def test_types_are_mapped_exactly(settings: Settings, published: Path) -> None:

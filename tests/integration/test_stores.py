@@ -13,7 +13,8 @@ import duckdb
 import pytest
 
 from ingestion.catalog import Catalog
-from ingestion.lake import LandReport, history, land, verify
+from ingestion.history import compare
+from ingestion.lake import LandReport, land, verify
 from ingestion.settings import Settings
 from ingestion.stores import open_lake
 from ingestion.warehouse import load
@@ -42,7 +43,11 @@ def test_versions_are_landed_once_and_verified(settings: Settings, published: Pa
     publish(published, "green", JANUARY, trips("green", JANUARY, seed=1))
     assert outcomes(land(settings))["green 2024-01"] == "re-published"
     assert outcomes(land(settings))["green 2024-01"] == "unchanged"
-    assert len(history(settings, "green", JANUARY)) == 2
+    before, after = compare(settings, "green", JANUARY)
+    assert (before.fault, after.fault) == (None, None)
+    assert after.changes is not None
+    assert after.changes.rows is not None
+    assert after.changes.rows.equal < trips("green", JANUARY).num_rows
     verified = verify(settings)
     assert len(verified) == 4
     assert not [v for v in verified if v.fault]
