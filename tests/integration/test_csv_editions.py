@@ -60,7 +60,7 @@ def raw_rows(settings: Settings, version: Landing) -> list[tuple[Any, ...]]:
     """The rows of a version's table in the order of the file."""
     engine = engine_for(settings)
     columns = ", ".join(engine.dialect.quote(name) for name, _ in version.columns)
-    branch = engine.branch(version)
+    (branch,) = engine.branches([version])
     return rows(settings, f"select {columns} from {branch.relation} order by {branch.row_ordinal}")
 
 

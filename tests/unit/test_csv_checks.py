@@ -13,7 +13,7 @@ from ingestion.csv_files import duckdb_csv_sql
 from ingestion.datasets import DATASETS, FileFormat
 from ingestion.drift import Checked
 from ingestion.errors import UntrustedFileError
-from ingestion.read_views import DUCKDB, Branch, read_view_sql
+from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from tests.support.trips import csv_heads, month_of
 
 GREEN = DATASETS["green"]
@@ -169,6 +169,6 @@ def test_what_the_check_lets_pass_is_what_the_view_reads(
     with duckdb.connect() as connection:
         connection.execute("create schema tlc")
         relation = duckdb_csv_sql(f"'{tmp_path / 'download.part'}'", False, names)
-        branch = Branch(relation, "0", file.columns, MONTH, 1)
+        branch = Branch(relation, month_sql(MONTH), key_sql(1), "0", file.columns)
         connection.execute(read_view_sql(GREEN, [branch], DUCKDB))
         assert connection.sql(f"select {column} from tlc.green_tripdata").fetchall() == [(value,)]
