@@ -53,6 +53,6 @@ def dataset(
 
     """
     # importing ingestion stays cheap
-    from ingestion.reading import read
+    from ingestion.reading.rows import read
 
     return read(name, start, end, as_of, columns, settings)

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ingestion.publisher import PublishedFile
-from ingestion.stores import Store
+from ingestion.stores.store import Store
 
 CATALOG_DIR = "catalog"
 Status = Literal["landed", "quarantined"]

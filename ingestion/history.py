@@ -14,13 +14,13 @@ from typing import Any
 
 import duckdb
 
-from ingestion.attach import attach_lake
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS, Column, Dataset, Era, ReadType, read_name
 from ingestion.errors import MedallionError
-from ingestion.lake_files import branches
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import DUCKDB, rows_sql
+from ingestion.reading.attach import attach_lake
+from ingestion.reading.files import branches
 from ingestion.row_changes import RowChanges, row_changes
 from ingestion.settings import Settings
 

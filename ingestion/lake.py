@@ -13,15 +13,15 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from ingestion.catalog import Catalog, Landing, records, version_name
-from ingestion.checks import check
+from ingestion.checks.check import check
+from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
-from ingestion.drift import Checked
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.locks import turn_with_file
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
 from ingestion.settings import Settings
-from ingestion.stores import open_lake
+from ingestion.stores.store import open_lake
 
 FETCHES_AT_ONCE = 4
 # One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost

@@ -21,7 +21,7 @@ from ingestion.errors import UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
 from ingestion.read_views import read_view_sql
 from ingestion.settings import Settings
-from ingestion.stores import Store, open_lake
+from ingestion.stores.store import Store, open_lake
 
 # One run of dlt for so many versions: a kill costs no more than what was under way.
 BATCH_VERSIONS = 50

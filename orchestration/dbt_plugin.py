@@ -6,7 +6,7 @@
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 
-from ingestion.attach import attach_lake
+from ingestion.reading.attach import attach_lake
 from ingestion.settings import load_settings
 
 

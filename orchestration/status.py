@@ -10,14 +10,14 @@ from typing import Any
 
 import duckdb
 
-from ingestion.attach import attach_lake, extensions
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile, published_files
+from ingestion.reading.attach import attach_lake, extensions
 from ingestion.settings import Settings
-from ingestion.stores import open_lake
+from ingestion.stores.store import open_lake
 
 LOW_DISK_BYTES = 5 << 30
 

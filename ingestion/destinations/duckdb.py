@@ -13,7 +13,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.destinations.references import FILE_HINT, lake_file
-from ingestion.lake_files import reader_sql
+from ingestion.reading.files import reader_sql
 
 EVIDENCE_TABLE = "files"
 

@@ -20,7 +20,7 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, Filesy
 from ingestion.destinations.references import FILE_HINT, referenced_url
 from ingestion.errors import CorruptedError, MedallionError
 from ingestion.settings import Settings
-from ingestion.stores import Store, file_system_options
+from ingestion.stores.store import Store, file_system_options
 
 LAYOUT = "{schema_name}/{table_name}.{ext}"
 

@@ -25,7 +25,7 @@ from dlt.load.exceptions import LoadClientJobRetry
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingestion.errors import MedallionError, UnreachableError
-from ingestion.stores import Store
+from ingestion.stores.store import Store
 
 FILE_HINT = "x-medallion-file"
 RESTORE = "medallion verify says how to restore it"

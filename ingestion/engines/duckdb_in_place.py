@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import duckdb
 
-from ingestion.attach import attach_lake
 from ingestion.catalog import Landing
 from ingestion.engines.base import drop_raw
 from ingestion.engines.duckdb import DuckDb, DuckDbSession
-from ingestion.lake_files import address, branches, reader_sql, text_sql
 from ingestion.read_views import DUCKDB, Branch
+from ingestion.reading.attach import attach_lake
+from ingestion.reading.files import address, branches, reader_sql, text_sql
 from ingestion.settings import Settings
 
 

@@ -76,7 +76,7 @@ def catalog(
     `green_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
     """
     with command(sample, None) as settings:
-        from ingestion.lake_views import write_lake_views
+        from ingestion.reading.views import write_lake_views
         from orchestration.console import print_json, stdout
 
         beside = f"lake{'.' * bool(settings.edition)}{settings.edition}.duckdb"

@@ -14,7 +14,7 @@ import boto3
 
 from ingestion.catalog import Catalog
 from ingestion.lake import land
-from ingestion.stores import open_lake
+from ingestion.stores.store import open_lake
 from tests.benchmarks.support import report, settings_in, side_by_side, timed, write_month
 from tests.support.stores import BUCKET, fresh_environment, scratch, store_server
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from ingestion import catalog as log
-from ingestion.attach import attach_lake
 from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError
 from ingestion.lake import land
-from ingestion.lake_views import LakeViews, write_lake_views
 from ingestion.read_views import ORIGIN
+from ingestion.reading.attach import attach_lake
+from ingestion.reading.views import LakeViews, write_lake_views
 from ingestion.settings import Settings
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column

@@ -16,7 +16,7 @@ from ingestion.catalog import Catalog
 from ingestion.history import compare
 from ingestion.lake import LandReport, land, verify
 from ingestion.settings import Settings
-from ingestion.stores import open_lake
+from ingestion.stores.store import open_lake
 from ingestion.warehouse import load
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
@@ -156,7 +156,7 @@ WITHOUT = """
 import sys
 sys.modules[{package!r}] = None  # as if it were not installed
 from ingestion.errors import UsageError
-from ingestion.stores import Store
+from ingestion.stores.store import Store
 try:
     Store({url!r})
 except UsageError as exc:

@@ -25,7 +25,7 @@ import pytest
 
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
-from ingestion.stores import file_system_class, file_system_options
+from ingestion.stores.store import file_system_class, file_system_options
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 STORES = ("file", "s3", "gs", "az")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.checks import Checked, check
+from ingestion.checks.check import Checked, check
 from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import UntrustedFileError
 from ingestion.read_views import DUCKDB, Branch, month_sql, read_view_sql

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.checks import check
+from ingestion.checks.check import check
+from ingestion.checks.drift import Checked
 from ingestion.csv_files import duckdb_csv_sql
 from ingestion.datasets import DATASETS, FileFormat
-from ingestion.drift import Checked
 from ingestion.errors import UntrustedFileError
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from tests.support.trips import csv_heads, month_of

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.checks import check
+from ingestion.checks.check import check
 from ingestion.datasets import DATASETS, REPORT_COLUMNS, TRIP_DATASETS
 from ingestion.sample import MONTHS, RESTATED, publish_sample
 from ingestion.settings import PROJECT_ROOT

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from ingestion.attach import attach_lake
 from ingestion.catalog import Catalog
 from ingestion.datasets import DATASETS, Dataset
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake_files import branches
 from ingestion.read_views import DUCKDB, ORIGIN, rows_sql
+from ingestion.reading.attach import attach_lake
+from ingestion.reading.files import branches
 from ingestion.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import fsspec
 
 from ingestion.errors import CorruptedError
 from ingestion.settings import Settings, local_path
-from ingestion.store_checksums import S3_CHECKSUM, checksum_of, digests
-from ingestion.store_faults import explained
+from ingestion.stores.checksums import S3_CHECKSUM, checksum_of, digests
+from ingestion.stores.faults import explained
 
 # So much is sent or read at a time, and so many of these at once for one file.
 PART_BYTES = 8 << 20

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingestion.checks.drift import Checked, compare
 from ingestion.csv_files import CsvRows, csv_batches, csv_rows
 from ingestion.datasets import TEXT, Dataset, ReadType, read_name
-from ingestion.drift import Checked, compare
 from ingestion.errors import UntrustedFileError
 
 if TYPE_CHECKING:

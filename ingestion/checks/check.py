@@ -11,9 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.csv_checks import check_csv
+from ingestion.checks.csv import check_csv
+from ingestion.checks.drift import Checked, compare
 from ingestion.datasets import Dataset, FileFormat, ReadType, read_name
-from ingestion.drift import Checked, compare
 from ingestion.errors import UntrustedFileError
 
 if TYPE_CHECKING:

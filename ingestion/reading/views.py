@@ -15,12 +15,12 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.attach import attach_lake, connect_sql
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError
-from ingestion.lake_files import Condition, LookUp, address, branches, text_sql
 from ingestion.read_views import DUCKDB, rows_sql
+from ingestion.reading.attach import attach_lake, connect_sql
+from ingestion.reading.files import Condition, LookUp, address, branches, text_sql
 from ingestion.settings import Settings
 
 AS_OF = "as_of_day"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import duckdb
 
 from ingestion.errors import MedallionError
-from ingestion.lake_files import text_sql
+from ingestion.reading.files import text_sql
 
 # What DuckDB reads each store with. Google's it could read with keys of the S3 kind only, which
 # nobody has whose credentials are Google's own: there, fsspec reads for it.
@@ -197,7 +197,7 @@ def _azure_options() -> dict[str, str]:
 
 def _attach_google(connection: duckdb.DuckDBPyConnection) -> None:
     # slow, and only for Google
-    from ingestion.stores import file_system_class, file_system_options
+    from ingestion.stores.store import file_system_class, file_system_options
 
     file_system: Any = file_system_class("gs")
 

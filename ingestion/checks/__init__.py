@@ -1,0 +1,1 @@
+"""Whether a downloaded file can be trusted to be what its name says."""
