@@ -123,9 +123,10 @@ def test_as_of_a_day_the_marts_are_those_of_that_day(
 
 
 def test_as_of_a_day_to_come_is_what_is_known_so_far(copy: Place) -> None:
-    report = copy.medallion_json("run", "--as-of", "9999-12-31")
+    copy.medallion("run", "--as-of", "9999-12-31", "--dataset", "taxi_zone_lookup")
     assert "9999-12-31 is still to come" in copy.last_stderr
-    assert report["rows"] == copy.medallion_json("run", "--quiet")["rows"]
+    files = copy.medallion_json("status", "--as-of", "9999-12-31")["files"]
+    assert any(f["dataset"] == "taxi_zone_lookup" and f["loaded"] for f in files)
 
 
 def test_the_lake_alone_rebuilds_everything(copy: Place) -> None:
@@ -160,7 +161,7 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
         said.append(process.stderr.readline())
         return said[-1].startswith(stage) or not said[-1]
 
-    wait_until(reached)
+    wait_until(reached, seconds=120)
     assert said[-1], "the run ended before it came to the stage"
     process.send_signal(signal.SIGKILL)
     process.communicate()
