@@ -300,8 +300,10 @@ def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> N
             f"/flow_runs/{run}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}
         )
         release()
-        # Crashed where the process did not answer the runner within a second, on a busy machine
-        assert team.server.ended(run)["state_name"] in ("Cancelled", "Crashed")
+        ended = team.server.ended(run)["state"]
+        # where the process does not answer the runner within a second, Prefect only sends its signal
+        by_signal = "aborted by a termination signal" in (ended["message"] or "")
+        assert ended["name"] == "Cancelled" or (ended["name"] == "Crashed" and by_signal), ended
         wait_until(lambda: not orchestrator.flow_processes(run))
     assert team.server.ended(team.server.run())["state_name"] == "Completed"
     assert team.is_balanced()
