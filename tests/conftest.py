@@ -18,7 +18,8 @@ from tests.support.web import Web, serving
 def pytest_configure() -> None:
     """Take away what the developer's environment sets, and the pauses between two attempts."""
     for name in list(os.environ):
-        if name.startswith("MEDALLION_") and not name.startswith("MEDALLION_TEST_"):
+        ours = name.startswith(("MEDALLION_", "PG", "PREFECT_", "DBT_"))
+        if ours and not name.startswith("MEDALLION_TEST_"):
             del os.environ[name]
     os.environ["RUNTIME__REQUEST_BACKOFF_FACTOR"] = "0"
     os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "3"

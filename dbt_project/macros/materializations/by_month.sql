@@ -17,6 +17,8 @@
   Config:
     built_from    the by_month model whose builds this one follows; without it, the months are
                   those of the current versions in raw.files
+    partitioned   where the engine has partitions, one for each month (partitions.sql): for tables
+                  that grow beyond memory
 
   A change of the model, or of a view that it reads, makes every month stale. The new table is then
   built beside the old one, which readers keep until it is whole.
@@ -71,7 +73,7 @@
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
     {% do begin_transaction() %}
     {% call statement('finish', auto_begin=True) -%}
-        {{ after_months(target_relation) if months else 'select 1' }}
+        {{ after_months(target_relation, months) if months else 'select 1' }}
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
@@ -89,12 +91,8 @@
 {% macro start_month_table(relation, sql, definition) %}
     {% do begin_transaction() %}
     {% do adapter.drop_relation(relation) %}
-    {% call statement('start', auto_begin=True) -%}
-        {{ create_table_as(False, relation, 'select * from (' ~ sql ~ ') as model where 1 = 0') }}
-    {%- endcall %}
-    {% call statement('prune') -%}
-        {{ prune_by_month(relation) }}
-    {%- endcall %}
+    {% do create_month_table(relation, sql) %}
+    {% do create_indexes(relation) %}
     {% call statement('forget') -%}
         delete from {{ month_builds() }} where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
     {%- endcall %}
@@ -112,26 +110,9 @@
     {%- set is_this_month -%}
         service = '{{ month.service }}' and source_month = date '{{ month.source_month }}'
     {%- endset -%}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
 
     {% do begin_transaction() %}
-    {% call statement('delete_month', auto_begin=True) -%}
-        {# rows and evidence come and go together: no evidence, no rows #}
-        {% if month.is_held %}
-            delete from {{ relation }} where {{ is_this_month }}
-        {% else %}
-            select 1
-        {% endif %}
-    {%- endcall %}
-    {% if month.build_key is not none %}
-        {% call statement('insert_month', fetch_result=False) -%}
-            insert into {{ relation }} ({{ columns }})
-            select {{ columns }} from (
-                {{ sql }}
-            ) as model
-            where {{ is_this_month }}
-        {%- endcall %}
-    {% endif %}
+    {% do write_month(relation, sql, month, is_this_month) %}
     {% call statement('delete_evidence') -%}
         delete from {{ month_builds() }}
         where table_name = '{{ table_name }}'

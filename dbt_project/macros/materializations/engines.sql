@@ -15,19 +15,58 @@
 {% endmacro %}
 
 
-{# What an engine needs so that one month of a new table can be found without reading the others. #}
-{% macro prune_by_month(relation) -%}
-    {{ adapter.dispatch('prune_by_month')(relation) }}
-{%- endmacro %}
+{# Make the empty table of a by_month model. #}
+{% macro create_month_table(relation, sql) %}
+    {{ return(adapter.dispatch('create_month_table')(relation, sql)) }}
+{% endmacro %}
 
-{# DuckDB keeps the least and greatest value of every row group by itself. #}
-{% macro default__prune_by_month(relation) -%}
-    select 1
-{%- endmacro %}
+{% macro default__create_month_table(relation, sql) %}
+    {% call statement('create_month_table', auto_begin=True) -%}
+        {{ create_table_as(False, relation, 'select * from (' ~ sql ~ ') as model where 1 = 0') }}
+    {%- endcall %}
+{% endmacro %}
 
-{% macro postgres__prune_by_month(relation) -%}
-    create index on {{ relation }} using brin (source_month)
-{%- endmacro %}
+{% macro postgres__create_month_table(relation, sql) %}
+    {% if config.get('partitioned', false) %}
+        {% do create_partitioned_table(relation, sql) %}
+    {% else %}
+        {% do default__create_month_table(relation, sql) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Put the rows of one month in the place of those that the table has, in the transaction that is
+   open; of a month that is gone there are none. #}
+{% macro write_month(relation, sql, month, is_this_month) %}
+    {{ return(adapter.dispatch('write_month')(relation, sql, month, is_this_month)) }}
+{% endmacro %}
+
+{% macro default__write_month(relation, sql, month, is_this_month) %}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    {% if month.is_held %}
+        {# rows and evidence come and go together: no evidence, no rows #}
+        {% call statement('delete_month', auto_begin=True) -%}
+            delete from {{ relation }} where {{ is_this_month }}
+        {%- endcall %}
+    {% endif %}
+    {% if month.build_key is not none %}
+        {% call statement('insert_month', auto_begin=True) -%}
+            insert into {{ relation }} ({{ columns }})
+            select {{ columns }} from (
+                {{ sql }}
+            ) as model
+            where {{ is_this_month }}
+        {%- endcall %}
+    {% endif %}
+{% endmacro %}
+
+{% macro postgres__write_month(relation, sql, month, is_this_month) %}
+    {% if config.get('partitioned', false) %}
+        {% do exchange_partition(relation, sql, month, is_this_month) %}
+    {% else %}
+        {% do default__write_month(relation, sql, month, is_this_month) %}
+    {% endif %}
+{% endmacro %}
 
 
 {# Nobody else replaces months of this table until end_turn, or until this connection ends. Two dbt at
@@ -64,22 +103,22 @@
 
 
 {# What an engine needs to be told after months were replaced. #}
-{% macro after_months(relation) -%}
-    {{ adapter.dispatch('after_months')(relation) }}
+{% macro after_months(relation, months) -%}
+    {{ adapter.dispatch('after_months')(relation, months) }}
 {%- endmacro %}
 
-{% macro default__after_months(relation) -%}
+{% macro default__after_months(relation, months) -%}
     select 1
 {%- endmacro %}
 
-{# New blocks are in no BRIN summary, and the planner knows nothing of them, until autovacuum comes. #}
-{% macro postgres__after_months(relation) -%}
-    select brin_summarize_new_values(index_class.oid)
-    from pg_index
-    inner join pg_class as index_class on pg_index.indexrelid = index_class.oid
-    inner join pg_am on index_class.relam = pg_am.oid
-    where pg_index.indrelid = '{{ relation }}'::regclass and pg_am.amname = 'brin';
-    analyze {{ relation }}
+{# The planner knows nothing of new rows until autovacuum comes, and it never comes to a table of
+   partitions. #}
+{% macro postgres__after_months(relation, months) -%}
+    {%- if config.get('partitioned', false) -%}
+        {{ analyze_partitions(relation, months) }}
+    {%- else -%}
+        analyze {{ relation }}
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -89,6 +128,7 @@
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- for result in results
             if result.node.config.materialized == 'by_month'
+            and not (target.type == 'postgres' and result.node.config.get('partitioned', false))
             and (result.adapter_response or {}).get('code') == 'REPLACED' -%}
             {% do adapter.dispatch('free_replaced')(api.Relation.create(
                 database=target.database, schema=result.node.schema, identifier=result.node.alias

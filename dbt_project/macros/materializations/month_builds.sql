@@ -43,11 +43,14 @@
 {% endmacro %}
 
 
-{# md5 of what a model is: its own SQL and contract, the SQL of every view it reads, directly or
+{# md5 of what a model is: its own SQL, contract and partitions, the SQL of every view it reads, directly or
    through others, the columns of the sources at their end, and the content of seeds. Tables built by
    month are followed by their builds instead. #}
 {% macro month_definition(sql) %}
     {%- set views, parts = [], [sql] -%}
+    {%- if target.type == 'postgres' and config.get('partitioned', false) -%}
+        {%- do parts.append('partitioned') -%}
+    {%- endif -%}
     {%- for column in model.columns.values() -%}
         {%- do parts.append(column.name ~ ' ' ~ column.data_type) -%}
     {%- endfor -%}

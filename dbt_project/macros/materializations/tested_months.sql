@@ -5,20 +5,32 @@
 #}
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}
-    {%- if where == 'untested_months' and flags.WHICH != 'test' -%}
-        (
-            select tested.* from {{ relation }} as tested
-            inner join {{ month_builds() }} as builds
-                on tested.service = builds.service
-                and tested.source_month = builds.source_month
-                and builds.table_name = '{{ relation.schema }}.{{ relation.identifier }}'
-                and builds.tested_at is null
-        ) dbt_subquery
+    {%- if where == 'untested_months' and execute and flags.WHICH == 'build' -%}
+        (select * from {{ relation }} where {{ is_untested_month(relation) }}) dbt_subquery
     {%- elif where == 'untested_months' or not where -%}
         {{ relation }}
     {%- else -%}
         (select * from {{ relation }} where {{ where }}) dbt_subquery
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The months as literals, by which every engine finds their rows without reading the others; behind a
+   join with the builds, PostgreSQL reads the whole table. #}
+{% macro is_untested_month(relation) -%}
+    {%- set found = run_query(
+        "select service, cast(source_month as varchar(10)) from " ~ month_builds()
+        ~ " where table_name = '" ~ relation.schema ~ "." ~ relation.identifier ~ "'"
+        ~ " and source_month is not null and tested_at is null order by service, source_month"
+    ) -%}
+    {%- for service, months in found.rows | groupby(0) -%}
+        {%- if not loop.first %} or {% endif -%}
+        (service = '{{ service }}' and source_month in (
+            {%- for month in months %}date '{{ month[1] }}'{{ ', ' if not loop.last }}{% endfor -%}
+        ))
+    {%- else -%}
+        1 = 0
+    {%- endfor -%}
 {%- endmacro %}
 
 

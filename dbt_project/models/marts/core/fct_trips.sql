@@ -1,6 +1,6 @@
 -- Grain: one row of a published trip file; every row is here, valid or flagged with its reason.
 
-{{ config(materialized='by_month') }}
+{{ config(materialized='by_month', partitioned=true) }}
 
 with trips as (
 

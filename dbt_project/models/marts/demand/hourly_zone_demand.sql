@@ -1,6 +1,6 @@
 -- Grain: one service, pickup zone and hour; valid trips with a zone only.
 
-{{ config(materialized='by_month', built_from='fct_trips') }}
+{{ config(materialized='by_month', built_from='fct_trips', partitioned=true) }}
 
 with trips as (
 
