@@ -66,11 +66,6 @@ def version_name(dataset: str, month: date | None, file_id: str) -> str:
     return f"{stem}__{file_id[:8]}"
 
 
-def records(landing: Landing) -> str:
-    """The names in the lake of all records of this content of this file."""
-    return f"{_folder(landing)}/*-{landing.file_id[:8]}.json"
-
-
 def _folder(landing: Landing) -> str:
     month = f"{landing.month:%Y-%m}" if landing.month else "current"
     return f"{CATALOG_DIR}/{landing.dataset}/{month}"

@@ -1,4 +1,4 @@
-"""Land what is published into the lake, and prove that the lake still holds it.
+"""Land what is published into the lake.
 
 A file is fetched whole, hashed, checked, and copied into the lake by dlt, unchanged; only then is
 the landing written to the catalog. What is unchanged costs one HEAD. What cannot be trusted is
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from ingestion.catalog import Catalog, Landing, records, version_name
+from ingestion.catalog import Catalog, Landing, version_name
 from ingestion.checks.check import check
 from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
@@ -283,41 +283,3 @@ def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Lan
     if before.file_id == fetched.sha256:
         return Landed(file, Outcome.SAME_CONTENT, landing)
     return Landed(file, Outcome.REPUBLISHED, landing)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """One object of the lake: ``fault`` says what is wrong with it, if anything is."""
-
-    landing: Landing
-    fault: str | None
-
-    @property
-    def remedy(self) -> str:
-        """How to have the version back."""
-        return (
-            f"restore {self.landing.lake_path} from the bucket's versions or a backup; or, while"
-            f" it is still published, delete {records(self.landing)} in the lake and land it again"
-        )
-
-
-def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
-    """Read every version in the lake again and compare its sha256 with the catalog's."""
-    progress = progress or Quiet()
-    store = open_lake(settings)
-    versions = Catalog(store).versions()
-    progress.stage("verify", len(versions), sum(v.bytes for v in versions))
-
-    def one(version: Landing) -> Verified:
-        try:
-            found = store.sha256(version.lake_path)
-        except FileNotFoundError:
-            fault = "it is gone"
-        else:
-            fault = "" if found == version.file_id else f"its bytes have changed (sha256 {found})"
-        progress.advance(version.bytes)
-        progress.file_done(version.name, fault or "intact")
-        return Verified(version, fault or None)
-
-    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="verify") as pool:
-        return list(pool.map(one, versions))

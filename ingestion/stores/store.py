@@ -7,6 +7,7 @@ comes out as one line: which lake, why, and what to do.
 
 import hashlib
 import io
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -49,9 +50,7 @@ class Store:
         with self.faults("open"):
             options = file_system_options(self.scheme, encryption)
             self.fs: fsspec.AbstractFileSystem = file_system_class(self.scheme)(**options)
-        if self.scheme == "s3":
-            # the SDK tries again by itself, and s3fs twice over where it reads
-            self.fs.retries = 2
+            _limit_patience(self.scheme, self.fs)
 
     def path(self, name: str) -> str:
         """What ``fs`` calls an object."""
@@ -200,6 +199,24 @@ class Store:
             if or_missing and isinstance(exc, FileNotFoundError):
                 raise
             raise explained(exc, doing, self.url) from exc
+
+
+def _limit_patience(scheme: str, fs: Any) -> None:
+    """Make a file system give up in about a minute, and in silence, where its options cannot."""
+    if scheme == "s3":
+        # the SDK tries again by itself, and s3fs twice over where it reads
+        fs.retries = 2
+    if scheme == "gs":
+        # logs whatever it raises with its traceback, which is stderr where nobody set logging up
+        logging.getLogger("gcsfs").addHandler(logging.NullHandler())
+    if scheme == "az":
+        # none of the SDK's options is passed on, and of its own it waits for ten minutes:
+        # https://github.com/fsspec/adlfs/issues/502
+        client = fs.service_client
+        retries = client._config.retry_policy
+        retries.total_retries, retries.initial_backoff, retries.increment_base = 2, 1, 2
+        connections = client._pipeline._transport.connection_config
+        connections.timeout, connections.read_timeout = CONNECT_SECONDS, SILENCE_SECONDS
 
 
 def open_lake(settings: Settings) -> Store:

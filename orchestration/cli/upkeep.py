@@ -11,6 +11,9 @@ from orchestration.cli.options import Json, Quiet, Sample, Target, command, end_
 
 
 def verify(
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Fetch what is faulty again and put it back.")
+    ] = False,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
@@ -18,16 +21,26 @@ def verify(
 ) -> None:
     """Read the whole lake again and compare every version's sha256 with the catalog."""
     with command(sample, target, quiet) as settings:
-        from ingestion.lake import verify as verify_stage
+        from ingestion import verification
         from orchestration.console import print_json, progress, stdout
 
         with progress(quiet) as watcher:
-            versions = verify_stage(settings, watcher)
+            versions = verification.verify(settings, watcher)
+            if restore:
+                versions = verification.restore(settings, versions, watcher)
         faulty = [v for v in versions if v.fault]
         if as_json:
-            print_json([{"path": v.landing.lake_path, "fault": v.fault} for v in versions])
+            print_json(
+                [
+                    {"path": v.landing.lake_path, "fault": v.fault, "restored": v.is_restored}
+                    for v in versions
+                ]
+            )
         else:
             stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
+            for version in versions:
+                if version.is_restored:
+                    stdout.print(f"restored {version.landing.lake_path}")
         end_with(
             [f"{v.landing.name}, {v.landing.lake_path}: {v.fault}; {v.remedy}" for v in faulty]
         )

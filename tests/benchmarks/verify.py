@@ -6,7 +6,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from ingestion.lake import land, verify
+from ingestion.lake import land
+from ingestion.verification import verify
 from tests.benchmarks.support import report, settings_in, side_by_side, write_month
 
 MONTHS = 6

@@ -241,7 +241,8 @@ def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
     path.write_bytes(content[:-1] + b"!")
     green.medallion("verify", expect=1)
     assert path.name in one_line(green)
-    path.write_bytes(content)
+    assert f"restored raw/green/{path.name}" in green.medallion("verify", "--restore")
+    assert path.read_bytes() == content
     green.medallion("verify")
 
 

@@ -18,9 +18,10 @@ import pytest
 from ingestion.catalog import Catalog, Landing
 from ingestion.errors import MedallionError
 from ingestion.history import history
-from ingestion.lake import LandReport, Outcome, land, verify
+from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Quiet
 from ingestion.settings import Settings, local_path
+from ingestion.verification import verify
 from tests.support import processes
 from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trip_files, trips

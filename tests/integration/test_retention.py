@@ -9,9 +9,10 @@ import pytest
 from ingestion.catalog import Catalog
 from ingestion.engines import connect
 from ingestion.engines.base import tables
-from ingestion.lake import land, verify
+from ingestion.lake import land
 from ingestion.retention import prune, superseded
 from ingestion.settings import Settings
+from ingestion.verification import verify
 from ingestion.warehouse import load
 from tests.conftest import MakeSettings
 from tests.support import postgres

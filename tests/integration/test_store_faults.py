@@ -10,10 +10,11 @@ import pytest
 
 from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError, UnreachableError
-from ingestion.lake import Outcome, land, verify
+from ingestion.lake import Outcome, land
 from ingestion.settings import Settings
 from ingestion.stores import store as stores
 from ingestion.stores.store import open_lake
+from ingestion.verification import verify
 from ingestion.warehouse import load
 from tests.support.fault_proxy import Before, Cut, FaultProxy, Flip, Hang, Refuse, in_front_of
 from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment

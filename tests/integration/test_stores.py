@@ -14,9 +14,10 @@ import pytest
 
 from ingestion.catalog import Catalog
 from ingestion.history import compare
-from ingestion.lake import LandReport, land, verify
+from ingestion.lake import LandReport, land
 from ingestion.settings import Settings
 from ingestion.stores.store import open_lake
+from ingestion.verification import restore, verify
 from ingestion.warehouse import load
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
@@ -105,12 +106,14 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     assert set(report.failed) == {changed.table_name, gone.table_name}
     for version in (changed, gone):
         assert version.lake_path in verified[version.lake_path].remedy
-    # as it says: what is still published is landed again once the catalog has forgotten it
-    for name in store.names("catalog"):
-        store.fs.rm(store.path(name))
-    assert set(outcomes(land(settings)).values()) == {"new"}
-    assert not [v for v in verify(settings) if v.fault]
-    assert load(settings).failed == {}
+    # as it says: what is still published comes back to where it was, and nothing else does
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, seed=1))
+    restored, still_gone = restore(settings, verified.values())
+    assert restored.is_restored
+    assert "another version" in (still_gone.fault or "")
+    assert [v.fault for v in verify(settings)] == [None, "it is gone"]
+    assert Catalog(settings.lake_url).versions() == [changed, gone]
+    assert load(settings).failed.keys() == {gone.table_name}
 
 
 @pytest.mark.parametrize("name", ["my lake", "100%25 #1 [x]*", "Zoë?x=1"])
