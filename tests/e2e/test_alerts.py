@@ -81,7 +81,7 @@ class Team:
     def waiting_run(self) -> str:
         """A run that is under way, and waits while the test holds the warehouse."""
         run = self.server.run()
-        wait_until(lambda: "waiting: " in self.server.logs(run), seconds=60)
+        wait_until(lambda: "waiting: " in self.server.logs(run))
         return run
 
     def message(self, text: str, start: int, seconds: float = 30.0) -> dict[str, str]:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.sample import publish_sample
 from tests.e2e.conftest import Place
+from tests.support.samples import publish_part
 
 
 @pytest.fixture(scope="module")
 def green(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place with the green months of the sample."""
     place = Place(tmp_path_factory.mktemp("green"))
-    publish_sample(place.published)
+    publish_part(place.published)
     place.medallion("run", "--dataset", "green", "--quiet")
     return place
 
@@ -124,10 +124,10 @@ def test_no_version_of_a_month_is_wrong_usage(place: Place) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
+    """A disk of 2 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("a small disk can only be mounted by root")
     yield folder
@@ -145,7 +145,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
     place: Place, small_disk: Path, variable: str, name: str
 ) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     place.env[variable] = str(small_disk / name)
     place.medallion("run", "--quiet", expect=1)
     line = one_line(place)
@@ -247,7 +247,7 @@ def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
 
 
 def test_the_flow_runs_by_itself(place: Place) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     for file in place.published.glob("trip-data/*"):
         if "green_tripdata_2023-01" not in file.name:
             file.unlink()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ingestion.sample import publish_sample
 from tests.e2e.conftest import Place, differing
+from tests.support.samples import publish_part
 from tests.support.stores import Store
 
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")
@@ -15,9 +15,9 @@ SECRETS = ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The sample as every mart shows it that was built from raw tables."""
+    """A part of the sample as every mart shows it that was built from raw tables."""
     place = Place(tmp_path_factory.mktemp("loaded"))
-    publish_sample(place.published)
+    publish_part(place.published)
     place.medallion("run", "--quiet")
     return place
 
@@ -139,7 +139,7 @@ def test_postgres_cannot_read_the_lake_in_place(place: Place) -> None:
 
 
 def test_doctor_says_what_the_lake_is_read_with(store: Store, place: Place) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     place.env |= {"MEDALLION_RAW": "in_place", "MEDALLION_LAKE_URL": store.new_lake()}
     said = {check["name"]: check for check in place.medallion_json("doctor")}
     expected = {

@@ -17,7 +17,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from tests.e2e.conftest import Place
 from tests.support import orchestrator, postgres
 from tests.support.orchestrator import Server, Worker
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import ZONES, publish, trips
 
 MONTHS = [date(2024, m, 1) for m in (1, 2, 3)]
@@ -236,9 +236,9 @@ def test_it_queues_behind_a_run_started_by_hand(team: Team) -> None:
         by_hand = team.place.start("orchestration.cli", "run", "--quiet")
         wait_until(team.is_blocked)
         run = team.server.run()
-        wait_until(lambda: "waiting: Another run" in team.server.logs(run), seconds=60)
+        wait_until(lambda: "waiting: Another run" in team.server.logs(run))
         release()
-        assert by_hand.wait(60) == 0
+        assert by_hand.wait(PATIENCE_SECONDS) == 0
     assert team.server.ended(run)["state_name"] == "Completed"
     assert team.is_balanced()
 
@@ -250,7 +250,7 @@ def test_a_flow_that_is_killed_leaves_nothing_that_goes_on_and_the_next_run_does
     """In the middle of a load, and in the middle of dbt's build."""
     with blocked(team, table) as release:
         run = team.server.run()
-        wait_until(team.is_blocked, seconds=60)
+        wait_until(team.is_blocked)
         (process,) = orchestrator.flow_processes(run)
         os.kill(process, signal.SIGKILL)
         assert team.server.ended(run)["state_name"] == "Crashed"
@@ -263,7 +263,7 @@ def test_a_flow_that_is_killed_leaves_nothing_that_goes_on_and_the_next_run_does
 def test_a_server_that_is_stopped_and_started_disturbs_no_run(team: Team) -> None:
     with blocked(team, "raw.files") as release:
         run = team.server.run()
-        wait_until(team.is_blocked, seconds=60)
+        wait_until(team.is_blocked)
         team.server.stop()
         team.server.start()
         release()
@@ -276,7 +276,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
         pytest.skip("MEDALLION_TEST_PG names a server that is not ours to stop")
     with blocked(team, "raw.files"):
         run = team.server.run()
-        wait_until(team.is_blocked, seconds=60)
+        wait_until(team.is_blocked)
         start = postgres.stop(Path(team.place.env["PGHOST"]))
 
         def waits() -> bool:
@@ -285,7 +285,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
             )
             return any(t["state_name"] == "AwaitingRetry" for t in team.server.tasks(ingest))
 
-        wait_until(waits, seconds=60)
+        wait_until(waits)
         start()
     ended = team.server.ended(run)
     assert ended["state_name"] == "Completed", (ended["state"], team.server.logs(run))
@@ -295,7 +295,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
 def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> None:
     with blocked(team, "raw.files") as release:
         run = team.server.run()
-        wait_until(team.is_blocked, seconds=60)
+        wait_until(team.is_blocked)
         team.server.post(
             f"/flow_runs/{run}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}
         )

@@ -10,7 +10,7 @@ import pytest
 from ingestion.sample import publish_sample
 from tests.e2e.conftest import Place
 from tests.support import postgres
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import publish, trips
 
 # the sample has no such months
@@ -204,9 +204,9 @@ def test_a_table_that_another_dbt_builds_is_waited_for_however_long(night: Place
                 "select count(*) from pg_stat_activity where wait_event = 'advisory'"
                 " and now() - query_start > interval '1 second'"
             )
-            wait_until(lambda: on_postgres(night, waits) == [(1,)], seconds=90)
+            wait_until(lambda: on_postgres(night, waits) == [(1,)])
             cursor.execute("select pg_advisory_unlock_all()")
-        assert build.wait(90) == 0, build.communicate()
+        assert build.wait(PATIENCE_SECONDS) == 0, build.communicate()
     finally:
         other.close()
         night.env = {k: v for k, v in night.env.items() if k not in options}

@@ -11,6 +11,7 @@ from ingestion.sample import publish_sample
 from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, Place
 from tests.support.processes import wait_until
+from tests.support.samples import publish_part
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +23,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same of six months only; tests only look at it."""
+    place = Place(tmp_path_factory.mktemp("part"))
+    publish_part(place.published)
+    place.medallion("run", "--quiet")
+    return place
+
+
 @pytest.fixture
-def copy(built: Place, tmp_path: Path) -> Place:
+def copy(part: Place, tmp_path: Path) -> Place:
     """A place of the test's own with the same published files, lake and warehouse."""
     place = Place(tmp_path / "copy")
-    shutil.copytree(built.folder, place.folder, copy_function=shutil.copy2)
+    shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
     # the address of the publisher is another, as is the folder
     place.env["MEDALLION_TLC_URL"] = place.published.as_uri()
     return place
@@ -73,13 +83,13 @@ def test_plain_dbt_build_passes_and_changes_nothing(copy: Place) -> None:
 
 
 def test_republication_makes_one_version_and_the_facts_follow(copy: Place, tmp_path: Path) -> None:
-    publish_sample(copy.published, republished=True)
+    publish_part(copy.published, republished=True)
     report = copy.medallion_json("run", "--quiet")
     assert report["republished"] == ["green 2023-02"]
     assert len(report["loaded"]) == 1
 
     afresh = Place(tmp_path / "afresh")
-    publish_sample(afresh.published, republished=True)
+    publish_part(afresh.published, republished=True)
     afresh.medallion_json("run", "--quiet")
     assert copy.fingerprint() == afresh.fingerprint()
     versions = copy.query("select count(*) from raw.files where dataset = 'green'")
@@ -93,22 +103,22 @@ def test_as_of_a_day_before_everything_says_that_there_is_nothing(copy: Place) -
 
 
 def test_as_of_a_day_the_marts_are_those_of_that_day(
-    built: Place, copy: Place, tmp_path: Path
+    part: Place, copy: Place, tmp_path: Path
 ) -> None:
     for record in (copy.lake / "catalog").rglob("*.json"):
         landed = json.loads(record.read_text()) | {"landed_at": "2024-05-01T23:00:00+00:00"}
         record.write_text(json.dumps(landed))
-    publish_sample(copy.published, republished=True)
+    publish_part(copy.published, republished=True)
     assert copy.medallion_json("run", "--quiet")["republished"] == ["green 2023-02"]
     now = copy.fingerprint()
-    assert now != built.fingerprint()
+    assert now != part.fingerprint()
 
     report = copy.medallion_json("run", "--quiet", "--as-of", "2024-05-01")
     assert (report["faults"], report["new"], report["ledger_balances"]) == ([], [], True)
     then = Place(tmp_path / "then")
     then.folder.mkdir()
     shutil.copy(copy.folder / "warehouse.as-of-2024-05-01.duckdb", then.warehouse)
-    assert then.fingerprint() == built.fingerprint()
+    assert then.fingerprint() == part.fingerprint()
     assert copy.fingerprint() == now
 
     again = copy.medallion_json("run", "--quiet", "--as-of", "2024-05-01")
@@ -139,7 +149,7 @@ def test_the_lake_alone_rebuilds_everything(copy: Place) -> None:
 
 
 def test_the_pipelines_run_by_themselves(place: Place) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     place.run("ingestion", "--dataset", "green")
     assert place.query("select count(*) from tlc.green_tripdata")[0][0] > 0
     place.dbt("build")
@@ -148,9 +158,9 @@ def test_the_pipelines_run_by_themselves(place: Place) -> None:
 
 @pytest.mark.parametrize("stage", ["land", "load", "transform fct_trips", "transform ledger"])
 def test_a_killed_run_is_run_again_and_the_result_is_the_same(
-    built: Place, place: Place, stage: str
+    part: Place, place: Place, stage: str
 ) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     process = place.start("orchestration.cli", "run")
     assert process.stderr is not None
     said: list[str] = []
@@ -167,16 +177,16 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
     report = place.medallion_json("run", "--quiet")
     assert report["faults"] == []
     # the addresses differ and so may nothing else
-    assert place.fingerprint() == built.fingerprint()
+    assert place.fingerprint() == part.fingerprint()
 
 
 def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place) -> None:
-    publish_sample(place.published)
+    publish_part(place.published)
     broken = place.published / "trip-data" / "green_tripdata_2023-02.parquet"
     broken.write_bytes(b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>")
     report = place.medallion_json("run", "--quiet", expect=1)
     assert report["ledger_balances"] is True
-    assert report["files"] == 11
+    assert report["files"] == 5
     assert report["faults"] == [f for f in report["faults"] if "XML error page" in f]
     assert "green 2023-02 quarantined" in place.last_stderr
     rows = place.query("select status, error from raw.files where status <> 'loaded'")
@@ -186,10 +196,10 @@ def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place)
 
     # the same the next night, until it is mended
     place.medallion("run", "--quiet", expect=1)
-    publish_sample(place.published)
+    publish_part(place.published)
     report = place.medallion_json("run", "--quiet")
     assert report["new"] == ["green 2023-02"]
-    assert report["files"] == 12
+    assert report["files"] == 6
 
 
 def test_a_held_warehouse_is_named(copy: Place) -> None:
@@ -234,7 +244,7 @@ def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> No
     model = project / "models" / "marts" / "demand" / "daily_trips.sql"
     edit(model, "count(*) as trips", "count(*) + 0 as trips")
     built = build(copy, project)
-    assert "[12 months" in built["marts.daily_trips"]
+    assert "[6 months" in built["marts.daily_trips"]
     assert "[0 months" in built["marts.fct_trips"]
     assert "[0 months" in built["marts.hourly_zone_demand"]
 
@@ -257,11 +267,11 @@ def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, projec
         " where table_name = 'marts.daily_trips__rebuild' and source_month is not null"
     )
     done = copy.query(rebuilt)
-    assert done == [(8,)]  # the months of 2023
+    assert done == [(4,)]  # the months of 2023
     assert "marts.daily_trips" not in build(copy, project, expect=1)
     assert copy.query(rebuilt) == done  # it went on where it was
     edit(model, f"cast({late} as bigint) as trips", "count(*) + 0 as trips")
-    assert "[12 months" in build(copy, project)["marts.daily_trips"]
+    assert "[6 months" in build(copy, project)["marts.daily_trips"]
     assert copy.query(days) == before
     assert copy.query(beside) == [(0,)]
 

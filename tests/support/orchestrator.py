@@ -182,7 +182,7 @@ class Worker:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        wait_until(self.is_ready, seconds=60)
+        wait_until(self.is_ready)
 
     def is_ready(self) -> bool:
         assert self.process is not None

@@ -23,7 +23,7 @@ _context.set_forkserver_preload(
     ]
 )
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120
 
 
 def start(work: Callable[..., object], *args: object) -> Any:

@@ -54,8 +54,10 @@
 
     {%- set months = stale_months(work, definition) -%}
     {%- set counted = namespace(rows=0) -%}
+    {%- set columns = adapter.get_columns_in_relation(work) | map(attribute='quoted') | join(', ')
+        if months -%}
     {%- for month in months -%}
-        {%- set rows = replace_month(work, sql, definition, month) -%}
+        {%- set rows = replace_month(work, columns, sql, definition, month) -%}
         {%- set counted.rows = counted.rows + (rows or 0) | int -%}
     {%- endfor -%}
 
@@ -105,14 +107,14 @@
 
 
 {# Replace one month and its evidence in one transaction; returns the rows that it now has. #}
-{% macro replace_month(relation, sql, definition, month) %}
+{% macro replace_month(relation, columns, sql, definition, month) %}
     {%- set table_name = relation.schema ~ '.' ~ relation.identifier -%}
     {%- set is_this_month -%}
         service = '{{ month.service }}' and source_month = date '{{ month.source_month }}'
     {%- endset -%}
 
     {% do begin_transaction() %}
-    {% do write_month(relation, sql, month, is_this_month) %}
+    {% do write_month(relation, columns, sql, month, is_this_month) %}
     {% call statement('delete_evidence') -%}
         delete from {{ month_builds() }}
         where table_name = '{{ table_name }}'

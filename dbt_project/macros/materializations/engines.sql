@@ -37,12 +37,11 @@
 
 {# Put the rows of one month in the place of those that the table has, in the transaction that is
    open; of a month that is gone there are none. #}
-{% macro write_month(relation, sql, month, is_this_month) %}
-    {{ return(adapter.dispatch('write_month')(relation, sql, month, is_this_month)) }}
+{% macro write_month(relation, columns, sql, month, is_this_month) %}
+    {{ return(adapter.dispatch('write_month')(relation, columns, sql, month, is_this_month)) }}
 {% endmacro %}
 
-{% macro default__write_month(relation, sql, month, is_this_month) %}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+{% macro default__write_month(relation, columns, sql, month, is_this_month) %}
     {% if month.is_held %}
         {# rows and evidence come and go together: no evidence, no rows #}
         {% call statement('delete_month', auto_begin=True) -%}
@@ -60,11 +59,11 @@
     {% endif %}
 {% endmacro %}
 
-{% macro postgres__write_month(relation, sql, month, is_this_month) %}
+{% macro postgres__write_month(relation, columns, sql, month, is_this_month) %}
     {% if config.get('partitioned', false) %}
-        {% do exchange_partition(relation, sql, month, is_this_month) %}
+        {% do exchange_partition(relation, columns, sql, month, is_this_month) %}
     {% else %}
-        {% do default__write_month(relation, sql, month, is_this_month) %}
+        {% do default__write_month(relation, columns, sql, month, is_this_month) %}
     {% endif %}
 {% endmacro %}
 

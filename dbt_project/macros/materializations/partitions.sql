@@ -26,8 +26,7 @@
 {# The rows are written beside the table, by a statement that may use all cores (an insert may not:
    https://www.postgresql.org/docs/current/when-can-parallel-query-be-used.html). Only to drop the
    month's former partition wants readers away, and only for the moment until the commit. #}
-{% macro exchange_partition(relation, sql, month, is_this_month) %}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+{% macro exchange_partition(relation, columns, sql, month, is_this_month) %}
     {%- set of_service = find_partition(relation, "'" ~ month.service ~ "'") -%}
     {%- set its_value = "date '" ~ month.source_month ~ "'" -%}
     {%- set former = find_partition(of_service, its_value) if of_service -%}
