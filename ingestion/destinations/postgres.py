@@ -30,7 +30,8 @@ from ingestion.csv_files import csv_batches
 from ingestion.destinations.arrow_copy import CopyColumn, copy_columns, copy_stream
 from ingestion.destinations.duckdb import EVIDENCE_TABLE
 from ingestion.destinations.references import FILE_HINT, lake_file
-from ingestion.engines.postgres import ROW_ORDINAL, connect_libpq
+from ingestion.engines.postgres import ROW_ORDINAL
+from ingestion.engines.postgres_session import connect_libpq
 
 # Bytes sent at a time: so many that calls cost little, so few that two loads take turns.
 LARGEST_PIECE = 1 << 20

@@ -1,121 +1,34 @@
-"""PostgreSQL: the warehouse that a team shares.
-
-The connection is libpq's own business: ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``,
-``PGDATABASE``, ``PGSSLMODE`` and all its other variables and files work as everywhere, and no
-password passes through here.
-"""
+"""PostgreSQL: the warehouse that a team shares."""
 
 import getpass
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
-
-import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ingestion.catalog import Landing
-from ingestion.engines.base import Result, files_ddl, held_as_tables
+from ingestion.engines.base import files_ddl, held_as_tables
 from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
-from ingestion.errors import (
-    MedallionError,
-    UnreachableError,
-    UsageError,
-    WarehouseBusyError,
-    WarehouseError,
+from ingestion.engines.postgres_session import (
+    PostgresSession,
+    connect_libpq,
+    lock_key,
+    place_of,
+    session_options,
 )
+from ingestion.errors import MedallionError, UsageError, WarehouseBusyError
 from ingestion.read_views import POSTGRES, Branch, key_sql, month_sql
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ingestion.destinations.postgres import RawPostgres
 
 OLDEST_SERVER = 150000
 # Beside the file's columns in each raw table: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
-# Whoever reads a view for hours must not make a night wait for as long, and others behind it.
-SESSION_OPTIONS = "-c lock_timeout=60s"
-# Why a connection was refused, where that may pass; a wrong password or certificate stays so.
-PASSING_REFUSALS = (
-    "Connection refused",
-    "No such file or directory",  # of the socket of a server that is down
-    "timeout expired",
-    "Connection timed out",
-    "No route to host",
-    "server closed the connection",
-    "is starting up",
-    "is shutting down",
-    "in recovery mode",
-    "too many",
-    "slots are reserved",
-)
 KEEPALIVE_OPTIONS = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
 )
-
-
-class PostgresSession:
-    """An open connection; statements outside ``transaction()`` commit by themselves."""
-
-    def __init__(self, connection: Connection):
-        self.connection = connection
-
-    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
-        """Run one statement and fetch what it gives."""
-        with _one_line(), self.connection.cursor() as cursor:
-            cursor.execute(_marks(sql, parameters), list(parameters) or None)
-            try:
-                rows = cursor.fetchall() if cursor.description else []
-            except (ValueError, OverflowError) as exc:
-                # a time that Python's calendar does not have, such as the year 10000
-                raise WarehouseError(f"{exc}: cast it to text") from exc
-            return Result([c.name for c in cursor.description or ()], rows)
-
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
-        """Run statements that give nothing."""
-        try:
-            with _one_line(), self.connection.cursor() as cursor:
-                cursor.execute(_marks(sql, parameters), list(parameters) or None)
-        except WarehouseError as exc:
-            if isinstance(exc.__cause__, psycopg2.errors.LockNotAvailable):
-                raise WarehouseError(f"{exc}: {_who_holds(self.connection)}") from exc
-            raise
-
-    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """Run one query and read what it gives in batches."""
-        import pyarrow as pa
-
-        result = self.query(sql)
-        columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
-        return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
-
-    def wait_for_turn(self, what: str, /) -> None:
-        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
-        self.execute("set local lock_timeout = 0")
-        self.query(f"select pg_advisory_xact_lock({_lock_key(what)})")
-        self.execute("reset lock_timeout")
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
-        with _one_line():
-            self.connection.autocommit = False
-        try:
-            yield
-            with _one_line():
-                self.connection.commit()
-        except BaseException:
-            # a connection that was lost has nothing to take back
-            with suppress(psycopg2.Error):
-                self.connection.rollback()
-            raise
-        finally:
-            if not self.connection.closed:
-                with _one_line():
-                    self.connection.autocommit = True
 
 
 class Postgres:
@@ -133,7 +46,7 @@ class Postgres:
         self._run_command = settings.run_command
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
         self.database = _database() + (f"_{self._edition}" if self._edition else "")
-        self.place = f"the warehouse {_where(self.database)}"
+        self.place = f"the warehouse {place_of(self.database)}"
 
     def exists(self) -> bool:
         """Whether an edition was made; the team's own database is there, or connecting fails."""
@@ -144,7 +57,7 @@ class Postgres:
         """Connect; raise ``MedallionError`` in one line where that cannot be done."""
         if read_only and not self.exists():
             raise MedallionError(
-                f"There is no warehouse at {_where(self.database)} yet."
+                f"There is no warehouse at {place_of(self.database)} yet."
                 f" Build it with: {self._run_command}"
             )
         if self._edition and not read_only:
@@ -176,7 +89,7 @@ class Postgres:
         try:
             connection.autocommit = True
             session = PostgresSession(connection)
-            key = _lock_key("run")
+            key = lock_key("run")
             if session.query(f"select pg_try_advisory_lock({key})").rows != [(True,)]:
                 raise WarehouseBusyError(
                     f"Another run is under way on {self.place}: {_who_runs(session, key)}."
@@ -220,7 +133,7 @@ class Postgres:
         """What dbt's profile reads to reach the same warehouse, and libpq for its sessions."""
         return {
             "PGDATABASE": self.database,
-            "PGOPTIONS": f"{_options()} {self._as_transformer()}".strip(),
+            "PGOPTIONS": f"{session_options()} {self._as_transformer()}".strip(),
             "MEDALLION_POSTGRES_ROLES": self.roles.prefix if self.roles else "",
         }
 
@@ -273,24 +186,6 @@ class Postgres:
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 
 
-def connect_libpq(database: str, options: str = "") -> Connection:
-    """Connect as libpq's variables say; raise ``MedallionError`` with the server's reason."""
-    try:
-        # libpq takes everything else from the environment
-        return psycopg2.connect(
-            dbname=database,
-            application_name="medallion",
-            options=f"{_options()} {options}".strip(),
-        )
-    except psycopg2.OperationalError as exc:
-        reason = " ".join(str(exc).split())
-        passing = any(sign in reason for sign in PASSING_REFUSALS)
-        raise (UnreachableError if passing else MedallionError)(
-            f"Cannot connect to {_where(database)}: {reason}. Check PGHOST, PGPORT, PGUSER,"
-            " PGPASSWORD, PGDATABASE and PGSSLMODE."
-        ) from None
-
-
 def has_database(name: str) -> bool:
     """Whether the server has a database of that name."""
     connection = connect_libpq("postgres")
@@ -325,17 +220,6 @@ def create_database(name: str, roles: Roles | None = None) -> None:
             connection.close()
 
 
-def _options() -> str:
-    """How every session of ours is set; what the user says comes later, and so counts."""
-    return " ".join(filter(None, [SESSION_OPTIONS, os.environ.get("PGOPTIONS")]))
-
-
-def _lock_key(what: str) -> int:
-    """A number that stands for ``what`` among the advisory locks of a database."""
-    digest = hashlib.sha256(f"medallion {what}".encode()).digest()
-    return int.from_bytes(digest[:8], signed=True)
-
-
 def _who_runs(session: PostgresSession, key: int) -> str:
     found = session.query(
         "select format('pid %s on %s, since %s', l.pid, coalesce(host(a.client_addr),"
@@ -348,52 +232,5 @@ def _who_runs(session: PostgresSession, key: int) -> str:
     return ", ".join(line for (line,) in found.rows) or "it has just ended"
 
 
-def _who_holds(ours: Connection) -> str:
-    """Who holds locks on the relations of the warehouse, now that waiting for one was in vain."""
-    connection = connect_libpq(ours.info.dbname)
-    try:
-        found = PostgresSession(connection).query(
-            "select format('%s by pid %s (%s, since %s)', c.oid::regclass, a.pid, a.usename,"
-            " date_trunc('second', a.xact_start))"
-            " from pg_locks as l"
-            " inner join pg_class as c on l.relation = c.oid"
-            " inner join pg_stat_activity as a on l.pid = a.pid"
-            " where l.granted and l.database = (select oid from pg_database"
-            " where datname = current_database())"
-            " and c.relnamespace::regnamespace::text in ('raw', 'tlc') and c.relkind in ('r', 'v')"
-            f" and l.pid not in (pg_backend_pid(), {ours.info.backend_pid})"
-            " order by a.xact_start, 1"
-        )
-        held = ", ".join(line for (line,) in found.rows) or "by nobody any more"
-    finally:
-        connection.close()
-    return f"held: {held}. Run this again when they have ended."
-
-
 def _database() -> str:
     return os.environ.get("PGDATABASE") or os.environ.get("PGUSER") or getpass.getuser()
-
-
-def _where(database: str) -> str:
-    host = os.environ.get("PGHOST", "the local socket")
-    port = os.environ.get("PGPORT", "5432")
-    return f"PostgreSQL at {host}:{port}, database {database}"
-
-
-def _marks(sql: str, parameters: Sequence[Any]) -> str:
-    """The statement with psycopg's parameter marks; without parameters it is taken as it is."""
-    return sql.replace("%", "%%").replace("?", "%s") if parameters else sql
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except psycopg2.errors.QueryCanceled as exc:
-        raise WarehouseError(" ".join(str(exc).split())) from exc
-    except psycopg2.Error as exc:
-        gone = isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) and (
-            exc.pgcode is None or exc.pgcode.startswith(("08", "57P"))
-        )
-        reason = " ".join(str(exc).split())
-        raise (UnreachableError if gone else WarehouseError)(reason) from exc

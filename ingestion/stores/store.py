@@ -29,6 +29,7 @@ PARTS_AT_ONCE = 4
 CONNECT_SECONDS = 5
 # An attempt has failed when the store is silent for so long; the SDK makes the next one.
 SILENCE_SECONDS = 10
+PAUSE_SECONDS = 1
 
 
 class Store:
@@ -214,7 +215,9 @@ def _limit_patience(scheme: str, fs: Any) -> None:
         # https://github.com/fsspec/adlfs/issues/502
         client = fs.service_client
         retries = client._config.retry_policy
-        retries.total_retries, retries.initial_backoff, retries.increment_base = 2, 1, 2
+        retries.total_retries = 2
+        retries.initial_backoff = retries.random_jitter_range = PAUSE_SECONDS
+        retries.increment_base = 2 * PAUSE_SECONDS
         connections = client._pipeline._transport.connection_config
         connections.timeout, connections.read_timeout = CONNECT_SECONDS, SILENCE_SECONDS
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.conftest import Place
 from tests.support.samples import publish_part
+from tests.support.stores import free_ports
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +245,15 @@ def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
     assert f"restored raw/green/{path.name}" in green.medallion("verify", "--restore")
     assert path.read_bytes() == content
     green.medallion("verify")
+
+
+def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:
+    """Though Google's file system logs what it raises, with its traceback."""
+    publish_part(place.published)
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    place.env |= {"MEDALLION_LAKE_URL": "gs://lakes/lake", "STORAGE_EMULATOR_HOST": nobody}
+    place.medallion("land", "--quiet", expect=1)
+    assert "the store does not answer" in one_line(place)
 
 
 def test_the_flow_runs_by_itself(place: Place) -> None:

@@ -71,6 +71,13 @@ def settings(s3: S3, make_settings: MakeSettings) -> Settings:
     return make_settings(lake_url=s3.new_lake())
 
 
+def endpoint_of(store: Store) -> str:
+    """The address that the environment names the store by."""
+    found = re.search(r"http://[^;/ ]+", " ".join(store.environment.values()))
+    assert found
+    return found[0]
+
+
 def assert_lands_and_loads(settings: Settings) -> None:
     """As if nothing had happened."""
     assert len(land(settings).of(Outcome.NEW)) == 1
@@ -172,6 +179,32 @@ def test_an_endpoint_that_hangs_is_given_up(
     assert_lands_and_loads(settings)
 
 
+@pytest.mark.parametrize("kind", ["gs", "az"])
+def test_other_endpoints_that_hang_are_given_up_too(
+    kind: str,
+    store_servers: Servers,
+    make_settings: MakeSettings,
+    month: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stores, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(stores, "PAUSE_SECONDS", 0)
+    store = store_servers(kind)
+    settings = make_settings(lake_url=store.new_lake())
+    url = endpoint_of(store)
+    with in_front_of(url) as proxy:
+        through = {k: v.replace(url, proxy.url) for k, v in store.environment.items()}
+        with fresh_environment(through):
+            for methods, cannot in ((("GET", "HEAD"), "read"), (("PUT", "POST"), "write to")):
+                for method in methods:
+                    proxy.fail(method, "", Hang())
+                with pytest.raises(UnreachableError, match=f"Cannot {cannot} .* does not answer"):
+                    land(settings)
+                proxy.heal()
+            assert Catalog(settings.lake_url).landings == []
+            assert_lands_and_loads(settings)
+
+
 def test_what_passes_is_tried_again(proxy: FaultProxy, settings: Settings, month: Path) -> None:
     for method, what in (("GET", "list-type"), ("PUT", "/raw/green/"), ("PUT", "/catalog/")):
         proxy.fail(method, what, Refuse(503, "ServiceUnavailable"), times=1)
@@ -213,10 +246,9 @@ def test_what_a_store_holds_otherwise_than_it_was_written_is_not_landed(
 ) -> None:
     store = store_servers(kind)
     settings = make_settings(lake_url=store.new_lake())
-    url = re.search(r"http://[^;/ ]+", " ".join(store.environment.values()))
-    assert url
-    with in_front_of(url[0]) as proxy:
-        through = {k: v.replace(url[0], proxy.url) for k, v in store.environment.items()}
+    url = endpoint_of(store)
+    with in_front_of(url) as proxy:
+        through = {k: v.replace(url, proxy.url) for k, v in store.environment.items()}
         with fresh_environment(through):
             content = month.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
