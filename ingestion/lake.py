@@ -7,7 +7,6 @@ kept in ``quarantine/`` with its reason, and everything else goes on.
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -17,7 +16,7 @@ from ingestion.checks.check import check
 from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
-from ingestion.locks import turn_with_file
+from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
 from ingestion.settings import Settings
@@ -98,7 +97,7 @@ def land_files(
         return LandReport([done[file] for file in published])
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
-        with _alone(settings, batch, progress):
+        with turns_with_files(settings, [file.name for file in batch], progress):
             landed_files = _land_batch(settings, Catalog(store), batch, progress)
         for landed in landed_files:
             done[landed.published] = landed
@@ -108,26 +107,6 @@ def land_files(
             for remark in landed.landing.remarks if landed.landing else ():
                 progress.say(f"{landed.published.name}: {remark}")
     return LandReport([done[file] for file in published])
-
-
-@contextmanager
-def _alone(
-    settings: Settings, files: Sequence[PublishedFile], progress: Progress
-) -> Iterator[None]:
-    """Let nobody else on this machine land these files, once they are done with them.
-
-    Two would write into each other's downloads.
-    """
-    with ExitStack() as stack:
-        try:
-            settings.spool_dir.mkdir(parents=True, exist_ok=True)
-            # everybody locks in the same order, and so nobody waits in a circle
-            for name in sorted(f.name for f in files):
-                lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"
-                stack.enter_context(turn_with_file(lock, name, progress))
-        except OSError as exc:
-            raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
-        yield
 
 
 def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ingestion.errors import MedallionError
 from ingestion.progress import Progress
+from ingestion.settings import Settings
 
 
 class HeldError(Exception):
@@ -23,6 +25,26 @@ def turn_with_file(path: Path, what: str, progress: Progress) -> Iterator[None]:
         except BlockingIOError:
             progress.say(f"waiting for another process, which is at {what}")
             fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def turns_with_files(
+    settings: Settings, names: Iterable[str], progress: Progress
+) -> Iterator[None]:
+    """Let nobody else on this machine fetch these published files, once they are done with them.
+
+    Two would write into each other's downloads.
+    """
+    with ExitStack() as stack:
+        try:
+            settings.spool_dir.mkdir(parents=True, exist_ok=True)
+            # everybody locks in the same order, and so nobody waits in a circle
+            for name in sorted(names):
+                lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"
+                stack.enter_context(turn_with_file(lock, name, progress))
+        except OSError as exc:
+            raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
         yield
 
 

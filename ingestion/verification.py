@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ingestion.catalog import Catalog, Landing
-from ingestion.errors import FetchError, MedallionError
+from ingestion.errors import CorruptedError, FetchError, MedallionError
+from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import PublishedFile, fetch
 from ingestion.settings import Settings
@@ -25,14 +26,15 @@ class Verified:
     landing: Landing
     fault: str | None
     is_restored: bool = False
+    not_restored: str | None = None  # why it could not be, where that was tried
 
     @property
     def remedy(self) -> str:
         """How to have the version back."""
-        return (
-            f"restore {self.landing.lake_path} from the bucket's versions or a backup; or, while"
-            " it is still published, with medallion verify --restore"
-        )
+        kept = f"restore {self.landing.lake_path} from the bucket's versions or a backup"
+        if self.not_restored:
+            return f"it could not be restored ({self.not_restored}): {kept}"
+        return f"{kept}; or, while it is still published, with medallion verify --restore"
 
 
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
@@ -74,29 +76,20 @@ def restore(
 
 def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verified:
     version = faulty.landing
-    # a folder of its own: what lands the month meanwhile has the spool
-    spool = settings.work_dir / "restore"
     try:
-        fetched = fetch(_published(version), spool, progress.advance)
-    except FetchError as exc:
-        result = replace(faulty, fault=f"{faulty.fault}; not restored: {exc}")
-    except OSError as exc:
-        raise MedallionError(f"Cannot write to {spool}: {exc.strerror}.") from exc
+        with turns_with_files(settings, [version.name], progress):
+            _fetch_into_place(settings, version, progress)
+    except (FetchError, CorruptedError) as exc:
+        result = replace(faulty, not_restored=str(exc).rstrip("."))
     else:
-        if fetched.sha256 == version.file_id:
-            open_lake(settings).put(fetched.path, version.lake_path, version.file_id)
-            result = replace(faulty, fault=None, is_restored=True)
-        else:
-            other = f"what is published now is another version (sha256 {fetched.sha256})"
-            result = replace(faulty, fault=f"{faulty.fault}; not restored: {other}")
-        fetched.path.unlink()
-    progress.file_done(version.name, result.fault or "restored")
+        result = replace(faulty, fault=None, is_restored=True)
+    progress.file_done(version.name, result.not_restored or "restored")
     return result
 
 
-def _published(version: Landing) -> PublishedFile:
-    """The file as it was published when this version was seen last."""
-    return PublishedFile(
+def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) -> None:
+    # as it was published when this version was seen last
+    published = PublishedFile(
         version.dataset,
         version.month,
         version.source_url,
@@ -104,3 +97,13 @@ def _published(version: Landing) -> PublishedFile:
         version.last_modified,
         version.bytes,
     )
+    try:
+        fetched = fetch(published, settings.spool_dir, progress.advance)
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+    try:
+        if fetched.sha256 != version.file_id:
+            raise FetchError(f"what is published now is another version, sha256 {fetched.sha256}")
+        open_lake(settings).put(fetched.path, version.lake_path, version.file_id)
+    finally:
+        fetched.path.unlink()

@@ -209,7 +209,9 @@ def _limit_patience(scheme: str, fs: Any) -> None:
         fs.retries = 2
     if scheme == "gs":
         # logs whatever it raises with its traceback, which is stderr where nobody set logging up
-        logging.getLogger("gcsfs").addHandler(logging.NullHandler())
+        logger = logging.getLogger("gcsfs")
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     if scheme == "az":
         # none of the SDK's options is passed on, and of its own it waits for ten minutes:
         # https://github.com/fsspec/adlfs/issues/502

@@ -32,7 +32,12 @@ def verify(
         if as_json:
             print_json(
                 [
-                    {"path": v.landing.lake_path, "fault": v.fault, "restored": v.is_restored}
+                    {
+                        "path": v.landing.lake_path,
+                        "fault": v.fault,
+                        "restored": v.is_restored,
+                        "not_restored": v.not_restored,
+                    }
                     for v in versions
                 ]
             )

@@ -110,7 +110,8 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     publish(published, "green", FEBRUARY, trips("green", FEBRUARY, seed=1))
     restored, still_gone = restore(settings, verified.values())
     assert restored.is_restored
-    assert "another version" in (still_gone.fault or "")
+    assert still_gone.fault == "it is gone"
+    assert "what is published now is another version" in still_gone.remedy
     assert [v.fault for v in verify(settings)] == [None, "it is gone"]
     assert Catalog(settings.lake_url).versions() == [changed, gone]
     assert load(settings).failed.keys() == {gone.table_name}

@@ -25,15 +25,12 @@
 #}
 {% materialization by_month, default, supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set existing = load_cached_relation(this) -%}
-    {# always the same name, so that a rebuild that was killed goes on where it was #}
-    {%- set beside = api.Relation.create(
-        database=this.database, schema=this.schema, identifier=this.identifier ~ '__rebuild', type='table'
-    ) -%}
+    {%- set beside = rebuilt_beside() -%}
     {%- set definition = month_definition(sql) -%}
     {%- set grant_config = config.get('grants') -%}
 
     {% do wait_for_turn(target_relation) %}
+    {%- set existing = load_cached_relation(this) -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
 
     {%- set whole = existing is not none and existing.is_table and not should_full_refresh()
@@ -75,7 +72,7 @@
     {# the last month closed its transaction, or there was none: hooks and grants want one #}
     {% do begin_transaction() %}
     {% call statement('finish', auto_begin=True) -%}
-        {{ after_months(target_relation, months) if months else 'select 1' }}
+        {{ after_months(target_relation, months) }}
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
     {% if not whole %}
@@ -87,6 +84,15 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}
+
+
+{# Where this model is rebuilt: always the same name, so that a rebuild that was killed goes on where
+   it was. #}
+{% macro rebuilt_beside() %}
+    {{ return(api.Relation.create(
+        database=this.database, schema=this.schema, identifier=this.identifier ~ '__rebuild', type='table'
+    )) }}
+{% endmacro %}
 
 
 {# Make the empty table, with the contract's columns and constraints, and forget its months. #}

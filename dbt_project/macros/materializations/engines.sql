@@ -61,7 +61,7 @@
 
 {% macro postgres__write_month(relation, columns, sql, month, is_this_month) %}
     {% if config.get('partitioned', false) %}
-        {% do exchange_partition(relation, columns, sql, month, is_this_month) %}
+        {% do write_partition(relation, columns, sql, month, is_this_month) %}
     {% else %}
         {% do default__write_month(relation, columns, sql, month, is_this_month) %}
     {% endif %}
@@ -85,6 +85,11 @@
         select pg_advisory_lock(hashtextextended('{{ relation }}', 0));
         reset lock_timeout
     {%- endcall %}
+    {# what whoever was before us made is not in our cache #}
+    {%- for made in (relation, rebuilt_beside()) if load_cached_relation(made) is none
+        and run_query("select to_regclass('" ~ made ~ "')").columns[0].values()[0] is not none -%}
+        {% do adapter.cache_added(made) %}
+    {%- endfor -%}
 {%- endmacro %}
 
 {% macro end_turn(relation) -%}
@@ -116,7 +121,7 @@
     {%- if config.get('partitioned', false) -%}
         {{ analyze_partitions(relation, months) }}
     {%- else -%}
-        analyze {{ relation }}
+        {{ 'analyze ' ~ relation if months else 'select 1' }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -127,22 +132,28 @@
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- for result in results
             if result.node.config.materialized == 'by_month'
-            and not (target.type == 'postgres' and result.node.config.get('partitioned', false))
             and (result.adapter_response or {}).get('code') == 'REPLACED' -%}
-            {% do adapter.dispatch('free_replaced')(api.Relation.create(
-                database=target.database, schema=result.node.schema, identifier=result.node.alias
-            )) %}
+            {% do adapter.dispatch('free_replaced')(
+                api.Relation.create(
+                    database=target.database, schema=result.node.schema, identifier=result.node.alias
+                ),
+                result.node.config.get('partitioned', false)
+            ) %}
         {%- endfor -%}
     {%- endif -%}
 {% endmacro %}
 
 {# DuckDB uses freed blocks again by itself. #}
-{% macro default__free_replaced(relation) %}
+{% macro default__free_replaced(relation, partitioned) %}
 {% endmacro %}
 
 {# Blocks that did not change are skipped. #}
-{% macro postgres__free_replaced(relation) %}
-    {# of the transaction that psycopg2 began; vacuum cannot be in one #}
-    {% do run_query('commit') %}
-    {% do run_query('vacuum ' ~ relation) %}
+{% macro postgres__free_replaced(relation, partitioned) %}
+    {% if partitioned %}
+        {% do vacuum_partitions(relation) %}
+    {% else %}
+        {# of the transaction that psycopg2 began; vacuum cannot be in one #}
+        {% do run_query('commit') %}
+        {% do run_query('vacuum ' ~ relation) %}
+    {% endif %}
 {% endmacro %}

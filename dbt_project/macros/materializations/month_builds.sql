@@ -43,9 +43,9 @@
 {% endmacro %}
 
 
-{# md5 of what a model is: its own SQL, contract and partitions, the SQL of every view it reads, directly or
-   through others, the columns of the sources at their end, and the content of seeds. Tables built by
-   month are followed by their builds instead. #}
+{# md5 of what a model is: its own SQL, contract and partitions, the SQL of every view it reads,
+   directly or through others, the columns of the sources at their end, and the content of seeds.
+   Tables built by month are followed by their builds instead. #}
 {% macro month_definition(sql) %}
     {%- set views, parts = [], [sql] -%}
     {%- if target.type == 'postgres' and config.get('partitioned', false) -%}

@@ -1,7 +1,7 @@
 {#
   PostgreSQL: a by_month table with a partition for each service, and in it one for each month. A
-  query reads the months that it asks for, a month comes with no lock that a reader would notice,
-  and one that is replaced leaves nothing behind to vacuum.
+  query reads the months that it asks for, and a month comes and goes with no lock that a reader
+  would notice.
 
   dbt-postgres knows nothing of partitions yet:
   https://github.com/dbt-labs/dbt-adapters/pull/2094
@@ -23,16 +23,16 @@
 {% endmacro %}
 
 
-{# The rows are written beside the table, by a statement that may use all cores (an insert may not:
-   https://www.postgresql.org/docs/current/when-can-parallel-query-be-used.html). Only to drop the
-   month's former partition wants readers away, and only for the moment until the commit. #}
-{% macro exchange_partition(relation, columns, sql, month, is_this_month) %}
+{# A new month is written beside the table, by a statement that may use all cores (an insert may not:
+   https://www.postgresql.org/docs/current/when-can-parallel-query-be-used.html), and attached. One
+   that is there is replaced row by row inside its partition: to exchange the partition would keep
+   readers out, and those that began before would find neither the old rows nor the new. #}
+{% macro write_partition(relation, columns, sql, month, is_this_month) %}
     {%- set of_service = find_partition(relation, "'" ~ month.service ~ "'") -%}
     {%- set its_value = "date '" ~ month.source_month ~ "'" -%}
-    {%- set former = find_partition(of_service, its_value) if of_service -%}
-    {%- set partition = new_partition(month.service ~ '_' ~ month.source_month[:7] | replace('-', '_')) -%}
-
-    {% if month.build_key is not none %}
+    {% if of_service and find_partition(of_service, its_value) %}
+        {% do default__write_month(relation, columns, sql, month, is_this_month) %}
+    {% elif month.build_key is not none %}
         {% if not of_service %}
             {%- set of_service = new_partition(month.service) -%}
             {% call statement('begin_service', auto_begin=True) -%}
@@ -42,6 +42,9 @@
                 for values in ('{{ month.service }}')
             {%- endcall %}
         {% endif %}
+        {%- set partition = new_partition(
+            month.service ~ '_' ~ month.source_month[:7] | replace('-', '_')
+        ) -%}
         {% call statement('insert_month', auto_begin=True) -%}
             create table {{ partition }} as
             select {{ columns }} from (
@@ -49,22 +52,13 @@
             ) as model
             where {{ is_this_month }}
         {%- endcall %}
-        {% call statement('check_month') -%}
-            {# so that to attach it asks for no scan #}
+        {% call statement('attach_month') -%}
+            {# checked in one scan, with what spares `attach` a scan of its own #}
             alter table {{ partition }}
             {% for column in not_null_columns(relation) -%}
                 alter column {{ column }} set not null,
             {% endfor -%}
-            add constraint this_month check ({{ is_this_month }})
-        {%- endcall %}
-    {% endif %}
-    {% if former %}
-        {% call statement('delete_month', auto_begin=True) -%}
-            drop table {{ former }}
-        {%- endcall %}
-    {% endif %}
-    {% if month.build_key is not none %}
-        {% call statement('attach_month') -%}
+            add constraint this_month check ({{ is_this_month }});
             alter table {{ of_service }} attach partition {{ partition }} for values in ({{ its_value }});
             alter table {{ partition }} drop constraint this_month
         {%- endcall %}
@@ -72,17 +66,19 @@
 {% endmacro %}
 
 
-{# Each new partition, and the table as a whole once half of its months are new: a sample of the
-   whole is a sample of every partition. #}
+{# Sample the whole, which is to sample every partition, when it has twice the rows that it had when
+   that was done last, or it never was: autovacuum does not. Else only the partitions of the months. #}
 {% macro analyze_partitions(relation, months) %}
-    {%- set built = months | rejectattr('build_key', 'none') | list -%}
-    {%- set held = run_query(
-        "select count(*) from pg_partition_tree('" ~ relation ~ "') where isleaf"
+    {%- set is_due = run_query(
+        "select coalesce(sum(b.row_count), 0) > 2 * c.reltuples from pg_class as c"
+        ~ " left join " ~ month_builds() ~ " as b on b.table_name = '"
+        ~ relation.schema ~ "." ~ relation.identifier ~ "'"
+        ~ " where c.oid = '" ~ relation ~ "'::regclass group by c.reltuples"
     ).columns[0].values()[0] -%}
-    {%- if built | length * 2 >= held -%}
+    {%- if is_due -%}
         analyze {{ relation }};
     {%- else -%}
-        {%- for month in built -%}
+        {%- for month in months if month.build_key is not none -%}
             {%- set of_service = find_partition(relation, "'" ~ month.service ~ "'") -%}
             analyze {{ find_partition(of_service, "date '" ~ month.source_month ~ "'") }};
         {% endfor -%}
@@ -91,9 +87,24 @@
 {% endmacro %}
 
 
-{# The partition of this run: a table that is rebuilt has, beside the one that readers see, its own. #}
+{# Free what replaced months left: the other partitions need not be looked at. #}
+{% macro vacuum_partitions(relation) %}
+    {%- set found = run_query(
+        "select relid::regclass::text from pg_partition_tree('" ~ relation ~ "')"
+        ~ " where isleaf and pg_stat_get_dead_tuples(relid) > 0"
+    ) -%}
+    {# of the transaction that psycopg2 began; vacuum cannot be in one #}
+    {% do run_query('commit') %}
+    {% for partition in found.columns[0].values() %}
+        {% do run_query('vacuum ' ~ partition) %}
+    {% endfor %}
+{% endmacro %}
+
+
+{# The partition of this run: a table that is rebuilt has, beside the one that readers see, its own.
+   The name may have 63 characters. #}
 {% macro new_partition(of_what) -%}
-    intermediate.{{ adapter.quote(this.identifier ~ '_' ~ of_what ~ '_' ~ invocation_id[:8]) }}
+    intermediate.{{ adapter.quote(this.identifier[:35] ~ '_' ~ of_what ~ '_' ~ invocation_id[:8]) }}
 {%- endmacro %}
 
 
