@@ -256,7 +256,12 @@ def file_system_options(scheme: str, encryption: str = "") -> dict[str, Any]:
         # an emulator knows nobody; else only what Google's SDK finds, and never anonymously
         emulated = bool(os.environ.get("STORAGE_EMULATOR_HOST"))
         options["token"] = "anon" if emulated else "google_default"
-        options["requests_timeout"] = SILENCE_SECONDS
+        from aiohttp import ClientTimeout
+
+        # a number would be for the whole of a request, and a slow line is no silence
+        options["requests_timeout"] = ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+        )
     if scheme == "az":
         options["max_concurrency"] = PARTS_AT_ONCE
         options["connection_timeout"] = CONNECT_SECONDS

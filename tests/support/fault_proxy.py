@@ -41,13 +41,18 @@ class Flip:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Answer over a slow line: it takes a second, and is never silent for long."""
+
+
+@dataclass(frozen=True)
 class Before:
     """Do something behind everybody's back before the request goes on."""
 
     do: Callable[[], object]
 
 
-Fault = Refuse | Hang | Cut | Flip | Before
+Fault = Refuse | Hang | Cut | Flip | Trickle | Before
 
 
 @dataclass
@@ -112,6 +117,13 @@ class _Handler(BaseHTTPRequestHandler):
             # closing with unsent data thrown away is what a reset looks like to the client
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
+            return
+        if isinstance(fault, Trickle):
+            piece = len(content) // 10 + 1
+            for start in range(0, len(content), piece):
+                self.proxy.released.wait(0.1)
+                self.wfile.write(content[start : start + piece])
+                self.wfile.flush()
             return
         self.wfile.write(content)
 
