@@ -28,7 +28,7 @@ PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 CONNECT_SECONDS = 5
 # An attempt has failed when the store is silent for so long; the SDK makes the next one.
-SILENCE_SECONDS = 10
+SILENCE_SECONDS = 30
 PAUSE_SECONDS = 1
 
 
@@ -203,7 +203,7 @@ class Store:
 
 
 def _limit_patience(scheme: str, fs: Any) -> None:
-    """Make a file system give up in about a minute, and in silence, where its options cannot."""
+    """Make a file system give up in some minutes, and in silence, where its options cannot."""
     if scheme == "s3":
         # the SDK tries again by itself, and s3fs twice over where it reads
         fs.retries = 2
