@@ -149,11 +149,10 @@
 
 {# Blocks that did not change are skipped. #}
 {% macro postgres__free_replaced(relation, partitioned) %}
-    {% if partitioned %}
-        {% do vacuum_partitions(relation) %}
-    {% else %}
-        {# of the transaction that psycopg2 began; vacuum cannot be in one #}
-        {% do run_query('commit') %}
-        {% do run_query('vacuum ' ~ relation) %}
-    {% endif %}
+    {%- set tables = partitions_to_free(relation) if partitioned else [relation] -%}
+    {# of the transaction that psycopg2 began; vacuum cannot be in one #}
+    {% do run_query('commit') %}
+    {% for table in tables %}
+        {% do run_query('vacuum ' ~ table) %}
+    {% endfor %}
 {% endmacro %}

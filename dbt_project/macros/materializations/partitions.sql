@@ -87,17 +87,13 @@
 {% endmacro %}
 
 
-{# Free what replaced months left: the other partitions need not be looked at. #}
-{% macro vacuum_partitions(relation) %}
+{# The partitions in which a replaced month left something: the others need no vacuum. #}
+{% macro partitions_to_free(relation) %}
     {%- set found = run_query(
         "select relid::regclass::text from pg_partition_tree('" ~ relation ~ "')"
         ~ " where isleaf and pg_stat_get_dead_tuples(relid) > 0"
     ) -%}
-    {# of the transaction that psycopg2 began; vacuum cannot be in one #}
-    {% do run_query('commit') %}
-    {% for partition in found.columns[0].values() %}
-        {% do run_query('vacuum ' ~ partition) %}
-    {% endfor %}
+    {{ return(found.columns[0].values()) }}
 {% endmacro %}
 
 
