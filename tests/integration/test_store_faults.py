@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -80,11 +81,15 @@ def settings(s3: S3, make_settings: MakeSettings) -> Settings:
     return make_settings(lake_url=s3.new_lake())
 
 
-def endpoint_of(store: Store) -> str:
-    """The address that the environment names the store by."""
+@contextmanager
+def reached_through_a_proxy(store: Store) -> Iterator[FaultProxy]:
+    """The network between us and a store, by the address that the environment names it by."""
     found = re.search(r"http://[^;/ ]+", " ".join(store.environment.values()))
     assert found
-    return found[0]
+    with in_front_of(found[0]) as proxy:
+        through = {k: v.replace(found[0], proxy.url) for k, v in store.environment.items()}
+        with fresh_environment(through):
+            yield proxy
 
 
 def assert_lands_and_loads(settings: Settings) -> None:
@@ -200,20 +205,17 @@ def test_other_endpoints_that_hang_are_given_up_too(
     monkeypatch.setattr(stores, "PAUSE_SECONDS", 0)
     store = store_servers(kind)
     settings = make_settings(lake_url=store.new_lake())
-    url = endpoint_of(store)
-    with in_front_of(url) as proxy:
-        through = {k: v.replace(url, proxy.url) for k, v in store.environment.items()}
-        with fresh_environment(through):
-            writing = (("PUT", "POST"), "write to")
-            # gcsfs tries six times, in half a minute: once is enough
-            for methods, cannot in ((("GET", "HEAD"), "read"), *([writing] * (kind == "az"))):
-                for method in methods:
-                    proxy.fail(method, "", Hang())
-                with pytest.raises(UnreachableError, match=f"Cannot {cannot} .* does not answer"):
-                    land(settings)
-                proxy.heal()
-            assert Catalog(settings.lake_url).landings == []
-            assert_lands_and_loads(settings)
+    with reached_through_a_proxy(store) as proxy:
+        writing = (("PUT", "POST"), "write to")
+        # gcsfs tries six times, in half a minute: once is enough
+        for methods, cannot in ((("GET", "HEAD"), "read"), *([writing] * (kind == "az"))):
+            for method in methods:
+                proxy.fail(method, "", Hang())
+            with pytest.raises(UnreachableError, match=f"Cannot {cannot} .* does not answer"):
+                land(settings)
+            proxy.heal()
+        assert Catalog(settings.lake_url).landings == []
+        assert_lands_and_loads(settings)
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
@@ -227,13 +229,10 @@ def test_a_slow_line_is_no_silence(
     monkeypatch.setattr(stores, "SILENCE_SECONDS", 0.5)
     store = store_servers(kind)
     settings = make_settings(lake_url=store.new_lake())
-    url = endpoint_of(store)
-    with in_front_of(url) as proxy:
-        through = {k: v.replace(url, proxy.url) for k, v in store.environment.items()}
-        with fresh_environment(through):
-            land(settings)
-            proxy.fail("GET", "green_tripdata_2024_01", Trickle())
-            assert [v.fault for v in verify(settings)] == [None]
+    with reached_through_a_proxy(store) as proxy:
+        land(settings)
+        proxy.fail("GET", "green_tripdata_2024_01", Trickle())
+        assert [v.fault for v in verify(settings)] == [None]
 
 
 def test_what_passes_is_tried_again(proxy: FaultProxy, settings: Settings, month: Path) -> None:
@@ -277,23 +276,20 @@ def test_what_a_store_holds_otherwise_than_it_was_written_is_not_landed(
 ) -> None:
     store = store_servers(kind)
     settings = make_settings(lake_url=store.new_lake())
-    url = endpoint_of(store)
-    with in_front_of(url) as proxy:
-        through = {k: v.replace(url, proxy.url) for k, v in store.environment.items()}
-        with fresh_environment(through):
-            content = month.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            name = f"raw/green/green_tripdata_2024_01__{digest[:8]}.parquet"
+    with reached_through_a_proxy(store) as proxy:
+        content = month.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"raw/green/green_tripdata_2024_01__{digest[:8]}.parquet"
 
-            def damage() -> None:
-                open_lake(settings).write(name, content[:-1] + b"?")
+        def damage() -> None:
+            open_lake(settings).write(name, content[:-1] + b"?")
 
-            proxy.fail(*PROOF[kind], Before(damage))
-            line = fault_of(lambda: land(settings))
-            assert f"{settings.lake_url}/{name} does not hold what was written to it" in line
-            proxy.heal()
-            assert Catalog(settings.lake_url).landings == []
-            assert_lands_and_loads(settings)
+        proxy.fail(*PROOF[kind], Before(damage))
+        line = fault_of(lambda: land(settings))
+        assert f"{settings.lake_url}/{name} does not hold what was written to it" in line
+        proxy.heal()
+        assert Catalog(settings.lake_url).landings == []
+        assert_lands_and_loads(settings)
 
 
 def test_what_comes_otherwise_than_it_was_landed_is_not_loaded(
