@@ -33,9 +33,6 @@ from ingestion.destinations.references import FILE_HINT, lake_file
 from ingestion.engines.postgres import ROW_ORDINAL
 from ingestion.engines.postgres_session import connect_libpq
 
-# Bytes sent at a time: so many that calls cost little, so few that two loads take turns.
-LARGEST_PIECE = 1 << 20
-
 
 class RawTableJob(RunnableLoadJob):
     """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
@@ -66,7 +63,6 @@ class RawTableJob(RunnableLoadJob):
                 cursor.copy_expert(
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
                     copy_stream(columns, batches),
-                    size=LARGEST_PIECE,
                 )
                 if cursor.rowcount != evidence["row_count"]:
                     raise DestinationTerminalException(
@@ -124,7 +120,7 @@ def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterat
         return copy_columns(schema, ROW_ORDINAL), batches
     # pyarrow buffers the whole file ahead unless told not to
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 14)
+    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 16)
 
 
 def _definitions(columns: list[CopyColumn]) -> str:
