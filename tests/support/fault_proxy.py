@@ -4,16 +4,14 @@ The request goes on as it came, with the Host that it was signed for.
 """
 
 import http.client
-import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 from urllib.parse import urlsplit
 
+from tests.support.http_server import QuietHandler, on_loopback
 from tests.support.processes import PATIENCE_SECONDS
 
 
@@ -81,8 +79,7 @@ class FaultProxy:
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     proxy: FaultProxy
     server_address: str
 
@@ -114,9 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Cut):
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
-            # closing with unsent data thrown away is what a reset looks like to the client
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
+            self.reset()
             return
         if isinstance(fault, Trickle):
             piece = len(content) // 10 + 1
@@ -148,28 +143,14 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client gave up
             super().handle()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
 
 @contextmanager
 def in_front_of(url: str) -> Iterator[FaultProxy]:
     """A proxy on a free port of loopback for the server at ``url``."""
     proxy = FaultProxy()
     handler = type("Handler", (_Handler,), {"proxy": proxy, "server_address": url})
-    server = _Server(("127.0.0.1", 0), handler)
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with on_loopback(handler) as proxy.url:
+        try:
+            yield proxy
+        finally:
+            proxy.released.set()

@@ -3,17 +3,16 @@
 import hashlib
 import io
 import shutil
-import socket
-import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
+
+from tests.support.http_server import QuietHandler, on_loopback
 
 MODIFIED = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
 # Nothing here takes long: what waits longer is stuck, and is let go so that its test can fail.
@@ -117,18 +116,8 @@ class Web:
         return [r for r in self.requests if r.method == method and path in (None, r.path)]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(QuietHandler):
     web: Web
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def _answer(self) -> None:
         web, path = self.web, self.path.lstrip("/")
@@ -153,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             with web._changed:
                 web._active -= 1
+
+    do_HEAD = do_GET = _answer  # noqa: N815
 
     def _status(self, code: int) -> None:
         self.send_response(code)
@@ -185,14 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Stall):
             self.web.released.wait(PATIENCE_SECONDS)
         elif not fault.clean:
-            # closing with unsent data thrown away is what a reset looks like to the client
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.reset()
         self.close_connection = True
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64  # a connection that finds the queue full waits for a second
 
 
 @contextmanager
@@ -200,14 +185,8 @@ def serving() -> Iterator[Web]:
     """A publisher on a free port of loopback."""
     web = Web()
     handler = type("Handler", (_Handler,), {"web": web})
-    server = _Server(("127.0.0.1", 0), handler)
-    web.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield web
-    finally:
-        web.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with on_loopback(handler) as web.url:
+        try:
+            yield web
+        finally:
+            web.released.set()

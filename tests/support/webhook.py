@@ -1,13 +1,12 @@
 """A receiver of alerts on loopback: keeps every JSON body that is posted to it."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.http_server import QuietHandler, on_loopback
 from tests.support.processes import wait_until
 
 
@@ -35,24 +34,15 @@ def receiving() -> Iterator[Webhook]:
     """A receiver on a free port; its path is a secret, as with Slack."""
     webhook = Webhook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(QuietHandler):
+        def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if webhook.status < 300:
                 webhook.messages.append(json.loads(body))
             self.send_response(webhook.status)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    webhook.url = f"http://127.0.0.1:{server.server_port}/s3cret-path"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with on_loopback(Handler) as url:
+        webhook.url = f"{url}/s3cret-path"
         yield webhook
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

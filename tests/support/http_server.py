@@ -1,0 +1,42 @@
+"""A small HTTP server on a free port of loopback, for as long as a test needs it."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """One that keeps a connection open, as real servers do, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def reset(self) -> None:
+        """End the connection so that the client sees a reset."""
+        # closing with unsent data thrown away is what looks like one
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Log nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # a connection that finds the queue full waits for a second
+
+
+@contextmanager
+def on_loopback(handler: type[QuietHandler]) -> Iterator[str]:
+    """The address of a server whose requests the handler answers."""
+    server = _Server(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
