@@ -52,7 +52,12 @@ Datasets = Annotated[
 ]
 From = Annotated[
     date | None,
-    typer.Option("--from", parser=month_of, metavar="YYYY-MM", help="First month, included."),
+    typer.Option(
+        "--from",
+        parser=month_of,
+        metavar="YYYY-MM",
+        help="First month, included; of all services, where no --dataset is given.",
+    ),
 ]
 To = Annotated[
     date | None,
