@@ -39,7 +39,7 @@ def key_sql(file_key: int) -> str:
 class Dialect:
     """How one engine spells the read types and quotes a name."""
 
-    types: Mapping[ReadType, str]
+    types: Mapping[ReadType, str]  # as its information_schema spells them, in small letters
 
     def quote(self, name: str) -> str:
         """Quote an identifier, whatever is in it."""
@@ -50,32 +50,45 @@ DUCKDB = Dialect(
     {"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"}
 )
 POSTGRES = Dialect(
-    {"bigint": "bigint", "double": "double precision", "text": "text", "timestamp": "timestamp"}
+    {
+        "bigint": "bigint",
+        "double": "double precision",
+        "text": "text",
+        "timestamp": "timestamp without time zone",
+    }
 )
 
 
-def read_view_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
-    """The statement that makes ``tlc.<view>``; with no version there are columns and no rows."""
-    rows = rows_sql(dataset, branches, dialect)
+def read_view_sql(
+    dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
+) -> str:
+    """The statement that makes ``tlc.<view>``; with no version there are columns and no rows.
+
+    The columns named ``first`` come before the others of the read schema.
+    """
+    rows = rows_sql(dataset, branches, dialect, first)
     return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{rows}"
 
 
-def rows_sql(dataset: Dataset, branches: Sequence[Branch], dialect: Dialect) -> str:
+def rows_sql(
+    dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
+) -> str:
     """The select that gives the rows of these branches under the dataset's read schema."""
-    selects = [_select(dataset, branch, dialect) for branch in branches] or [
-        _select_nothing(dataset, dialect)
+    schema = {name: dataset.read_schema[name] for name in first} | dataset.read_schema
+    selects = [_select(schema, branch, dialect) for branch in branches] or [
+        _select_nothing(schema, dialect)
     ]
     return "\nunion all\n".join(selects)
 
 
-def _select(dataset: Dataset, branch: Branch, dialect: Dialect) -> str:
+def _select(schema: Mapping[str, ReadType], branch: Branch, dialect: Dialect) -> str:
     published = {read_name(name): (name, file_type) for name, file_type in branch.columns}
     parts = [
         f"{branch.source_month} as source_month",
         f"{branch.file_key} as file_key",
         f"cast({branch.row_ordinal} as bigint) as row_ordinal",
     ]
-    for name, read_type in dataset.read_schema.items():
+    for name, read_type in schema.items():
         value = _value(*published[name], read_type, dialect) if name in published else "null"
         parts.append(f"cast({value} as {dialect.types[read_type]}) as {dialect.quote(name)}")
     return f"select {', '.join(parts)} from {branch.relation}"
@@ -93,7 +106,7 @@ def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> 
     return f"cast({value} as {dialect.types['double']})" if read_type == "bigint" else value
 
 
-def _select_nothing(dataset: Dataset, dialect: Dialect) -> str:
-    columns = ORIGIN | {n: dialect.types[t] for n, t in dataset.read_schema.items()}
+def _select_nothing(schema: Mapping[str, ReadType], dialect: Dialect) -> str:
+    columns = ORIGIN | {n: dialect.types[t] for n, t in schema.items()}
     parts = (f"cast(null as {t}) as {dialect.quote(name)}" for name, t in columns.items())
     return f"select {', '.join(parts)} where 1 = 0"

@@ -19,7 +19,7 @@ from ingestion.engines import engine_for
 from ingestion.engines.base import Engine, ReadsInPlace, Session, tables
 from ingestion.errors import UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
-from ingestion.read_views import read_view_sql
+from ingestion.read_views import Dialect
 from ingestion.settings import Settings
 from ingestion.stores.store import Store, open_lake
 
@@ -59,9 +59,12 @@ def load(
     """
     progress = progress or Quiet()
     engine = engine_for(settings)
-    catalog = Catalog(settings.lake_url)
-    if as_of:
-        catalog = catalog.as_of(as_of)
+
+    def known() -> Catalog:
+        catalog = Catalog(settings.lake_url)
+        return catalog.as_of(as_of) if as_of else catalog
+
+    catalog = known()
     current = catalog.current()
 
     def in_scope(version: Landing) -> bool:
@@ -90,11 +93,11 @@ def load(
                         if version.table_name not in failed:
                             engine.show(session, version)
                             _replace_row(session, _evidence(version))
-                    _publish(engine, session, catalog, current)
+                    _publish(engine, session, known)
             else:
                 failed = _load_versions(settings, engine, session, todo, progress)
                 with session.transaction():
-                    _publish(engine, session, catalog, current)
+                    _publish(engine, session, known)
         except (WarehouseError, UnreachableError) as exc:
             raise type(exc)(f"Cannot write to {engine.place}: {exc}") from exc
     return LoadReport([v for v in todo if v.table_name not in failed], failed)
@@ -109,7 +112,7 @@ def tables_in_use(settings: Settings) -> set[str]:
         if ("raw", "files") not in tables(session):
             return set()
         rows = session.query("select table_name from raw.files where is_current").rows
-    return {name for (name,) in rows}
+        return {name for (name,) in rows} & engine.held(session)
 
 
 def _is_up_to_date(
@@ -127,7 +130,7 @@ def _is_up_to_date(
     with engine.session(read_only=True) as session:
         if ("raw", "files") not in tables(session):
             return False
-        if _stale_views(session):
+        if _stale_views(session, engine.dialect) or _unknown(session, catalog):
             return False
         files = _said(session)
         held = engine.held(session)
@@ -265,18 +268,23 @@ def _files_row(version: Landing) -> dict[str, Any]:
     }
 
 
-def _publish(
-    engine: Engine, session: Session, catalog: Catalog, current: Sequence[Landing]
-) -> None:
+def _publish(engine: Engine, session: Session, known: Callable[[], Catalog]) -> None:
     """Bring ``raw.files`` and the read views to what is loaded now; part of one transaction.
 
-    Only rows and views that say something else now are written.
+    Only rows and views that say something else now are written. What is known is asked when it is
+    this process's turn: others have landed, loaded and published while it loaded.
     """
-    versions = catalog.versions()
     session.wait_for_turn("publish")
-    shown = _shown(versions, current, engine.held(session))
+    catalog = known()
+    versions = catalog.versions()
+    shown = _shown(versions, catalog.current(), engine.held(session))
     said = _said(session)
-    stale_views = _stale_views(session)
+    stale_views = _stale_views(session, engine.dialect)
+    for table_name, dataset in _unknown(session, catalog):
+        stale_views.add(dataset)
+        session.execute(
+            "update raw.files set is_current = false where table_name = ?", [table_name]
+        )
     for version in versions:
         is_current = version.table_name in shown
         if said.get(version.table_name) == (version.source_url, version.etag, is_current):
@@ -299,21 +307,31 @@ def _publish(
     for name in sorted(stale_views):
         branches = engine.branches([v for v in shown.values() if v.dataset == name])
         try:
-            session.execute(read_view_sql(DATASETS[name], branches, engine.dialect))
+            engine.replace_view(session, DATASETS[name], branches)
         except WarehouseError as exc:
             view = f"tlc.{DATASETS[name].view}"
             raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
 
 
-def _stale_views(session: Session) -> set[str]:
-    """Datasets whose read view is not there, or lacks a column that the read schema has by now."""
-    columns = session.query(
-        "select table_name, column_name from information_schema.columns where table_schema = 'tlc'"
+def _unknown(session: Session, catalog: Catalog) -> list[tuple[str, str]]:
+    """Table and dataset of what is current here and in no catalog, as of a lake from a backup."""
+    known = {v.table_name for v in catalog.versions()}
+    rows = session.query("select table_name, dataset from raw.files where is_current").rows
+    return [(name, dataset) for name, dataset in rows if name not in known]
+
+
+def _stale_views(session: Session, dialect: Dialect) -> set[str]:
+    """Datasets whose read view is not there, or not with the columns of the read schema."""
+    rows = session.query(
+        "select table_name, column_name, data_type from information_schema.columns"
+        " where table_schema = 'tlc'"
     ).rows
+    columns = {(view, name, data_type.lower()) for view, name, data_type in rows}
     return {
         dataset.name
         for dataset in DATASETS.values()
-        if not {(dataset.view, name) for name in dataset.read_schema} <= set(columns)
+        if not {(dataset.view, n, dialect.types[t]) for n, t in dataset.read_schema.items()}
+        <= columns
     }
 
 

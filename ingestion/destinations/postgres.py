@@ -54,7 +54,7 @@ class RawTableJob(RunnableLoadJob):
         files = sql.make_qualified_table_name(EVIDENCE_TABLE)
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
-                if _is_loaded(cursor, files, evidence["table_name"]):
+                if _is_loaded(cursor, files, evidence["table_name"], table):
                     return  # by another worker, meanwhile
                 columns, batches = _open(path, evidence)
                 _make_empty(cursor, table, _definitions(columns))
@@ -99,14 +99,16 @@ def _make_empty(cursor: Any, table: str, definitions: str) -> None:
     cursor.execute("release savepoint before_table")
 
 
-def _is_loaded(cursor: Any, files: str, table_name: str) -> bool:
+def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
     """Whether the version is loaded, once nobody else is loading it any more."""
     # as long as it takes: whoever loads it is at work, or gone and with them their lock
     cursor.execute("set local lock_timeout = 0")
     cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
     cursor.execute("reset lock_timeout")
     cursor.execute(
-        f"select 1 from {files} where table_name = %s and status = 'loaded'", [table_name]
+        f"select 1 from {files} where table_name = %s and status = 'loaded'"
+        " and to_regclass(%s) is not null",
+        [table_name, table],
     )
     return cursor.fetchone() is not None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ingestion.catalog import Landing
+from ingestion.datasets import Dataset
 from ingestion.read_views import Branch, Dialect
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class Engine(Protocol):
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
         """How a read view reads these versions of one dataset."""
 
+    def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
+        """Make the read view of a dataset anew, over these versions."""
+
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
 
@@ -124,11 +128,11 @@ def files_ddl(text: str, json_type: str) -> str:
 
 
 def held_as_tables(session: Session) -> set[str]:
-    """The versions that were loaded; a view of a file in the lake is no table."""
+    """The versions that were loaded and are there; a view of a file in the lake is no table."""
     rows = session.query(
-        "select table_name from raw.files where status = 'loaded' and table_name not in ("
+        "select table_name from raw.files where status = 'loaded' and table_name in ("
         "select table_name from information_schema.tables"
-        " where table_schema = 'raw' and table_type = 'VIEW')"
+        " where table_schema = 'raw' and table_type = 'BASE TABLE')"
     ).rows
     return {name for (name,) in rows}
 

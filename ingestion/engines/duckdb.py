@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingestion.catalog import Landing
+from ingestion.datasets import Dataset
 from ingestion.engines.base import Result, files_ddl, held_as_tables
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.locks import HeldError, locked_file
-from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql
+from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
@@ -153,6 +154,12 @@ class DuckDb:
             source_month=month_sql(version.month),
             file_key=key_sql(version.file_key),
         )
+
+    def replace_view(
+        self, session: DuckDbSession, dataset: Dataset, branches: Sequence[Branch], /
+    ) -> None:
+        """Make the read view of a dataset anew, over these versions."""
+        session.execute(read_view_sql(dataset, branches, DUCKDB))
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""

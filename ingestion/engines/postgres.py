@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingestion.catalog import Landing
+from ingestion.datasets import Dataset
 from ingestion.engines.base import files_ddl, held_as_tables
 from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
 from ingestion.engines.postgres_session import (
@@ -17,7 +18,14 @@ from ingestion.engines.postgres_session import (
     session_options,
 )
 from ingestion.errors import MedallionError, UsageError, WarehouseBusyError
-from ingestion.read_views import POSTGRES, Branch, key_sql, month_sql
+from ingestion.read_views import (
+    ORIGIN,
+    POSTGRES,
+    Branch,
+    key_sql,
+    month_sql,
+    read_view_sql,
+)
 from ingestion.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,11 +116,14 @@ class Postgres:
 
     def prepare(self, session: PostgresSession, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""
-        for schema in ("raw", "tlc"):
-            # `if not exists` asks for the right to make one even where it is there
-            if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
-                session.execute(f"create schema if not exists {schema}")
-        session.execute(files_ddl(text="text", json_type="jsonb"))
+        with session.transaction():
+            # two that make the same at once are no `if not exists` to the server
+            session.wait_for_turn("prepare")
+            for schema in ("raw", "tlc"):
+                # `if not exists` asks for the right to make one even where it is there
+                if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
+                    session.execute(f"create schema if not exists {schema}")
+            session.execute(files_ddl(text="text", json_type="jsonb"))
 
     def loads_at_once(self, session: PostgresSession, /) -> int:
         """One stream keeps about a core busy on either side.
@@ -180,6 +191,26 @@ class Postgres:
             )
             for version in versions
         ]
+
+    def replace_view(
+        self, session: PostgresSession, dataset: Dataset, branches: Sequence[Branch], /
+    ) -> None:
+        """Make the read view of a dataset anew, over these versions.
+
+        The server adds columns to a view only behind those that it has, and changes none. Where
+        one has another type by now, what reads the view goes with it: views, which dbt makes anew.
+        """
+        rows = session.query(
+            "select column_name, data_type from information_schema.columns"
+            " where table_schema = 'tlc' and table_name = ? order by ordinal_position",
+            [dataset.view],
+        ).rows
+        there = {name: data_type for name, data_type in rows if name not in ORIGIN}
+        wanted = {name: POSTGRES.types[t] for name, t in dataset.read_schema.items()}
+        if not there.items() <= wanted.items():
+            session.execute(f"drop view tlc.{POSTGRES.quote(dataset.view)} cascade")
+            there = {}
+        session.execute(read_view_sql(dataset, branches, POSTGRES, first=list(there)))
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""

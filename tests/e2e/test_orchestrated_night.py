@@ -143,10 +143,12 @@ def test_a_dropped_raw_table_is_loaded_again_whatever_was_cached(team: Team) -> 
     ((table,),) = team.query(
         "select table_name from raw.files where is_current and month = '2024-02-01'"
     )
-    team.execute("delete from raw.files where month = '2024-02-01'")
+    ((rows,),) = team.query(f"select count(*) from raw.{table}")
+    team.execute(f"drop table raw.{table} cascade")
     run = team.server.ended(team.server.run())
     assert run["state_name"] == "Completed"
-    assert team.query("select table_name from raw.files where month = '2024-02-01'") == [(table,)]
+    assert team.query(f"select count(*) from raw.{table}") == [(rows,)]
+    assert team.is_balanced()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import MedallionError, WarehouseBusyError
 from ingestion.lake import LandReport, land
 from ingestion.read_views import ORIGIN
-from ingestion.settings import Settings
+from ingestion.settings import Settings, local_path
 from ingestion.warehouse import LoadReport, load
 from tests.conftest import settings_in
 from tests.support import processes
@@ -418,6 +418,17 @@ def test_only_what_is_missing_is_loaded(
     assert len(after) == len(when) + 1
 
 
+def test_a_raw_table_that_somebody_dropped_is_loaded_again(
+    loaded: LoadReport, settings: Settings
+) -> None:
+    before = contents(settings)
+    with duckdb.connect(settings.duckdb_path) as connection:
+        connection.execute(f"drop table raw.{loaded.loaded[0].table_name}")
+    assert [v.name for v in load(settings).loaded] == ["green 2024-01"]
+    assert differences(before, contents(settings)) == {}
+    assert load(settings) == LoadReport()
+
+
 def test_datasets_and_months_narrow_what_is_loaded(published: Path, settings: Settings) -> None:
     for dataset in ("green", "yellow"):
         for month in (JANUARY, FEBRUARY, MARCH):
@@ -468,6 +479,22 @@ def test_a_version_that_comes_back_is_shown_again_without_a_load(
     assert rows(
         settings, "select is_current from raw.files where month = '2024-01-01' order by landed_at"
     ) == [(True,), (False,)]
+
+
+def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_no_more(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    before = shown_months(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    (version,) = landed_and_loaded(settings).loaded
+    lake = local_path(settings.lake_url)
+    assert lake is not None
+    max((lake / "catalog" / "green" / "2024-01").iterdir()).unlink()
+    assert load(settings) == LoadReport()
+    assert shown_months(settings) == before
+    assert rows(settings, "select table_name from raw.files where not is_current") == [
+        (version.table_name,)
+    ]
 
 
 def test_a_new_address_of_the_same_content_is_noted_without_a_load(

@@ -1,7 +1,10 @@
 """Loading into a real PostgreSQL: exact types and rows, evidence, faults."""
 
 import datetime as dt
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ingestion.datasets import DATASETS, Column, Era
 from ingestion.engines import connect as open_warehouse
+from ingestion.engines import engine_for
 from ingestion.errors import MedallionError
 from ingestion.lake import land
+from ingestion.progress import Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import load
 from tests.conftest import MakeSettings
 from tests.support import postgres
+from tests.support.processes import PATIENCE_SECONDS
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import publish, trips
 
@@ -201,6 +208,87 @@ def test_a_second_load_does_nothing_and_a_republication_is_shown(
     assert rows(settings, "select count(*), count(*) filter (where is_current) from raw.files") == [
         (2, 1)
     ]
+
+
+def test_workers_that_begin_at_once_in_an_empty_database_all_load(settings: Settings) -> None:
+    together = threading.Barrier(4)
+
+    def prepare(_: int) -> None:
+        engine = engine_for(settings)
+        with engine.session() as session:
+            together.wait(PATIENCE_SECONDS)
+            engine.prepare(session)
+
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(prepare, range(4)))
+    assert rows(settings, "select count(*) from raw.files") == [(0,)]
+
+
+def test_a_month_that_another_worker_loads_meanwhile_is_shown_too(
+    settings: Settings, published: Path
+) -> None:
+    other = settings.model_copy(update={"work_dir": settings.work_dir / "other"})
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+
+    class LoadsAnother(Quiet):
+        """Another worker lands and loads February while this one is about to load January."""
+
+        def stage(self, name: str, files: int, size: int) -> None:
+            publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=7))
+            land(other)
+            assert load(other, ["green"], FEBRUARY, FEBRUARY).rows == 7
+
+    assert load(settings, ["green"], JANUARY, JANUARY, progress=LoadsAnother()).rows == 5
+    assert rows(
+        settings, "select source_month, count(*) from tlc.green_tripdata group by 1 order by 1"
+    ) == [(JANUARY, 5), (FEBRUARY, 7)]
+
+
+def _read_as(monkeypatch: pytest.MonkeyPatch, *columns: Column) -> None:
+    """Let green's next era have these columns too."""
+    green = DATASETS["green"]
+    era = Era(dt.date(2026, 1, 1), (*green.eras[-1].columns, *columns))
+    monkeypatch.setitem(DATASETS, "green", replace(green, eras=(*green.eras, era)))
+
+
+def test_a_column_that_is_read_from_now_on_joins_the_view(
+    settings: Settings, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    load(settings)
+    _read_as(monkeypatch, Column("new_fee", "double", frozenset({"double"}), False))
+    assert load(settings).failed == {}
+    assert rows(settings, "select count(*), count(new_fee) from tlc.green_tripdata") == [(5, 0)]
+    assert load(settings).loaded == []
+
+
+def test_a_column_whose_type_is_wider_from_now_on_takes_the_views_that_read_it_along(
+    settings: Settings, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    load(settings)
+    with open_warehouse(settings) as session:
+        session.execute("create view public.staged as select trip_type from tlc.green_tripdata")
+    _read_as(monkeypatch, Column("trip_type", "text", frozenset({"string"}), False))
+    assert load(settings).failed == {}
+    kinds = "select distinct pg_typeof(trip_type)::text from tlc.green_tripdata"
+    assert rows(settings, kinds) == [("text",)]
+    assert rows(settings, "select to_regclass('public.staged')") == [(None,)]
+
+
+def test_a_raw_table_that_somebody_dropped_is_loaded_again(
+    settings: Settings, published: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    load(settings)
+    with open_warehouse(settings) as session:
+        session.execute(f"drop table raw.{the_table(settings, 'green')} cascade")
+    assert load(settings).rows == 5
+    assert rows(settings, "select count(*) from tlc.green_tripdata") == [(5,)]
 
 
 def test_a_statement_that_is_cut_short_leaves_nothing_and_the_next_load_goes_on(
