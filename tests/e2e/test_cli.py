@@ -123,6 +123,13 @@ def test_no_version_of_a_month_is_wrong_usage(place: Place) -> None:
     assert "The lake holds no version of green 2030-01." in one_line(place)
 
 
+def test_a_work_folder_that_cannot_be_made_is_one_line_for_the_sample_too(place: Place) -> None:
+    (place.folder / "a file").touch()
+    place.env["MEDALLION_WORK_DIR"] = str(place.folder / "a file" / "work")
+    place.medallion("run", "--sample", expect=1)
+    assert "a file/work/sample: Not a directory" in one_line(place)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 2 MB."""
