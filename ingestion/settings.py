@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     def _known_scheme(cls, url: str) -> str:
         if url and urlsplit(url).scheme not in ("http", "https", "file"):
             raise ValueError("give an address that starts with https://, http:// or file://")
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            # addresses are shown, and kept in the lake and the warehouse
+            raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
         return _whole_path(url).rstrip("/")
 
     @field_validator("duckdb_path", "postgres_dir", "work_dir")

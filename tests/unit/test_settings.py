@@ -127,6 +127,9 @@ def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.Mon
     [
         ("TLC_URL", "ftp://someone:hunter2@mirror.example"),
         ("TLC_URL", "d37ci6vzurychx.cloudfront.net/hunter2"),
+        ("TLC_URL", "https://someone:hunter2@mirror.example/tlc"),
+        ("TLC_URL", "http://someone:12#hunter2@mirror.example"),
+        ("REPORT_URL", "https://hunter2@mirror.example/report.csv"),
         ("REPORT_URL", "hunter2.csv"),
         ("LAKE_URL", "https://someone:hunter2@bucket.example"),
         ("TARGET", "hunter2"),
@@ -146,6 +149,16 @@ def test_a_wrong_value_is_refused_by_its_variable_and_never_shown(
     assert value not in str(fault.value)
     assert "hunter2" not in str(fault.value)
     assert fault.value.exit_code == 2
+
+
+def test_a_password_in_an_address_is_sent_to_where_it_belongs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDALLION_TLC_URL", "https://someone:hunter2@mirror.example")
+    with pytest.raises(UsageError, match=r"MEDALLION_TLC_URL: leave user .* ~/\.netrc"):
+        load_settings()
+    monkeypatch.setenv("MEDALLION_TLC_URL", "https://mirror.example/@someone?signature=a@b")
+    assert load_settings().tlc_url == "https://mirror.example/@someone?signature=a@b"
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
