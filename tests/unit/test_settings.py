@@ -91,6 +91,27 @@ def test_env_files_are_read_and_the_environment_wins_over_both(
     assert values["report_url"] == "https://environment.example/report.csv"
 
 
+@pytest.mark.parametrize("content", ["PASSWORD=caf\xe9 hunter2".encode("latin-1"), b"A=hunter2\0"])
+def test_an_env_file_that_is_no_text_is_refused_and_not_shown(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"Cannot read {tmp_path}/.env: it is no plain") as fault:
+        load_settings()
+    assert "hunter2" not in str(fault.value)
+    assert fault.value.__cause__ is None
+
+
+def test_an_env_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").symlink_to("/proc/self/mem")  # which not even root can read from its start
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"Cannot read {tmp_path}/.env: Input/output error"):
+        load_settings()
+
+
 def test_relative_paths_are_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
