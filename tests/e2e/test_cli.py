@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,7 +203,7 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
         " group by all order by 1"
     )
     process = subprocess.run(
-        [os.sys.executable, "-m", "orchestration.cli", "query", sql, "--format", output],  # type: ignore[attr-defined]
+        [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", output],
         env=green.environment(),
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -224,6 +225,26 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
 def test_query_is_read_only(green: Place) -> None:
     green.medallion("query", "delete from marts.ledger", expect=2)
     assert "read-only" in one_line(green)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("select interval 1 day", "interval"),
+        ("select if(i = 1999999, error('boom'), i) from range(2000000) t(i)", "boom"),
+    ],
+)
+def test_a_result_that_cannot_be_parquet_is_one_line(green: Place, sql: str, reason: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", "parquet"],
+        env=green.environment(),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.decode().splitlines()
+    assert line.startswith("error: The result cannot be written as Parquet: ")
+    assert reason in line
 
 
 def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
