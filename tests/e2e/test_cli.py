@@ -60,6 +60,7 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["run", "--dataset", "purple"],
         ["run", "--as-of", "yesterday"],
         ["run", "--republish"],
+        ["backfill", "--from=2023-01", "--to=2023-02", "--sample", "--deployment"],
         ["history", "green", "1"],
         ["query"],
         ["nonsense"],
