@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -263,6 +265,20 @@ def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
     assert row["total_amount"] == total
     green.medallion("explain", "220230199999999999", expect=2)
     assert "There is no trip" in one_line(green)
+
+
+def test_explain_says_where_the_raw_table_is_gone(green: Place, tmp_path: Path) -> None:
+    ((trip_id, month),) = green.query(
+        "select trip_id, source_month from marts.fct_trips order by trip_id limit 1"
+    )
+    place = Place(tmp_path)
+    shutil.copy(green.warehouse, place.warehouse)
+    with duckdb.connect(place.warehouse) as connection:
+        connection.execute("delete from raw.files where month = ?", [month])
+    place.medallion("explain", str(trip_id), expect=1)
+    line = one_line(place)
+    assert f"green {month:%Y-%m} has a newer version" in line
+    assert line.endswith("medallion run")
 
 
 def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
