@@ -7,6 +7,12 @@ from ingestion.engines import engine_for
 from ingestion.engines.base import drop_raw, tables
 from ingestion.settings import Settings
 
+NOT_IN_FACTS = (
+    " and not exists (select 1 from intermediate.month_builds as b"
+    " where b.table_name = 'marts.fct_trips' and b.service = f.dataset"
+    " and b.source_month = f.month and b.file_key = f.file_key)"
+)
+
 
 @dataclass(frozen=True)
 class Superseded:
@@ -18,14 +24,20 @@ class Superseded:
 
 
 def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
-    """Versions that are loaded, not current, and were landed longer ago than that; oldest first."""
+    """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
+
+    Not those that the facts were built from and still are: a trip leads back to its raw row.
+    """
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
-        if ("raw", "files") not in tables(session):
+        there = tables(session)
+        if ("raw", "files") not in there:
             return []
         found = session.query(
-            "select table_name, landed_at, row_count from raw.files"
-            " where status = 'loaded' and not is_current and landed_at < ? order by landed_at",
+            "select table_name, landed_at, row_count from raw.files as f"
+            " where status = 'loaded' and not is_current and landed_at < ?"
+            + (NOT_IN_FACTS if ("intermediate", "month_builds") in there else "")
+            + " order by landed_at",
             [datetime.now(UTC) - older_than],
         )
     return [Superseded(*row) for row in found.rows]

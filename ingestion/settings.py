@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     def _known_scheme(cls, url: str) -> str:
         if url and urlsplit(url).scheme not in ("http", "https", "file"):
             raise ValueError("give an address that starts with https://, http:// or file://")
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            # addresses are shown, and kept in the lake and the warehouse
+            raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
         return _whole_path(url).rstrip("/")
 
     @field_validator("duckdb_path", "postgres_dir", "work_dir")
@@ -151,10 +154,18 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; raise ``UsageError`` naming each wrong variable, never its value."""
+    """Read the settings; raise ``UsageError`` naming each wrong variable, never its value.
+
+    So it is where a ``.env`` cannot be read.
+    """
     # libpq and the SDKs of the clouds look for their variables in the environment only
-    for path in (".env", PROJECT_ROOT / ".env"):
-        load_dotenv(path)
+    for path in (Path(".env").absolute(), PROJECT_ROOT / ".env"):
+        try:
+            load_dotenv(path)
+        except OSError as exc:
+            raise UsageError(f"Cannot read {path}: {exc.strerror}.") from exc
+        except ValueError:  # in whose message, and cause, is what the file holds
+            raise UsageError(f"Cannot read {path}: it is no plain text in UTF-8.") from None
     try:
         return Settings()
     except ValidationError as exc:

@@ -32,7 +32,10 @@ class Explanation:
 
 
 def explain(settings: Settings, trip_id: int) -> Explanation:
-    """Find the raw row and the fact of one trip; raise ``UsageError`` where there is none."""
+    """Find the raw row and the fact of one trip; raise ``UsageError`` where there is none.
+
+    Raises ``MedallionError`` where there are no marts, or no raw table any more.
+    """
     dataset, month, ordinal = _decode(trip_id)
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
@@ -53,7 +56,12 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
             " where dataset = ? and month = ? and file_key = ?",
             [dataset, month, fact["file_key"]],
         )
-        assert file is not None, "a fact's file is in raw.files"
+        if file is None:
+            raise MedallionError(
+                f"The raw table that trip {trip_id} was built from is gone: {dataset}"
+                f" {month:%Y-%m} has a newer version, which the facts do not show yet."
+                f" Build them with: {settings.run_command}"
+            )
         raw_row = _one(
             session, engine.raw_row_sql(file["table_name"], file["lake_path"]), [ordinal]
         )

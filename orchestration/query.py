@@ -3,28 +3,27 @@
 import csv
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ingestion.engines import connect
-from ingestion.errors import UsageError, WarehouseError
+from ingestion.engines.base import Session
+from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from orchestration.console import print_json, print_table
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def query(settings: Settings, sql: str, output: str) -> None:
     """Write the result of ``sql`` to stdout as table, csv, json or parquet.
 
-    Raises ``UsageError`` with the engine's reason where the statement is wrong or would write.
+    Raises ``UsageError`` with the engine's reason where the statement is wrong or would write, and
+    ``MedallionError`` where its result cannot be had as Parquet.
     """
     if output == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
     with connect(settings, read_only=True) as session:
         try:
             if output == "parquet":
-                _write_parquet(session.arrow(sql))
+                _write_parquet(session, sql)
                 return
             result = session.query(sql)
         except WarehouseError as exc:
@@ -39,12 +38,25 @@ def query(settings: Settings, sql: str, output: str) -> None:
         print_table(result.columns, result.rows)
 
 
-def _write_parquet(reader: "pa.RecordBatchReader") -> None:
+def _write_parquet(session: Session, sql: str) -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(sys.stdout.buffer, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
+    try:
+        reader = session.arrow(sql)
+        with pq.ParquetWriter(sys.stdout.buffer, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    except BrokenPipeError:
+        raise  # whoever reads has enough
+    except (pa.ArrowException, OverflowError) as exc:
+        raise MedallionError(
+            f"The result cannot be written as Parquet: {' '.join(str(exc).split())}."
+            " Cast that column to text, or take another --format."
+        ) from exc
+    except OSError as exc:  # a full disk, or a query that failed half-way, as Arrow's reader says
+        reason = exc.strerror or " ".join(str(exc).split())
+        raise MedallionError(f"The result cannot be written as Parquet: {reason}.") from exc
 
 
 def _csv(value: Any) -> Any:

@@ -11,12 +11,13 @@ from typing import Any
 import duckdb
 
 from ingestion.catalog import Catalog
+from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile, published_files
 from ingestion.reading.attach import attach_lake, extensions
-from ingestion.settings import Settings
+from ingestion.settings import Settings, local_path
 from ingestion.stores.store import open_lake
 
 LOW_DISK_BYTES = 5 << 30
@@ -67,8 +68,9 @@ def status(
 ) -> Status:
     """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
 
-    With ``as_of``, the lake is what it was at the end of that day, and the publisher, who has no
-    past, is not asked.
+    Without ``start``, a server is only asked for the newest months of each dataset. With ``as_of``,
+    the lake is what it was at the end of that day, and the publisher, who has no past, is not
+    asked.
     """
     unreachable: str | None = None
     published: list[PublishedFile] = []
@@ -83,6 +85,7 @@ def status(
     loaded, built, last_run = _warehouse(settings)
     current = {v.key: v for v in catalog.current()}
     offered = {(p.dataset, p.month): p for p in published}
+    asked_from = _asked_from(settings, published, start)
     keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
     files = []
     for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min)):
@@ -93,12 +96,15 @@ def status(
         ):
             continue
         offer = offered.get(key)
+        is_asked = not (unreachable or as_of) and (
+            month is None or month >= asked_from.get(dataset, date.max)
+        )
         newest = catalog.newest(*key)
         files.append(
             FileStatus(
                 dataset,
                 month,
-                published=None if unreachable or as_of else key in offered,
+                published=key in offered if is_asked else None,
                 changed=offer is not None and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
                 loaded=wanted is not None and wanted.table_name in loaded,
@@ -107,6 +113,16 @@ def status(
             )
         )
     return Status(files, unreachable, last_run)
+
+
+def _asked_from(
+    settings: Settings, published: Sequence[PublishedFile], start: date | None
+) -> dict[str, date]:
+    """From which month on the publisher was asked about each dataset."""
+    if start or local_path(settings.tlc_url):
+        return dict.fromkeys(DATASETS, start or date.min)
+    months = sorted((p.dataset, p.month) for p in published if p.month)
+    return dict(reversed(months))  # the oldest of those that are offered counts
 
 
 def _warehouse(

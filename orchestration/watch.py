@@ -77,7 +77,13 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
         good = message | {"what": f"Recovered: this is over: {message['what']}", "next": "Nothing."}
         if not memory[key]["told"] or _told(settings, good, lines):
             del memory[key]
-    _remember(memory_path, memory)
+    try:
+        _remember(memory_path, memory)
+    except OSError as exc:
+        lines.append(
+            f"Cannot write {memory_path}: {exc.strerror}. Until that can be written, each fault is"
+            " told every time, and none when it is over"
+        )
     return lines
 
 

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,12 @@ from dlt.load.exceptions import LoadClientJobRetry
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingestion.errors import MedallionError, UnreachableError
+from ingestion.locks import HeldError, locked_file, turn_with_file
+from ingestion.progress import Quiet
 from ingestion.stores.store import Store
 
 FILE_HINT = "x-medallion-file"
+IN_USE = "in-use.lock"
 RESTORE = "medallion verify says how to restore it"
 
 
@@ -96,23 +99,27 @@ def _may_pass(exc: BaseException | None) -> bool:
 
 @contextmanager
 def _scratch(dlt_dir: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards, as are those of processes that were killed."""
-    dlt_dir.mkdir(parents=True, exist_ok=True)
-    for left in dlt_dir.iterdir():
-        if not _is_alive(left.name.partition("-")[0]):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=dlt_dir) as folder:
+    """A folder that is gone afterwards, as are those of processes that were killed.
+
+    A lock says that a folder is in use: containers that share ``dlt_dir`` have process ids of
+    their own.
+    """
+    with ExitStack() as held:
+        try:
+            # nobody looks for what was left while a folder is there and not yet locked
+            turn = dlt_dir.with_name("locks") / "dlt.lock"
+            with turn_with_file(turn, "its scratch folders", Quiet()):
+                dlt_dir.mkdir(parents=True, exist_ok=True)
+                for left in dlt_dir.iterdir():
+                    with suppress(HeldError, OSError), locked_file(left / IN_USE):
+                        shutil.rmtree(left, ignore_errors=True)
+                folder = held.enter_context(
+                    tempfile.TemporaryDirectory(dir=dlt_dir, ignore_cleanup_errors=True)
+                )
+                held.enter_context(locked_file(Path(folder) / IN_USE))
+        except OSError as exc:
+            raise MedallionError(f"Cannot write to {dlt_dir}: {exc.strerror}.") from exc
         yield Path(folder)
-
-
-def _is_alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        pass  # somebody else's
-    return True
 
 
 def _source(name: str, references: list[Reference], folder: Path) -> DltSource:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
 from ingestion.engines.base import files_ddl, held_as_tables
-from ingestion.engines.postgres_roles import Roles, database_sql, roles_sql, too_powerful_sql
+from ingestion.engines.postgres_roles import (
+    BUILT,
+    LOADED,
+    Roles,
+    database_sql,
+    roles_sql,
+    too_powerful_sql,
+)
 from ingestion.engines.postgres_session import (
     PostgresSession,
     connect_libpq,
@@ -17,7 +24,7 @@ from ingestion.engines.postgres_session import (
     place_of,
     session_options,
 )
-from ingestion.errors import MedallionError, UsageError, WarehouseBusyError
+from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
 from ingestion.read_views import (
     ORIGIN,
     POSTGRES,
@@ -230,25 +237,43 @@ def has_database(name: str) -> bool:
 
 
 def create_database(name: str, roles: Roles | None = None) -> None:
-    """Make a database on the server where it is not there yet, with each role's part of it."""
-    if has_database(name):
-        return
-    connection = connect_libpq("postgres")
-    try:
-        connection.autocommit = True
-        session = PostgresSession(connection)
-        session.execute(f"create database {POSTGRES.quote(name)}")
-    finally:
-        connection.close()
+    """Make a database on the server where it is not there yet, with each role's part of it.
+
+    A part that is not there, because of a kill or since roles are new to it, is given now.
+    """
+    if not has_database(name):
+        connection = connect_libpq("postgres")
+        try:
+            connection.autocommit = True
+            session = PostgresSession(connection)
+            session.execute(f"create database {POSTGRES.quote(name)}")
+        finally:
+            connection.close()
     if roles:
         connection = connect_libpq(name)
         try:
+            connection.autocommit = True
             session = PostgresSession(connection)
-            with session.transaction():
-                for statement in database_sql(roles, name):
-                    session.execute(statement)
+            if not _has_parts(session, roles):
+                with session.transaction():
+                    for statement in database_sql(roles, name):
+                        session.execute(statement)
+        except WarehouseError as exc:
+            raise WarehouseError(
+                f"Cannot give {', '.join(roles.all)} their part of {place_of(name)}: {exc}. Its"
+                " owner or a superuser has to run this once."
+            ) from exc
         finally:
             connection.close()
+
+
+def _has_parts(session: PostgresSession, roles: Roles) -> bool:
+    """Whether each role has its schemas, which it gets in one transaction with all the rest."""
+    owners = session.query("select nspname, nspowner::regrole::text from pg_namespace").rows
+    return set(owners) >= {
+        *((schema, roles.loader) for schema in LOADED),
+        *((schema, roles.transformer) for schema in BUILT),
+    }
 
 
 def _who_runs(session: PostgresSession, key: int) -> str:

@@ -18,6 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ingestion.datasets import DATASETS, TRIP_DATASETS, Dataset, read_name
+from ingestion.errors import MedallionError
+from ingestion.locks import turn_with_file
+from ingestion.progress import Quiet
 from ingestion.sample import city
 from ingestion.sample.faults import plant, restated, trips_outside_month
 from ingestion.sample.report import report_rows
@@ -54,6 +57,25 @@ _MADE_AS = {
     "trip_miles": "miles",
     "trip_time": "seconds",
 }
+
+
+def publish_sample_whole(folder: Path, lock: Path, republished: bool = False) -> None:
+    """Publish the sample into ``folder`` where that is not there yet, or ``republished`` at once.
+
+    The folder has its name once all is in it, so a killed call leaves none that is short. Whoever
+    holds the file ``lock`` is waited for. Raises ``MedallionError`` where it cannot be written.
+    """
+    try:
+        with turn_with_file(lock, "the sample", Quiet()):
+            if folder.exists():
+                if republished:
+                    publish_sample(folder, republished)
+                return
+            begun = folder.with_name(f"{folder.name}.part")
+            publish_sample(begun, republished)
+            begun.rename(folder)
+    except OSError as exc:
+        raise MedallionError(f"Cannot write the sample to {folder}: {exc.strerror}.") from exc
 
 
 def publish_sample(folder: Path, republished: bool = False) -> None:

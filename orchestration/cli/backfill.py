@@ -39,6 +39,10 @@ def backfill(
     A month that is done costs nothing the next time, so an interrupted backfill goes on where it
     was. A month that fails is named at the end, and the others go on.
     """
+    if sample and deployment:
+        raise typer.BadParameter(
+            "--deployment has no --sample: workers have settings of their own."
+        )
     with command(sample, target, quiet) as settings:
         datasets, first, last = scope_of(dataset, start, end)
         if first is None or last is None:

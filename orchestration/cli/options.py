@@ -125,9 +125,9 @@ def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
         return settings
     published = settings.work_dir / "sample"
     if republish or not published.exists():
-        from ingestion.sample import publish_sample
+        from ingestion.sample import publish_sample_whole
 
-        publish_sample(published, republished=republish)
+        publish_sample_whole(published, settings.work_dir / "locks" / "sample.lock", republish)
     return settings.for_sample(published)
 
 

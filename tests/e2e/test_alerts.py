@@ -27,6 +27,7 @@ from tests.e2e.conftest import Place
 from tests.support import orchestrator
 from tests.support.orchestrator import Server, Worker
 from tests.support.processes import wait_until
+from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
 from tests.support.webhook import Webhook, receiving
 
@@ -326,3 +327,22 @@ def test_a_server_that_is_down_is_noticed_from_outside(
     wait_until(lambda: CliRunner().invoke(app).exit_code == 0)
     team.message("Recovered: this is over: Prefect's server does not answer", start)
     assert len(team.webhook.messages) == start + 2
+
+
+def test_what_is_bad_is_said_where_it_cannot_be_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    app = typer.Typer()
+    app.command()(watch_command)
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("MEDALLION_WORK_DIR", str(tmp_path / "a file" / "work"))
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_ports(1)[0]}/api")
+    with receiving() as webhook:
+        monkeypatch.setenv("MEDALLION_ALERT_WEBHOOK_URL", webhook.url)
+        found = CliRunner().invoke(app)
+        assert webhook.about("Prefect's server does not answer")
+    assert found.exit_code == 1
+    server, memory = found.stderr.splitlines()
+    assert server.startswith("error: Prefect's server does not answer")
+    assert memory.startswith(f"error: Cannot write {tmp_path}/a file/work/watch.json: Not a dir")

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -59,6 +62,7 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["run", "--dataset", "purple"],
         ["run", "--as-of", "yesterday"],
         ["run", "--republish"],
+        ["backfill", "--from=2023-01", "--to=2023-02", "--sample", "--deployment"],
         ["history", "green", "1"],
         ["query"],
         ["nonsense"],
@@ -121,6 +125,13 @@ def test_no_warehouse_of_that_day_yet_is_one_line_that_says_what_to_do(place: Pl
 def test_no_version_of_a_month_is_wrong_usage(place: Place) -> None:
     place.medallion("history", "green", "2030-01", expect=2)
     assert "The lake holds no version of green 2030-01." in one_line(place)
+
+
+def test_a_work_folder_that_cannot_be_made_is_one_line_for_the_sample_too(place: Place) -> None:
+    (place.folder / "a file").touch()
+    place.env["MEDALLION_WORK_DIR"] = str(place.folder / "a file" / "work")
+    place.medallion("run", "--sample", expect=1)
+    assert "a file/work/sample: Not a directory" in one_line(place)
 
 
 @pytest.fixture
@@ -195,7 +206,7 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
         " group by all order by 1"
     )
     process = subprocess.run(
-        [os.sys.executable, "-m", "orchestration.cli", "query", sql, "--format", output],  # type: ignore[attr-defined]
+        [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", output],
         env=green.environment(),
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -219,6 +230,26 @@ def test_query_is_read_only(green: Place) -> None:
     assert "read-only" in one_line(green)
 
 
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("select interval 1 day", "interval"),
+        ("select if(i = 1999999, error('boom'), i) from range(2000000) t(i)", "boom"),
+    ],
+)
+def test_a_result_that_cannot_be_parquet_is_one_line(green: Place, sql: str, reason: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", "parquet"],
+        env=green.environment(),
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.decode().splitlines()
+    assert line.startswith("error: The result cannot be written as Parquet: ")
+    assert reason in line
+
+
 def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
     ((trip_id, total),) = green.query(
         "select trip_id, total_usd from marts.fct_trips"
@@ -234,6 +265,20 @@ def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
     assert row["total_amount"] == total
     green.medallion("explain", "220230199999999999", expect=2)
     assert "There is no trip" in one_line(green)
+
+
+def test_explain_says_where_the_raw_table_is_gone(green: Place, tmp_path: Path) -> None:
+    ((trip_id, month),) = green.query(
+        "select trip_id, source_month from marts.fct_trips order by trip_id limit 1"
+    )
+    place = Place(tmp_path)
+    shutil.copy(green.warehouse, place.warehouse)
+    with duckdb.connect(place.warehouse) as connection:
+        connection.execute("delete from raw.files where month = ?", [month])
+    place.medallion("explain", str(trip_id), expect=1)
+    line = one_line(place)
+    assert f"green {month:%Y-%m} has a newer version" in line
+    assert line.endswith("medallion run")
 
 
 def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:

@@ -220,3 +220,21 @@ def test_an_owner_who_is_no_superuser_can_set_up(team: Place) -> None:
     finally:
         execute(team, f"drop database if exists {team.env['PGDATABASE']}_sample with (force)")
         drop_roles(team, prefix, "loader", "transformer", "reader", "owner")
+
+
+def test_an_edition_whose_making_was_cut_short_gets_its_roles(team: Place) -> None:
+    edition = f"{team.env['PGDATABASE']}_sample"
+    prefix = team.env["MEDALLION_POSTGRES_ROLES"]
+    execute(team, f"create database {edition}")  # and no more, as a kill just then leaves it
+    try:
+        with logged_in_as(team, f"{prefix}_loader"):
+            team.medallion("load", "--sample", "--quiet", *TARGET, expect=1)
+            (line,) = team.last_stderr.splitlines()
+            assert f"Cannot give {prefix}_loader" in line
+        team.medallion("load", "--sample", "--quiet", *TARGET)
+        made = Place(team.folder, team.env | {"PGDATABASE": edition})
+        assert execute(made, "select 1 from raw.files limit 0", "loader") == []
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            execute(made, "select count(*) from raw.files", "reader")
+    finally:
+        execute(team, f"drop database {edition} with (force)")

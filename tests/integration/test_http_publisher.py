@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from itertools import repeat
@@ -449,3 +450,17 @@ def test_a_fault_never_lets_csv_pass_for_the_best_of_the_formats(
     # when the server answers again, there is no Parquet edition after all
     again = asked_again(faulty)
     assert (again.fault, again.file_format) == (None, "csv")
+
+
+def test_a_mirror_that_asks_who_we_are_is_told_what_netrc_says(
+    web: Web, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password hunter2\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    web.publish(PATH, BODY)
+    (found,) = published_files(settings, ["green"], JANUARY, JANUARY)
+    fetch(found, tmp_path / "spool")
+    known = [r.headers.get("Authorization") for r in web.requests if r.path == PATH]
+    assert known == [f"Basic {b64encode(b'someone:hunter2').decode()}"] * 2
+    assert "hunter2" not in repr(found)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -660,6 +661,54 @@ def test_a_warehouse_that_is_none_is_a_fault(
     below = make_settings(duckdb_path=tmp_path / "a file" / "w.duckdb")
     with pytest.raises(MedallionError, match=r"Cannot write the warehouse .*w.duckdb"):
         load(below)
+
+
+# --- side by side --------------------------------------------------------------------------------
+
+
+def _load_in_a_container(settings: Settings, under_way: Any, go_on: Any) -> None:
+    """Load as a process whose id says nothing to others, and wait in the middle of it."""
+    os.getpid = lambda: 1 << 30
+
+    def hook(name: str, values: tuple[object, ...]) -> None:
+        if name == "os.rename" and not under_way.is_set() and "completed_jobs" in str(values):
+            under_way.set()
+            go_on.wait(processes.PATIENCE_SECONDS)
+
+    sys.addaudithook(hook)
+    assert load(settings).failed == {}
+
+
+def test_containers_share_a_work_folder_and_what_a_killed_one_left_goes(
+    published: Path, settings: Settings, make_settings: MakeSettings
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    beside = [make_settings(duckdb_path=settings.duckdb_path.with_name(f"{n}.db")) for n in "abc"]
+    under_way, go_on = processes.event(), processes.event()
+    live = processes.start(_load_in_a_container, beside[0], under_way, go_on)
+    assert under_way.wait(processes.PATIENCE_SECONDS)
+    in_use = set(settings.dlt_dir.iterdir())
+    assert processes.killed_when("os.rename", "completed_jobs", load, beside[1])
+    assert len(set(settings.dlt_dir.iterdir()) - in_use) == 1
+
+    assert len(load(beside[2]).loaded) == 1
+    assert set(settings.dlt_dir.iterdir()) == in_use
+    go_on.set()
+    live.join(processes.PATIENCE_SECONDS)
+    assert live.exitcode == 0
+    assert list(settings.dlt_dir.iterdir()) == []
+
+
+def test_a_work_folder_that_cannot_be_made_is_a_fault(
+    published: Path, settings: Settings, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    (tmp_path / "a file").touch()
+    elsewhere = make_settings(work_dir=tmp_path / "a file" / "work")
+    with pytest.raises(MedallionError, match=r"Cannot write to .*a file/work/dlt: Not a dir"):
+        load(elsewhere)
 
 
 # --- kill -9 -------------------------------------------------------------------------------------

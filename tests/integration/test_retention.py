@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.catalog import Catalog
+from ingestion.catalog import Catalog, Landing
 from ingestion.engines import connect
 from ingestion.engines.base import tables
 from ingestion.lake import land
@@ -85,3 +85,25 @@ def test_a_version_that_became_current_meanwhile_is_left_alone(
     prune(settings, found)
     with connect(settings, read_only=True) as session:
         assert session.query("select count(*) from tlc.green_tripdata").rows == [(5,)]
+
+
+def test_a_version_that_the_facts_still_show_stays(settings: Settings) -> None:
+    old, current = Catalog(settings.lake_url).versions()
+
+    def build_facts_from(version: Landing) -> None:
+        with connect(settings) as session:
+            session.execute("drop schema if exists intermediate cascade")
+            session.execute("create schema intermediate")
+            session.execute(
+                "create table intermediate.month_builds (table_name varchar(200),"
+                " service varchar(20), source_month date, file_key bigint)"
+            )
+            session.execute(
+                "insert into intermediate.month_builds values ('marts.fct_trips', ?, ?, ?)",
+                [version.dataset, version.month, version.file_key],
+            )
+
+    build_facts_from(old)
+    assert superseded(settings, timedelta(0)) == []
+    build_facts_from(current)
+    assert [v.table_name for v in superseded(settings, timedelta(0))] == [old.table_name]

@@ -15,8 +15,9 @@ import pytest
 
 from ingestion.checks.check import check
 from ingestion.datasets import DATASETS, REPORT_COLUMNS, TRIP_DATASETS
-from ingestion.sample import MONTHS, RESTATED, publish_sample
+from ingestion.sample import MONTHS, RESTATED, publish_sample, publish_sample_whole
 from ingestion.settings import PROJECT_ROOT
+from tests.support import processes
 
 SEEDS = PROJECT_ROOT / "dbt_project" / "seeds"
 
@@ -382,3 +383,33 @@ def tolerance_pct(name: str, month: date) -> float:
                 return float(row["tolerance_pct"])
     assert name == "fhv"
     return 0.2
+
+
+def test_a_call_that_is_killed_leaves_no_sample_that_is_short(
+    published: Path, tmp_path: Path
+) -> None:
+    work, lock = (tmp_path / "work" / "sample", tmp_path / "work" / "sample.lock")
+    assert processes.killed_when("open", "fhv_tripdata_2023-02", publish_sample_whole, work, lock)
+    assert not work.exists()
+    publish_sample_whole(work, lock)
+    assert contents(work) == contents(published)
+    assert {path.name for path in work.parent.iterdir()} == {"sample", "sample.lock"}
+
+
+def test_two_calls_at_once_publish_one_sample(published: Path, tmp_path: Path) -> None:
+    folder, lock = tmp_path / "sample", tmp_path / "sample.lock"
+    calls = [processes.start(publish_sample_whole, folder, lock) for _ in range(2)]
+    for call in calls:
+        call.join(processes.PATIENCE_SECONDS)
+        assert call.exitcode == 0
+    assert contents(folder) == contents(published)
+
+
+def test_a_sample_that_is_there_is_restated_when_that_is_asked_for(
+    republished: Path, tmp_path: Path
+) -> None:
+    folder, lock = tmp_path / "sample", tmp_path / "sample.lock"
+    publish_sample_whole(folder, lock)
+    publish_sample_whole(folder, lock, republished=True)
+    publish_sample_whole(folder, lock)
+    assert contents(folder) == contents(republished)

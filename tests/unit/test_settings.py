@@ -91,6 +91,27 @@ def test_env_files_are_read_and_the_environment_wins_over_both(
     assert values["report_url"] == "https://environment.example/report.csv"
 
 
+@pytest.mark.parametrize("content", ["PASSWORD=caf\xe9 hunter2".encode("latin-1"), b"A=hunter2\0"])
+def test_an_env_file_that_is_no_text_is_refused_and_not_shown(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"Cannot read {tmp_path}/.env: it is no plain") as fault:
+        load_settings()
+    assert "hunter2" not in str(fault.value)
+    assert fault.value.__cause__ is None
+
+
+def test_an_env_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").symlink_to("/proc/self/mem")  # which not even root can read from its start
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"Cannot read {tmp_path}/.env: Input/output error"):
+        load_settings()
+
+
 def test_relative_paths_are_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +148,9 @@ def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.Mon
     [
         ("TLC_URL", "ftp://someone:hunter2@mirror.example"),
         ("TLC_URL", "d37ci6vzurychx.cloudfront.net/hunter2"),
+        ("TLC_URL", "https://someone:hunter2@mirror.example/tlc"),
+        ("TLC_URL", "http://someone:12#hunter2@mirror.example"),
+        ("REPORT_URL", "https://hunter2@mirror.example/report.csv"),
         ("REPORT_URL", "hunter2.csv"),
         ("LAKE_URL", "https://someone:hunter2@bucket.example"),
         ("TARGET", "hunter2"),
@@ -146,6 +170,16 @@ def test_a_wrong_value_is_refused_by_its_variable_and_never_shown(
     assert value not in str(fault.value)
     assert "hunter2" not in str(fault.value)
     assert fault.value.exit_code == 2
+
+
+def test_a_password_in_an_address_is_sent_to_where_it_belongs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEDALLION_TLC_URL", "https://someone:hunter2@mirror.example")
+    with pytest.raises(UsageError, match=r"MEDALLION_TLC_URL: leave user .* ~/\.netrc"):
+        load_settings()
+    monkeypatch.setenv("MEDALLION_TLC_URL", "https://mirror.example/@someone?signature=a@b")
+    assert load_settings().tlc_url == "https://mirror.example/@someone?signature=a@b"
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,40 @@
+"""Where files stand, as the publisher, the lake and the warehouse tell."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from ingestion.lake import land
+from ingestion.publisher import months_between
+from orchestration.status import status
+from tests.conftest import MakeSettings
+from tests.support.trips import publish, trips
+from tests.support.web import Web
+
+MONTHS = months_between(date(2024, 1, 1), datetime.now(UTC).date())[-8:-2]
+
+
+@pytest.mark.parametrize(
+    ("start", "published"),
+    [
+        # the newest three, of which the last but one was withdrawn, begin with the third
+        (None, [None, None, True, True, False, True]),
+        (MONTHS[1], [True, True, True, False, True]),
+    ],
+)
+def test_what_was_not_asked_about_is_not_said_to_be_unpublished(
+    start: date | None,
+    published: list[bool | None],
+    web: Web,
+    make_settings: MakeSettings,
+    tmp_path: Path,
+) -> None:
+    settings = make_settings(tlc_url=web.url, report_url=f"{web.url}/report.csv")
+    for month in MONTHS:
+        path = publish(tmp_path / "made", "green", month, trips("green", month))
+        web.publish(f"trip-data/{path.name}", path)
+    land(settings, ["green"], MONTHS[0], MONTHS[-1])
+    web.withdraw(f"trip-data/green_tripdata_{MONTHS[-2]:%Y-%m}.parquet")
+    found = status(settings, start=start).files
+    assert [f.published for f in found if f.dataset == "green"] == published
