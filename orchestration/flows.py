@@ -15,17 +15,22 @@ from typing import Annotated, Any, Literal
 from prefect import flow, runtime, task
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Failed
-from prefect.tasks import exponential_backoff
 from pydantic import Field
 
 from ingestion import lake, publisher, warehouse
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
-from ingestion.errors import FetchError, MedallionError, UntrustedFileError, WarehouseError
+from ingestion.errors import (
+    FetchError,
+    MedallionError,
+    UntrustedFileError,
+    WarehouseBusyError,
+    WarehouseError,
+)
 from ingestion.lake import Outcome
 from ingestion.progress import Lines
 from ingestion.publisher import PublishedFile
@@ -44,6 +49,9 @@ DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
 TURN_POLL_SECONDS = 5.0
+TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
+# Prefect knows no tries for as long as it takes; the last pause is repeated.
+WITHOUT_END = 100_000
 INCOMPLETE = "Incomplete"
 
 Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
@@ -57,9 +65,17 @@ def outcome_of(state: State) -> Any:
     return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
 
-def may_pass(_task: Any, _run: Any, state: State) -> bool:
-    """Whether to try again: only what may go well the next time, with nothing changed."""
+def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
+    """Whether to try again: only what may go well the next time, with nothing changed.
+
+    Who holds the warehouse is waited for without end, for somebody is at work there. All else is
+    tried again a few times, be it after such a wait or not.
+    """
     fault = outcome_of(state)
+    if isinstance(fault, WarehouseBusyError):
+        return True
+    if run.run_count > len(TRY_AGAIN_SECONDS):
+        return False
     if isinstance(fault, MedallionError):
         return fault.may_pass
     # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
@@ -67,12 +83,14 @@ def may_pass(_task: Any, _run: Any, state: State) -> bool:
 
 
 tries: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=10),
+    "retries": len(TRY_AGAIN_SECONDS),
+    "retry_delay_seconds": TRY_AGAIN_SECONDS,
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": may_pass,
     "log_prints": True,
 }
+# at the warehouse, which somebody else may hold
+in_turn = tries | {"retries": WITHOUT_END}
 
 
 @task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
@@ -87,6 +105,25 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
         if not silent:
             events.sources_fresh()
     return files
+
+
+@task(
+    task_run_name="look at lake and warehouse",
+    persist_result=False,  # what they hold now, also where a run is tried again
+    timeout_seconds=DISCOVER_SECONDS,
+    **in_turn,
+)
+def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
+    """Which of the files the lake holds as they are published, and which the warehouse shows so."""
+    settings = load_settings()
+    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    landed = {
+        file.name: catalog.newest(file.dataset, file.month)
+        for file in files
+        if lake.is_landed(catalog, file)
+    }
+    loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
+    return set(landed), loaded
 
 
 def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -127,7 +164,7 @@ def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     cache_key_fn=load_key,
     persist_result=True,
     timeout_seconds=FILE_SECONDS,
-    **tries,
+    **in_turn,
 )
 def load(file: PublishedFile) -> int:
     """Load the current version of one file into the warehouse; returns the rows loaded."""
@@ -139,14 +176,14 @@ def load(file: PublishedFile) -> int:
     return report.rows
 
 
-@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **tries)
+@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
 def build(full_refresh: bool) -> TransformReport:
     """Build and test with dbt what is stale."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
         return transform_stage(load_settings(), full_refresh, Lines(print))
 
 
-@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **tries)
+@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)
 def audit() -> Audit:
     """Read the ledger and the reconciliation."""
     return audit_stage(load_settings())
@@ -200,16 +237,13 @@ async def ingest(
         end: Last month, included.
 
     """
-    settings = load_settings()
     files = discover(datasets, _first_day(start), _first_day(end))
-    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    held, loaded = look(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
-        held, newest = lake.is_landed(catalog, file), catalog.newest(file.dataset, file.month)
-        loaded = held and newest is not None and newest.table_name in shown
-        land_state = land.with_options(refresh_cache=not held)(file, return_state=True)
-        load_state = load.with_options(refresh_cache=not loaded)(
+        land_state = land.with_options(refresh_cache=file.name not in held)(file, return_state=True)
+        load_state = load.with_options(refresh_cache=file.name not in loaded)(
             file, wait_for=[land_state], return_state=True
         )
         done.add(file, land_state, load_state)

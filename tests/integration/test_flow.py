@@ -1,0 +1,82 @@
+"""The flows on a Prefect server of the tests' own, in this process."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import date
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from ingestion.engines import connect
+from ingestion.settings import Settings, load_settings
+from orchestration.flows import Ingested, ingest, look
+from tests.support import processes
+from tests.support.trips import ZONES, publish, trips
+
+JANUARY = date(2024, 1, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A publisher's folder with January, beside an empty lake and warehouse."""
+    published = tmp_path / "published"
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    monkeypatch.setenv("MEDALLION_TLC_URL", published.as_uri())
+    monkeypatch.setenv("MEDALLION_LAKE_URL", str(tmp_path / "lake"))
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", str(tmp_path / "warehouse.duckdb"))
+    monkeypatch.setenv("MEDALLION_WORK_DIR", str(tmp_path / "work"))
+    return published
+
+
+def ingested() -> Ingested:
+    done = asyncio.run(ingest())  # type: ignore[arg-type]
+    assert isinstance(done, Ingested)
+    return done
+
+
+def hold(settings: Settings, held: object, let_go: object) -> None:
+    """Have the warehouse open, as a sibling that loads has."""
+    with connect(settings):
+        held.set()  # type: ignore[attr-defined]
+        let_go.wait()  # type: ignore[attr-defined]
+
+
+def waiting() -> list[str]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs()
+    return [run.name for run in runs if run.state_name == "AwaitingRetry"]
+
+
+def test_who_holds_the_warehouse_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "retry_delay_seconds", 1)
+    assert ingested().faults == []
+    publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
+    held, let_go = processes.event(), processes.event()
+    holder = processes.start(hold, load_settings(), held, let_go)
+    assert held.wait(processes.PATIENCE_SECONDS)
+
+    def release() -> None:
+        processes.wait_until(lambda: waiting() == ["look at lake and warehouse"])
+        let_go.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        released = pool.submit(copy_context().run, release)
+        done = ingested()
+        released.result()
+    holder.join(processes.PATIENCE_SECONDS)
+    assert (done.republished, done.rows, done.faults) == (["green 2024-01"], 30, [])
