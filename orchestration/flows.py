@@ -7,7 +7,7 @@ end; the work in the tasks is plain and blocking.
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
@@ -48,7 +48,6 @@ MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
-TURN_POLL_SECONDS = 5.0
 TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
 # Prefect knows no tries for as long as it takes; the last pause is repeated.
 WITHOUT_END = 100_000
@@ -91,6 +90,21 @@ tries: dict[str, Any] = {
 }
 # at the warehouse, which somebody else may hold
 in_turn = tries | {"retries": WITHOUT_END}
+
+
+@task(task_run_name="wait for its turn", persist_result=False, **in_turn)
+def take_turn() -> ExitStack:
+    """Queue behind a run that is under way, whoever started it and wherever.
+
+    Returns what keeps other runs out until it is closed.
+    """
+    turn = ExitStack()
+    try:
+        turn.enter_context(engine_for(load_settings()).only_run())
+    except WarehouseBusyError as exc:
+        print(f"waiting: {exc}")  # noqa: T201
+        raise
+    return turn
 
 
 @task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
@@ -313,10 +327,7 @@ async def nightly(
         months_at_once: 0 does all in one process; more hands months to the work pool's workers.
 
     """
-    settings = load_settings()
-    engine = engine_for(settings)
-    async with AsyncExitStack() as stack:
-        await _wait_for_turn(stack, engine)
+    with take_turn():
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
@@ -327,7 +338,7 @@ async def nightly(
         result = audit()
     unbalanced = ledger_faults(result)
     if unbalanced:
-        events.unbalanced(unbalanced, engine.place)
+        events.unbalanced(unbalanced, engine_for(load_settings()).place)
         done.told += unbalanced
     title = await _name_run(done)
     await artifacts.audited(result)
@@ -354,23 +365,6 @@ def _failed(done: Ingested) -> State:
     """
     message = "; ".join(done.faults + done.told)
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
-
-
-async def _wait_for_turn(stack: AsyncExitStack, engine: Any) -> None:
-    """Queue behind a run that is under way, whoever started it and wherever."""
-    waiting = False
-    while True:
-        try:
-            stack.enter_context(engine.only_run())
-        except MedallionError as exc:
-            if not exc.may_pass:
-                raise
-            if not waiting:
-                print(f"waiting: {exc}")  # noqa: T201
-            waiting = True
-            await asyncio.sleep(TURN_POLL_SECONDS)
-        else:
-            return
 
 
 async def _name_run(done: Ingested) -> str:

@@ -13,9 +13,11 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.engines import connect
+from ingestion.errors import UnreachableError
 from ingestion.settings import Settings, load_settings
-from orchestration.flows import Ingested, ingest, look
+from orchestration.flows import Ingested, ingest, look, nightly, outcome_of, take_turn
 from tests.support import processes
+from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
 
 JANUARY = date(2024, 1, 1)
@@ -58,6 +60,19 @@ def waiting() -> list[str]:
     with get_client(sync_client=True) as client:
         runs = client.read_task_runs()
     return [run.name for run in runs if run.state_name == "AwaitingRetry"]
+
+
+def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_turn, "retry_delay_seconds", 0.1)
+    nobody = {"PGHOST": "127.0.0.1", "PGPORT": str(*free_ports(1))}
+    for name, value in {"MEDALLION_TARGET": "postgres", **nobody}.items():
+        monkeypatch.setenv(name, value)
+    state = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
+    assert state.is_failed()
+    assert isinstance(outcome_of(state), UnreachableError)
+    assert "Connection refused" in state.message
 
 
 def test_who_holds_the_warehouse_is_waited_for(

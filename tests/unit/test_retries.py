@@ -13,7 +13,17 @@ from ingestion.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
-from orchestration.flows import WITHOUT_END, audit, build, discover, land, load, look, may_pass
+from orchestration.flows import (
+    WITHOUT_END,
+    audit,
+    build,
+    discover,
+    land,
+    load,
+    look,
+    may_pass,
+    take_turn,
+)
 from orchestration.transform import TransformError
 
 
@@ -65,7 +75,7 @@ def test_a_task_without_the_warehouse_has_three_tries_more(task: object) -> None
     assert task.retries == 3
 
 
-@pytest.mark.parametrize("task", [look, load, build, audit], ids=lambda t: t.name)
+@pytest.mark.parametrize("task", [take_turn, look, load, build, audit], ids=lambda t: t.name)
 def test_a_task_at_the_warehouse_waits_for_who_holds_it(task: object) -> None:
     assert task.retries == WITHOUT_END
 
