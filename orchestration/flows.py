@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from prefect import flow, runtime, task
+from prefect import allow_failure, flow, runtime, task
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
@@ -220,9 +220,9 @@ class Ingested:
         if not landed.is_completed():
             fault = outcome_of(landed)
             (self.told if isinstance(fault, UntrustedFileError) else self.faults).append(str(fault))
-        elif not loaded.is_completed():
+        if not loaded.is_completed():
             self.faults.append(str(outcome_of(loaded)))
-        elif landed.name != "Cached" and loaded.name != "Cached":
+        elif landed.is_completed() and landed.name != "Cached" and loaded.name != "Cached":
             outcome = outcome_of(landed)
             self.new += [file.name] * (outcome == Outcome.NEW)
             self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
@@ -257,8 +257,9 @@ async def ingest(
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
         land_state = land.with_options(refresh_cache=file.name not in held)(file, return_state=True)
+        # what landed before is loaded also where what is published now cannot be had
         load_state = load.with_options(refresh_cache=file.name not in loaded)(
-            file, wait_for=[land_state], return_state=True
+            file, wait_for=[allow_failure(land_state)], return_state=True
         )
         done.add(file, land_state, load_state)
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))

@@ -14,6 +14,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.engines import connect
 from ingestion.errors import UnreachableError
+from ingestion.lake import land as land_all
 from ingestion.settings import Settings, load_settings
 from orchestration.flows import Ingested, ingest, look, nightly, outcome_of, take_turn
 from tests.support import processes
@@ -73,6 +74,19 @@ def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     assert state.is_failed()
     assert isinstance(outcome_of(state), UnreachableError)
     assert "Connection refused" in state.message
+
+
+def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(folder: Path) -> None:
+    land_all(load_settings())
+    publish(folder, "green", JANUARY, b"no parquet")
+    done = ingested()
+    assert "green 2024-01 is in quarantine" in done.told[0]
+    assert done.faults == []
+    with connect(load_settings(), read_only=True) as session:
+        files = session.query("select status, is_current from raw.files where month is not null")
+        shown = session.query("select count(*) from tlc.green_tripdata").rows
+    assert sorted(files.rows) == [("loaded", True), ("quarantined", False)]
+    assert shown == [(20,)]
 
 
 def test_who_holds_the_warehouse_is_waited_for(
