@@ -52,6 +52,7 @@ TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
 # Prefect knows no tries for as long as it takes; the last pause is repeated.
 WITHOUT_END = 100_000
 INCOMPLETE = "Incomplete"
+CACHED = "Cached"  # Prefect's name for the state of a task that did not run
 
 Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
 Month = Annotated[
@@ -220,12 +221,13 @@ class Ingested:
         if not landed.is_completed():
             fault = outcome_of(landed)
             (self.told if isinstance(fault, UntrustedFileError) else self.faults).append(str(fault))
-        if not loaded.is_completed():
-            self.faults.append(str(outcome_of(loaded)))
-        elif landed.is_completed() and landed.name != "Cached" and loaded.name != "Cached":
+        elif landed.name != CACHED:
             outcome = outcome_of(landed)
             self.new += [file.name] * (outcome == Outcome.NEW)
             self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
+        if not loaded.is_completed():
+            self.faults.append(str(outcome_of(loaded)))
+        elif loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 
 

@@ -89,6 +89,15 @@ def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(fold
     assert shown == [(20,)]
 
 
+def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder: Path) -> None:
+    first = ingested()
+    assert first.new == ["green 2024-01", "taxi_zone_lookup"]
+    with connect(load_settings()) as session:
+        session.execute("delete from raw.files where month is not null")
+    again = ingested()
+    assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
 def test_who_holds_the_warehouse_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
