@@ -117,7 +117,9 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
         silent = publisher.overdue(settings, files)
         for silence in silent:
             events.source_stale(silence)
-        if not silent:
+        months = [file for file in files if file.month]
+        # of what is not there, or could not be asked about, nobody knows
+        if months and not silent and not any(file.fault for file in months):
             events.sources_fresh()
     return files
 

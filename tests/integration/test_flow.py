@@ -8,20 +8,35 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.testing import fixtures
 from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.engines import connect
 from ingestion.errors import UnreachableError
 from ingestion.lake import land as land_all
 from ingestion.settings import Settings, load_settings
-from orchestration.flows import Ingested, ingest, look, nightly, outcome_of, take_turn
+from orchestration import events
+from orchestration.flows import (
+    Ingested,
+    discover,
+    ingest,
+    look,
+    nightly,
+    outcome_of,
+    take_turn,
+)
 from tests.support import processes
 from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
 
 JANUARY = date(2024, 1, 1)
+
+# events go to a list in place of the server
+recorder = fixtures.asserting_events_worker
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,6 +111,23 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
         session.execute("delete from raw.files where month is not null")
     again = ingested()
     assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
+@pytest.mark.parametrize("months", [[JANUARY], []], ids=["a month", "none"])
+def test_a_publisher_is_called_fresh_where_it_has_months(
+    months: list[date],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recorder: EventsWorker,
+) -> None:
+    publish(tmp_path, "taxi_zone_lookup", None, ZONES)
+    for month in months:
+        publish(tmp_path, "green", month, b"trips")
+    monkeypatch.setenv("MEDALLION_TLC_URL", tmp_path.as_uri())
+    flow(discover.fn, name="discover")([], None, None)
+    recorder.wait_until_empty()
+    emitted = [event.event for event in recorder._client.events]
+    assert emitted.count(events.FRESH) == len(months)
 
 
 def test_who_holds_the_warehouse_is_waited_for(
