@@ -399,8 +399,10 @@ def main() -> int:
     state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     if state.is_completed():
         return 0
-    sys.stderr.write(f"error: {state.message}\n")
-    return 1
+    fault = outcome_of(state)
+    foreseen = isinstance(fault, MedallionError)
+    sys.stderr.write(f"error: {fault if foreseen else state.message}\n")
+    return fault.exit_code if foreseen else 1
 
 
 if __name__ == "__main__":

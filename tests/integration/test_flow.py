@@ -25,6 +25,7 @@ from orchestration.flows import (
     discover,
     ingest,
     look,
+    main,
     nightly,
     outcome_of,
     take_turn,
@@ -111,6 +112,28 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
         session.execute("delete from raw.files where month is not null")
     again = ingested()
     assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MEDALLION_TLC_URL", "file:///nowhere", "there is no folder /nowhere"),
+        ("MEDALLION_TARGET", "oracle", "MEDALLION_TARGET"),
+        ("MEDALLION_LAKE_URL", "ftp://lake", "MEDALLION_LAKE_URL"),
+    ],
+)
+def test_a_wrong_setting_is_wrong_usage(
+    name: str,
+    value: str,
+    told: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main() == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert told in line
 
 
 @pytest.mark.parametrize("months", [[JANUARY], []], ids=["a month", "none"])
