@@ -81,7 +81,8 @@ def published_files(
     Without ``start`` a folder gives every month there is, and a server the last three published
     months of yellow and green (or of the datasets that are named). The zone lookup and TLC's
     report are always looked for. A file that could not be asked about has its ``fault``; raises
-    ``FetchError`` where none could be.
+    ``FetchError`` where none could be, or where a server has no month at all of a dataset whose
+    newest are looked for.
     """
     named = [DATASETS[name] for name in datasets]
     monthly = [d for d in named if d.monthly]
@@ -224,13 +225,20 @@ def _newest(
     found: list[PublishedFile] = []
     for dataset in datasets:
         first = dataset.first_edition or last
-        months = months_between(first, last)[-LOOK_BACK_MONTHS:]
+        looked_at = months = months_between(first, last)[-LOOK_BACK_MONTHS:]
         # a batch of eight holds the three newest unless TLC is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
             batch, months = months[-HEADS_AT_ONCE:], months[:-HEADS_AT_ONCE]
             wanted = [_month(settings, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
+        if not newest and end is None:
+            # month by month, it is the answer of a server that does not have that one yet
+            raise FetchError(
+                f"Nothing of {dataset.name} is published since {looked_at[0]:%Y-%m}, up to"
+                f" {_month(settings, dataset, last).urls[0]}. Is that address right"
+                " (MEDALLION_TLC_URL)? If it is, name the datasets that are published there."
+            )
         found += newest[-DEFAULT_MONTHS:]
     return found
 

@@ -7,25 +7,30 @@ end; the work in the tasks is plain and blocking.
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from prefect import flow, runtime, task
+from prefect import allow_failure, flow, runtime, task
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Failed
-from prefect.tasks import exponential_backoff
 from pydantic import Field
 
 from ingestion import lake, publisher, warehouse
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
-from ingestion.errors import FetchError, MedallionError, UntrustedFileError, WarehouseError
+from ingestion.errors import (
+    FetchError,
+    MedallionError,
+    UntrustedFileError,
+    WarehouseBusyError,
+    WarehouseError,
+)
 from ingestion.lake import Outcome
 from ingestion.progress import Lines
 from ingestion.publisher import PublishedFile
@@ -43,8 +48,11 @@ MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
-TURN_POLL_SECONDS = 5.0
+TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
+# Prefect knows no tries for as long as it takes; the last pause is repeated.
+WITHOUT_END = 100_000
 INCOMPLETE = "Incomplete"
+CACHED = "Cached"  # Prefect's name for the state of a task that did not run
 
 Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
 Month = Annotated[
@@ -57,9 +65,17 @@ def outcome_of(state: State) -> Any:
     return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
 
-def may_pass(_task: Any, _run: Any, state: State) -> bool:
-    """Whether to try again: only what may go well the next time, with nothing changed."""
+def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
+    """Whether to try again: only what may go well the next time, with nothing changed.
+
+    Who holds the warehouse is waited for without end, for somebody is at work there. All else is
+    tried again a few times, be it after such a wait or not.
+    """
     fault = outcome_of(state)
+    if isinstance(fault, WarehouseBusyError):
+        return True
+    if run.run_count > len(TRY_AGAIN_SECONDS):
+        return False
     if isinstance(fault, MedallionError):
         return fault.may_pass
     # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
@@ -67,12 +83,29 @@ def may_pass(_task: Any, _run: Any, state: State) -> bool:
 
 
 tries: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=10),
+    "retries": len(TRY_AGAIN_SECONDS),
+    "retry_delay_seconds": TRY_AGAIN_SECONDS,
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": may_pass,
     "log_prints": True,
 }
+# at the warehouse, which somebody else may hold
+in_turn = tries | {"retries": WITHOUT_END}
+
+
+@task(task_run_name="wait for its turn", persist_result=False, **in_turn)
+def take_turn() -> ExitStack:
+    """Queue behind a run that is under way, whoever started it and wherever.
+
+    Returns what keeps other runs out until it is closed.
+    """
+    turn = ExitStack()
+    try:
+        turn.enter_context(engine_for(load_settings()).only_run())
+    except WarehouseBusyError as exc:
+        print(f"waiting: {exc}")  # noqa: T201
+        raise
+    return turn
 
 
 @task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
@@ -84,9 +117,30 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
         silent = publisher.overdue(settings, files)
         for silence in silent:
             events.source_stale(silence)
-        if not silent:
+        months = [file for file in files if file.month]
+        # of what is not there, or could not be asked about, nobody knows
+        if months and not silent and not any(file.fault for file in months):
             events.sources_fresh()
     return files
+
+
+@task(
+    task_run_name="look at lake and warehouse",
+    persist_result=False,  # what they hold now, also where a run is tried again
+    timeout_seconds=DISCOVER_SECONDS,
+    **in_turn,
+)
+def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
+    """Which of the files the lake holds as they are published, and which the warehouse shows so."""
+    settings = load_settings()
+    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    landed = {
+        file.name: catalog.newest(file.dataset, file.month)
+        for file in files
+        if lake.is_landed(catalog, file)
+    }
+    loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
+    return set(landed), loaded
 
 
 def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -127,7 +181,7 @@ def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     cache_key_fn=load_key,
     persist_result=True,
     timeout_seconds=FILE_SECONDS,
-    **tries,
+    **in_turn,
 )
 def load(file: PublishedFile) -> int:
     """Load the current version of one file into the warehouse; returns the rows loaded."""
@@ -139,14 +193,14 @@ def load(file: PublishedFile) -> int:
     return report.rows
 
 
-@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **tries)
+@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
 def build(full_refresh: bool) -> TransformReport:
     """Build and test with dbt what is stale."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
         return transform_stage(load_settings(), full_refresh, Lines(print))
 
 
-@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **tries)
+@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)
 def audit() -> Audit:
     """Read the ledger and the reconciliation."""
     return audit_stage(load_settings())
@@ -169,12 +223,13 @@ class Ingested:
         if not landed.is_completed():
             fault = outcome_of(landed)
             (self.told if isinstance(fault, UntrustedFileError) else self.faults).append(str(fault))
-        elif not loaded.is_completed():
-            self.faults.append(str(outcome_of(loaded)))
-        elif landed.name != "Cached" and loaded.name != "Cached":
+        elif landed.name != CACHED:
             outcome = outcome_of(landed)
             self.new += [file.name] * (outcome == Outcome.NEW)
             self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
+        if not loaded.is_completed():
+            self.faults.append(str(outcome_of(loaded)))
+        elif loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 
 
@@ -200,17 +255,15 @@ async def ingest(
         end: Last month, included.
 
     """
-    settings = load_settings()
     files = discover(datasets, _first_day(start), _first_day(end))
-    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    held, loaded = look(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
-        held, newest = lake.is_landed(catalog, file), catalog.newest(file.dataset, file.month)
-        loaded = held and newest is not None and newest.table_name in shown
-        land_state = land.with_options(refresh_cache=not held)(file, return_state=True)
-        load_state = load.with_options(refresh_cache=not loaded)(
-            file, wait_for=[land_state], return_state=True
+        land_state = land.with_options(refresh_cache=file.name not in held)(file, return_state=True)
+        # what landed before is loaded also where what is published now cannot be had
+        load_state = load.with_options(refresh_cache=file.name not in loaded)(
+            file, wait_for=[allow_failure(land_state)], return_state=True
         )
         done.add(file, land_state, load_state)
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
@@ -279,10 +332,7 @@ async def nightly(
         months_at_once: 0 does all in one process; more hands months to the work pool's workers.
 
     """
-    settings = load_settings()
-    engine = engine_for(settings)
-    async with AsyncExitStack() as stack:
-        await _wait_for_turn(stack, engine)
+    with take_turn():
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
@@ -293,7 +343,7 @@ async def nightly(
         result = audit()
     unbalanced = ledger_faults(result)
     if unbalanced:
-        events.unbalanced(unbalanced, engine.place)
+        events.unbalanced(unbalanced, engine_for(load_settings()).place)
         done.told += unbalanced
     title = await _name_run(done)
     await artifacts.audited(result)
@@ -320,23 +370,6 @@ def _failed(done: Ingested) -> State:
     """
     message = "; ".join(done.faults + done.told)
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
-
-
-async def _wait_for_turn(stack: AsyncExitStack, engine: Any) -> None:
-    """Queue behind a run that is under way, whoever started it and wherever."""
-    waiting = False
-    while True:
-        try:
-            stack.enter_context(engine.only_run())
-        except MedallionError as exc:
-            if not exc.may_pass:
-                raise
-            if not waiting:
-                print(f"waiting: {exc}")  # noqa: T201
-            waiting = True
-            await asyncio.sleep(TURN_POLL_SECONDS)
-        else:
-            return
 
 
 async def _name_run(done: Ingested) -> str:
@@ -366,8 +399,10 @@ def main() -> int:
     state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     if state.is_completed():
         return 0
-    sys.stderr.write(f"error: {state.message}\n")
-    return 1
+    fault = outcome_of(state)
+    foreseen = isinstance(fault, MedallionError)
+    sys.stderr.write(f"error: {fault if foreseen else state.message}\n")
+    return fault.exit_code if foreseen else 1
 
 
 if __name__ == "__main__":

@@ -153,6 +153,27 @@ def test_a_publisher_long_silent_still_has_its_last_three(web: Web, settings: Se
     assert [f.name for f in found] == ["green 2023-01", "green 2023-05", "green 2023-06"]
 
 
+@pytest.mark.parametrize("dataset", ["green", "fhvhv"])
+def test_a_server_that_has_no_month_of_a_dataset_is_a_fault(
+    dataset: str, web: Web, settings: Settings
+) -> None:
+    today = datetime.now(UTC).date()
+    web.publish("misc/taxi_zone_lookup.csv", b"zones")
+    web.publish(f"trip-data/yellow_tripdata_{today:%Y-%m}.parquet", b"yellow")
+    url = f"{web.url}/trip-data/{dataset}_tripdata_{today:%Y-%m}.parquet"
+    with pytest.raises(FetchError, match=f"Nothing of {dataset} is .*{url}.*MEDALLION_TLC_URL"):
+        published_files(settings, ["yellow", dataset])
+    assert [f.dataset for f in published_files(settings, ["yellow"])] == [
+        "yellow",
+        "taxi_zone_lookup",
+    ]
+
+
+def test_months_that_are_named_need_not_be_there(web: Web, settings: Settings) -> None:
+    assert published_files(settings, ["green"], JANUARY, FEBRUARY) == []
+    assert published_files(settings, ["green"], end=FEBRUARY) == []
+
+
 def test_months_before_the_first_are_not_asked_for(web: Web, settings: Settings) -> None:
     published_files(settings, ["fhvhv"], start=date(2018, 1, 1), end=date(2019, 3, 1))
     asked = sorted(r.path for r in web.asked("HEAD") if "fhvhv" in r.path)
@@ -185,7 +206,8 @@ def test_a_month_is_asked_for_as_csv_only_where_there_is_no_parquet(
 def test_what_was_never_published_as_csv_is_not_asked_for_as_csv(
     web: Web, settings: Settings
 ) -> None:
-    published_files(settings)
+    with pytest.raises(FetchError):
+        published_files(settings)
     published_files(settings, ["green"], start=date(2022, 5, 1))
     assert {r.path.rpartition(".")[2] for r in web.asked("HEAD") if "tripdata" in r.path} == {
         "parquet"

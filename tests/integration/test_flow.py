@@ -1,0 +1,175 @@
+"""The flows on a Prefect server of the tests' own, in this process."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import date
+from pathlib import Path
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_HOME, temporary_settings
+from prefect.testing import fixtures
+from prefect.testing.utilities import prefect_test_harness
+
+from ingestion.engines import connect
+from ingestion.errors import UnreachableError
+from ingestion.lake import land as land_all
+from ingestion.settings import Settings, load_settings
+from orchestration import events
+from orchestration.flows import (
+    Ingested,
+    discover,
+    ingest,
+    look,
+    main,
+    nightly,
+    outcome_of,
+    take_turn,
+)
+from tests.support import processes
+from tests.support.stores import free_ports
+from tests.support.trips import ZONES, publish, trips
+
+JANUARY = date(2024, 1, 1)
+
+# events go to a list in place of the server
+recorder = fixtures.asserting_events_worker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    home = tmp_path_factory.mktemp("prefect")
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A publisher's folder with January, beside an empty lake and warehouse."""
+    published = tmp_path / "published"
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    monkeypatch.setenv("MEDALLION_TLC_URL", published.as_uri())
+    monkeypatch.setenv("MEDALLION_LAKE_URL", str(tmp_path / "lake"))
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", str(tmp_path / "warehouse.duckdb"))
+    monkeypatch.setenv("MEDALLION_WORK_DIR", str(tmp_path / "work"))
+    return published
+
+
+def ingested() -> Ingested:
+    done = asyncio.run(ingest())  # type: ignore[arg-type]
+    assert isinstance(done, Ingested)
+    return done
+
+
+def hold(settings: Settings, held: object, let_go: object) -> None:
+    """Have the warehouse open, as a sibling that loads has."""
+    with connect(settings):
+        held.set()  # type: ignore[attr-defined]
+        let_go.wait()  # type: ignore[attr-defined]
+
+
+def waiting() -> list[str]:
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs()
+    return [run.name for run in runs if run.state_name == "AwaitingRetry"]
+
+
+def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_turn, "retry_delay_seconds", 0.1)
+    nobody = {"PGHOST": "127.0.0.1", "PGPORT": str(*free_ports(1))}
+    for name, value in {"MEDALLION_TARGET": "postgres", **nobody}.items():
+        monkeypatch.setenv(name, value)
+    state = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
+    assert state.is_failed()
+    assert isinstance(outcome_of(state), UnreachableError)
+    assert "Connection refused" in state.message
+
+
+def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(folder: Path) -> None:
+    land_all(load_settings())
+    publish(folder, "green", JANUARY, b"no parquet")
+    done = ingested()
+    assert "green 2024-01 is in quarantine" in done.told[0]
+    assert done.faults == []
+    with connect(load_settings(), read_only=True) as session:
+        files = session.query("select status, is_current from raw.files where month is not null")
+        shown = session.query("select count(*) from tlc.green_tripdata").rows
+    assert sorted(files.rows) == [("loaded", True), ("quarantined", False)]
+    assert shown == [(20,)]
+
+
+def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder: Path) -> None:
+    first = ingested()
+    assert first.new == ["green 2024-01", "taxi_zone_lookup"]
+    with connect(load_settings()) as session:
+        session.execute("delete from raw.files where month is not null")
+    again = ingested()
+    assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("MEDALLION_TLC_URL", "file:///nowhere", "there is no folder /nowhere"),
+        ("MEDALLION_TARGET", "oracle", "MEDALLION_TARGET"),
+        ("MEDALLION_LAKE_URL", "ftp://lake", "MEDALLION_LAKE_URL"),
+    ],
+)
+def test_a_wrong_setting_is_wrong_usage(
+    name: str,
+    value: str,
+    told: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main() == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert told in line
+
+
+@pytest.mark.parametrize("months", [[JANUARY], []], ids=["a month", "none"])
+def test_a_publisher_is_called_fresh_where_it_has_months(
+    months: list[date],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recorder: EventsWorker,
+) -> None:
+    publish(tmp_path, "taxi_zone_lookup", None, ZONES)
+    for month in months:
+        publish(tmp_path, "green", month, b"trips")
+    monkeypatch.setenv("MEDALLION_TLC_URL", tmp_path.as_uri())
+    flow(discover.fn, name="discover")([], None, None)
+    recorder.wait_until_empty()
+    emitted = [event.event for event in recorder._client.events]
+    assert emitted.count(events.FRESH) == len(months)
+
+
+def test_who_holds_the_warehouse_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "retry_delay_seconds", 1)
+    assert ingested().faults == []
+    publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
+    held, let_go = processes.event(), processes.event()
+    holder = processes.start(hold, load_settings(), held, let_go)
+    assert held.wait(processes.PATIENCE_SECONDS)
+
+    def release() -> None:
+        processes.wait_until(lambda: waiting() == ["look at lake and warehouse"])
+        let_go.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        released = pool.submit(copy_context().run, release)
+        done = ingested()
+        released.result()
+    holder.join(processes.PATIENCE_SECONDS)
+    assert (done.republished, done.rows, done.faults) == (["green 2024-01"], 30, [])
