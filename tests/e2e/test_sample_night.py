@@ -292,3 +292,23 @@ def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Pa
     for _ in range(2):
         output = copy.dbt("build", "--select", "fct_trips", expect=1)
         assert "unique_fct_trips_trip_id" in output
+
+
+def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> None:
+    """The counts are of the day when the month was built, and so is the ledger."""
+    import duckdb
+
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            f"update {FACTS} set invalid_reason = null, is_valid = true where trip_id ="
+            f" (select min(trip_id) from {FACTS} where invalid_reason = 'refund')"
+        )
+        connection.execute(
+            f"delete from {FACTS} where trip_id ="
+            f" (select min(trip_id) from {FACTS} where service = 'fhvhv')"
+        )
+    test = ("--select", "assert_facts_are_as_counted")
+    # a build costs what is new, and nothing is
+    copy.dbt("build", *test)
+    # two outcomes of one month and one of another, as they are and as they were counted
+    assert "Got 6 results" in copy.dbt("test", *test, expect=1)
