@@ -134,7 +134,7 @@
             select
                 '{{ table_name }}', '{{ definition }}', '{{ month.service }}',
                 date '{{ month.source_month }}', {{ month.file_key }}, '{{ month.build_key }}',
-                count(*), {{ current_timestamp() }}
+                count(*), {{ clock_time() }}
             from {{ relation }}
             where {{ is_this_month }}
         {%- endcall %}
@@ -158,7 +158,8 @@
     {%- endcall %}
     {% call statement('move_evidence') -%}
         update {{ month_builds() }}
-        set table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}'
+        set table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}',
+            built_at = {{ clock_time() }}
         where table_name = '{{ work.schema }}.{{ work.identifier }}'
     {%- endcall %}
     {% do adapter.drop_relation(existing) %}

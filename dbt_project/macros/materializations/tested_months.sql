@@ -41,11 +41,14 @@
 {%- endmacro %}
 
 
-{# Mark as tested the months of each table all of whose tests ran in this run and passed. #}
+{# Mark as tested the months of each table all of whose tests ran in this run and passed: those that
+   were there when the first of these tests began. Another dbt may have put a month there since. How
+   long ago that was is told by our clock, and when that was by the engine's, as they may differ. #}
 {% macro mark_tested_months(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
+        {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
         {% for node in graph.nodes.values() if node.config.materialized == 'by_month' %}
-            {% set tests, passed = [], [] %}
+            {% set tests, passed, begun = [], [], [] %}
             {% for test in graph.nodes.values()
                 if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes %}
                 {% do tests.append(test.unique_id) %}
@@ -53,11 +56,14 @@
             {% for result in results
                 if result.node.unique_id in tests and result.status in ('pass', 'warn') %}
                 {% do passed.append(result.node.unique_id) %}
+                {% do begun.extend(result.timing | map(attribute='started_at')) %}
             {% endfor %}
-            {% if passed | length == tests | length %}
-                update {{ month_builds() }} set tested_at = {{ current_timestamp() }}
+            {% if tests and passed | length == tests | length %}
+                update {{ month_builds() }} set tested_at = {{ clock_time() }}
                 where table_name = '{{ node.schema }}.{{ node.alias }}'
-                    and source_month is not null and tested_at is null;
+                    and source_month is not null and tested_at is null
+                    and built_at < {{ clock_time() }}
+                    - interval '{{ (now - begun | min).total_seconds() }} seconds';
             {% endif %}
         {% endfor %}
     {% endif %}
