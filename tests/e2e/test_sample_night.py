@@ -312,3 +312,17 @@ def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> Non
     copy.dbt("build", *test)
     # two outcomes of one month and one of another, as they are and as they were counted
     assert "Got 6 results" in copy.dbt("test", *test, expect=1)
+
+
+def test_what_marts_hold_of_a_month_that_is_gone_is_seen(copy: Place) -> None:
+    import duckdb
+
+    with duckdb.connect(copy.warehouse) as connection:
+        for mart in ("daily_trips", "hourly_zone_demand"):
+            connection.execute(
+                f"insert into marts.{mart} select * replace (date '2009-01-01' as source_month)"
+                f" from marts.{mart} limit 1"
+            )
+    tests = ("assert_days_add_up", "assert_zones_add_up")
+    said = copy.dbt("test", "--select", *tests, expect=1)
+    assert [f"Failure in test {name}" in said for name in tests] == [True, True]
