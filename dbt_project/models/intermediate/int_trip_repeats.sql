@@ -1,10 +1,19 @@
 -- Grain: one trip that repeats another row of its file: a copy, a refund, or what a refund undoes.
 
+{%- set all_but_the_id = [] -%}
+{%- for column in trip_columns() if column != 'trip_id' -%}
+    {%- do all_but_the_id.append('trips.' ~ column) -%}
+{%- endfor %}
+
+-- FHV rows, and high-volume rows of CSV files, have too few columns to tell copies from other trips
+{%- set tells_copies -%}
+    service <> 'fhv' and (service <> 'fhvhv' or trip_miles is not null or fare_usd is not null)
+{%- endset %}
+
 with trips as (
 
     select * from {{ ref('int_trips') }}
-    -- FHV rows have too few columns to tell a copy from another trip
-    where service <> 'fhv'
+    where {{ tells_copies }}
 
 ),
 
@@ -13,7 +22,7 @@ with trips as (
 same_trips as (
 
     select * from {{ ref('int_trips') }}
-    where service <> 'fhv'
+    where {{ tells_copies }}
 
 ),
 
@@ -45,9 +54,7 @@ compared as (
         -- the first of equal rows is the trip, the others are copies of it
         row_number() over (
             partition by
-                {% for column in trip_columns() if column != 'trip_id' -%}
-                    trips.{{ column }}{{ ', ' if not loop.last }}
-                {%- endfor %}
+                {{ all_but_the_id | join(', ') }}
             order by trips.trip_id
         ) as copy_number,
         -- the k-th charge is taken back by the k-th refund
