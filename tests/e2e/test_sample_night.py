@@ -239,6 +239,12 @@ def build(place: Place, project: Path, expect: int = 0) -> dict[str, str]:
     return {line.split(" model ")[1].split()[0]: line for line in lines}
 
 
+def run_days(place: Place, project: Path) -> str:
+    """Build daily_trips of a project, and nothing else; return what dbt said."""
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    return place.dbt("run", "--select", "daily_trips", *folder).replace("\x1b[32m", "")
+
+
 def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> None:
     copy.dbt("build")
     model = project / "models" / "marts" / "demand" / "daily_trips.sql"
@@ -247,6 +253,18 @@ def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> No
     assert "[6 months" in built["marts.daily_trips"]
     assert "[0 months" in built["marts.fct_trips"]
     assert "[0 months" in built["marts.hourly_zone_demand"]
+
+
+def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    what = "Median minutes of trips over 0 and under 6 hours by trip_seconds."
+    edit(yml, f'"{what}"', f'"{what}"\n        constraints: [{{type: not_null}}]')
+    assert "[6 months" in run_days(copy, project)
+    nullable = (
+        "select is_nullable from information_schema.columns where table_name = 'daily_trips'"
+        " and column_name = 'median_trip_minutes'"
+    )
+    assert copy.query(nullable) == [("NO",)]
 
 
 def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
