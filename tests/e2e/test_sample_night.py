@@ -267,6 +267,18 @@ def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> N
     assert copy.query(nullable) == [("NO",)]
 
 
+def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    comment = (
+        "select comment from duckdb_columns() where table_name = 'daily_trips'"
+        " and column_name = 'trip_miles'"
+    )
+    assert copy.query(comment) == [("Miles together.",)]
+    edit(yml, "Miles together.", "Miles, all of them.")
+    assert "[0 months" in run_days(copy, project)
+    assert copy.query(comment) == [("Miles, all of them.",)]
+
+
 def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
     """A rebuild that fails at its last months leaves what was there; the next takes its place."""
     days = "select count(*), sum(trips) from marts.daily_trips"

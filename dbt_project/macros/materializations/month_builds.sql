@@ -4,7 +4,7 @@
   definition.
 
     build_key   md5 of the definition and of what the month was built from: a month is stale when
-                this is not what it would be built from now
+                this is not what it would be built from now. Of a table, md5 of its descriptions
     built_at    when this month came into this table
     tested_at   when a run had run every test of the table over this month, and all passed
 #}
