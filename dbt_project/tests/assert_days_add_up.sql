@@ -36,10 +36,10 @@ by_facts as (
 )
 
 select
-    coalesce(by_facts.service, by_days.service) as service,
-    coalesce(by_facts.source_month, by_days.source_month) as source_month,
     by_facts.trips as valid_trips,
-    by_days.trips as trips_by_day
+    by_days.trips as trips_by_day,
+    coalesce(by_facts.service, by_days.service) as service,
+    coalesce(by_facts.source_month, by_days.source_month) as source_month
 from by_facts
 full outer join by_days
     on
