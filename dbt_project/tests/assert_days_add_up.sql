@@ -1,5 +1,5 @@
 -- A row here is a month of which the days do not add up to its valid trips: a trip was left out of
--- daily_trips, counted twice, or counted in another month.
+-- daily_trips, counted twice, counted in another month, or counted when its month was gone.
 
 with days as (
 
@@ -36,13 +36,13 @@ by_facts as (
 )
 
 select
-    by_facts.service,
-    by_facts.source_month,
     by_facts.trips as valid_trips,
-    by_days.trips as trips_by_day
+    by_days.trips as trips_by_day,
+    coalesce(by_facts.service, by_days.service) as service,
+    coalesce(by_facts.source_month, by_days.source_month) as source_month
 from by_facts
-left join by_days
+full outer join by_days
     on
         by_facts.service = by_days.service
         and by_facts.source_month = by_days.source_month
-where by_facts.trips <> coalesce(by_days.trips, 0)
+where coalesce(by_facts.trips, 0) <> coalesce(by_days.trips, 0)

@@ -273,6 +273,34 @@ def test_a_second_dbt_finds_what_the_first_has_made(night: Place) -> None:
     assert sorted("[0 months" in text for text in said) == [False, True]
 
 
+def test_a_month_that_came_while_tests_ran_is_not_taken_for_tested(night: Place) -> None:
+    builds, of_the_table = "intermediate.month_builds", "where table_name = 'marts.daily_trips'"
+    connection = postgres.connect(night.env)
+    with connection.cursor() as cursor:
+        cursor.execute(f"update {builds} set tested_at = null {of_the_table}")
+        # the tests wait; meanwhile another dbt builds a month anew
+        cursor.execute("begin; lock table marts.daily_trips in access exclusive mode")
+        tests = night.start(
+            "dbt.cli.main",
+            *("test", "--select", "daily_trips", "--target", "postgres"),
+            *("--target-path", str(night.folder / "one"), "--log-path", str(night.folder / "one")),
+            cwd=PROJECT_ROOT / "dbt_project",
+        )
+        waits = "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'"
+        wait_until(lambda: on_postgres(night, waits) == [(True,)])
+        cursor.execute(
+            f"update {builds} set built_at = clock_timestamp() {of_the_table}"
+            f" and source_month = (select min(source_month) from {builds} {of_the_table})"
+        )
+        built = cursor.rowcount
+        cursor.execute("commit")
+    connection.close()
+    said = tests.communicate(timeout=PATIENCE_SECONDS)[0]
+    assert tests.returncode == 0, said
+    untested = f"{of_the_table} and source_month is not null and tested_at is null"
+    assert on_postgres(night, f"select count(*) from {builds} {untested}") == [(built,)]
+
+
 def test_the_planner_knows_the_table_as_a_whole(night: Place) -> None:
     estimate = (
         "select reltuples / (select count(*) from marts.fct_trips) from pg_class"

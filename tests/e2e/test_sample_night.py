@@ -239,6 +239,12 @@ def build(place: Place, project: Path, expect: int = 0) -> dict[str, str]:
     return {line.split(" model ")[1].split()[0]: line for line in lines}
 
 
+def run_days(place: Place, project: Path) -> str:
+    """Build daily_trips of a project, and nothing else; return what dbt said."""
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    return place.dbt("run", "--select", "daily_trips", *folder).replace("\x1b[32m", "")
+
+
 def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> None:
     copy.dbt("build")
     model = project / "models" / "marts" / "demand" / "daily_trips.sql"
@@ -247,6 +253,30 @@ def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> No
     assert "[6 months" in built["marts.daily_trips"]
     assert "[0 months" in built["marts.fct_trips"]
     assert "[0 months" in built["marts.hourly_zone_demand"]
+
+
+def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    what = "Median minutes of trips over 0 and under 6 hours by trip_seconds."
+    edit(yml, f'"{what}"', f'"{what}"\n        constraints: [{{type: not_null}}]')
+    assert "[6 months" in run_days(copy, project)
+    nullable = (
+        "select is_nullable from information_schema.columns where table_name = 'daily_trips'"
+        " and column_name = 'median_trip_minutes'"
+    )
+    assert copy.query(nullable) == [("NO",)]
+
+
+def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    comment = (
+        "select comment from duckdb_columns() where table_name = 'daily_trips'"
+        " and column_name = 'trip_miles'"
+    )
+    assert copy.query(comment) == [("Miles together.",)]
+    edit(yml, "Miles together.", "Miles, all of them.")
+    assert "[0 months" in run_days(copy, project)
+    assert copy.query(comment) == [("Miles, all of them.",)]
 
 
 def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
@@ -292,3 +322,37 @@ def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Pa
     for _ in range(2):
         output = copy.dbt("build", "--select", "fct_trips", expect=1)
         assert "unique_fct_trips_trip_id" in output
+
+
+def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> None:
+    """The counts are of the day when the month was built, and so is the ledger."""
+    import duckdb
+
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            f"update {FACTS} set invalid_reason = null, is_valid = true where trip_id ="
+            f" (select min(trip_id) from {FACTS} where invalid_reason = 'refund')"
+        )
+        connection.execute(
+            f"delete from {FACTS} where trip_id ="
+            f" (select min(trip_id) from {FACTS} where service = 'fhvhv')"
+        )
+    test = ("--select", "assert_facts_are_as_counted")
+    # a build costs what is new, and nothing is
+    copy.dbt("build", *test)
+    # two outcomes of one month and one of another, as they are and as they were counted
+    assert "Got 6 results" in copy.dbt("test", *test, expect=1)
+
+
+def test_what_marts_hold_of_a_month_that_is_gone_is_seen(copy: Place) -> None:
+    import duckdb
+
+    with duckdb.connect(copy.warehouse) as connection:
+        for mart in ("daily_trips", "hourly_zone_demand"):
+            connection.execute(
+                f"insert into marts.{mart} select * replace (date '2009-01-01' as source_month)"
+                f" from marts.{mart} limit 1"
+            )
+    tests = ("assert_days_add_up", "assert_zones_add_up")
+    said = copy.dbt("test", "--select", *tests, expect=1)
+    assert [f"Failure in test {name}" in said for name in tests] == [True, True]

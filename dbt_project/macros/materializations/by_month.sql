@@ -75,9 +75,7 @@
         {{ after_months(target_relation, months) }}
     {%- endcall %}
     {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
-    {% if not whole %}
-        {% do persist_docs(target_relation, model) %}
-    {% endif %}
+    {% do persist_changed_docs(target_relation) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {% do end_turn(target_relation) %}
@@ -134,7 +132,7 @@
             select
                 '{{ table_name }}', '{{ definition }}', '{{ month.service }}',
                 date '{{ month.source_month }}', {{ month.file_key }}, '{{ month.build_key }}',
-                count(*), {{ current_timestamp() }}
+                count(*), {{ clock_time() }}
             from {{ relation }}
             where {{ is_this_month }}
         {%- endcall %}
@@ -149,6 +147,26 @@
 {% endmacro %}
 
 
+{# Persist the descriptions where they are not what they were when that was done last. #}
+{% macro persist_changed_docs(relation) %}
+    {%- set descriptions = [model.description] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do descriptions.append(column.name ~ ' ' ~ column.description) -%}
+    {%- endfor -%}
+    {%- set docs_key = local_md5(descriptions | join('\n')) -%}
+    {%- set of_this_table -%}
+        table_name = '{{ relation.schema }}.{{ relation.identifier }}' and source_month is null
+    {%- endset -%}
+    {%- set found = run_query('select build_key from ' ~ month_builds() ~ ' where ' ~ of_this_table) -%}
+    {%- if found.columns[0].values() | list != [docs_key] -%}
+        {% do persist_docs(relation, model) %}
+        {% call statement('docs_evidence') -%}
+            update {{ month_builds() }} set build_key = '{{ docs_key }}' where {{ of_this_table }}
+        {%- endcall %}
+    {%- endif -%}
+{% endmacro %}
+
+
 {# Put the table that was built beside the old one in its place, with its evidence. #}
 {% macro swap_month_table(work, target_relation, existing) %}
     {% do begin_transaction() %}
@@ -158,7 +176,8 @@
     {%- endcall %}
     {% call statement('move_evidence') -%}
         update {{ month_builds() }}
-        set table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}'
+        set table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}',
+            built_at = {{ clock_time() }}
         where table_name = '{{ work.schema }}.{{ work.identifier }}'
     {%- endcall %}
     {% do adapter.drop_relation(existing) %}

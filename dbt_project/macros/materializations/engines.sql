@@ -15,6 +15,21 @@
 {% endmacro %}
 
 
+{# What time it is now, by the engine's clock. #}
+{% macro clock_time() -%}
+    {{ adapter.dispatch('clock_time')() }}
+{%- endmacro %}
+
+{% macro default__clock_time() -%}
+    {{ current_timestamp() }}
+{%- endmacro %}
+
+{# Else it would be the time when the transaction began, and a month may take minutes. #}
+{% macro postgres__clock_time() -%}
+    clock_timestamp()
+{%- endmacro %}
+
+
 {# Make the empty table of a by_month model. #}
 {% macro create_month_table(relation, sql) %}
     {{ return(adapter.dispatch('create_month_table')(relation, sql)) }}

@@ -4,7 +4,8 @@
   definition.
 
     build_key   md5 of the definition and of what the month was built from: a month is stale when
-                this is not what it would be built from now
+                this is not what it would be built from now. Of a table, md5 of its descriptions
+    built_at    when this month came into this table
     tested_at   when a run had run every test of the table over this month, and all passed
 #}
 {% macro month_builds() -%}
@@ -43,17 +44,18 @@
 {% endmacro %}
 
 
-{# md5 of what a model is: its own SQL, contract and partitions, the SQL of every view it reads,
-   directly or through others, the columns of the sources at their end, and the content of seeds.
-   Tables built by month are followed by their builds instead. #}
+{# md5 of what a model is: its own SQL, contract with its constraints, and partitions, the SQL of
+   every view it reads, directly or through others, the columns of the sources at their end, and the
+   content of seeds. Tables built by month are followed by their builds instead. #}
 {% macro month_definition(sql) %}
     {%- set views, parts = [], [sql] -%}
     {%- if target.type == 'postgres' and config.get('partitioned', false) -%}
         {%- do parts.append('partitioned') -%}
     {%- endif -%}
-    {%- for column in model.columns.values() -%}
-        {%- do parts.append(column.name ~ ' ' ~ column.data_type) -%}
-    {%- endfor -%}
+    {%- if config.get('contract').enforced -%}
+        {%- do parts.extend(adapter.render_raw_columns_constraints(raw_columns=model.columns)) -%}
+        {%- do parts.extend(adapter.render_raw_model_constraints(raw_constraints=model.constraints)) -%}
+    {%- endif -%}
     {%- set queue = model.depends_on.nodes | list -%}
     {%- for _ in range(200) -%}
         {%- if queue -%}

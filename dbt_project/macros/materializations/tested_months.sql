@@ -5,13 +5,20 @@
 #}
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}
-    {%- if where == 'untested_months' and execute and flags.WHICH == 'build' -%}
-        (select * from {{ relation }} where {{ is_untested_month(relation) }}) dbt_subquery
-    {%- elif where == 'untested_months' or not where -%}
+    {%- if where == 'untested_months' -%}
+        (select * from {{ relation }} where {{ is_to_be_tested(relation) }}) dbt_subquery
+    {%- elif not where -%}
         {{ relation }}
     {%- else -%}
         (select * from {{ relation }} where {{ where }}) dbt_subquery
     {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether a row is of a month that this command tests, by the builds of a by_month table. A test that
+   is a file of its own asks for it in its `where`. #}
+{% macro is_to_be_tested(relation) -%}
+    {{ is_untested_month(relation) if execute and flags.WHICH == 'build' else '1 = 1' }}
 {%- endmacro %}
 
 
@@ -34,11 +41,14 @@
 {%- endmacro %}
 
 
-{# Mark as tested the months of each table all of whose tests ran in this run and passed. #}
+{# Mark as tested the months of each table all of whose tests ran in this run and passed: those that
+   were there when the first of these tests began. Another dbt may have put a month there since. How
+   long ago that was is told by our clock, and when that was by the engine's, as they may differ. #}
 {% macro mark_tested_months(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
+        {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
         {% for node in graph.nodes.values() if node.config.materialized == 'by_month' %}
-            {% set tests, passed = [], [] %}
+            {% set tests, passed, begun = [], [], [] %}
             {% for test in graph.nodes.values()
                 if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes %}
                 {% do tests.append(test.unique_id) %}
@@ -46,11 +56,14 @@
             {% for result in results
                 if result.node.unique_id in tests and result.status in ('pass', 'warn') %}
                 {% do passed.append(result.node.unique_id) %}
+                {% do begun.extend(result.timing | map(attribute='started_at')) %}
             {% endfor %}
-            {% if passed | length == tests | length %}
-                update {{ month_builds() }} set tested_at = {{ current_timestamp() }}
+            {% if tests and passed | length == tests | length %}
+                update {{ month_builds() }} set tested_at = {{ clock_time() }}
                 where table_name = '{{ node.schema }}.{{ node.alias }}'
-                    and source_month is not null and tested_at is null;
+                    and source_month is not null and tested_at is null
+                    and built_at < {{ clock_time() }}
+                    - interval '{{ (now - begun | min).total_seconds() }} seconds';
             {% endif %}
         {% endfor %}
     {% endif %}

@@ -1,10 +1,19 @@
 -- Grain: one trip that repeats another row of its file: a copy, a refund, or what a refund undoes.
 
+{%- set all_but_the_id = [] -%}
+{%- for column in trip_columns() if column != 'trip_id' -%}
+    {%- do all_but_the_id.append('trips.' ~ column) -%}
+{%- endfor %}
+
+-- FHV rows, and high-volume rows of CSV files, have too few columns to tell copies from other trips
+{%- set tells_copies -%}
+    service <> 'fhv' and (service <> 'fhvhv' or trip_miles is not null or fare_usd is not null)
+{%- endset %}
+
 with trips as (
 
     select * from {{ ref('int_trips') }}
-    -- FHV rows have too few columns to tell a copy from another trip
-    where service <> 'fhv'
+    where {{ tells_copies }}
 
 ),
 
@@ -13,7 +22,7 @@ with trips as (
 same_trips as (
 
     select * from {{ ref('int_trips') }}
-    where service <> 'fhv'
+    where {{ tells_copies }}
 
 ),
 
@@ -45,20 +54,7 @@ compared as (
         -- the first of equal rows is the trip, the others are copies of it
         row_number() over (
             partition by
-                trips.service, trips.source_month, trips.file_key, trips.vendor_id, trips.pickup_at,
-                trips.dropoff_at, trips.pickup_zone_id, trips.dropoff_zone_id,
-                trips.passenger_count, trips.trip_miles, trips.trip_seconds, trips.rate_code_id,
-                trips.payment_type_id, trips.fare_usd, trips.extra_usd, trips.mta_tax_usd,
-                trips.tip_usd, trips.tolls_usd, trips.improvement_surcharge_usd,
-                trips.congestion_surcharge_usd, trips.airport_fee_usd, trips.cbd_congestion_fee_usd,
-                trips.ehail_fee_usd, trips.black_car_fund_usd, trips.sales_tax_usd, trips.total_usd,
-                trips.driver_pay_usd, trips.trip_type_id, trips.store_and_fwd_flag,
-                trips.request_source, trips.hvfhs_license_num, trips.dispatching_base_num,
-                trips.originating_base_num, trips.affiliated_base_num, trips.requested_at,
-                trips.on_scene_at, trips.shared_ride_flag, trips.shared_request_flag,
-                trips.shared_match_flag, trips.access_a_ride_flag, trips.wav_request_flag,
-                trips.wav_match_flag, trips.pickup_longitude, trips.pickup_latitude,
-                trips.dropoff_longitude, trips.dropoff_latitude
+                {{ all_but_the_id | join(', ') }}
             order by trips.trip_id
         ) as copy_number,
         -- the k-th charge is taken back by the k-th refund

@@ -1,5 +1,9 @@
 -- Grain: one row of a published trip file, with the first rule that it fails.
 
+{%- set may_be_an_hour_short = clock_may_be_set_back(
+    'trips.source_month', 'trips.pickup_at', 'trips.dropoff_at'
+) %}
+
 with trips as (
 
     select * from {{ ref('int_trips') }}
@@ -70,7 +74,9 @@ select
             then 'pickup_outside_month'
         when trips.service <> 'fhv' and trips.dropoff_at is null
             then 'missing_dropoff_time'
-        when trips.dropoff_at < trips.pickup_at
+        when
+            (trips.dropoff_at < trips.pickup_at or trips.trip_seconds < 0)
+            and not {{ may_be_an_hour_short }}
             then 'dropoff_before_pickup'
         when trips.trip_seconds > 86400
             then 'duration_over_24h'
@@ -91,7 +97,13 @@ select
             then 'negative_distance'
         when trips.service in ('yellow', 'green') and trips.trip_miles > 300
             then 'impossible_distance'
-        when trips.trip_seconds >= 60 and trips.trip_miles * 3600 > 100.0 * trips.trip_seconds
+        when
+            trips.trip_seconds >= 60
+            and trips.trip_miles * 3600 > 100.0 * trips.trip_seconds
+            and not (
+                {{ may_be_an_hour_short }}
+                and trips.trip_miles * 3600 <= 100.0 * (trips.trip_seconds + 3600)
+            )
             then 'impossible_speed'
         when repeats.repeat_reason in ('refund', 'refunded_charge')
             then repeats.repeat_reason

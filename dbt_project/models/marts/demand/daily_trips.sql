@@ -23,6 +23,10 @@ select
     {{ as_usd('sum(tip_usd)') }} as tip_usd,
     {{ as_usd('sum(total_usd)') }} as total_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
-    count(case when payment_type_id = 1 then 1 end) as card_trips
+    -- the others do not say how a trip was paid
+    case
+        when service in ('yellow', 'green')
+            then count(case when payment_type_id = 1 then 1 end)
+    end as card_trips
 from trips
 group by service, source_month, cast(pickup_at as date)

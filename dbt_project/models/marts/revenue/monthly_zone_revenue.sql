@@ -29,8 +29,11 @@ select
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
     -- by the exact sum: an average of doubles differs in its last digits from run to run
     cast({{ as_usd('sum(total_usd)') }} as double precision) / count(total_usd) as avg_total_usd,
-    -- no charge (3) and dispute (4) are trips whose total was not paid
-    count(case when payment_type_id in (3, 4) then 1 end) as unpaid_trips,
+    -- no charge (3) and dispute (4) are trips whose total was not paid; only taxis say so
+    case
+        when service in ('yellow', 'green')
+            then count(case when payment_type_id in (3, 4) then 1 end)
+    end as unpaid_trips,
     {{ as_usd('sum(case when payment_type_id in (3, 4) then total_usd end)') }} as unpaid_usd
 from trips
 group by service, source_month, pickup_zone_id

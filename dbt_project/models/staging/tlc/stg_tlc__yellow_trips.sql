@@ -60,8 +60,12 @@ select
         when payment_word in ('unknown', 'unk', 'na') then 5
         else {{ as_integer(text_to_number('payment_word')) }}
     end as payment_type_id,
-    coalesce(store_and_fwd_flag, case store_and_forward when 1 then 'Y' when 0 then 'N' end)
-        as store_and_fwd_flag,
+    -- 1 and 0 in 2009, as text until mid-2010, letters since
+    case
+        when store_and_fwd_flag = '1' or store_and_forward = 1 then 'Y'
+        when store_and_fwd_flag = '0' or store_and_forward = 0 then 'N'
+        else store_and_fwd_flag
+    end as store_and_fwd_flag,
     coalesce(fare_amount, fare_amt) as fare_usd,
     coalesce(extra, surcharge) as extra_usd,
     mta_tax as mta_tax_usd,
