@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
+from tests.support.samples import publish_part
 
 FACTS = "marts.fct_trips"
 MARTS = (
@@ -156,3 +158,22 @@ def place(tmp_path: Path) -> Place:
     made = Place(tmp_path)
     made.published.mkdir()
     return made
+
+
+@pytest.fixture(scope="session")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A place where six months of the sample were loaded and built; tests only look at it."""
+    place = Place(tmp_path_factory.mktemp("part"))
+    publish_part(place.published)
+    place.medallion("run", "--quiet")
+    return place
+
+
+@pytest.fixture
+def copy(part: Place, tmp_path: Path) -> Place:
+    """A place of the test's own with the same published files, lake and warehouse."""
+    place = Place(tmp_path / "copy")
+    shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
+    # the address of the publisher is another, as is the folder
+    place.env["MEDALLION_TLC_URL"] = place.published.as_uri()
+    return place

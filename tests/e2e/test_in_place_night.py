@@ -13,20 +13,11 @@ from tests.support.stores import Store
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A part of the sample as every mart shows it that was built from raw tables."""
-    place = Place(tmp_path_factory.mktemp("loaded"))
-    publish_part(place.published)
-    place.medallion("run", "--quiet")
-    return place
-
-
-def in_place(loaded: Place, folder: Path, lake_url: str | None = None) -> Place:
+def in_place(part: Place, folder: Path, lake_url: str | None = None) -> Place:
     """A place of its own for the same published files, whose raw rows stay in the lake."""
     place = Place(folder)
     place.env = {
-        "MEDALLION_TLC_URL": loaded.published.as_uri(),
+        "MEDALLION_TLC_URL": part.published.as_uri(),
         "MEDALLION_LAKE_URL": lake_url or str(place.lake),
         "MEDALLION_RAW": "in_place",
     }
@@ -51,15 +42,15 @@ def files_with(folder: Path, secret: str) -> list[str]:
 
 
 def test_every_mart_is_what_it_is_when_loaded_and_no_secret_is_left_anywhere(
-    loaded: Place, store: Store, tmp_path: Path
+    part: Place, store: Store, tmp_path: Path
 ) -> None:
-    place = in_place(loaded, tmp_path, store.new_lake("lake '#1"))
+    place = in_place(part, tmp_path, store.new_lake("lake '#1"))
     said = place.medallion("land", "--quiet") + place.last_stderr
     said += place.medallion("load", "--quiet") + place.last_stderr
     # by itself, as in its own folder
     said += place.dbt("build", "--exclude-resource-type", "unit_test") + place.last_stderr
     assert set(raw_relations(place).values()) == {"VIEW"}
-    assert differing(loaded.warehouse, place.warehouse) == {}
+    assert differing(part.warehouse, place.warehouse) == {}
     assert place.medallion_json("audit")["unbalanced"] == []
     for name in SECRETS:
         if secret := store.environment.get(name):
@@ -68,15 +59,15 @@ def test_every_mart_is_what_it_is_when_loaded_and_no_secret_is_left_anywhere(
 
 
 @pytest.fixture(scope="module")
-def local(loaded: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def local(part: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The sample read in place from a folder; tests only look at it."""
-    place = in_place(loaded, tmp_path_factory.mktemp("local"))
+    place = in_place(part, tmp_path_factory.mktemp("local"))
     place.report = place.medallion_json("run", "--quiet")  # type: ignore[attr-defined]
     return place
 
 
-def test_every_command_says_what_it_says_when_loaded(loaded: Place, local: Place) -> None:
-    (trip,), *_ = loaded.query(
+def test_every_command_says_what_it_says_when_loaded(part: Place, local: Place) -> None:
+    (trip,), *_ = part.query(
         "select trip_id from marts.fct_trips where invalid_reason = 'negative_distance'"
     )
 
@@ -90,7 +81,7 @@ def test_every_command_says_what_it_says_when_loaded(loaded: Place, local: Place
             place.medallion_json("audit"),
         ]
 
-    assert said(local) == said(loaded)
+    assert said(local) == said(part)
 
 
 def test_a_second_run_finds_nothing_new(local: Place) -> None:
@@ -101,14 +92,14 @@ def test_a_second_run_finds_nothing_new(local: Place) -> None:
 
 
 def test_a_warehouse_changes_its_mode_and_no_fact_is_built_anew(
-    loaded: Place, tmp_path: Path
+    part: Place, tmp_path: Path
 ) -> None:
-    place = in_place(loaded, tmp_path)
+    place = in_place(part, tmp_path)
 
     def run(mode: str) -> set[str]:
         place.env["MEDALLION_RAW"] = mode
         place.medallion("run", "--quiet")
-        assert differing(loaded.warehouse, place.warehouse) == {}
+        assert differing(part.warehouse, place.warehouse) == {}
         return set(raw_relations(place).values())
 
     def built() -> list[tuple[Any, ...]]:
@@ -121,15 +112,15 @@ def test_a_warehouse_changes_its_mode_and_no_fact_is_built_anew(
     assert built() == first
 
 
-def test_what_is_read_follows_a_lake_that_moved(loaded: Place, tmp_path: Path) -> None:
-    place = in_place(loaded, tmp_path)
+def test_what_is_read_follows_a_lake_that_moved(part: Place, tmp_path: Path) -> None:
+    place = in_place(part, tmp_path)
     place.medallion("land", "--quiet")
     place.medallion("load", "--quiet")
     place.lake.rename(tmp_path / "moved")
     place.env["MEDALLION_LAKE_URL"] = str(tmp_path / "moved")
     place.medallion("load", "--quiet")
     rows = "select count(*) from tlc.yellow_tripdata"
-    assert place.query(rows) == loaded.query(rows)
+    assert place.query(rows) == part.query(rows)
 
 
 def test_postgres_cannot_read_the_lake_in_place(place: Place) -> None:
@@ -153,10 +144,10 @@ def test_doctor_says_what_the_lake_is_read_with(store: Store, place: Place) -> N
 
 @pytest.mark.parametrize("kind", ["s3", "az"])
 def test_wrong_credentials_are_one_line_without_them(
-    kind: str, store_servers: Any, loaded: Place, tmp_path: Path
+    kind: str, store_servers: Any, part: Place, tmp_path: Path
 ) -> None:
     store = store_servers(kind)
-    place = in_place(loaded, tmp_path, store.new_lake())
+    place = in_place(part, tmp_path, store.new_lake())
     place.env |= store.environment
     place.medallion("land", "--dataset", "green", "--quiet")
     wrong = "d3Jvbmc" * 8

@@ -1,0 +1,168 @@
+"""The pipelines and dbt by themselves: what a build does again, and what its tests see."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingestion.settings import PROJECT_ROOT
+from tests.e2e.conftest import FACTS, Place
+from tests.support.samples import publish_part
+
+
+def test_the_pipelines_run_by_themselves(place: Place) -> None:
+    publish_part(place.published)
+    place.run("ingestion", "--dataset", "green")
+    assert place.query("select count(*) from tlc.green_tripdata")[0][0] > 0
+    place.dbt("build")
+    assert place.query("select bool_and(is_balanced), count(*) from marts.ledger") == [(True, 3)]
+
+
+def test_plain_dbt_build_passes_and_changes_nothing(copy: Place) -> None:
+    before = copy.fingerprint()
+    output = copy.dbt("build")
+    assert "ERROR=0" in output
+    assert "fct_trips" in output
+    assert "[0 months, 0 rows" in output.replace("\x1b[32m", "")
+    assert copy.fingerprint() == before
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A dbt project of the test's own."""
+    folder = tmp_path / "dbt_project"
+    ours = PROJECT_ROOT / "dbt_project"
+    shutil.copytree(ours, folder, ignore=shutil.ignore_patterns("target", "logs"))
+    return folder
+
+
+def edit(model: Path, before: str, after: str) -> None:
+    text = model.read_text()
+    assert before in text
+    model.write_text(text.replace(before, after))
+
+
+def build(place: Place, project: Path, expect: int = 0) -> dict[str, str]:
+    """Build a project with dbt alone; the line on each by_month model that was built.
+
+    Without unit tests, which would stop a model that is wrong before it is built.
+    """
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    arguments = ("build", "--exclude-resource-type", "unit_test", *folder)
+    output = place.dbt(*arguments, expect=expect).replace("\x1b[32m", "")
+    lines = [line for line in output.splitlines() if "OK created sql by_month" in line]
+    return {line.split(" model ")[1].split()[0]: line for line in lines}
+
+
+def run_days(place: Place, project: Path) -> str:
+    """Build daily_trips of a project, and nothing else; return what dbt said."""
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    return place.dbt("run", "--select", "daily_trips", *folder).replace("\x1b[32m", "")
+
+
+def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> None:
+    copy.dbt("build")
+    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
+    edit(model, "count(*) as trips", "count(*) + 0 as trips")
+    built = build(copy, project)
+    assert "[6 months" in built["marts.daily_trips"]
+    assert "[0 months" in built["marts.fct_trips"]
+    assert "[0 months" in built["marts.hourly_zone_demand"]
+
+
+def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    what = "Median minutes of trips over 0 and under 6 hours by trip_seconds."
+    edit(yml, f'"{what}"', f'"{what}"\n        constraints: [{{type: not_null}}]')
+    assert "[6 months" in run_days(copy, project)
+    nullable = (
+        "select is_nullable from information_schema.columns where table_name = 'daily_trips'"
+        " and column_name = 'median_trip_minutes'"
+    )
+    assert copy.query(nullable) == [("NO",)]
+
+
+def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> None:
+    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    comment = (
+        "select comment from duckdb_columns() where table_name = 'daily_trips'"
+        " and column_name = 'trip_miles'"
+    )
+    assert copy.query(comment) == [("Miles together.",)]
+    edit(yml, "Miles together.", "Miles, all of them.")
+    assert "[0 months" in run_days(copy, project)
+    assert copy.query(comment) == [("Miles, all of them.",)]
+
+
+def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
+    """A rebuild that fails at its last months leaves what was there; the next takes its place."""
+    days = "select count(*), sum(trips) from marts.daily_trips"
+    before = copy.query(days)
+    model = project / "models" / "marts" / "demand" / "daily_trips.sql"
+    late = (
+        "case when max(source_month) > date '2024-01-01' then error(max(service)) else count(*) end"
+    )
+    edit(model, "count(*) as trips", f"cast({late} as bigint) as trips")
+    assert "marts.daily_trips" not in build(copy, project, expect=1)
+    assert copy.query(days) == before
+    beside = "select count(*) from information_schema.tables where table_name like '%__rebuild'"
+    assert copy.query(beside) == [(1,)]
+    rebuilt = (
+        "select count(*) from intermediate.month_builds"
+        " where table_name = 'marts.daily_trips__rebuild' and source_month is not null"
+    )
+    done = copy.query(rebuilt)
+    assert done == [(4,)]  # the months of 2023
+    assert "marts.daily_trips" not in build(copy, project, expect=1)
+    assert copy.query(rebuilt) == done  # it went on where it was
+    edit(model, f"cast({late} as bigint) as trips", "count(*) + 0 as trips")
+    assert "[6 months" in build(copy, project)["marts.daily_trips"]
+    assert copy.query(days) == before
+    assert copy.query(beside) == [(0,)]
+
+
+def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Path) -> None:
+    """A month is tested until it has passed, not once."""
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            "update intermediate.month_builds set tested_at = null"
+            " where service = 'green' and source_month = '2023-01-01'"
+        )
+        connection.execute(
+            f"insert into {FACTS} select * from {FACTS}"
+            " where service = 'green' and source_month = '2023-01-01' limit 1"
+        )
+    for _ in range(2):
+        output = copy.dbt("build", "--select", "fct_trips", expect=1)
+        assert "unique_fct_trips_trip_id" in output
+
+
+def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> None:
+    """The counts are of the day when the month was built, and so is the ledger."""
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            f"update {FACTS} set invalid_reason = null, is_valid = true where trip_id ="
+            f" (select min(trip_id) from {FACTS} where invalid_reason = 'refund')"
+        )
+        connection.execute(
+            f"delete from {FACTS} where trip_id ="
+            f" (select min(trip_id) from {FACTS} where service = 'fhvhv')"
+        )
+    test = ("--select", "assert_facts_are_as_counted")
+    # a build costs what is new, and nothing is
+    copy.dbt("build", *test)
+    # two outcomes of one month and one of another, as they are and as they were counted
+    assert "Got 6 results" in copy.dbt("test", *test, expect=1)
+
+
+def test_what_marts_hold_of_a_month_that_is_gone_is_seen(copy: Place) -> None:
+    with duckdb.connect(copy.warehouse) as connection:
+        for mart in ("daily_trips", "hourly_zone_demand"):
+            connection.execute(
+                f"insert into marts.{mart} select * replace (date '2009-01-01' as source_month)"
+                f" from marts.{mart} limit 1"
+            )
+    tests = ("assert_days_add_up", "assert_zones_add_up")
+    said = copy.dbt("test", "--select", *tests, expect=1)
+    assert [f"Failure in test {name}" in said for name in tests] == [True, True]
