@@ -31,7 +31,7 @@ class DuckDbSession:
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
         """Run one statement and fetch what it gives."""
         with _one_line():
-            cursor = self.connection.execute(sql, list(parameters))
+            cursor = self._executed(sql, parameters)
             return Result([c[0] for c in cursor.description or ()], cursor.fetchall())
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
@@ -42,7 +42,13 @@ class DuckDbSession:
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Run one query and read what it gives in batches."""
         with _one_line():
-            return self.connection.execute(sql).to_arrow_reader()
+            return self._executed(sql).to_arrow_reader()
+
+    def _executed(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        cursor: duckdb.DuckDBPyConnection | None = self.connection.execute(sql, list(parameters))
+        if cursor is None:  # an empty text, or nothing but a comment
+            raise WarehouseError("there is no statement in it")
+        return cursor
 
     def wait_for_turn(self, what: str, /) -> None:
         """Only one process at a time has the file open to write."""

@@ -39,9 +39,9 @@ def backfill(
     A month that is done costs nothing the next time, so an interrupted backfill goes on where it
     was. A month that fails is named at the end, and the others go on.
     """
-    if sample and deployment:
+    if deployment and (sample or target):
         raise typer.BadParameter(
-            "--deployment has no --sample: workers have settings of their own."
+            "--deployment has no --sample and no --target: workers have settings of their own."
         )
     with command(sample, target, quiet) as settings:
         datasets, first, last = scope_of(dataset, start, end)

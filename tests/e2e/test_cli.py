@@ -63,6 +63,7 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["run", "--as-of", "yesterday"],
         ["run", "--republish"],
         ["backfill", "--from=2023-01", "--to=2023-02", "--sample", "--deployment"],
+        ["backfill", "--from=2023-01", "--to=2023-02", "--target=postgres", "--deployment"],
         ["history", "green", "1"],
         ["query"],
         ["nonsense"],
@@ -228,6 +229,12 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
 def test_query_is_read_only(green: Place) -> None:
     green.medallion("query", "delete from marts.ledger", expect=2)
     assert "read-only" in one_line(green)
+
+
+@pytest.mark.parametrize("output", ["table", "parquet"])
+def test_a_query_without_a_statement_is_one_line(green: Place, output: str) -> None:
+    green.medallion("query", "/* nothing yet */", "--format", output, expect=2)
+    assert "there is no statement in it" in one_line(green)
 
 
 @pytest.mark.parametrize(
