@@ -31,8 +31,8 @@ def test_what_was_not_asked_about_is_not_said_to_be_unpublished(
     tmp_path: Path,
 ) -> None:
     settings = make_settings(tlc_url=web.url, report_url=f"{web.url}/report.csv")
-    for month in MONTHS:
-        path = publish(tmp_path / "made", "green", month, trips("green", month))
+    for dataset, month in [("yellow", MONTHS[-1]), *(("green", month) for month in MONTHS)]:
+        path = publish(tmp_path / "made", dataset, month, trips(dataset, month))
         web.publish(f"trip-data/{path.name}", path)
     land(settings, ["green"], MONTHS[0], MONTHS[-1])
     web.withdraw(f"trip-data/green_tripdata_{MONTHS[-2]:%Y-%m}.parquet")
