@@ -25,6 +25,10 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 
     with get_server(folder) as embedded:
         yield _variables(parse_dsn(embedded.get_uri()))
+    # one that was started again is not the wheel's to stop
+    if (pid_file := folder / "postmaster.pid").exists():
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+        wait_until(lambda: not pid_file.exists())
 
 
 @contextmanager
