@@ -139,15 +139,21 @@ def test_a_republication_is_never_a_cache_hit_there_and_back(team: Team) -> None
         assert team.is_balanced()
 
 
-def test_a_dropped_raw_table_is_loaded_again_whatever_was_cached(team: Team) -> None:
+@pytest.mark.parametrize(
+    "gone",
+    ["drop table raw.{table} cascade", "delete from raw.files where table_name = '{table}'"],
+    ids=["table", "evidence"],
+)
+def test_a_dropped_raw_table_is_loaded_again_whatever_was_cached(team: Team, gone: str) -> None:
     ((table,),) = team.query(
         "select table_name from raw.files where is_current and month = '2024-02-01'"
     )
     ((rows,),) = team.query(f"select count(*) from raw.{table}")
-    team.execute(f"drop table raw.{table} cascade")
+    team.execute(gone.format(table=table))
     run = team.server.ended(team.server.run())
     assert run["state_name"] == "Completed"
     assert team.query(f"select count(*) from raw.{table}") == [(rows,)]
+    assert team.query("select table_name from raw.files where month = '2024-02-01'") == [(table,)]
     assert team.is_balanced()
 
 
