@@ -49,8 +49,9 @@ DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
 TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
-# Prefect knows no tries for as long as it takes; the last pause is repeated.
+# Prefect knows no tries for as long as it takes, and repeats the last pause.
 WITHOUT_END = 100_000
+TURN_POLL_SECONDS = 5.0
 INCOMPLETE = "Incomplete"
 CACHED = "Cached"  # Prefect's name for the state of a task that did not run
 
@@ -69,7 +70,7 @@ def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
     """Whether to try again: only what may go well the next time, with nothing changed.
 
     Who holds the warehouse is waited for without end, for somebody is at work there. All else is
-    tried again a few times, be it after such a wait or not.
+    tried again a few times, and such waits count as tries.
     """
     fault = outcome_of(state)
     if isinstance(fault, WarehouseBusyError):
@@ -90,7 +91,10 @@ tries: dict[str, Any] = {
     "log_prints": True,
 }
 # at the warehouse, which somebody else may hold
-in_turn = tries | {"retries": WITHOUT_END}
+in_turn = tries | {
+    "retries": WITHOUT_END,
+    "retry_delay_seconds": [*TRY_AGAIN_SECONDS, TURN_POLL_SECONDS],
+}
 
 
 @task(task_run_name="wait for its turn", persist_result=False, **in_turn)
@@ -103,7 +107,7 @@ def take_turn() -> ExitStack:
     try:
         turn.enter_context(engine_for(load_settings()).only_run())
     except WarehouseBusyError as exc:
-        print(f"waiting: {exc}")  # noqa: T201
+        print(f"waiting: {exc}")  # noqa: T201  # a print is a line of the task's log
         raise
     return turn
 
