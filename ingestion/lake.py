@@ -185,7 +185,7 @@ def _store(
 ) -> None:
     """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
     # The slow imports wait until there is something to land.
-    from ingestion.destinations.lake import lake
+    from ingestion.destinations.lake import Lake
     from ingestion.destinations.references import Reference, configure_dlt, run_references
 
     new = {
@@ -207,7 +207,7 @@ def _store(
             columns=_any_columns(candidate.checked),
             hint={
                 "file_id": candidate.fetched.sha256,
-                "file_format": file.file_format,
+                "lake_path": _lake_path(file, candidate),
             },
         )
         for file, candidate in new.items()
@@ -216,8 +216,11 @@ def _store(
     if references:
         configure_dlt(workers=FETCHES_AT_ONCE)
         place = f"the lake {settings.lake_url}"
-        with store.faults("write to"):  # dlt keeps notes of its own there
-            failed = run_references("lake", lake(settings), references, settings.dlt_dir, place)
+        faults: list[MedallionError] = []
+        destination = Lake(store=store, faults=faults)
+        failed = run_references("lake", destination, references, settings.dlt_dir, place)
+        for fault in faults:
+            raise fault
         for reason in failed.values():
             raise MedallionError(reason)
 

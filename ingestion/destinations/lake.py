@@ -1,80 +1,67 @@
-"""The lake as a dlt destination: a job that copies bytes unchanged and proves them."""
+"""The lake as a dlt destination: a job that copies bytes unchanged and proves them.
 
+dlt's own filesystem destination writes what it has normalized, and notes for a pipeline that goes
+on elsewhere; here the catalog says what the lake holds, and nothing stands beside what was
+published.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Annotated
 
-from dlt.common.configuration import configspec, resolve_type
-from dlt.common.configuration.specs import CredentialsConfiguration
-from dlt.common.destination import DestinationCapabilitiesContext
-from dlt.common.destination.client import LoadJob
+from dlt.common.configuration import NotResolved, configspec
+from dlt.common.destination import Destination, DestinationCapabilitiesContext
+from dlt.common.destination.client import (
+    DestinationClientConfiguration,
+    JobClientBase,
+    LoadJob,
+    RunnableLoadJob,
+)
 from dlt.common.destination.exceptions import (
     DestinationTerminalException,
     DestinationTransientException,
 )
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
-from dlt.destinations import filesystem
-from dlt.destinations.impl.filesystem.configuration import FilesystemDestinationClientConfiguration
-from dlt.destinations.impl.filesystem.filesystem import FilesystemClient, FilesystemLoadJob
 
 from ingestion.destinations.references import FILE_HINT, referenced_url
 from ingestion.errors import CorruptedError, MedallionError
-from ingestion.settings import Settings
-from ingestion.stores.store import Store, file_system_options
-
-LAYOUT = "{schema_name}/{table_name}.{ext}"
+from ingestion.stores.store import Store
 
 
 @configspec
-class SdkCredentials(CredentialsConfiguration):
-    """None that dlt knows of: the SDK of each store finds its own."""
+class LakeConfiguration(DestinationClientConfiguration):
+    """The lake, opened: its SDK has found the credentials, which dlt need not know.
 
-    def to_s3fs_credentials(self) -> dict[str, Any]:
-        """Nothing to add to how ``Store`` opens the file system."""
-        return {}
+    What a file could not be stored for is added to ``faults``: dlt keeps the text of it only.
+    """
 
-    to_gcs_credentials = to_adlfs_credentials = to_s3fs_credentials
-
-
-@configspec
-class LakeConfiguration(FilesystemDestinationClientConfiguration):
-    """dlt's, with how objects are to be kept."""
-
-    credentials: SdkCredentials | None = None  # type: ignore[assignment]
-    encryption: str = ""
-    storage_class: str = ""
-
-    @resolve_type("credentials")
-    def resolve_credentials_type(self) -> type[CredentialsConfiguration]:
-        """Leave credentials alone, whatever the address."""
-        return SdkCredentials
+    destination_type: Annotated[str, NotResolved()] = "lake"
+    store: Annotated[Store | None, NotResolved()] = None
+    faults: Annotated[list[MedallionError] | None, NotResolved()] = None
 
 
-class LandFileJob(FilesystemLoadJob):
+class LandFileJob(RunnableLoadJob):
     """Copy the referenced file into the lake, bytes unchanged, and prove it by its sha256."""
 
     _job_client: "LakeClient"
 
     def run(self) -> None:
         """Put the file under its final name only when it is whole, and proved to be there."""
-        store = self._job_client.store
-        name = self.make_remote_path()[len(store.root) + 1 :]
-        file_id = self._load_table[FILE_HINT]["file_id"]  # type: ignore[literal-required]
+        client, landed = self._job_client, self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        source = Path(referenced_url(self._file_path))
         try:
-            store.put(Path(referenced_url(self._file_path)), name, file_id)
+            client.store.put(source, landed["lake_path"], landed["file_id"])
         except CorruptedError as exc:
             raise DestinationTransientException(str(exc)) from exc
         except MedallionError as exc:  # the store's SDK has tried again whatever may pass
+            client.faults.append(exc)
             raise DestinationTerminalException(str(exc)) from exc
 
-    def make_remote_file_path(self, file_name: str) -> str:
-        """Name the object after the file it holds, not after the job's format."""
-        file_format = self._load_table[FILE_HINT]["file_format"]  # type: ignore[literal-required]
-        return super().make_remote_file_path(f"{file_name.rpartition('.')[0]}.{file_format}")
 
-
-class LakeClient(FilesystemClient):
-    """dlt's filesystem client, with our job for published files."""
+class LakeClient(JobClientBase):
+    """Puts files into an open lake, which needs no preparing."""
 
     def __init__(
         self,
@@ -83,21 +70,52 @@ class LakeClient(FilesystemClient):
         capabilities: DestinationCapabilitiesContext,
     ):
         super().__init__(schema, config, capabilities)
-        self.store = Store(config.bucket_url, config.encryption, config.storage_class)
-        # dlt's own have lost what follows a # or a ?, and try again without end
-        self.fs_client, self.bucket_path = self.store.fs, self.store.root
+        assert config.store is not None
+        assert config.faults is not None
+        self.store, self.faults = config.store, config.faults
 
     def create_load_job(
-        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+        self,
+        table: PreparedTableSchema,  # noqa: ARG002
+        file_path: str,
+        load_id: str,  # noqa: ARG002
+        restore: bool = False,  # noqa: ARG002
     ) -> LoadJob:
-        """Return our job for a published file and dlt's own for dlt's own tables."""
-        if FILE_HINT in table:
-            return LandFileJob(file_path)
-        return super().create_load_job(table, file_path, load_id, restore)
+        """Return the job of a published file."""
+        return LandFileJob(file_path)
+
+    def is_storage_initialized(self) -> bool:
+        """Say that it is."""
+        return True
+
+    def initialize_storage(self, truncate_tables: Iterable[str] | None = None) -> None:
+        """Do nothing."""
+
+    def complete_load(self, load_id: str) -> None:
+        """Do nothing: the catalog says what has landed."""
+
+    def drop_storage(self) -> None:
+        """Refuse: what was published once may not be had again."""
+        raise NotImplementedError("A lake is never dropped.")
+
+    def __enter__(self) -> "LakeClient":
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        pass
 
 
-class Lake(filesystem):
-    """dlt's filesystem destination with ``LakeClient``."""
+class Lake(Destination[LakeConfiguration, LakeClient]):
+    """A lake that ``LakeClient`` fills."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        # the format of our manifests
+        return DestinationCapabilitiesContext.generic_capabilities("csv")
 
     @property
     def spec(self) -> type[LakeConfiguration]:
@@ -108,18 +126,3 @@ class Lake(filesystem):
     def client_class(self) -> type[LakeClient]:
         """The client that dlt makes for each load."""
         return LakeClient
-
-
-def lake(settings: Settings) -> Lake:
-    """The lake that is set: ``raw/<dataset>/<version>.<format>``."""
-    scheme = settings.lake_url.partition("://")[0]
-    return Lake(
-        bucket_url=settings.lake_url,
-        credentials=SdkCredentials(),
-        kwargs=file_system_options(scheme, settings.lake_encryption),
-        encryption=settings.lake_encryption,
-        storage_class=settings.lake_storage_class,
-        layout=LAYOUT,
-        # the names of our tables hold none of the layout's separators
-        warn_unsafe_layout_separators=False,
-    )

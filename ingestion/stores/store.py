@@ -20,6 +20,7 @@ import fsspec
 
 from ingestion.errors import CorruptedError
 from ingestion.settings import Settings, local_path
+from ingestion.stores import s3
 from ingestion.stores.checksums import S3_CHECKSUM, checksum_of, digests
 from ingestion.stores.faults import explained
 
@@ -105,6 +106,9 @@ class Store:
             elif self.scheme == "gs" and self._encryption:
                 with source.open("rb") as file:
                     self._write_encrypted(file, name)
+            elif self.scheme == "s3":
+                patience = (CONNECT_SECONDS, SILENCE_SECONDS)
+                s3.upload(source, target, self._s3_object(), PART_BYTES, PARTS_AT_ONCE, patience)
             else:
                 self.fs.put_file(str(source), target, **self._upload_options())
             sent = found.result()
@@ -151,13 +155,12 @@ class Store:
             return self.fs.open(self.path(name), "rb")
         return self.fs.open(self.path(name), "rb", block_size=PART_BYTES, cache_type="readahead")
 
+    def _s3_object(self) -> dict[str, str]:
+        storage_class = {"StorageClass": self._storage_class} if self._storage_class else {}
+        return S3_CHECKSUM | _s3_encryption(self._encryption) | storage_class
+
     def _upload_options(self) -> dict[str, Any]:
         options: dict[str, Any] = self._encryption_options()
-        if self.scheme == "s3":
-            options |= {"chunksize": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
-            options |= S3_CHECKSUM
-            if self._storage_class:
-                options["StorageClass"] = self._storage_class
         if self.scheme == "gs":
             options["chunksize"] = PART_BYTES
         if self.scheme == "az" and self._storage_class:

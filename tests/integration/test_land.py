@@ -49,13 +49,12 @@ def sha256(path: Path) -> str:
 
 
 def objects(settings: Settings) -> dict[str, str]:
-    """The sha256 of everything in the lake by path, but for the catalog and dlt's own notes."""
+    """The sha256 of everything in the lake by path, but for the catalog."""
     lake = local_path(settings.lake_url)
     assert lake is not None
     files = [p for p in lake.rglob("*") if p.is_file()]
     paths = {p.relative_to(lake).as_posix(): p for p in files}
-    own = ("catalog/", "raw/init", "raw/_dlt_loads/", "raw/_dlt_version/")
-    return {name: sha256(p) for name, p in paths.items() if not name.startswith(own)}
+    return {name: sha256(p) for name, p in paths.items() if not name.startswith("catalog/")}
 
 
 def said(settings: Settings) -> list[Landing]:

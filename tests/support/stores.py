@@ -25,6 +25,7 @@ import pytest
 
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
+from ingestion.stores import s3
 from ingestion.stores.store import file_system_class, file_system_options
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
@@ -97,6 +98,7 @@ def forget_file_systems() -> None:
     """Let nobody be served one that was opened with other variables."""
     for kind in STORES:
         file_system_class(kind).clear_instance_cache()
+    s3.client.cache_clear()
 
 
 @contextmanager
