@@ -7,207 +7,46 @@ end; the work in the tasks is plain and blocking.
 
 import asyncio
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from prefect import allow_failure, flow, runtime, task
+from prefect import allow_failure, flow, runtime
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Failed
 from pydantic import Field
 
-from ingestion import lake, publisher, warehouse
-from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
-from ingestion.errors import (
-    FetchError,
-    MedallionError,
-    UntrustedFileError,
-    WarehouseBusyError,
-    WarehouseError,
-)
+from ingestion.errors import MedallionError, UntrustedFileError
 from ingestion.lake import Outcome
-from ingestion.progress import Lines
 from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
 from orchestration import artifacts, events
-from orchestration.audit import Audit
-from orchestration.audit import audit as audit_stage
-from orchestration.caching import file_key
-from orchestration.deadline import deadline
 from orchestration.stages import ledger_faults
+from orchestration.tasks import (
+    Dataset,
+    audit,
+    build,
+    discover,
+    held,
+    land,
+    load,
+    look,
+    outcome_of,
+    take_turn,
+)
 from orchestration.transform import TransformError, TransformReport
-from orchestration.transform import transform as transform_stage
 
-MINUTE, HOUR = 60, 3600
-DISCOVER_SECONDS = 10 * MINUTE
-FILE_SECONDS = 1 * HOUR
-TRANSFORM_SECONDS = 6 * HOUR
-TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
-# Prefect knows no tries for as long as it takes, and repeats the last pause.
-WITHOUT_END = 100_000
-TURN_POLL_SECONDS = 5.0
 INCOMPLETE = "Incomplete"
 CACHED = "Cached"  # Prefect's name for the state of a task that did not run
 
-Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
 Month = Annotated[
     str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="A month, written as 2024-01.")
 ]
-
-
-def outcome_of(state: State) -> Any:
-    """What a task returned or raised, at once, whether an event loop runs or not."""
-    return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
-
-
-def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
-    """Whether to try again: only what may go well the next time, with nothing changed.
-
-    Who holds the warehouse is waited for without end, for somebody is at work there. All else is
-    tried again a few times, and such waits count as tries.
-    """
-    fault = outcome_of(state)
-    if isinstance(fault, WarehouseBusyError):
-        return True
-    if run.run_count > len(TRY_AGAIN_SECONDS):
-        return False
-    if isinstance(fault, MedallionError):
-        return fault.may_pass
-    # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
-    return isinstance(fault, OSError)
-
-
-tries: dict[str, Any] = {
-    "retries": len(TRY_AGAIN_SECONDS),
-    "retry_delay_seconds": TRY_AGAIN_SECONDS,
-    "retry_jitter_factor": 0.5,
-    "retry_condition_fn": may_pass,
-    "log_prints": True,
-}
-# at the warehouse, which somebody else may hold
-in_turn = tries | {
-    "retries": WITHOUT_END,
-    "retry_delay_seconds": [*TRY_AGAIN_SECONDS, TURN_POLL_SECONDS],
-}
-
-
-@task(task_run_name="wait for its turn", persist_result=False, **in_turn)
-def take_turn() -> ExitStack:
-    """Queue behind a run that is under way, whoever started it and wherever.
-
-    Returns what keeps other runs out until it is closed.
-    """
-    turn = ExitStack()
-    try:
-        turn.enter_context(engine_for(load_settings()).only_run())
-    except WarehouseBusyError as exc:
-        print(f"waiting: {exc}")  # noqa: T201  # a print is a line of the task's log
-        raise
-    return turn
-
-
-@task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
-def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
-    """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
-    settings = load_settings()
-    files = publisher.published_files(settings, datasets, start, end)
-    if start is None and end is None:
-        silent = publisher.overdue(settings, files)
-        for silence in silent:
-            events.source_stale(silence)
-        months = [file for file in files if file.month]
-        # of what is not there, or could not be asked about, nobody knows
-        if months and not silent and not any(file.fault for file in months):
-            events.sources_fresh()
-    return files
-
-
-@task(
-    task_run_name="look at lake and warehouse",
-    persist_result=False,  # what they hold now, also where a run is tried again
-    timeout_seconds=DISCOVER_SECONDS,
-    **in_turn,
-)
-def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
-    """Which of the files the lake holds as they are published, and which the warehouse shows so."""
-    settings = load_settings()
-    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
-    landed = {
-        file.name: catalog.newest(file.dataset, file.month)
-        for file in files
-        if lake.is_landed(catalog, file)
-    }
-    loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
-    return set(landed), loaded
-
-
-def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """What landing one file depends on."""
-    settings = load_settings()
-    return file_key(settings, "land", settings.lake_url, parameters["file"])
-
-
-@task(
-    task_run_name="land {file.name}",
-    cache_key_fn=land_key,
-    persist_result=True,
-    timeout_seconds=FILE_SECONDS,
-    **tries,
-)
-def land(file: PublishedFile) -> str:
-    """Land one published file in the lake, bytes unchanged; returns what it was, new or other."""
-    with deadline(FILE_SECONDS, f"landing {file.name}"):
-        # what could not be asked about when it was discovered may be there by now
-        offered = publisher.asked_again(file) if file.fault else file
-        (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
-    if landed.outcome is Outcome.FAILED:
-        raise FetchError(landed.error)
-    if landed.outcome is Outcome.QUARANTINED:
-        events.quarantined(file.name, landed.error or "")
-        raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")
-    return str(landed.outcome)
-
-
-def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """What loading one file depends on."""
-    settings = load_settings()
-    return file_key(settings, "load", engine_for(settings).place, parameters["file"])
-
-
-@task(
-    task_run_name="load {file.name}",
-    cache_key_fn=load_key,
-    persist_result=True,
-    timeout_seconds=FILE_SECONDS,
-    **in_turn,
-)
-def load(file: PublishedFile) -> int:
-    """Load the current version of one file into the warehouse; returns the rows loaded."""
-    with deadline(FILE_SECONDS, f"loading {file.name}"):
-        month = file.month
-        report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
-    for table, reason in report.failed.items():
-        raise WarehouseError(f"{table} could not be loaded: {reason}")
-    return report.rows
-
-
-@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
-def build(full_refresh: bool) -> TransformReport:
-    """Build and test with dbt what is stale."""
-    with deadline(TRANSFORM_SECONDS, "dbt"):
-        return transform_stage(load_settings(), full_refresh, Lines(print))
-
-
-@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)
-def audit() -> Audit:
-    """Read the ledger and the reconciliation."""
-    return audit_stage(load_settings())
 
 
 @dataclass
@@ -285,6 +124,7 @@ async def ingest_spread(
     """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
     files = discover(datasets, _first_day(start), _first_day(end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
+    before, shown_before = held()
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
 
@@ -303,6 +143,14 @@ async def ingest_spread(
             (done.told if told else done.faults).append(fault)
 
     await asyncio.gather(*(one(month) for month in months))
+    # what a run returned lies with the worker that ran it; what it did lies in lake and warehouse
+    after, shown = held()
+    known = {landing.key for landing in before.values()}
+    for table, landing in after.items():
+        if table not in before:
+            (done.republished if landing.key in known else done.new).append(landing.name)
+        if table in shown - shown_before:
+            done.rows += landing.row_count or 0
     return done
 
 

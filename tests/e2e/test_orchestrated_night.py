@@ -235,6 +235,11 @@ def test_months_are_shared_by_workers_and_none_is_loaded_twice(team: Team) -> No
     assert run["state_name"] == "Completed", (run["state"], team.server.logs(run["id"]))
     loads = team.query("select count(*), count(distinct table_name) from raw.loads")
     assert loads == [(4, 4)]
+    # of what other processes did, too
+    summary = team.server.artifacts(run["id"])["summary"]["data"]
+    assert "new: green 2023-09, green 2023-10, green 2023-11, green 2023-12" in summary
+    rows = team.query("select sum(row_count) from raw.files where table_name like 'green_%_2023_%'")
+    assert f"loaded: {rows[0][0]:,} rows" in summary
     assert team.is_balanced()
     assert "submitting flow run" in second.log() or "Completed submission" in second.log()
 

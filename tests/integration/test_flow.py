@@ -20,16 +20,8 @@ from ingestion.errors import UnreachableError
 from ingestion.lake import land as land_all
 from ingestion.settings import Settings, load_settings
 from orchestration import events
-from orchestration.flows import (
-    Ingested,
-    discover,
-    ingest,
-    look,
-    main,
-    nightly,
-    outcome_of,
-    take_turn,
-)
+from orchestration.flows import Ingested, ingest, main, nightly
+from orchestration.tasks import discover, look, outcome_of, take_turn
 from tests.support import processes
 from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips

@@ -13,11 +13,12 @@ from ingestion.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
-from orchestration.flows import (
+from orchestration.tasks import (
     WITHOUT_END,
     audit,
     build,
     discover,
+    held,
     land,
     load,
     look,
@@ -76,14 +77,16 @@ def test_a_task_without_the_warehouse_has_three_tries_more(task: object) -> None
     assert task.retry_delay_seconds == [10, 20, 40]
 
 
-@pytest.mark.parametrize("task", [take_turn, look, load, build, audit], ids=lambda t: t.name)
+@pytest.mark.parametrize("task", [take_turn, look, held, load, build, audit], ids=lambda t: t.name)
 def test_a_task_at_the_warehouse_waits_for_who_holds_it(task: object) -> None:
     assert task.retries == WITHOUT_END
     # whoever holds it for longer is not waited for long when they are done
     assert task.retry_delay_seconds == [10, 20, 40, 5]
 
 
-@pytest.mark.parametrize("task", [discover, look, land, load, build, audit], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "task", [discover, look, held, land, load, build, audit], ids=lambda t: t.name
+)
 def test_every_task_has_pauses_a_timeout_and_its_prints_logged(task: object) -> None:
     assert task.retry_delay_seconds[:3] == [10, 20, 40]
     assert task.retry_jitter_factor == 0.5

@@ -1,0 +1,207 @@
+"""The tasks of the flows: what is done to one file, or once a night, and how often it is tried.
+
+Each wraps a plain function; the work in it is plain and blocking.
+"""
+
+from contextlib import ExitStack
+from datetime import date
+from typing import Any, Literal
+
+from prefect import task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+
+from ingestion import lake, publisher, warehouse
+from ingestion.catalog import Catalog, Landing
+from ingestion.engines import engine_for
+from ingestion.errors import (
+    FetchError,
+    MedallionError,
+    UntrustedFileError,
+    WarehouseBusyError,
+    WarehouseError,
+)
+from ingestion.lake import Outcome
+from ingestion.progress import Lines
+from ingestion.publisher import PublishedFile
+from ingestion.settings import load_settings
+from orchestration import events
+from orchestration.audit import Audit
+from orchestration.audit import audit as audit_stage
+from orchestration.caching import file_key
+from orchestration.deadline import deadline
+from orchestration.transform import TransformReport
+from orchestration.transform import transform as transform_stage
+
+MINUTE, HOUR = 60, 3600
+DISCOVER_SECONDS = 10 * MINUTE
+FILE_SECONDS = 1 * HOUR
+TRANSFORM_SECONDS = 6 * HOUR
+TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
+# Prefect knows no tries for as long as it takes, and repeats the last pause.
+WITHOUT_END = 100_000
+TURN_POLL_SECONDS = 5.0
+
+Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
+
+
+def outcome_of(state: State) -> Any:
+    """What a task returned or raised, at once, whether an event loop runs or not."""
+    return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
+
+
+def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
+    """Whether to try again: only what may go well the next time, with nothing changed.
+
+    Who holds the warehouse is waited for without end, for somebody is at work there. All else is
+    tried again a few times, and such waits count as tries.
+    """
+    fault = outcome_of(state)
+    if isinstance(fault, WarehouseBusyError):
+        return True
+    if run.run_count > len(TRY_AGAIN_SECONDS):
+        return False
+    if isinstance(fault, MedallionError):
+        return fault.may_pass
+    # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
+    return isinstance(fault, OSError)
+
+
+tries: dict[str, Any] = {
+    "retries": len(TRY_AGAIN_SECONDS),
+    "retry_delay_seconds": TRY_AGAIN_SECONDS,
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": may_pass,
+    "log_prints": True,
+}
+# at the warehouse, which somebody else may hold
+in_turn = tries | {
+    "retries": WITHOUT_END,
+    "retry_delay_seconds": [*TRY_AGAIN_SECONDS, TURN_POLL_SECONDS],
+}
+
+
+@task(task_run_name="wait for its turn", persist_result=False, **in_turn)
+def take_turn() -> ExitStack:
+    """Queue behind a run that is under way, whoever started it and wherever.
+
+    Returns what keeps other runs out until it is closed.
+    """
+    turn = ExitStack()
+    try:
+        turn.enter_context(engine_for(load_settings()).only_run())
+    except WarehouseBusyError as exc:
+        print(f"waiting: {exc}")  # noqa: T201  # a print is a line of the task's log
+        raise
+    return turn
+
+
+@task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
+def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
+    """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
+    settings = load_settings()
+    files = publisher.published_files(settings, datasets, start, end)
+    if start is None and end is None:
+        silent = publisher.overdue(settings, files)
+        for silence in silent:
+            events.source_stale(silence)
+        months = [file for file in files if file.month]
+        # of what is not there, or could not be asked about, nobody knows
+        if months and not silent and not any(file.fault for file in months):
+            events.sources_fresh()
+    return files
+
+
+@task(
+    task_run_name="look at lake and warehouse",
+    persist_result=False,  # what they hold now, also where a run is tried again
+    timeout_seconds=DISCOVER_SECONDS,
+    **in_turn,
+)
+def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
+    """Which of the files the lake holds as they are published, and which the warehouse shows so."""
+    settings = load_settings()
+    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    landed = {
+        file.name: catalog.newest(file.dataset, file.month)
+        for file in files
+        if lake.is_landed(catalog, file)
+    }
+    loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
+    return set(landed), loaded
+
+
+@task(
+    task_run_name="look at what is held",
+    persist_result=False,
+    timeout_seconds=DISCOVER_SECONDS,
+    **in_turn,
+)
+def held() -> tuple[dict[str, Landing], set[str]]:
+    """The current versions in the lake by their raw tables, and those the warehouse shows."""
+    settings = load_settings()
+    current = Catalog(settings.lake_url).current()
+    return {x.table_name: x for x in current}, warehouse.tables_in_use(settings)
+
+
+def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """What landing one file depends on."""
+    settings = load_settings()
+    return file_key(settings, "land", settings.lake_url, parameters["file"])
+
+
+@task(
+    task_run_name="land {file.name}",
+    cache_key_fn=land_key,
+    persist_result=True,
+    timeout_seconds=FILE_SECONDS,
+    **tries,
+)
+def land(file: PublishedFile) -> str:
+    """Land one published file in the lake, bytes unchanged; returns what it was, new or other."""
+    with deadline(FILE_SECONDS, f"landing {file.name}"):
+        # what could not be asked about when it was discovered may be there by now
+        offered = publisher.asked_again(file) if file.fault else file
+        (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
+    if landed.outcome is Outcome.FAILED:
+        raise FetchError(landed.error)
+    if landed.outcome is Outcome.QUARANTINED:
+        events.quarantined(file.name, landed.error or "")
+        raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")
+    return str(landed.outcome)
+
+
+def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """What loading one file depends on."""
+    settings = load_settings()
+    return file_key(settings, "load", engine_for(settings).place, parameters["file"])
+
+
+@task(
+    task_run_name="load {file.name}",
+    cache_key_fn=load_key,
+    persist_result=True,
+    timeout_seconds=FILE_SECONDS,
+    **in_turn,
+)
+def load(file: PublishedFile) -> int:
+    """Load the current version of one file into the warehouse; returns the rows loaded."""
+    with deadline(FILE_SECONDS, f"loading {file.name}"):
+        month = file.month
+        report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
+    for table, reason in report.failed.items():
+        raise WarehouseError(f"{table} could not be loaded: {reason}")
+    return report.rows
+
+
+@task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
+def build(full_refresh: bool) -> TransformReport:
+    """Build and test with dbt what is stale."""
+    with deadline(TRANSFORM_SECONDS, "dbt"):
+        return transform_stage(load_settings(), full_refresh, Lines(print))
+
+
+@task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)
+def audit() -> Audit:
+    """Read the ledger and the reconciliation."""
+    return audit_stage(load_settings())
