@@ -1,0 +1,218 @@
+"""Which versions are loaded and shown: each once, the newest, those of a day."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.lake import land
+from ingestion.settings import Settings, local_path
+from ingestion.warehouse import LoadReport, load
+from tests.support.trips import ZONES, publish, trips
+from tests.support.warehouses import (
+    contents,
+    differences,
+    held_by_another,
+    landed_and_loaded,
+    rows,
+    shown_months,
+)
+
+MakeSettings = Callable[..., Settings]
+
+JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
+
+
+@pytest.fixture
+def settings(published: Path, make_settings: MakeSettings) -> Settings:
+    return make_settings()
+
+
+# --- once ----------------------------------------------------------------------------------------
+
+
+def test_a_second_load_does_nothing_and_disturbs_nobody(
+    loaded: LoadReport, settings: Settings
+) -> None:
+    assert len(loaded.loaded) == 2
+    before = hashlib.sha256(settings.duckdb_path.read_bytes()).hexdigest()
+    with held_by_another(settings, read_only=True):
+        assert load(settings) == LoadReport()
+    assert hashlib.sha256(settings.duckdb_path.read_bytes()).hexdigest() == before
+
+
+def test_only_what_is_missing_is_loaded(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    when = dict(rows(settings, "select table_name, loaded_at from raw.files"))
+    publish(published, "green", MARCH, trips("green", MARCH))
+    report = landed_and_loaded(settings)
+    assert [v.name for v in report.loaded] == ["green 2024-03"]
+    after = dict(rows(settings, "select table_name, loaded_at from raw.files"))
+    assert {name: after[name] for name in when} == when
+    assert len(after) == len(when) + 1
+
+
+def test_a_raw_table_that_somebody_dropped_is_loaded_again(
+    loaded: LoadReport, settings: Settings
+) -> None:
+    before = contents(settings)
+    with duckdb.connect(settings.duckdb_path) as connection:
+        connection.execute(f"drop table raw.{loaded.loaded[0].table_name}")
+    assert [v.name for v in load(settings).loaded] == ["green 2024-01"]
+    assert differences(before, contents(settings)) == {}
+    assert load(settings) == LoadReport()
+
+
+def test_datasets_and_months_narrow_what_is_loaded(published: Path, settings: Settings) -> None:
+    for dataset in ("green", "yellow"):
+        for month in (JANUARY, FEBRUARY, MARCH):
+            publish(published, dataset, month, trips(dataset, month))
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    land(settings)
+
+    def names(*args: Any) -> list[str]:
+        return [v.name for v in load(settings, *args).loaded]
+
+    assert names(["green"], FEBRUARY, FEBRUARY) == ["green 2024-02", "taxi_zone_lookup"]
+    assert names(["green"], None, FEBRUARY) == ["green 2024-01"]
+    assert names([], MARCH) == ["green 2024-03", "yellow 2024-03"]
+    assert names() == ["yellow 2024-01", "yellow 2024-02"]
+    assert len(shown_months(settings)) == len(shown_months(settings, "yellow_tripdata")) == 3
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+def test_a_republication_takes_its_place_and_the_old_stays_in_raw(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    before = shown_months(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    (version,) = landed_and_loaded(settings).loaded
+    old, kept = (x.file_id[:8] for x in loaded.loaded)
+    assert shown_months(settings) == {version.file_id[:8]: 7, kept: before[kept]}
+    assert rows(
+        settings,
+        "select left(file_id, 8), is_current from raw.files where month = '2024-01-01'"
+        " order by landed_at",
+    ) == [(old, False), (version.file_id[:8], True)]
+    assert rows(settings, f"select count(*) from raw.green_tripdata_2024_01__{old}") == [(20,)]
+
+
+def test_a_version_that_comes_back_is_shown_again_without_a_load(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    before = contents(settings)
+    original = (published / "trip-data/green_tripdata_2024-01.parquet").read_bytes()
+    publish(published, "green", JANUARY, trips("green", JANUARY, seed=1))
+    landed_and_loaded(settings)
+    publish(published, "green", JANUARY, original)
+    assert landed_and_loaded(settings) == LoadReport()
+    after = contents(settings)
+    assert "tlc.green_tripdata" not in differences(before, after)
+    assert rows(
+        settings, "select is_current from raw.files where month = '2024-01-01' order by landed_at"
+    ) == [(True,), (False,)]
+
+
+def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_no_more(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    before = shown_months(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    (version,) = landed_and_loaded(settings).loaded
+    lake = local_path(settings.lake_url)
+    assert lake is not None
+    max((lake / "catalog" / "green" / "2024-01").iterdir()).unlink()
+    assert load(settings) == LoadReport()
+    assert shown_months(settings) == before
+    assert rows(settings, "select table_name from raw.files where not is_current") == [
+        (version.table_name,)
+    ]
+
+
+def test_a_new_address_of_the_same_content_is_noted_without_a_load(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    path = published / "trip-data/green_tripdata_2024-01.parquet"
+    os.utime(path, ns=(0, 1_700_000_000_000_000_000))
+    assert landed_and_loaded(settings) == LoadReport()
+    assert rows(
+        settings, "select epoch(last_modified) from raw.files where month = '2024-01-01'"
+    ) == [(1_700_000_000,)]
+    assert landed_and_loaded(settings) == LoadReport()
+
+
+def test_what_is_quarantined_is_said_and_not_loaded(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    before = shown_months(settings)
+    publish(published, "green", JANUARY, b"broken")
+    publish(published, "green", MARCH, b"broken too")
+    assert landed_and_loaded(settings).loaded == []
+    assert shown_months(settings) == before
+    assert rows(
+        settings,
+        "select month, row_count, loaded_at, is_current, error like 'not a readable Parquet%'"
+        " from raw.files where status = 'quarantined' order by month",
+    ) == [(JANUARY, None, None, False, True), (MARCH, None, None, False, True)]
+    before = contents(settings)
+    assert landed_and_loaded(settings) == LoadReport()
+    assert differences(before, contents(settings)) == {}
+
+
+def test_as_of_a_day_is_what_had_been_landed_then(published: Path, settings: Settings) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    (landing,) = (f.landing for f in land(settings).files)
+    yesterday = landing.landed_at - timedelta(days=1)
+    (record,) = (Path(settings.lake_url.removeprefix("file://")) / "catalog").rglob("*.json")
+    said = json.loads(record.read_text()) | {"landed_at": yesterday.isoformat()}
+    record.write_text(json.dumps(said))
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=9, seed=1))
+    publish(published, "green", FEBRUARY, b"broken")
+    land(settings)
+
+    then = settings.as_of(yesterday.date())
+    (version,) = load(then, as_of=yesterday.date()).loaded
+    assert version.file_id == landing.file_id
+    assert list(shown_months(then).values()) == [5]
+    # nor does it know of the file that was quarantined since
+    assert rows(then, "select status, is_current from raw.files") == [("loaded", True)]
+    assert load(then, as_of=yesterday.date()) == LoadReport()
+    before = settings.as_of(yesterday.date() - timedelta(days=1))
+    assert load(before, as_of=yesterday.date() - timedelta(days=1)).loaded == []
+    assert shown_months(before) == {}
+    load(settings)
+    assert list(shown_months(settings).values()) == [9]
+
+
+def test_from_the_lake_alone_all_is_as_it_was(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    publish(published, "green", MARCH, b"broken")
+    publish(published, "yellow", JANUARY, trips("yellow", JANUARY))
+    landed_and_loaded(settings)
+    before = contents(settings)
+    settings.duckdb_path.unlink()
+    for path in published.rglob("*.*"):
+        path.unlink()
+    assert len(load(settings).loaded) == 3
+    assert differences(before, contents(settings)) == {}
+
+
+def test_from_the_lake_alone_a_version_came_when_it_first_came(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    os.utime(published / "trip-data/green_tripdata_2024-01.parquet", ns=(0, 10**18))
+    landed_and_loaded(settings)
+    before = contents(settings)
+    settings.duckdb_path.unlink()
+    load(settings)
+    assert differences(before, contents(settings)) == {}

@@ -1,0 +1,95 @@
+"""What a DuckDB warehouse holds of files, to be looked at, compared and held."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any
+
+import duckdb
+
+from ingestion.lake import land
+from ingestion.settings import Settings
+from ingestion.warehouse import LoadReport, load
+from tests.support import processes
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, to be looked at."""
+    with duckdb.connect(settings.duckdb_path, read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        yield connection
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with opened(settings) as connection:
+        return connection.sql(sql).fetchall()
+
+
+def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """All that a warehouse holds of files, but for when it was loaded and dlt's own tables."""
+    with opened(settings) as connection:
+
+        def all_of(sql: str) -> list[tuple[Any, ...]]:
+            return connection.sql(sql).fetchall()
+
+        tables = all_of(
+            "select table_schema || '.' || table_name from information_schema.tables"
+            " where table_schema in ('raw', 'tlc') and table_name not like '\\_dlt%' escape '\\'"
+        )
+        found = {}
+        for (table,) in tables:
+            if table == "raw.files":
+                found[table] = all_of(
+                    "select * exclude (loaded_at), loaded_at is null from raw.files"
+                    " order by table_name"
+                )
+            elif table.startswith("raw."):
+                found[table] = all_of(f"select rowid, * from {table} order by rowid")
+            else:
+                found[table] = all_of(f"from {table} order by source_month, row_ordinal")
+        return found
+
+
+def first_difference(left: list[Any], right: list[Any]) -> Any:
+    """The first pair that differs, if any: pytest would compare all the lines of both."""
+    return next((pair for pair in zip_longest(left, right) if pair[0] != pair[1]), None)
+
+
+def differences(
+    left: dict[str, list[tuple[Any, ...]]], right: dict[str, list[tuple[Any, ...]]]
+) -> dict[str, Any]:
+    """The tables that differ between two warehouses, with the first pair of rows that does."""
+    found = {t: first_difference(left.get(t, []), right.get(t, [])) for t in left | right}
+    return {table: pair for table, pair in found.items() if pair}
+
+
+def shown_months(settings: Settings, view: str = "green_tripdata") -> dict[str, int]:
+    """How many rows each version has in a read view, by the first 8 digits of its sha256."""
+    counted = rows(settings, f"select file_key, count(*) from tlc.{view} group by all")
+    return {f"{key:015x}"[:8]: count for key, count in counted}
+
+
+def landed_and_loaded(settings: Settings) -> LoadReport:
+    """Land what is published and load it; gives how loading went."""
+    land(settings)
+    return load(settings)
+
+
+def _look_on(settings: Settings, read_only: bool, holding: Any, enough: Any) -> None:
+    with duckdb.connect(settings.duckdb_path, read_only=read_only):
+        holding.set()
+        enough.wait(processes.PATIENCE_SECONDS)
+
+
+@contextmanager
+def held_by_another(settings: Settings, read_only: bool = False) -> Iterator[int]:
+    """While another process has the warehouse open; gives its id."""
+    holding, enough = processes.event(), processes.event()
+    process = processes.start(_look_on, settings, read_only, holding, enough)
+    assert holding.wait(processes.PATIENCE_SECONDS)
+    try:
+        yield process.pid
+    finally:
+        enough.set()
+        process.join(processes.PATIENCE_SECONDS)
