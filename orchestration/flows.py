@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated
 
+from httpx import HTTPError
 from prefect import allow_failure, flow, runtime
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import get_client
@@ -248,7 +249,14 @@ def _first_day(month: str | None) -> date | None:
 
 def main() -> int:
     """Run one night here; return the exit code."""
-    state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
+    try:
+        state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
+    except (RuntimeError, HTTPError) as exc:  # the flow's own faults are in its state
+        sys.stderr.write(
+            f"error: Prefect's server does not answer: {exc}. Start the one that PREFECT_API_URL"
+            " names, or unset it: the flow then runs with a server of its own.\n"
+        )
+        return 1
     if state.is_completed():
         return 0
     fault = outcome_of(state)

@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from ingestion.locks import turn_with_file
+from ingestion.progress import Quiet
 from ingestion.settings import PROJECT_ROOT
 from tests.support.samples import publish_part
 
@@ -161,11 +163,17 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture(scope="session")
-def part(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def part(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Place:
     """A place where six months of the sample were loaded and built; tests only look at it."""
-    place = Place(tmp_path_factory.mktemp("part"))
-    publish_part(place.published)
-    place.medallion("run", "--quiet")
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":  # one for all workers, made by the first that asks for it
+        folder = folder.parent
+    place, built = Place(folder / "part"), folder / "part.built"
+    with turn_with_file(folder / "part.lock", "the sample", Quiet()):
+        if not built.exists():
+            publish_part(place.published)
+            place.medallion("run", "--quiet")
+            built.touch()
     return place
 
 

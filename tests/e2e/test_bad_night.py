@@ -23,7 +23,7 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
         said.append(process.stderr.readline())
         return said[-1].startswith(stage) or not said[-1]
 
-    wait_until(reached, seconds=120)
+    wait_until(reached, seconds=120, pause=0)
     assert said[-1], "the run ended before it came to the stage"
     process.send_signal(signal.SIGKILL)
     process.communicate()

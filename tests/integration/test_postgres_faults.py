@@ -351,7 +351,7 @@ def test_a_server_that_crashes_while_rows_are_copied_is_one_line_and_the_next_lo
     landed(warehouse, FEBRUARY, MANY_ROWS)
     with loading(warehouse) as process:
         with server.connect() as watcher, watcher.cursor() as cursor:
-            wait_until(lambda: copying(cursor))
+            wait_until(lambda: copying(cursor), pause=0.005)
             # so that it is in the middle still when the server dies
             process.send_signal(signal.SIGSTOP)
             assert copying(cursor)

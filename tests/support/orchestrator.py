@@ -124,7 +124,12 @@ class Server:
     def ended(self, run: str) -> dict[str, Any]:
         """The flow run, once it is over."""
         final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-        wait_until(lambda: self.get(f"/flow_runs/{run}")["state_type"] in final, seconds=240)
+
+        def is_over() -> bool:
+            return self.get(f"/flow_runs/{run}")["state_type"] in final
+
+        # who asks more often keeps the server from what it is asked about
+        wait_until(is_over, seconds=240, pause=0.5)
         return dict(self.get(f"/flow_runs/{run}"))
 
     def seconds(self, run: dict[str, Any]) -> float:

@@ -71,12 +71,14 @@ def killed_at_line(file: str, line: int, work: Callable[..., object], *args: obj
     return _died(start(_die_at_line, (file,), line, None, work, args))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Return when ``condition`` holds; fail when it never does."""
+def wait_until(
+    condition: Callable[[], object], seconds: float = PATIENCE_SECONDS, pause: float = 0.1
+) -> None:
+    """Return when ``condition`` holds, looking so often; fail when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def _died(process: Any) -> bool:
