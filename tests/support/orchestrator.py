@@ -180,6 +180,8 @@ class Worker:
                 f"--pool={POOL}",
                 "--type=process",
                 f"--name={self.name}",
+                # so that a night and four months of it need two workers
+                "--limit=3",
             ],
             cwd=self.folder,
             env=_environment() | self.server.env | self.env | {"HOME": str(home)},
