@@ -16,9 +16,10 @@ from ingestion.checks.check import check
 from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
+from ingestion.fetching import Fetched, fetch
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
-from ingestion.publisher import Fetched, PublishedFile, fetch, published_files
+from ingestion.publisher import PublishedFile, published_files
 from ingestion.settings import Settings
 from ingestion.stores.store import open_lake
 

@@ -1,35 +1,31 @@
-"""What the publisher offers now, and how to fetch it.
+"""What the publisher offers now.
 
 A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``), a month
 in the best of the formats that it is published in. What identifies its content without reading it
-is its etag, last-modified date and length. Downloads stream into a file, survive broken
-connections and are hashed on the way.
+is its etag, last-modified date and length.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import cast
 from urllib.parse import quote
 
 from ingestion.datasets import DATASETS, FORMATS, Dataset, FileFormat
 from ingestion.errors import FetchError, UsageError
 from ingestion.settings import Settings, local_path
+from ingestion.web import (
+    CONNECTIONS,
+    NOT_PUBLISHED,
+    client,
+    file_fingerprint,
+    response_fingerprint,
+    root_cause,
+)
 
-if TYPE_CHECKING:
-    from dlt.sources.helpers.requests import Client, Response
-
-HEADS_AT_ONCE = 8
-CONNECT_SECONDS = 10.0
-DOWNLOAD_ATTEMPTS = 6
-CHUNK_BYTES = 1 << 20
-NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
 DEFAULT_MONTHS = 3
 LOOK_BACK_MONTHS = 15
 # TLC publishes with a delay of about two months; a silence of twice that is worth a look.
@@ -57,17 +53,6 @@ class PublishedFile:
     def file_format(self) -> FileFormat:
         """What its address says that it is: ``parquet``, ``csv`` or ``csv.gz``."""
         return DATASETS[self.dataset].format_of(self.url)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A whole download: its bytes' hash, and what the publisher said of the bytes it sent."""
-
-    path: Path
-    sha256: str
-    bytes: int
-    etag: str | None
-    last_modified: datetime | None
 
 
 def published_files(
@@ -147,23 +132,6 @@ def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]
     ]
 
 
-def fetch(
-    file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
-) -> Fetched:
-    """Download ``file`` whole into the folder ``spool``, in bounded memory.
-
-    A partial download of the same version that a killed run left there is continued. Raises
-    ``FetchError`` when it cannot be had.
-    """
-    spool.mkdir(parents=True, exist_ok=True)
-    identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
-    part = spool / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"
-    source = local_path(file.url)
-    if source is not None:
-        return _copy(file, source, part, on_bytes)
-    return _download(file, part, on_bytes)
-
-
 def months_between(start: date, end: date) -> list[date]:
     """First days of the months from ``start`` to ``end``, both included."""
     return [
@@ -229,7 +197,7 @@ def _newest(
         # a batch of eight holds the three newest unless TLC is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
-            batch, months = months[-HEADS_AT_ONCE:], months[:-HEADS_AT_ONCE]
+            batch, months = months[-CONNECTIONS:], months[:-CONNECTIONS]
             wanted = [_month(settings, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
         if not newest and end is None:
@@ -254,7 +222,7 @@ def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
 def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     if not wanted:
         return []
-    with ThreadPoolExecutor(HEADS_AT_ONCE, thread_name_prefix="head") as pool:
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="head") as pool:
         return [head for head in pool.map(_first_of, wanted) if head]
 
 
@@ -269,136 +237,16 @@ def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | Non
     if path is not None:
         if not path.is_file():
             return None
-        etag, modified, size = _stat(path)
+        etag, modified, size = file_fingerprint(path)
         return PublishedFile(dataset.name, month, url, etag, modified, size)
     import requests
 
     try:
-        response = _client().head(url, allow_redirects=True)
+        response = client().head(url, allow_redirects=True)
         if response.status_code in NOT_PUBLISHED:
             return None
         response.raise_for_status()
     except requests.RequestException as exc:
-        fault = f"Cannot reach {url}: {_why(exc)}. Check the address and the network."
+        fault = f"Cannot reach {url}: {root_cause(exc)}. Check the address and the network."
         return PublishedFile(dataset.name, month, url, None, None, None, fault)
-    return PublishedFile(dataset.name, month, url, *_headers(response))
-
-
-def _stat(path: Path) -> tuple[str, datetime, int]:
-    stat = path.stat()
-    # the form that web servers give an etag that stands for modification time and size
-    etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
-    return etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size
-
-
-def _headers(response: "Response") -> tuple[str | None, datetime | None, int | None]:
-    length = response.headers.get("Content-Length")
-    try:
-        modified = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
-    except ValueError:
-        modified = None  # none, or nonsense
-    return response.headers.get("ETag"), modified, int(length) if length else None
-
-
-@cache
-def _client() -> "Client":
-    """dlt's HTTP client: retries with backoff on 429, 5xx and broken connections.
-
-    How often and how patiently is dlt's own setting, ``RUNTIME__REQUEST_*``.
-    """
-    from dlt.common.configuration.resolve import resolve_configuration
-    from dlt.common.configuration.specs import RuntimeConfiguration
-    from dlt.sources.helpers.requests import Client
-
-    config = resolve_configuration(RuntimeConfiguration())
-    return Client(
-        request_timeout=(CONNECT_SECONDS, config.request_timeout),
-        request_max_attempts=config.request_max_attempts,
-        request_backoff_factor=config.request_backoff_factor,
-        request_max_retry_delay=config.request_max_retry_delay,
-        max_connections=HEADS_AT_ONCE,
-        raise_for_status=False,
-        session_attrs={"headers": {"Accept-Encoding": "identity"}},
-    )
-
-
-def _why(exc: BaseException) -> str:
-    while exc.__context__ is not None:
-        exc = exc.__context__
-    return str(exc) or type(exc).__name__
-
-
-def _copy(
-    file: PublishedFile, source: Path, part: Path, on_bytes: Callable[[int], None]
-) -> Fetched:
-    try:
-        etag, modified, _ = _stat(source)
-        reader = source.open("rb")
-    except OSError as exc:
-        raise _unreadable(file, source, exc) from exc
-    digest, size = hashlib.sha256(), 0
-    with reader, part.open("wb") as writer:
-        for chunk in _chunks(file, source, reader):
-            writer.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-            on_bytes(len(chunk))
-    return Fetched(part, digest.hexdigest(), size, etag, modified)
-
-
-def _chunks(file: PublishedFile, source: Path, reader: BinaryIO) -> Iterator[bytes]:
-    try:
-        while chunk := reader.read(CHUNK_BYTES):
-            yield chunk
-    except OSError as exc:
-        raise _unreadable(file, source, exc) from exc
-
-
-def _unreadable(file: PublishedFile, source: Path, exc: OSError) -> FetchError:
-    gone = isinstance(exc, FileNotFoundError)
-    why = "was there and is gone" if gone else f"cannot be read: {exc.strerror}"
-    return FetchError(f"{file.name}: {source} {why}; run again.")
-
-
-def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
-    """Stream one address into ``part``; each broken attempt goes on where the last one stopped."""
-    import requests
-
-    validator = part.with_suffix(".etag")
-    fault: Exception | None = None
-    for _ in range(DOWNLOAD_ATTEMPTS):
-        have = part.stat().st_size if part.exists() and validator.exists() else 0
-        headers = {}
-        if have:
-            headers = {"Range": f"bytes={have}-", "If-Range": validator.read_text()}
-        try:
-            with _client().get(file.url, headers=headers, stream=True) as response:
-                if response.status_code == 416:  # what is there is not part of this version
-                    validator.unlink(missing_ok=True)
-                if response.status_code in NOT_PUBLISHED:
-                    raise FetchError(
-                        f"{file.name}: {file.url} was published and is gone; run again."
-                    )
-                response.raise_for_status()
-                resumed = response.status_code == 206
-                etag, modified, length = _headers(response)
-                if etag and not etag.startswith("W/"):
-                    validator.write_text(etag)
-                whole = (have if resumed else 0) + length if length is not None else None
-                with part.open("ab" if resumed else "wb") as writer:
-                    for chunk in response.iter_content(CHUNK_BYTES):
-                        writer.write(chunk)
-                        on_bytes(len(chunk))
-            if whole is not None and part.stat().st_size != whole:
-                raise requests.ConnectionError(
-                    f"{part.stat().st_size:,} of {whole:,} bytes came before the connection closed"
-                )
-        except requests.RequestException as exc:
-            fault = exc
-            continue
-        validator.unlink(missing_ok=True)
-        with part.open("rb") as reader:
-            digest = hashlib.file_digest(reader, "sha256").hexdigest()
-        return Fetched(part, digest, part.stat().st_size, etag, modified)
-    assert fault is not None
-    raise FetchError(f"{file.name}: cannot download {file.url}: {_why(fault)}. Run again later.")
+    return PublishedFile(dataset.name, month, url, *response_fingerprint(response))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.errors import CorruptedError, FetchError, MedallionError
+from ingestion.fetching import fetch
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
-from ingestion.publisher import PublishedFile, fetch
+from ingestion.publisher import PublishedFile
 from ingestion.settings import Settings
 from ingestion.stores.store import open_lake
 

@@ -14,16 +14,10 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import FetchError
-from ingestion.publisher import (
-    CHUNK_BYTES,
-    HEADS_AT_ONCE,
-    PublishedFile,
-    asked_again,
-    fetch,
-    months_between,
-    published_files,
-)
+from ingestion.fetching import CHUNK_BYTES, fetch
+from ingestion.publisher import PublishedFile, asked_again, months_between, published_files
 from ingestion.settings import Settings
+from ingestion.web import CONNECTIONS
 from tests.support import processes
 from tests.support.web import MODIFIED, Break, Stall, Status, Web
 
@@ -215,9 +209,9 @@ def test_what_was_never_published_as_csv_is_not_asked_for_as_csv(
 
 
 def test_no_more_than_eight_are_asked_at_a_time(web: Web, settings: Settings) -> None:
-    web.wait_for_more_than = HEADS_AT_ONCE
+    web.wait_for_more_than = CONNECTIONS
     published_files(settings, ["green"], date(2022, 1, 1), date(2023, 6, 1))
-    assert web.most_at_once == HEADS_AT_ONCE == 8
+    assert web.most_at_once == CONNECTIONS == 8
 
 
 # --- fetching ------------------------------------------------------------------------------------
@@ -397,7 +391,8 @@ BIG = 256 << 20
 MEASURED = """
 import sys
 from pathlib import Path
-from ingestion.publisher import PublishedFile, fetch
+from ingestion.fetching import fetch
+from ingestion.publisher import PublishedFile
 
 url, size, spool = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 fetched = fetch(PublishedFile("green", None, url, None, None, size), spool)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import FetchError, UsageError
-from ingestion.publisher import fetch, months_between, published_files
+from ingestion.fetching import fetch
+from ingestion.publisher import months_between, published_files
 from ingestion.settings import Settings
 from tests.support.trips import publish
 
