@@ -107,8 +107,8 @@ class Store:
                 with source.open("rb") as file:
                     self._write_encrypted(file, name)
             elif self.scheme == "s3":
-                patience = (CONNECT_SECONDS, SILENCE_SECONDS)
-                s3.upload(source, target, self._s3_object(), PART_BYTES, PARTS_AT_ONCE, patience)
+                how = self._s3_object()
+                s3.upload(source, target, how, PART_BYTES, PARTS_AT_ONCE, SILENCE_SECONDS)
             else:
                 self.fs.put_file(str(source), target, **self._upload_options())
             sent = found.result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from tests.support.fault_proxy import (
     FaultProxy,
     Flip,
     Hang,
+    Pause,
     Refuse,
     Trickle,
     in_front_of,
@@ -236,6 +238,21 @@ def test_a_slow_line_is_no_silence(
         land(settings)
         proxy.fail("GET", "green_tripdata_2024_01", Trickle())
         assert [v.fault for v in verify(settings)] == [None]
+
+
+def test_a_store_that_pauses_while_it_is_sent_to_is_waited_for(
+    proxy: FaultProxy, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(stores, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(stores, "SILENCE_SECONDS", 30)
+    forget_file_systems()
+    file = tmp_path / "large"
+    file.write_bytes(os.urandom(3 * stores.PART_BYTES))
+    file_id = hashlib.sha256(file.read_bytes()).hexdigest()
+    proxy.fail("PUT", "partNumber=2", Pause(1), times=1)
+    open_lake(settings).put(file, "raw/large", file_id)
+    assert open_lake(settings).sha256("raw/large") == file_id
 
 
 def test_what_passes_is_tried_again(

@@ -29,6 +29,13 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Take nothing of what is sent for so many seconds, and then all of it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Cut:
     """Reset the connection half-way through the answer."""
 
@@ -50,7 +57,7 @@ class Before:
     do: Callable[[], object]
 
 
-Fault = Refuse | Hang | Cut | Flip | Trickle | Before
+Fault = Refuse | Hang | Pause | Cut | Flip | Trickle | Before
 
 
 @dataclass
@@ -84,8 +91,10 @@ class _Handler(QuietHandler):
     server_address: str
 
     def _forward(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.proxy._next(self.command, self.path)
+        if isinstance(fault, Pause):
+            self.proxy.released.wait(fault.seconds)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if isinstance(fault, Hang):
             self.proxy.released.wait(PATIENCE_SECONDS)
             self.close_connection = True
