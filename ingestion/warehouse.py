@@ -105,13 +105,22 @@ def load(
 
 def tables_in_use(settings: Settings) -> set[str]:
     """The raw tables that the read views show; none where there is no warehouse yet."""
+    return _tables_held(settings, "is_current")
+
+
+def tables_held(settings: Settings) -> set[str]:
+    """All raw tables, also of versions that are no longer shown."""
+    return _tables_held(settings, "true")
+
+
+def _tables_held(settings: Settings, of: str) -> set[str]:
     engine = engine_for(settings)
     if not engine.exists():
         return set()
     with engine.session(read_only=True) as session:
         if ("raw", "files") not in tables(session):
             return set()
-        rows = session.query("select table_name from raw.files where is_current").rows
+        rows = session.query(f"select table_name from raw.files where {of}").rows
         return {name for (name,) in rows} & engine.held(session)
 
 

@@ -100,11 +100,13 @@ async def ingest(
 
     """
     files = discover(datasets, _first_day(start), _first_day(end))
-    held, loaded = look(files)
+    in_lake, loaded = look(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
-        land_state = land.with_options(refresh_cache=file.name not in held)(file, return_state=True)
+        land_state = land.with_options(refresh_cache=file.name not in in_lake)(
+            file, return_state=True
+        )
         # what landed before is loaded also where what is published now cannot be had
         load_state = load.with_options(refresh_cache=file.name not in loaded)(
             file, wait_for=[allow_failure(land_state)], return_state=True
@@ -125,7 +127,7 @@ async def ingest_spread(
     """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
     files = discover(datasets, _first_day(start), _first_day(end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
-    before, shown_before = held()
+    before, tables_before = held()
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
 
@@ -145,12 +147,16 @@ async def ingest_spread(
 
     await asyncio.gather(*(one(month) for month in months))
     # what a run returned lies with the worker that ran it; what it did lies in lake and warehouse
-    after, shown = held()
+    looked = held(return_state=True)
+    if not looked.is_completed():  # it is asked for the report only
+        done.faults.append(str(outcome_of(looked)))
+        return done
+    after, tables = outcome_of(looked)
     known = {landing.key for landing in before.values()}
     for table, landing in after.items():
         if table not in before:
             (done.republished if landing.key in known else done.new).append(landing.name)
-        if table in shown - shown_before:
+        if table in tables - tables_before:
             done.rows += landing.row_count or 0
     return done
 
@@ -253,7 +259,7 @@ def main() -> int:
         state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     except (RuntimeError, HTTPError) as exc:  # the flow's own faults are in its state
         sys.stderr.write(
-            f"error: Prefect's server does not answer: {exc}. Start the one that PREFECT_API_URL"
+            f"error: Prefect's server cannot be used: {exc}. Start the one that PREFECT_API_URL"
             " names, or unset it: the flow then runs with a server of its own.\n"
         )
         return 1

@@ -138,10 +138,10 @@ def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     **in_turn,
 )
 def held() -> tuple[dict[str, Landing], set[str]]:
-    """The current versions in the lake by their raw tables, and those the warehouse shows."""
+    """The current versions in the lake by their raw tables, and the raw tables there are."""
     settings = load_settings()
     current = Catalog(settings.lake_url).current()
-    return {x.table_name: x for x in current}, warehouse.tables_in_use(settings)
+    return {x.table_name: x for x in current}, warehouse.tables_held(settings)
 
 
 def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:

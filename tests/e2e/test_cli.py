@@ -312,7 +312,7 @@ def test_a_prefect_server_that_is_not_there_is_one_line(place: Place) -> None:
     place.env["PREFECT_API_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}/api"
     place.run("orchestration.flows", expect=1)
     (line,) = place.last_stderr.splitlines()
-    assert line.startswith("error: Prefect's server does not answer: Failed to reach API at http:")
+    assert line.startswith("error: Prefect's server cannot be used: Failed to reach API at http:")
 
 
 def test_the_flow_runs_by_itself(place: Place) -> None:
