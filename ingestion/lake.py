@@ -6,7 +6,7 @@ kept in ``quarantine/`` with its reason, and everything else goes on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -21,7 +21,8 @@ from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import PublishedFile, published_files
 from ingestion.settings import Settings
-from ingestion.stores.store import open_lake
+from ingestion.stores.checksums import Digests
+from ingestion.stores.store import Store, open_lake
 
 FETCHES_AT_ONCE = 4
 # One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
@@ -99,7 +100,7 @@ def land_files(
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with turns_with_files(settings, [file.name for file in batch], progress):
-            landed_files = _land_batch(settings, Catalog(store), batch, progress)
+            landed_files = _land_batch(settings, store, batch, progress)
         for landed in landed_files:
             done[landed.published] = landed
             rows = landed.landing.row_count if landed.landing else None
@@ -137,11 +138,14 @@ class _Candidate:
     fetched: Fetched
     checked: Checked | None
     distrust: str | None
+    found: Future[Digests] | None  # taken while dlt prepares the load
 
 
 def _land_batch(
-    settings: Settings, catalog: Catalog, batch: Sequence[PublishedFile], progress: Progress
+    settings: Settings, store: Store, batch: Sequence[PublishedFile], progress: Progress
 ) -> list[Landed]:
+    catalog = Catalog(store)
+
     def prepare(file: PublishedFile) -> _Candidate | FetchError:
         try:
             fetched = fetch(file, settings.spool_dir, progress.advance)
@@ -149,11 +153,12 @@ def _land_batch(
             return exc
         except OSError as exc:
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+        found = store.digests_of(fetched.path, pool)
         try:
             checked = check(fetched.path, DATASETS[file.dataset], file.month, file.file_format)
         except UntrustedFileError as exc:
-            return _Candidate(fetched, None, str(exc))
-        return _Candidate(fetched, checked, None)
+            return _Candidate(fetched, None, str(exc), found)
+        return _Candidate(fetched, checked, None, found)
 
     # another process may have landed some of them while this one waited for its turn
     landed = [
@@ -164,8 +169,8 @@ def _land_batch(
     rest = [file for file in batch if not is_landed(catalog, file)]
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
-    candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
-    _store(settings, catalog, candidates)
+        candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
+        _store(settings, store, catalog, candidates)
     for file, candidate in prepared.items():
         if isinstance(candidate, FetchError):
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
@@ -182,7 +187,10 @@ def _lake_path(file: PublishedFile, candidate: _Candidate) -> str:
 
 
 def _store(
-    settings: Settings, catalog: Catalog, candidates: dict[PublishedFile, _Candidate]
+    settings: Settings,
+    store: Store,
+    catalog: Catalog,
+    candidates: dict[PublishedFile, _Candidate],
 ) -> None:
     """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
     # The slow imports wait until there is something to land.
@@ -194,12 +202,12 @@ def _store(
         for file, candidate in candidates.items()
         if not _is_stored(catalog, file, candidate)
     }
-    store = open_lake(settings)
     for file, candidate in new.items():
         if candidate.distrust:
             # dlt would open it to load it, which is what it cannot be trusted for
             fetched = candidate.fetched
-            store.put(fetched.path, _lake_path(file, candidate), fetched.sha256)
+            name = _lake_path(file, candidate)
+            store.put(fetched.path, name, fetched.sha256, candidate.found)
     references = [
         Reference(
             schema=file.dataset,
@@ -218,7 +226,8 @@ def _store(
         configure_dlt(workers=FETCHES_AT_ONCE)
         place = f"the lake {settings.lake_url}"
         faults: list[MedallionError] = []
-        destination = Lake(store=store, faults=faults)
+        found = {c.fetched.sha256: c.found for c in new.values() if c.found}
+        destination = Lake(store=store, found=found, faults=faults)
         failed = run_references("lake", destination, references, settings.dlt_dir, place)
         for fault in faults:
             raise fault

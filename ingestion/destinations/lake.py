@@ -6,6 +6,7 @@ published.
 """
 
 from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated
@@ -27,6 +28,7 @@ from dlt.common.schema import Schema
 
 from ingestion.destinations.references import FILE_HINT, referenced_url
 from ingestion.errors import CorruptedError, MedallionError
+from ingestion.stores.checksums import Digests
 from ingestion.stores.store import Store
 
 
@@ -34,11 +36,13 @@ from ingestion.stores.store import Store
 class LakeConfiguration(DestinationClientConfiguration):
     """The lake, opened: its SDK has found the credentials, which dlt need not know.
 
-    What a file could not be stored for is added to ``faults``: dlt keeps the text of it only.
+    ``found`` are the digests of the files by their sha256, being taken. What a file could not be
+    stored for is added to ``faults``: dlt keeps the text of it only.
     """
 
     destination_type: Annotated[str, NotResolved()] = "lake"
     store: Annotated[Store | None, NotResolved()] = None
+    found: Annotated[dict[str, Future[Digests]] | None, NotResolved()] = None
     faults: Annotated[list[MedallionError] | None, NotResolved()] = None
 
 
@@ -52,7 +56,8 @@ class LandFileJob(RunnableLoadJob):
         client, landed = self._job_client, self._load_table[FILE_HINT]  # type: ignore[literal-required]
         source = Path(referenced_url(self._file_path))
         try:
-            client.store.put(source, landed["lake_path"], landed["file_id"])
+            found = client.found.get(landed["file_id"])
+            client.store.put(source, landed["lake_path"], landed["file_id"], found)
         except CorruptedError as exc:
             raise DestinationTransientException(str(exc)) from exc
         except MedallionError as exc:  # the store's SDK has tried again whatever may pass
@@ -71,8 +76,9 @@ class LakeClient(JobClientBase):
     ):
         super().__init__(schema, config, capabilities)
         assert config.store is not None
+        assert config.found is not None
         assert config.faults is not None
-        self.store, self.faults = config.store, config.faults
+        self.store, self.found, self.faults = config.store, config.found, config.faults
 
     def create_load_job(
         self,

@@ -24,20 +24,23 @@ class Digests:
     """Of one file, read once: its sha256, and the checksum of the store that it goes to."""
 
     sha256: str
-    checksum: str | None
+    checksum: str
+
+
+def makes_checksums(scheme: str) -> bool:
+    """Whether such stores make a checksum of the whole of an object."""
+    return scheme in ("s3", "gs")
 
 
 def digests(source: Path, scheme: str) -> Digests:
-    """Read a file of this machine."""
+    """Read a file of this machine that goes to a store that makes checksums."""
     update = _update(scheme)
     sha256, crc = hashlib.sha256(), 0
     with source.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             sha256.update(piece)
-            if update:
-                crc = update(piece, crc)
-    checksum = base64.b64encode(crc.to_bytes(4, "big")).decode() if update else None
-    return Digests(sha256.hexdigest(), checksum)
+            crc = update(piece, crc)
+    return Digests(sha256.hexdigest(), base64.b64encode(crc.to_bytes(4, "big")).decode())
 
 
 def checksum_of(fs: Any, scheme: str, path: str) -> str | None:
@@ -53,11 +56,9 @@ def checksum_of(fs: Any, scheme: str, path: str) -> str | None:
     return None
 
 
-def _update(scheme: str) -> Update | None:
+def _update(scheme: str) -> Update:
     if scheme == "s3":
         return zlib.crc32
-    if scheme == "gs":
-        import google_crc32c
+    import google_crc32c
 
-        return lambda piece, crc: google_crc32c.extend(crc, piece)
-    return None
+    return lambda piece, crc: google_crc32c.extend(crc, piece)

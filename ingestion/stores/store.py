@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +21,7 @@ import fsspec
 from ingestion.errors import CorruptedError
 from ingestion.settings import Settings, local_path
 from ingestion.stores import s3
-from ingestion.stores.checksums import S3_CHECKSUM, checksum_of, digests
+from ingestion.stores.checksums import S3_CHECKSUM, Digests, checksum_of, digests, makes_checksums
 from ingestion.stores.faults import explained
 
 # So much is sent or read at a time, and so many of these at once for one file.
@@ -88,36 +88,52 @@ class Store:
             else:
                 self.fs.pipe_file(self.path(name), content, **self._encryption_options())
 
-    def put(self, source: Path, name: str, file_id: str) -> None:
+    def digests_of(self, source: Path, beside: Executor) -> "Future[Digests] | None":
+        """What ``put()`` compares with what the store says, taken beside what else is done.
+
+        None where the store says nothing, and ``put()`` reads back what it holds.
+        """
+        return beside.submit(digests, source, self.scheme) if makes_checksums(self.scheme) else None
+
+    def put(
+        self, source: Path, name: str, file_id: str, found: "Future[Digests] | None" = None
+    ) -> None:
         """Copy a file into the lake, and prove that its sha256 is ``file_id`` there.
 
-        It bears its name there only when it is whole. Raises ``CorruptedError`` where the store
-        holds something else.
+        It bears its name there only when it is whole. ``found`` are its digests, where somebody
+        takes them already. Raises ``CorruptedError`` where the store holds something else.
         """
         target = self.path(name)
         # while it goes up: both wait for others most of the time
         with self.faults("write to"), ThreadPoolExecutor(1, "digest") as beside:
-            found = beside.submit(digests, source, self.scheme)
+            found = found or self.digests_of(source, beside)
             self._make_folder(name)
-            if self.is_local:
-                # a copy that is killed half-way must not bear the file's name
-                self.fs.put_file(str(source), f"{target}.partial")
-                self.fs.mv(f"{target}.partial", target)
-            elif self.scheme == "gs" and self._encryption:
-                with source.open("rb") as file:
-                    self._write_encrypted(file, name)
-            elif self.scheme == "s3":
-                how = self._s3_object()
-                s3.upload(source, target, how, PART_BYTES, PARTS_AT_ONCE, SILENCE_SECONDS)
-            else:
-                self.fs.put_file(str(source), target, **self._upload_options())
-            sent = found.result()
+            self._upload(source, target, name)
             told = checksum_of(self.fs, self.scheme, target)
-        stored = self.sha256(name) if told is None else sent.sha256
-        if stored != file_id or told not in (None, sent.checksum):
+            sent = found.result() if found and told is not None else None
+        is_there = (
+            (sent.sha256, sent.checksum) == (file_id, told)
+            if sent
+            else self.sha256(name) == file_id
+        )
+        if not is_there:
             raise CorruptedError(
                 f"{self.address(name)} does not hold what was written to it, sha256 {file_id}"
             )
+
+    def _upload(self, source: Path, target: str, name: str) -> None:
+        if self.is_local:
+            # a copy that is killed half-way must not bear the file's name
+            self.fs.put_file(str(source), f"{target}.partial")
+            self.fs.mv(f"{target}.partial", target)
+        elif self.scheme == "gs" and self._encryption:
+            with source.open("rb") as file:
+                self._write_encrypted(file, name)
+        elif self.scheme == "s3":
+            how = self._s3_object()
+            s3.upload(source, target, how, PART_BYTES, PARTS_AT_ONCE, SILENCE_SECONDS)
+        else:
+            self.fs.put_file(str(source), target, **self._upload_options())
 
     def probe(self) -> None:
         """Raise where nothing can be written and taken away again."""
