@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from ingestion.engines import connect
-from ingestion.engines.base import Session
+from ingestion.engines.base import Session, reason_of
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from orchestration.console import print_json, print_table
@@ -55,7 +55,7 @@ def _write_parquet(session: Session, sql: str) -> None:
             " Cast that column to text, or take another --format."
         ) from exc
     except OSError as exc:  # a full disk, or a query that failed half-way, as Arrow's reader says
-        reason = exc.strerror or " ".join(str(exc).split())
+        reason = exc.strerror or reason_of(exc)
         raise MedallionError(f"The result cannot be written as Parquet: {reason}.") from exc
 
 

@@ -10,7 +10,7 @@ import duckdb
 
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
-from ingestion.engines.base import Result, files_ddl, held_as_tables
+from ingestion.engines.base import Result, files_ddl, held_as_tables, reason_of
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.locks import HeldError, locked_file
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
@@ -177,7 +177,7 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as exc:
-        raise WarehouseError(" ".join(str(exc).split())) from exc
+        raise WarehouseError(reason_of(exc)) from exc
 
 
 def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:

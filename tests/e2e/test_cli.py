@@ -245,15 +245,21 @@ def test_a_query_without_a_statement_is_one_line(green: Place, output: str) -> N
     ],
 )
 def test_a_result_that_cannot_be_parquet_is_one_line(green: Place, sql: str, reason: str) -> None:
-    process = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", "parquet"],
-        env=green.environment(),
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-    )
-    assert process.returncode == 1
-    (line,) = process.stderr.decode().splitlines()
-    assert line.startswith("error: The result cannot be written as Parquet: ")
+    def fault() -> str:
+        process = subprocess.run(
+            [sys.executable, "-m", "orchestration.cli", "query", sql, "--format", "parquet"],
+            env=green.environment(),
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+        )
+        assert process.returncode == 1
+        (line,) = process.stderr.decode().splitlines()
+        assert line.startswith("error: The result cannot be written as Parquet: ")
+        return line
+
+    line = fault()
+    if "DuckDB does not say why; run it again" in line:  # now and then, of two threads
+        line = fault()
     assert reason in line
 
 
