@@ -256,6 +256,7 @@ def _first_day(month: str | None) -> date | None:
 def main() -> int:
     """Run one night here; return the exit code."""
     try:
+        # Prefect types what a flow returns, and not the state that return_state asks for
         state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     except (RuntimeError, HTTPError) as exc:  # the flow's own faults are in its state
         sys.stderr.write(

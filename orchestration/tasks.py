@@ -47,6 +47,7 @@ Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_mo
 
 def outcome_of(state: State) -> Any:
     """What a task returned or raised, at once, whether an event loop runs or not."""
+    # _sync is what Prefect's own engine passes, and is in none of its overloads
     return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
 
