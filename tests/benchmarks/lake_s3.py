@@ -42,7 +42,7 @@ def main() -> None:
 
             upload()  # the first volumes
             land_it()  # the imports
-            medians = side_by_side({"boto3 upload_file": upload, "land": land_it})
+            medians = side_by_side({"boto3 upload_file": upload, "land": land_it}, rounds=9)
             report(f"land {path.stat().st_size / 1e6:.0f} MB in S3", medians, "boto3 upload_file")
 
         settings = settings_in(root / "place", root / "2900000")
