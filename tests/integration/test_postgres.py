@@ -1,6 +1,8 @@
 """Loading into a real PostgreSQL: exact types and rows, evidence, faults."""
 
 import datetime as dt
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +20,7 @@ import pytest
 from ingestion.datasets import DATASETS, Column, Era
 from ingestion.engines import connect as open_warehouse
 from ingestion.engines import engine_for
+from ingestion.engines.postgres_session import connect_libpq
 from ingestion.errors import MedallionError
 from ingestion.lake import land
 from ingestion.progress import Quiet
@@ -59,6 +63,23 @@ def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
 def the_table(settings: Settings, like: str) -> str:
     ((name,),) = rows(settings, f"select table_name from raw.files where table_name like '{like}%'")
     return str(name)
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_client_on_the_servers_machine_may_send_ahead(server: dict[str, str]) -> None:
+    if not server["PGHOST"].startswith("/"):
+        pytest.skip("the server has no local socket, and TCP's buffers grow by themselves")
+    with psycopg2.connect(dbname=os.environ["PGDATABASE"]) as plain:
+        as_installed = send_buffer(plain)
+    ours = connect_libpq(os.environ["PGDATABASE"])
+    assert send_buffer(ours) > as_installed
+    ours.close()
+    plain.close()
+
+
+def send_buffer(connection: "psycopg2.extensions.connection") -> int:
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        return line.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
 def test_every_real_green_month_is_loaded_row_by_row(settings: Settings, real_data: Path) -> None:
