@@ -76,6 +76,9 @@ class Settings(BaseSettings):
             return Path(url).expanduser().absolute().as_uri()
         if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
             raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
+        if not url.startswith("file:") and ":" in urlsplit(url).netloc:
+            # the address is shown and kept as well, and no bucket is named so
+            raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
         return _whole_path(url).rstrip("/")
 
     @model_validator(mode="after")

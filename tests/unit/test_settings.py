@@ -182,6 +182,16 @@ def test_a_password_in_an_address_is_sent_to_where_it_belongs(
     assert load_settings().tlc_url == "https://mirror.example/@someone?signature=a@b"
 
 
+@pytest.mark.parametrize("keys", ["AKIA:hunter2", "AKIA:hunt/er2"])
+def test_keys_in_the_address_of_the_lake_are_sent_to_where_they_belong(
+    keys: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", f"s3://{keys}@bucket/lake")
+    with pytest.raises(UsageError, match="MEDALLION_LAKE_URL: leave keys out") as fault:
+        load_settings()
+    assert "AKIA" not in str(fault.value)
+
+
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_TARGET", "oracle")
     monkeypatch.setenv("MEDALLION_RAW", "cooked")
