@@ -93,7 +93,8 @@ def ledger_faults(result: Audit) -> list[str]:
     """Files whose rows do not add up, one line each."""
     return [
         f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
-        f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts"
+        f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
+        " --full-refresh builds it anew"
         for u in result.unbalanced
     ]
 

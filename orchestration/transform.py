@@ -168,9 +168,10 @@ def _node(result: Any) -> Node:
 
 
 def _is_built(settings: Settings, inputs: str) -> bool:
-    """Whether the last run of dbt succeeded, on these inputs."""
+    """Whether the last run of dbt succeeded, on these inputs, and what it made is still there."""
+    made = {path.stem for path in (PROJECT_DIR / "models").rglob("*.sql")}
     with connect(settings, read_only=True) as session:
-        if ("intermediate", "dbt_invocations") not in tables(session):
+        if not made | {"dbt_invocations"} <= {name for _, name in tables(session)}:
             return False
         last = session.query(
             "select succeeded, inputs from intermediate.dbt_invocations"

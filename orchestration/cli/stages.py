@@ -178,6 +178,13 @@ def audit(
             help="Fail also where a month is out of tolerance and not in the register.",
         ),
     ] = False,
+    recount: Annotated[
+        bool,
+        typer.Option(
+            help="Count the facts now, by a scan of their table, or go by what was counted when"
+            " each month was built.",
+        ),
+    ] = True,
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
@@ -189,7 +196,7 @@ def audit(
         from orchestration.console import print_json, print_table, stdout
         from orchestration.stages import ledger_faults, reconciliation_faults
 
-        result = audit_stage(settings)
+        result = audit_stage(settings, recount)
         if as_json:
             print_json(result)
         else:

@@ -1,5 +1,6 @@
 """The pipelines and dbt by themselves: what a build does again, and what its tests see."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -154,6 +155,23 @@ def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> Non
     copy.dbt("build", *test)
     # two outcomes of one month and one of another, as they are and as they were counted
     assert "Got 6 results" in copy.dbt("test", *test, expect=1)
+    copy.medallion("audit", expect=1)
+    assert re.search(r"fhvhv 20\d\d-\d\d does not balance", copy.last_stderr)
+    assert copy.last_stderr.count("does not balance") == 1
+    copy.medallion("audit", "--no-recount")
+    copy.medallion("transform", "--full-refresh")
+    copy.medallion("audit")
+
+
+def test_a_mart_that_somebody_dropped_comes_back(copy: Place) -> None:
+    before = copy.fingerprint()
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute("drop table marts.dim_zones")
+        connection.execute(f"drop table {FACTS}")
+    copy.medallion("audit", expect=1)
+    assert "medallion run" in copy.last_stderr
+    copy.medallion("run")
+    assert copy.fingerprint() == before
 
 
 def test_what_marts_hold_of_a_month_that_is_gone_is_seen(copy: Place) -> None:
