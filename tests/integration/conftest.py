@@ -7,10 +7,23 @@ import pytest
 
 from ingestion.settings import Settings
 from ingestion.warehouse import LoadReport
+from tests.conftest import MakeSettings
 from tests.support.trips import publish, trips
 from tests.support.warehouses import landed_and_loaded
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+
+
+@pytest.fixture
+def settings(published: Path, make_settings: MakeSettings) -> Settings:
+    """Settings for the test's own folder, in which nothing is published yet."""
+    return make_settings()
+
+
+@pytest.fixture
+def month(published: Path) -> Path:
+    """The file of green 2024-01, published."""
+    return publish(published, "green", JANUARY, trips("green", JANUARY))
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ ROWS = 40
 
 
 @pytest.fixture
-def settings(published: Path, make_settings: MakeSettings) -> Settings:
-    return make_settings()
-
-
-@pytest.fixture
 def versions(published: Path, settings: Settings) -> Callable[..., list[Version]]:
     """Publish and land one content after another of a file; compare all of them."""
 

@@ -1,75 +1,28 @@
-"""Landing: what is published is in the lake, byte for byte, once, whatever happens on the way."""
+"""Landing: what is published is in the lake, byte for byte, and every version of it."""
 
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, date, datetime
-from itertools import repeat
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.errors import MedallionError
+from ingestion.catalog import Catalog
 from ingestion.history import history
 from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Quiet
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from ingestion.verification import verify
-from tests.support import processes
-from tests.support.lakes import lake_file
+from tests.conftest import MakeSettings
+from tests.support.lakes import current, lake_file, objects, outcomes, sha256
 from tests.support.trips import ZONES, publish, trip_files, trips
-from tests.support.web import Stall, Status, Web
-
-MakeSettings = Callable[..., Settings]
+from tests.support.web import Web
 
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
-BROKEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
-
-
-@pytest.fixture
-def settings(published: Path, make_settings: MakeSettings) -> Settings:
-    return make_settings()
-
-
-@pytest.fixture
-def month(published: Path) -> Path:
-    """The file of green 2024-01, published."""
-    return publish(published, "green", JANUARY, trips("green", JANUARY))
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def objects(settings: Settings) -> dict[str, str]:
-    """The sha256 of everything in the lake by path, but for the catalog."""
-    lake = local_path(settings.lake_url)
-    assert lake is not None
-    files = [p for p in lake.rglob("*") if p.is_file()]
-    paths = {p.relative_to(lake).as_posix(): p for p in files}
-    return {name: sha256(p) for name, p in paths.items() if not name.startswith("catalog/")}
-
-
-def said(settings: Settings) -> list[Landing]:
-    """All that the catalog says but when it was landed."""
-    same = datetime(2024, 1, 1, tzinfo=UTC)
-    landings = [replace(x, landed_at=same) for x in Catalog(settings.lake_url).landings]
-    return sorted(landings, key=lambda x: x.lake_path)
-
-
-def outcomes(report: LandReport) -> dict[str, str]:
-    return {f.published.name: f.outcome.value for f in report.files}
-
-
-def current(settings: Settings) -> list[str]:
-    return [x.file_id for x in Catalog(settings.lake_url).current()]
 
 
 # --- TLC's own files -----------------------------------------------------------------------------
@@ -286,123 +239,7 @@ def test_more_files_than_one_batch_are_all_landed(published: Path, settings: Set
     assert len(land(settings).of(Outcome.NEW)) == len(objects(settings)) == 18
 
 
-# --- quarantine ----------------------------------------------------------------------------------
-
-
-def test_what_cannot_be_trusted_is_kept_apart_and_the_rest_goes_on(
-    published: Path, month: Path, settings: Settings
-) -> None:
-    broken = publish(published, "green", FEBRUARY, BROKEN)
-    publish(published, "green", MARCH, trips("green", MARCH))
-    report = land(settings)
-    assert outcomes(report) == {
-        "green 2024-01": "new",
-        "green 2024-02": "quarantined",
-        "green 2024-03": "new",
-    }
-    (quarantined,) = report.of(Outcome.QUARANTINED)
-    assert "an XML error page" in quarantined.error
-    landing = quarantined.landing
-    assert landing.lake_path.startswith("quarantine/")
-    assert (landing.status, landing.error) == ("quarantined", quarantined.error)
-    assert lake_file(settings, landing).read_bytes() == broken.read_bytes()
-    assert Catalog(settings.lake_url).quarantined() == [landing]
-    assert len(current(settings)) == 2
-    assert not [v for v in verify(settings) if v.fault]
-
-
-def test_a_broken_republication_leaves_the_old_version_current(
-    published: Path, month: Path, settings: Settings
-) -> None:
-    land(settings)
-    good = sha256(month)
-    publish(published, "green", JANUARY, BROKEN)
-    for _ in range(2):
-        report = land(settings)
-        assert outcomes(report) == {"green 2024-01": "quarantined"}
-        assert "an XML error page" in report.files[0].error
-        assert current(settings) == [good]
-    assert len(Catalog(settings.lake_url).landings) == 2
-
-
-def test_a_month_that_is_mended_is_new(published: Path, settings: Settings) -> None:
-    publish(published, "green", JANUARY, BROKEN)
-    land(settings)
-    mended = publish(published, "green", JANUARY, trips("green", JANUARY))
-    assert outcomes(land(settings)) == {"green 2024-01": "new"}
-    assert current(settings) == [sha256(mended)]
-    assert Catalog(settings.lake_url).quarantined() == []
-
-
-def test_what_was_distrusted_for_a_fault_of_ours_is_new_once_that_is_mended(
-    month: Path, settings: Settings
-) -> None:
-    """The published bytes are the same as before; what is found of them is not."""
-    land(settings)
-    (landing,) = Catalog(settings.lake_url).landings
-    lake = local_path(settings.lake_url)
-    assert lake is not None
-    kept = lake / "quarantine" / lake_file(settings, landing).name
-    kept.parent.mkdir()
-    lake_file(settings, landing).rename(kept)
-    (entry,) = (lake / "catalog").rglob("*.json")
-    entry.write_text(
-        json.dumps(
-            json.loads(entry.read_text())
-            | {"status": "quarantined", "error": "?", "lake_path": f"quarantine/{kept.name}"}
-        )
-    )
-    assert outcomes(land(settings)) == {"green 2024-01": "new"}
-    assert current(settings) == [sha256(month)]
-    assert not [v for v in verify(settings) if v.fault]
-    assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
-
-
-def test_a_month_that_breaks_and_changes_is_republished(
-    published: Path, month: Path, settings: Settings
-) -> None:
-    land(settings)
-    publish(published, "green", JANUARY, BROKEN)
-    land(settings)
-    mended = publish(published, "green", JANUARY, trips("green", JANUARY, seed=1))
-    assert outcomes(land(settings)) == {"green 2024-01": "re-published"}
-    assert current(settings) == [sha256(mended)]
-
-
-def test_a_month_that_breaks_and_comes_back_is_the_same(
-    published: Path, month: Path, settings: Settings
-) -> None:
-    good = month.read_bytes()
-    land(settings)
-    publish(published, "green", JANUARY, BROKEN)
-    land(settings)
-    publish(published, "green", JANUARY, good)
-    assert outcomes(land(settings)) == {"green 2024-01": "same content"}
-    assert current(settings) == [hashlib.sha256(good).hexdigest()]
-    assert Catalog(settings.lake_url).quarantined() == []
-
-
-def test_a_month_that_breaks_twice_is_kept_twice(published: Path, settings: Settings) -> None:
-    contents = [BROKEN, BROKEN + b" again"]
-    for content in contents:
-        publish(published, "green", JANUARY, content)
-        assert outcomes(land(settings)) == {"green 2024-01": "quarantined"}
-    kept = {name: value for name, value in objects(settings).items() if "quarantine/" in name}
-    assert sorted(kept.values()) == sorted(hashlib.sha256(c).hexdigest() for c in contents)
-    (last,) = Catalog(settings.lake_url).quarantined()
-    assert last.file_id == hashlib.sha256(contents[1]).hexdigest()
-    assert current(settings) == []
-
-
-def test_a_broken_content_that_comes_back_stays_quarantined(
-    published: Path, month: Path, settings: Settings
-) -> None:
-    good = month.read_bytes()
-    for content in (BROKEN, good, BROKEN):
-        publish(published, "green", JANUARY, content)
-        report = land(settings)
-    assert outcomes(report) == {"green 2024-01": "quarantined"}
-    assert current(settings) == [hashlib.sha256(good).hexdigest()]
+# --- progress ------------------------------------------------------------------------------------
 
 
 class Told(Quiet):
@@ -440,135 +277,6 @@ def test_progress_is_told_of_rows_reasons_and_drift(
         "green 2024-03: unknown column surge (double) is kept in raw and not read"
     ]
     assert told.bytes == month.stat().st_size + path.stat().st_size
-
-
-# --- faults --------------------------------------------------------------------------------------
-
-
-def test_a_file_that_cannot_be_had_is_reported_and_the_rest_goes_on(
-    web: Web, make_settings: MakeSettings, tmp_path: Path
-) -> None:
-    settings = make_settings(tlc_url=web.url, report_url=f"{web.url}/report.csv")
-    for month in (JANUARY, FEBRUARY):
-        path = publish(tmp_path / "made", "green", month, trips("green", month))
-        web.publish(f"trip-data/{path.name}", path)
-    web.fail("GET", "trip-data/green_tripdata_2024-01.parquet", repeat(Status(404)))
-    report = land(settings, ["green"], JANUARY, FEBRUARY)
-    assert outcomes(report) == {"green 2024-01": "failed", "green 2024-02": "new"}
-    (failed,) = report.of(Outcome.FAILED)
-    assert "green 2024-01" in failed.error
-    assert failed.landing is None
-    web.faults.clear()
-    report = land(settings, ["green"], JANUARY, FEBRUARY)
-    assert outcomes(report) == {"green 2024-01": "new", "green 2024-02": "unchanged"}
-
-
-def test_of_two_landings_at_once_the_second_waits_and_finds_nothing_to_do(
-    web: Web, make_settings: MakeSettings, tmp_path: Path
-) -> None:
-    settings = make_settings(tlc_url=web.url, report_url=f"{web.url}/report.csv")
-    path = publish(tmp_path / "made", "green", JANUARY, trips("green", JANUARY))
-    web.publish(f"trip-data/{path.name}", path)
-    web.fail("GET", f"trip-data/{path.name}", [Stall(100)])
-    first = processes.start(land, settings, ["green"], JANUARY, JANUARY)
-    processes.wait_until(lambda: web.asked("GET"))
-    second = processes.start(land, settings, ["green"], JANUARY, JANUARY)
-    processes.wait_until(lambda: len(web.asked("HEAD", f"trip-data/{path.name}")) == 2)
-    web.released.set()
-    for process in (first, second):
-        process.join(processes.PATIENCE_SECONDS)
-        assert process.exitcode == 0
-    assert len(Catalog(settings.lake_url).landings) == 1
-    # the stalled download was taken up where it stopped, once
-    assert len(web.asked("GET", f"trip-data/{path.name}")) <= 2
-
-
-@pytest.mark.parametrize("content", ["trusted", "broken"])
-def test_a_lake_that_cannot_be_written_is_a_fault(
-    content: str, published: Path, tmp_path: Path, make_settings: MakeSettings
-) -> None:
-    table = trips("green", JANUARY)
-    publish(published, "green", JANUARY, BROKEN if content == "broken" else table)
-    (tmp_path / "a file").touch()
-    settings = make_settings(lake_url=str(tmp_path / "a file" / "lake"))
-    with pytest.raises(MedallionError, match=r"Not a directory: '.*/a file/lake") as fault:
-        land(settings)
-    assert "\n" not in str(fault.value)
-    # once it can be, all is as if nothing had happened
-    (tmp_path / "a file").unlink()
-    assert len(land(settings).files) == len(objects(settings)) == 1
-
-
-def test_a_spool_that_cannot_be_written_is_a_fault(
-    month: Path, tmp_path: Path, make_settings: MakeSettings
-) -> None:
-    (tmp_path / "a file").touch()
-    settings = make_settings(work_dir=tmp_path / "a file" / "work")
-    with pytest.raises(MedallionError, match=r"Cannot write to .*a file/work/spool: Not a dir"):
-        land(settings)
-    assert Catalog(settings.lake_url).landings == []
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_read_only_lake_is_a_fault(month: Path, settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "lake").mkdir(mode=0o555)
-    with pytest.raises(MedallionError, match="Cannot write to the lake file://"):
-        land(settings)
-
-
-def _land_on_a_small_disk(settings: Settings, limit: int, said: Path) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    try:
-        land(settings)
-    except MedallionError as exc:
-        said.write_text(str(exc))
-
-
-def test_a_disk_that_is_full_is_a_fault(
-    published: Path, settings: Settings, tmp_path: Path
-) -> None:
-    publish(published, "green", JANUARY, trips("green", JANUARY, rows=20_000))
-    publish(published, "green", FEBRUARY, trips("green", FEBRUARY))
-    said = tmp_path / "said"
-    process = processes.start(_land_on_a_small_disk, settings, 100_000, said)
-    process.join(processes.PATIENCE_SECONDS)
-    assert said.read_text() == f"Cannot write to {settings.spool_dir}: File too large."
-    assert len(land(settings).of(Outcome.NEW)) == len(objects(settings)) == 2
-    assert not [v for v in verify(settings) if v.fault]
-
-
-# --- kill -9 -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("event", "fragment"),
-    [
-        pytest.param("open", "/spool/", id="before-a-download"),
-        pytest.param("open", "quarantine/", id="before-a-quarantine"),
-        pytest.param("os.rename", ".partial", id="before-a-copy-has-its-name"),
-        pytest.param("open", "/catalog/green/2024-01", id="before-the-first-record"),
-        pytest.param("open", "/catalog/green/2024-03", id="before-the-last-record"),
-        pytest.param("os.remove", "/spool/", id="after-the-first-record"),
-    ],
-)
-def test_a_landing_that_is_killed_is_done_by_the_next(
-    event: str, fragment: str, published: Path, settings: Settings, make_settings: MakeSettings
-) -> None:
-    publish(published, "green", JANUARY, trips("green", JANUARY))
-    publish(published, "green", FEBRUARY, BROKEN)
-    publish(published, "green", MARCH, trips("green", MARCH))
-    publish(published, "taxi_zone_lookup", None, ZONES)
-    assert processes.killed_when(event, fragment, land, settings)
-    # what the catalog says is there already, is there
-    assert not [v for v in verify(settings) if v.fault]
-
-    land(settings)
-    unharmed = make_settings(lake_url=settings.lake_url.replace("/lake", "/unharmed"))
-    land(unharmed)
-    assert objects(settings) == objects(unharmed)
-    assert said(settings) == said(unharmed)
-    assert outcomes(land(settings)) == outcomes(land(unharmed))
-    assert list(settings.spool_dir.iterdir()) == []
 
 
 # --- verify and history --------------------------------------------------------------------------

@@ -29,11 +29,6 @@ JANUARY = date(2024, 1, 1)
 TYPES = {"bigint": "BIGINT", "double": "DOUBLE", "text": "VARCHAR", "timestamp": "TIMESTAMP"}
 
 
-@pytest.fixture
-def settings(published: Path, make_settings: MakeSettings) -> Settings:
-    return make_settings()
-
-
 # --- raw: TLC's own files ------------------------------------------------------------------------
 
 

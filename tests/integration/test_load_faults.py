@@ -26,11 +26,6 @@ MakeSettings = Callable[..., Settings]
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
 
 
-@pytest.fixture
-def settings(published: Path, make_settings: MakeSettings) -> Settings:
-    return make_settings()
-
-
 # --- faults --------------------------------------------------------------------------------------
 
 

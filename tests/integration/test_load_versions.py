@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 
 from ingestion.lake import land
 from ingestion.settings import Settings, local_path
@@ -27,11 +26,6 @@ from tests.support.warehouses import (
 MakeSettings = Callable[..., Settings]
 
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
-
-
-@pytest.fixture
-def settings(published: Path, make_settings: MakeSettings) -> Settings:
-    return make_settings()
 
 
 # --- once ----------------------------------------------------------------------------------------
