@@ -1,5 +1,6 @@
 """What the tests of landing and loading share."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ingestion.settings import Settings
 from ingestion.warehouse import LoadReport
 from tests.conftest import MakeSettings
+from tests.support.debian_postgres import DebianPostgres, debian_postgres
 from tests.support.trips import publish, trips
 from tests.support.warehouses import landed_and_loaded
 
@@ -32,3 +34,17 @@ def loaded(published: Path, settings: Settings) -> LoadReport:
     for month in (JANUARY, FEBRUARY):
         publish(published, "green", month, trips("green", month))
     return landed_and_loaded(settings)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[DebianPostgres]:
+    """A PostgreSQL that asks for passwords, for the tests of one file."""
+    with debian_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def variables(server: DebianPostgres) -> Iterator[dict[str, str]]:
+    """libpq's variables of a database of the test's own."""
+    with server.database() as found:
+        yield found
