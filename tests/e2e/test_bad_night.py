@@ -1,12 +1,16 @@
 """Nights that are killed, or meet a file that cannot be trusted, and the nights after them."""
 
 import signal
+from datetime import date
 
 import pytest
 
-from tests.e2e.conftest import Place
+from tests.e2e.conftest import FACTS, Place
 from tests.support.processes import wait_until
 from tests.support.samples import publish_part
+from tests.support.trips import publish, trips
+
+JANUARY = date(2024, 1, 1)
 
 
 @pytest.mark.parametrize("stage", ["land", "load", "transform fct_trips", "transform ledger"])
@@ -14,8 +18,16 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
     part: Place, place: Place, stage: str
 ) -> None:
     publish_part(place.published)
+    kill_run_at(place, stage)
+    report = place.medallion_json("run", "--quiet")
+    assert report["faults"] == []
+    # the addresses differ and so may nothing else
+    assert place.fingerprint() == part.fingerprint()
+
+
+def kill_run_at(place: Place, stage: str) -> None:
+    """Begin a run, and kill it when it says that it has come to a stage."""
     process = place.start("orchestration.cli", "run")
-    assert process.stderr is not None
     said: list[str] = []
 
     def reached() -> bool:
@@ -27,10 +39,20 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
     assert said[-1], "the run ended before it came to the stage"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    report = place.medallion_json("run", "--quiet")
-    assert report["faults"] == []
-    # the addresses differ and so may nothing else
-    assert place.fingerprint() == part.fingerprint()
+
+
+def test_a_month_that_comes_back_after_a_killed_run_is_built_again(place: Place) -> None:
+    """What the killed run has built is recorded nowhere but in the month itself."""
+    first = trips("green", JANUARY, rows=20)
+    publish(place.published, "green", JANUARY, first)
+    place.medallion("run", "--quiet")
+    publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=25))
+    kill_run_at(place, "transform fct_trips")
+    assert place.query(f"select count(*) from {FACTS}") == [(25,)]
+    publish(place.published, "green", JANUARY, first)
+    place.medallion("run", "--quiet")
+    assert place.query(f"select count(*) from {FACTS}") == [(20,)]
+    place.medallion("audit")
 
 
 def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place) -> None:

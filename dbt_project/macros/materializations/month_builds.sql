@@ -40,6 +40,8 @@
             succeeded boolean not null,
             inputs varchar(64)
         );
+        {# until its end says otherwise: one that is killed has failed, and may have built months #}
+        {{ record_invocation_as(false) }}
     {% endif %}
 {% endmacro %}
 

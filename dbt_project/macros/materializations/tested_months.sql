@@ -73,11 +73,20 @@
 {# Remember each run, and what it was given: MEDALLION_BUILD_INPUTS, set by whoever runs dbt, names
    the project and the raw versions, so that the next run can see that there is nothing to do. #}
 {% macro record_invocation(results) %}
-    {% if execute and flags.WHICH in ('run', 'build', 'test') %}
+    {% if execute %}
         {% set failed = results | selectattr('status', 'in', ['error', 'fail', 'skipped', 'runtime error']) | list %}
+        {{ record_invocation_as(not failed) }}
+    {% endif %}
+{% endmacro %}
+
+
+{# The row of this run, written anew. #}
+{% macro record_invocation_as(succeeded) %}
+    {% if flags.WHICH in ('run', 'build', 'test') %}
+        delete from intermediate.dbt_invocations where invocation_id = '{{ invocation_id }}';
         insert into intermediate.dbt_invocations values (
             '{{ invocation_id }}', '{{ flags.WHICH }}', '{{ run_started_at.isoformat() }}',
-            {{ current_timestamp() }}, {{ 'false' if failed else 'true' }},
+            {{ current_timestamp() }}, {{ 'true' if succeeded else 'false' }},
             '{{ env_var("MEDALLION_BUILD_INPUTS", "") }}'
         );
     {% endif %}
