@@ -177,7 +177,8 @@ class Postgres:
                 if powerful:
                     raise MedallionError(
                         f"{', '.join(powerful)} can do more than load, transform or read."
-                        " Take that from it with `alter role`, or give other names with --prefix."
+                        " Take that from it with `alter role`, or `revoke` what it is a member of,"
+                        " or give other names with --prefix."
                     )
         finally:
             connection.close()

@@ -71,10 +71,20 @@ def database_sql(roles: Roles, database: str) -> list[str]:
     name = '"' + database.replace('"', '""') + '"'
     return [
         # without this, an owner who is no superuser could not give anything to the roles
-        f"""do $$ begin
-    if not (select rolsuper from pg_roles where rolname = current_user) then
-        grant {roles.loader}, {roles.transformer} to current_user;
-    end if;
+        f"""do $$
+declare
+    given text;
+    may text[] := case
+        when current_setting('server_version_num')::int < 160000 then '{{usage}}'
+        else '{{usage, set}}' -- who has made a role since 16 may grant it, and not yet act as it
+    end;
+begin
+    foreach given in array '{{{roles.loader}, {roles.transformer}}}'::text[] loop
+        if not (select bool_and(pg_has_role(current_user, given, how)) from unnest(may) as how)
+        then
+            execute format('grant %I to current_user', given);
+        end if;
+    end loop;
 end $$""",
         f"revoke all on database {name} from public",
         f"grant connect on database {name} to {ours}",
@@ -91,6 +101,15 @@ end $$""",
                 _close(schema, roles),
             )
         ),
+        # what one of them was given by hand and is not its part
+        *(
+            f"revoke all on {what} {schemas} from {others} cascade"
+            for schemas, others in (
+                (loaded, f"{roles.transformer}, {roles.reader}"),
+                (built, f"{roles.loader}, {roles.reader}"),
+            )
+            for what in ("schema", "all tables in schema")
+        ),
         f"grant usage on schema {loaded} to {roles.transformer}",
         f"grant usage on schema {READ} to {roles.reader}",
         f"grant select on all tables in schema {loaded} to {roles.transformer}",
@@ -105,11 +124,17 @@ end $$""",
 
 
 def too_powerful_sql(roles: Roles) -> str:
-    """A query for those of the roles that can do more than what they are granted here."""
+    """A query for those of the roles that can do more than what they are granted here.
+
+    A member of another role can do what that one can.
+    """
     names = ", ".join(f"'{role}'" for role in roles.all)
-    return f"""select rolname from pg_roles
+    return f"""select rolname from pg_roles as r
 where rolname in ({names})
-    and (rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls)
+    and (
+        rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+        or exists (select 1 from pg_auth_members as m where m.member = r.oid)
+    )
 order by rolname"""
 
 

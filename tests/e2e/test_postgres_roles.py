@@ -200,6 +200,43 @@ def test_a_role_that_can_do_more_is_refused(team: Place) -> None:
         execute(team, f"drop role {prefix}_reader")
 
 
+def test_a_role_that_is_a_member_of_another_is_refused(team: Place) -> None:
+    prefix = f"m{uuid4().hex[:8]}"
+    execute(team, f"create role {prefix}_reader login")
+    execute(team, f"grant pg_read_all_data to {prefix}_reader")
+    try:
+        team.medallion("setup-postgres", "--prefix", prefix, expect=1)
+        assert f"{prefix}_reader can do more" in team.last_stderr
+    finally:
+        execute(team, f"drop role {prefix}_reader")
+
+
+def test_what_a_role_was_given_by_hand_is_taken_from_it(team: Place) -> None:
+    reader = f"{team.env['MEDALLION_POSTGRES_ROLES']}_reader"
+    execute(team, f"grant usage, create on schema raw to {reader} with grant option")
+    execute(team, f"grant all on all tables in schema raw, marts to {reader}")
+    team.medallion("setup-postgres")
+    for forbidden in ("select * from raw.files", "delete from marts.ledger"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            execute(team, forbidden, "reader")
+    assert execute(team, "select count(*) > 0 from marts.ledger", "reader") == [(True,)]
+
+
+def test_a_login_that_may_make_databases_makes_an_edition(team: Place) -> None:
+    """It is a member of the roles, and may not make others so."""
+    prefix = team.env["MEDALLION_POSTGRES_ROLES"]
+    login = f"l{uuid4().hex[:8]}"
+    execute(team, f"create role {login} login createdb")
+    execute(team, f"grant {prefix}_loader, {prefix}_transformer to {login}")
+    try:
+        with logged_in_as(team, login):
+            command = ("run", "--sample", "--dataset", "green", "--quiet", *TARGET)
+            assert team.medallion_json(*command)["faults"] == []
+    finally:
+        execute(team, f"drop database if exists {team.env['PGDATABASE']}_sample with (force)")
+        execute(team, f"drop role {login}")
+
+
 def test_a_prefix_that_is_no_plain_name_is_wrong_usage(team: Place) -> None:
     team.medallion("setup-postgres", "--prefix", 'x"; drop', expect=2)
 
