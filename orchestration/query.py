@@ -25,7 +25,7 @@ def query(settings: Settings, sql: str, output: str) -> None:
             if output == "parquet":
                 _write_parquet(session, sql)
                 return
-            result = session.query(sql)
+            result = session.read(sql)
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":

@@ -26,6 +26,9 @@ class Result:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+ONE_THAT_READS = "this is read-only; give one statement that reads"
+
+
 class Session(Protocol):
     """An open warehouse. Parameters are marked ``?``; faults are ``WarehouseError``, one line."""
 
@@ -35,8 +38,11 @@ class Session(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give nothing."""
 
+    def read(self, sql: str, /) -> Result:
+        """Run what somebody else has written: one statement, which gives rows and cannot write."""
+
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """Run one query and read what it gives in batches."""
+        """The same, read in batches."""
 
     def wait_for_turn(self, what: str, /) -> None:
         """Let nobody else do ``what`` until the end of this transaction, once they are done."""

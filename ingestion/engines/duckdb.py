@@ -10,7 +10,13 @@ import duckdb
 
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
-from ingestion.engines.base import Result, files_ddl, held_as_tables, reason_of
+from ingestion.engines.base import (
+    ONE_THAT_READS,
+    Result,
+    files_ddl,
+    held_as_tables,
+    reason_of,
+)
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.locks import HeldError, locked_file
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
@@ -20,6 +26,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ingestion.destinations.duckdb import RawDuckDb
+
+
+READING = (
+    duckdb.StatementType.SELECT,  # with what `from`, `describe`, `summarize` and `show` come to
+    duckdb.StatementType.EXPLAIN,
+    duckdb.StatementType.PRAGMA,
+    duckdb.StatementType.CALL,
+)
 
 
 class DuckDbSession:
@@ -39,10 +53,24 @@ class DuckDbSession:
         with _one_line():
             self.connection.execute(sql, list(parameters))
 
+    def read(self, sql: str, /) -> Result:
+        """Run what somebody else has written: one statement, which gives rows and cannot write."""
+        self._check_that_it_reads(sql)
+        return self.query(sql)
+
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """Run one query and read what it gives in batches."""
+        """The same, read in batches."""
+        self._check_that_it_reads(sql)
         with _one_line():
             return self._executed(sql).to_arrow_reader()
+
+    def _check_that_it_reads(self, sql: str) -> None:
+        """Refuse what writes files, or sets what others rely on; the warehouse is open to read."""
+        with _one_line():
+            found = self.connection.extract_statements(sql)
+        written = [s for s in found if s.query]  # a pivot comes to two without a text of their own
+        if len(written) > 1 or not all(s.type in READING for s in written):
+            raise WarehouseError(ONE_THAT_READS)
 
     def _executed(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         cursor: duckdb.DuckDBPyConnection | None = self.connection.execute(sql, list(parameters))

@@ -7,6 +7,7 @@ password passes through here.
 
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
-from ingestion.engines.base import Result
+from ingestion.engines.base import ONE_THAT_READS, Result
 from ingestion.errors import MedallionError, UnreachableError, WarehouseError
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ PASSING_REFUSALS = (
     "too many",
     "slots are reserved",
 )
+
+
+OPEN_ANSWER = """do $$
+declare answer refcursor := 'answer';
+begin open answer for execute current_setting('medallion.statement'); end $$"""
 
 
 class PostgresSession:
@@ -67,11 +73,30 @@ class PostgresSession:
                 raise WarehouseError(f"{exc}: {_who_holds(self.connection)}") from exc
             raise
 
+    def read(self, sql: str, /) -> Result:
+        """Run what somebody else has written: one statement, which gives rows and cannot write.
+
+        A session that may only read can be told that it may write; a cursor takes nothing that
+        tells it so, and no second statement.
+        """
+        with self.transaction():
+            self.execute("set transaction read only")
+            self.query("select set_config('medallion.statement', ?, true)", [sql])
+            try:
+                self.execute(OPEN_ANSWER)
+            except WarehouseError as exc:
+                if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
+                    raise WarehouseError(ONE_THAT_READS) from exc
+                # what follows repeats the statement, and tells of ours
+                reason = re.split(r" (?:QUERY|CONTEXT): ", str(exc))[0]
+                raise WarehouseError(reason) from exc
+            return self.query("fetch all from answer")
+
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """Run one query and read what it gives in batches."""
+        """The same, read in batches."""
         import pyarrow as pa
 
-        result = self.query(sql)
+        result = self.read(sql)
         columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
         return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
 

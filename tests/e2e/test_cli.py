@@ -227,8 +227,14 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
 
 
 def test_query_is_read_only(green: Place) -> None:
-    green.medallion("query", "delete from marts.ledger", expect=2)
-    assert "read-only" in one_line(green)
+    for writing in (
+        "delete from marts.ledger",
+        "select 1; delete from marts.ledger",
+        f"copy (select 1) to '{green.folder / 'written'}'",
+    ):
+        green.medallion("query", writing, expect=2)
+        assert "read-only" in one_line(green), writing
+    assert not (green.folder / "written").exists()
 
 
 @pytest.mark.parametrize("output", ["table", "parquet"])

@@ -104,8 +104,17 @@ def test_the_commands_work_as_on_duckdb(night: Place) -> None:
     found = night.medallion_json("explain", str(trip_id), *target)
     assert found["raw_row"]["total_amount"] == total
     assert found["rule"]["invalid_reason"] == "refund"
-    night.medallion("query", "delete from marts.ledger", *target, expect=2)
-    assert "read-only" in night.last_stderr
+    for writing in (
+        "delete from marts.ledger",
+        "set transaction read write; delete from marts.ledger",
+        "begin read write; delete from marts.ledger; commit",
+        "commit; delete from marts.ledger",
+        "with gone as (delete from marts.ledger returning 1) select * from gone",
+        "copy (select 1) to program 'true'",
+        "vacuum marts.ledger",
+    ):
+        night.medallion("query", writing, *target, expect=2)
+        assert "read-only" in night.last_stderr, writing
 
 
 def test_a_republication_is_followed_and_disturbs_no_reader(night: Place) -> None:
