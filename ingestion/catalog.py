@@ -20,6 +20,11 @@ CATALOG_DIR = "catalog"
 Status = Literal["landed", "quarantined"]
 
 
+def file_key(file_id: str) -> int:
+    """The first 15 hex digits of a sha256 as a number: what facts carry in its place."""
+    return int(file_id[:15], 16)
+
+
 @dataclass(frozen=True)
 class Landing:
     """At ``landed_at``, ``source_url`` with this fingerprint held the content ``file_id``."""
@@ -51,8 +56,8 @@ class Landing:
 
     @property
     def file_key(self) -> int:
-        """The first 15 hex digits of the sha256 as a number: what facts carry in its place."""
-        return int(self.file_id[:15], 16)
+        """What facts carry in place of its sha256."""
+        return file_key(self.file_id)
 
     @property
     def key(self) -> tuple[str, date | None]:

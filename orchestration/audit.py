@@ -1,11 +1,12 @@
 """What the warehouse proves about itself: the ledger, and how it compares with TLC's report."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
+from ingestion.catalog import file_key
 from ingestion.engines import connect
 from ingestion.engines.base import tables
 from ingestion.errors import MedallionError
@@ -13,22 +14,18 @@ from ingestion.settings import Settings
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
-# a row a file: dataset, month, and rows in the file, raw, in the facts, and valid ones of these
 AS_BUILT = (
-    "select dataset, month, file_rows, raw_rows, fact_rows, valid_rows"
+    "select dataset, month, file_id, file_rows, raw_rows, fact_rows, valid_rows"
     " from marts.ledger order by dataset, month"
 )
-# facts of no file in the ledger are as wrong as files without their facts
-RECOUNTED = (
-    "select coalesce(l.dataset, f.service) as dataset, coalesce(l.month, f.source_month) as month,"
-    " coalesce(l.file_rows, 0), coalesce(l.raw_rows, 0),"
-    " coalesce(f.fact_rows, 0), coalesce(f.valid_rows, 0)"
-    " from marts.ledger as l"
-    " full join (select service, source_month, count(*) as fact_rows,"
-    " count(case when is_valid then 1 end) as valid_rows"
-    " from marts.fct_trips group by service, source_month) as f"
-    " on l.dataset = f.service and l.month = f.source_month"
-    " order by 1, 2"
+FACTS_NOW = (
+    "select service, source_month, file_key, count(*), count(case when is_valid then 1 end)"
+    " from marts.fct_trips group by service, source_month, file_key"
+)
+# of which the ledger should speak; those whose account may only read the marts see none
+IN_USE = (
+    "select dataset, month, file_id, row_count from raw.files"
+    " where is_current and month is not null"
 )
 
 
@@ -44,6 +41,29 @@ class Reconciled:
     tolerance_pct: float | None
     status: str
     known_divergence: str | None
+
+
+@dataclass(frozen=True)
+class File:
+    """One file version in use: its rows, those in raw, in the facts, and valid ones of these."""
+
+    dataset: str
+    month: date
+    file_id: str
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+    valid_rows: int
+
+    @property
+    def file_key(self) -> int:
+        """What its facts are known by."""
+        return file_key(self.file_id)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether no row was lost or doubled."""
+        return self.file_rows == self.raw_rows == self.fact_rows
 
 
 @dataclass(frozen=True)
@@ -103,11 +123,16 @@ def audit(settings: Settings, recount: bool = False) -> Audit:
     are counted now, all of them, so that it also shows what somebody has done to them since.
     """
     with connect(settings, read_only=True) as session:
-        if not {("marts", name) for name in TABLES} <= tables(session):
+        there = tables(session)
+        if not {("marts", name) for name in TABLES} <= there:
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"
             )
-        ledger = session.query(RECOUNTED if recount else AS_BUILT).rows
+        ledger = [File(*row) for row in session.query(AS_BUILT).rows]
+        if recount:
+            ledger = _recounted(ledger, session.query(FACTS_NOW).rows)
+        if ("raw", "files") in there:
+            ledger += _forgotten(ledger, session.query(IN_USE).rows)
         reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
             " group by invalid_reason order by 2 desc, 1"
@@ -116,8 +141,10 @@ def audit(settings: Settings, recount: bool = False) -> Audit:
             "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
         ).rows
+    ledger.sort(key=lambda file: (file.dataset, file.month))
     balances = [
-        _added_up(dataset, list(files)) for dataset, files in groupby(ledger, key=itemgetter(0))
+        _added_up(dataset, list(files))
+        for dataset, files in groupby(ledger, key=attrgetter("dataset"))
     ]
     return Audit(
         files=sum(b.files for b in balances),
@@ -126,27 +153,46 @@ def audit(settings: Settings, recount: bool = False) -> Audit:
         invalid_rows=sum(b.invalid_rows for b in balances),
         balances=balances,
         reasons={reason: int(rows) for reason, rows in reasons},
-        unbalanced=[Unbalanced(*row[:5]) for row in ledger if not _balances(row)],
+        unbalanced=[
+            Unbalanced(f.dataset, f.month, f.file_rows, f.raw_rows, f.fact_rows)
+            for f in ledger
+            if not f.is_balanced
+        ],
         reconciliation=[Reconciled(*row) for row in reconciliation],
     )
 
 
-def _added_up(dataset: str, files: list[tuple[Any, ...]]) -> Balance:
-    file_rows, raw_rows, fact_rows, valid_rows = (
-        sum(counts) for counts in zip(*(file[2:6] for file in files), strict=True)
-    )
+def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
+    """The ledger with the facts of each file as they are now, and facts of no file in it."""
+    counted = {(service, month, key): (rows, valid) for service, month, key, rows, valid in facts}
+    files = []
+    for file in ledger:
+        rows, valid = counted.pop((file.dataset, file.month, file.file_key), (0, 0))
+        files.append(replace(file, fact_rows=rows, valid_rows=valid))
+    return files + [
+        File(service, month, "", 0, 0, rows, valid)
+        for (service, month, _), (rows, valid) in counted.items()
+    ]
+
+
+def _forgotten(ledger: list[File], in_use: list[tuple[Any, ...]]) -> list[File]:
+    """Files that are loaded and shown, and of which the ledger says nothing."""
+    known = {file.file_id for file in ledger}
+    return [
+        File(dataset, month, file_id, rows, rows, 0, 0)
+        for dataset, month, file_id, rows in in_use
+        if file_id not in known
+    ]
+
+
+def _added_up(dataset: str, files: list[File]) -> Balance:
     return Balance(
         dataset,
-        len(files),
-        file_rows,
-        raw_rows,
-        fact_rows,
-        valid_rows,
-        fact_rows - valid_rows,
-        all(_balances(file) for file in files),
+        files=len(files),
+        file_rows=sum(f.file_rows for f in files),
+        raw_rows=sum(f.raw_rows for f in files),
+        fact_rows=sum(f.fact_rows for f in files),
+        valid_rows=sum(f.valid_rows for f in files),
+        invalid_rows=sum(f.fact_rows - f.valid_rows for f in files),
+        is_balanced=all(f.is_balanced for f in files),
     )
-
-
-def _balances(file: tuple[Any, ...]) -> bool:
-    _, _, file_rows, raw_rows, fact_rows, _ = file
-    return bool(file_rows == raw_rows == fact_rows)

@@ -139,7 +139,7 @@ def _warehouse(
         there = tables(session)
         if ("raw", "files") in there:
             rows = session.query("select table_name from raw.files where is_current").rows
-            loaded = {name for (name,) in rows}
+            loaded = {name for (name,) in rows} & engine.held(session)
         if ("intermediate", "month_builds") in there:
             built = set(
                 session.query(

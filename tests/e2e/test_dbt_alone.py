@@ -163,6 +163,14 @@ def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> Non
     copy.medallion("audit")
 
 
+def test_a_ledger_that_says_nothing_does_not_balance(copy: Place) -> None:
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute("delete from marts.ledger where dataset = 'green'")
+    report = copy.medallion_json("run", "--quiet", expect=1)
+    assert report["ledger_balances"] is False
+    assert all(fault.startswith("green") for fault in report["faults"])
+
+
 def test_a_mart_that_somebody_dropped_comes_back(copy: Place) -> None:
     before = copy.fingerprint()
     with duckdb.connect(copy.warehouse) as connection:
