@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ingestion.engines import engine_for
-from ingestion.engines.base import drop_raw, tables
+from ingestion.engines.base import drop_raw, files_are_there, tables
 from ingestion.settings import Settings
 
 NOT_IN_FACTS = (
@@ -30,13 +30,12 @@ def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
     """
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
-        there = tables(session)
-        if ("raw", "files") not in there:
+        if not files_are_there(session):
             return []
         found = session.query(
             "select table_name, landed_at, row_count from raw.files as f"
             " where status = 'loaded' and not is_current and landed_at < ?"
-            + (NOT_IN_FACTS if ("intermediate", "month_builds") in there else "")
+            + (NOT_IN_FACTS if ("intermediate", "month_builds") in tables(session) else "")
             + " order by landed_at",
             [datetime.now(UTC) - older_than],
         )

@@ -13,7 +13,7 @@ import duckdb
 from ingestion.catalog import Catalog
 from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
-from ingestion.engines.base import tables
+from ingestion.engines.base import files_are_there, tables
 from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile, published_files
 from ingestion.reading.attach import attach_lake, extensions
@@ -137,7 +137,7 @@ def _warehouse(
     last_run = None
     with engine.session(read_only=True) as session:
         there = tables(session)
-        if ("raw", "files") in there:
+        if files_are_there(session):
             rows = session.query("select table_name from raw.files where is_current").rows
             loaded = {name for (name,) in rows} & engine.held(session)
         if ("intermediate", "month_builds") in there:
@@ -232,5 +232,5 @@ def _open_warehouse(settings: Settings) -> str:
     if not engine.exists():
         return f"{engine.place} will be made by the first run"
     with engine.session(read_only=True) as session:
-        found = tables(session)
-    return f"{engine.place} opens, {sum(schema == 'raw' for schema, _ in found)} raw tables"
+        versions = engine.held(session) if files_are_there(session) else ()
+    return f"{engine.place} opens, {len(versions)} versions in it"

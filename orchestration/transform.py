@@ -138,10 +138,13 @@ def run_dbt(
                 *("--target", settings.target),
                 *("--target-path", str(state / "target")),
                 *("--log-path", str(state / "logs")),
-                "--quiet",
+                # not even errors: stdout is for results, and the reporter tells of the rest
+                *("--log-level", "none", "--log-level-file", "debug"),
                 "--no-use-colors",
             ]
         )
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
     # a failed test is success=False without an exception
     nodes = tuple(_node(r) for r in getattr(outcome.result, "results", None) or ())
     bad = [n for n in nodes if n.status in BAD]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
+from ingestion.errors import WarehouseError
 from ingestion.read_views import Branch, Dialect
 
 if TYPE_CHECKING:
@@ -171,3 +172,18 @@ def tables(session: Session) -> set[tuple[str, str]]:
     """Every table and view there is, as (schema, name)."""
     found = session.query("select table_schema, table_name from information_schema.tables")
     return {(schema, name) for schema, name in found.rows}
+
+
+def files_are_there(session: Session) -> bool:
+    """Whether there is a ``raw.files``; raises ``WarehouseError`` where this account may not look.
+
+    What one may not see is not there to ``tables()`` on PostgreSQL.
+    """
+    may_look = session.query(
+        "select has_schema_privilege(nspname, 'usage') from pg_namespace where nspname = 'raw'"
+    ).rows
+    if may_look == [(False,)]:
+        raise WarehouseError(
+            "This account may not see the schema raw. Log in as one that loads or transforms."
+        )
+    return ("raw", "files") in tables(session)

@@ -200,6 +200,13 @@ def test_a_role_that_can_do_more_is_refused(team: Place) -> None:
         execute(team, f"drop role {prefix}_reader")
 
 
+@pytest.mark.parametrize("command", ["status", "prune"])
+def test_what_a_reader_may_not_see_is_not_said_to_be_missing(team: Place, command: str) -> None:
+    with logged_in_as(team, f"{team.env['MEDALLION_POSTGRES_ROLES']}_reader"):
+        team.medallion(command, *TARGET, expect=1)
+    assert "may not see the schema raw" in team.last_stderr
+
+
 def test_a_role_that_is_a_member_of_another_is_refused(team: Place) -> None:
     prefix = f"m{uuid4().hex[:8]}"
     execute(team, f"create role {prefix}_reader login")
