@@ -13,7 +13,7 @@ import pytest
 
 from ingestion import catalog as log
 from ingestion.datasets import DATASETS
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, UsageError
 from ingestion.lake import land
 from ingestion.read_views import ORIGIN
 from ingestion.reading.attach import attach_lake
@@ -166,3 +166,30 @@ def test_it_is_replaced_whole_or_not_at_all(
     assert views.database.read_bytes() == before
     write_lake_views(settings, views.database)
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_nothing_but_a_catalog_is_overwritten(
+    filled: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = filled(str(tmp_path / "lake"))
+    taken = {name: tmp_path / name for name in ("warehouse.duckdb", "own.duckdb", "notes.txt")}
+    with duckdb.connect(taken["warehouse.duckdb"]) as connection:
+        connection.execute("create schema marts; create table marts.fct_trips as select 1 as x")
+    # somebody has added to a catalog
+    write_lake_views(settings, taken["own.duckdb"])
+    with duckdb.connect(taken["own.duckdb"]) as connection:
+        connection.execute("create table kept as select 1 as x")
+    taken["notes.txt"].write_text("mine")
+    (tmp_path / "query.sql").write_text("select 1")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for out, named in [
+        *((path, path) for path in taken.values()),
+        (tmp_path / "query.duckdb", tmp_path / "query.sql"),
+        (tmp_path / "folder", tmp_path / "folder"),
+    ]:
+        with pytest.raises(UsageError, match=f"^{named} exists .* Give another --out"):
+            write_lake_views(settings, out)
+    with pytest.raises(UsageError, match=r"names the database"):
+        write_lake_views(settings, tmp_path / "new.sql")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
