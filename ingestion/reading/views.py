@@ -20,7 +20,7 @@ from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError, UsageError
 from ingestion.read_views import DUCKDB, rows_sql
 from ingestion.reading.attach import attach_lake, connect_sql
-from ingestion.reading.files import Condition, LookUp, address, branches, text_sql
+from ingestion.reading.files import Condition, LookUp, address, branches, reader_sql, text_sql
 from ingestion.settings import Settings
 
 AS_OF = "as_of_day"
@@ -53,7 +53,7 @@ def write_lake_views(settings: Settings, out: Path) -> LakeViews:
     connect = connect_sql(settings.lake_url)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, lambda path: _build(path, settings.lake_url, statements))
+        _replace(out, lambda path: _build(path, settings.lake_url, catalog, statements))
         text = ";\n\n".join([*connect, *statements]) + ";\n"
         _replace(script, lambda path: path.write_text(f"{_HEAD}\n{text}"))
     except OSError as exc:
@@ -212,15 +212,36 @@ def _current_on(days: Days) -> Condition:
     return condition
 
 
-def _build(path: Path, lake_url: str, statements: list[str]) -> None:
+def _build(path: Path, lake_url: str, catalog: Catalog, statements: list[str]) -> None:
     with duckdb.connect(path) as connection:
         attach_lake(connection, lake_url)
         for statement in statements:
             try:
                 connection.execute(statement)
-            except duckdb.Error as exc:
-                what = statement.splitlines()[0]
-                raise MedallionError(f"{what} failed: {' '.join(str(exc).split())}") from exc
+            except (duckdb.Error, OSError) as exc:
+                _name_what_cannot_be_read(connection, lake_url, catalog, statement)
+                # what follows the first line is SQL that nobody asked about
+                reason = str(exc).partition("\n")[0]
+                raise MedallionError(f"The views cannot be made: {reason}") from exc
+
+
+def _name_what_cannot_be_read(
+    connection: duckdb.DuckDBPyConnection, lake_url: str, catalog: Catalog, statement: str
+) -> None:
+    """Raise for the first version of those that a statement speaks of which cannot be opened."""
+    for version in catalog.versions():
+        source = text_sql(address(lake_url, version.lake_path))
+        if source not in statement:
+            continue
+        try:
+            connection.execute(
+                f"describe from {reader_sql(version.lake_path, version.columns, source)}"
+            )
+        except (duckdb.Error, OSError) as exc:
+            raise MedallionError(
+                f"{version.name}, {version.lake_path} cannot be read from the lake:"
+                " medallion verify says what is wrong with it and how to restore it."
+            ) from exc
 
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:

@@ -19,6 +19,7 @@ from ingestion.read_views import ORIGIN
 from ingestion.reading.attach import attach_lake
 from ingestion.reading.views import LakeViews, write_lake_views
 from ingestion.settings import Settings
+from ingestion.stores.store import open_lake
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column
 
@@ -193,3 +194,25 @@ def test_nothing_but_a_catalog_is_overwritten(
     with pytest.raises(UsageError, match=r"names the database"):
         write_lake_views(settings, tmp_path / "new.sql")
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_version_that_cannot_be_read_is_named_and_none_of_our_sql(
+    damage: str, store: Store, filled: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = filled(store.new_lake("lake's #1"))
+    versions = log.Catalog(settings.lake_url).versions()
+    superseded = next(v for v in versions if v.key == ("green", JANUARY))
+    lake = open_lake(settings)
+    if damage == "gone":
+        lake.fs.rm(lake.path(superseded.lake_path))
+    else:
+        lake.write(superseded.lake_path, b"something else")
+    out = tmp_path / "lake.duckdb"
+    with pytest.raises(MedallionError) as fault:
+        write_lake_views(settings, out)
+    assert str(fault.value) == (
+        f"{superseded.name}, {superseded.lake_path} cannot be read from the lake:"
+        " medallion verify says what is wrong with it and how to restore it."
+    )
+    assert not out.exists()
