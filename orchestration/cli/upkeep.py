@@ -62,7 +62,10 @@ def verify(
 
 def prune(
     older_than: Annotated[
-        int, typer.Option("--older-than", min=0, metavar="DAYS", help="Landed so many days ago.")
+        int,
+        typer.Option(
+            "--older-than", min=0, max=36500, metavar="DAYS", help="Landed so many days ago."
+        ),
     ] = 90,
     yes: Annotated[
         bool, typer.Option("--yes", help="Drop them; without it they are shown.")

@@ -66,6 +66,7 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["backfill", "--from=2023-01", "--to=2023-02", "--target=postgres", "--deployment"],
         ["history", "green", "1"],
         ["history", "green"],
+        ["prune", "--older-than=800000"],
         ["query"],
         ["nonsense"],
     ],
