@@ -307,6 +307,22 @@ def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
     green.medallion("verify")
 
 
+def test_verify_names_a_record_that_was_deleted_behind_our_back(green: Place) -> None:
+    (path,) = green.lake.glob("catalog/green/2023-01/*.json")
+    content = path.read_bytes()
+    path.unlink()
+    green.medallion("verify", expect=1)
+    assert "error: raw/green/green_tripdata_2023_01__" in one_line(green)
+    assert "medallion land --dataset green --from 2023-01 --to 2023-01" in one_line(green)
+    path.write_bytes(content)
+    green.medallion("verify")
+
+
+def test_history_without_a_month_asks_for_one(green: Place) -> None:
+    green.medallion("history", "green", expect=2)
+    assert one_line(green).endswith("say which one, as in medallion history green 2024-01")
+
+
 def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:
     """Though Google's file system logs what it raises, with its traceback."""
     publish_part(place.published)
