@@ -7,12 +7,14 @@ from the log; nothing else need survive.
 """
 
 import json
+import re
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
+from ingestion.datasets import DATASETS, FORMATS
 from ingestion.publisher import PublishedFile
 from ingestion.stores.store import Store
 
@@ -47,7 +49,7 @@ class Landing:
     @property
     def name(self) -> str:
         """What people call it: ``green 2024-01``."""
-        return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
+        return name_of(self.dataset, self.month)
 
     @property
     def table_name(self) -> str:
@@ -65,10 +67,42 @@ class Landing:
         return self.dataset, self.month
 
 
+def name_of(dataset: str, month: date | None) -> str:
+    """What people call a published file: ``green 2024-01``."""
+    return f"{dataset} {month:%Y-%m}" if month else dataset
+
+
 def version_name(dataset: str, month: date | None, file_id: str) -> str:
     """The name that one content of one published file has in the lake and in the warehouse."""
     stem = f"{dataset}_tripdata_{month:%Y_%m}" if month else dataset
     return f"{stem}__{file_id[:8]}"
+
+
+# what the lake names an object that it keeps, and what the catalog names a record
+_DATASETS = "|".join(DATASETS)
+_OBJECT = re.compile(
+    rf"(raw/(?P<folder>{_DATASETS})|quarantine)/"
+    rf"(?P<dataset>{_DATASETS})(_tripdata_(?P<month>\d{{4}}_\d\d))?"
+    rf"__[0-9a-f]{{8}}\.({'|'.join(map(re.escape, FORMATS))})"
+)
+_RECORD = re.compile(
+    rf"{CATALOG_DIR}/(?P<dataset>{_DATASETS})/((?P<month>\d{{4}}-\d\d)|current)/"
+    r"\d{8}T\d{12}Z-[0-9a-f]{8}\.json"
+)
+
+
+def key_of(name: str) -> tuple[str, date | None] | None:
+    """Of which published file an object or a record is, by its name; none where it is not ours."""
+    found = _OBJECT.fullmatch(name) or _RECORD.fullmatch(name)
+    if not found or found.groupdict().get("folder") not in (None, found["dataset"]):
+        return None
+    try:
+        month = found["month"]
+        return found["dataset"], (
+            date.fromisoformat(f"{month.replace('_', '-')}-01") if month else None
+        )
+    except ValueError:
+        return None
 
 
 def _folder(landing: Landing) -> str:
@@ -86,9 +120,19 @@ class Catalog:
     @cached_property
     def landings(self) -> list[Landing]:
         """Every landing that was written whole, oldest first: one listing, and a GET each."""
+        parsed = (landing for _, landing in self._records if landing)
+        return sorted(parsed, key=lambda landing: landing.landed_at)
+
+    @property
+    def unreadable(self) -> list[str]:
+        """The names of records of ours that do not parse; strangers' files are none."""
+        return [name for name, landing in self._records if not landing and key_of(name)]
+
+    @cached_property
+    def _records(self) -> list[tuple[str, Landing | None]]:
         names = [n for n in self._store.names(CATALOG_DIR) if n.endswith(".json")]
-        parsed = (_parse(content) for content in self._store.read_all(names))
-        return sorted((p for p in parsed if p), key=lambda landing: landing.landed_at)
+        contents = self._store.read_all(names)
+        return [(name, _parse(content)) for name, content in zip(names, contents, strict=True)]
 
     def append(self, landing: Landing) -> Landing:
         """Write one landing; return it as it counts: after all others, whatever the clock says."""

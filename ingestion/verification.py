@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ingestion.catalog import Catalog, Landing
+from ingestion.catalog import Catalog, Landing, key_of, name_of
 from ingestion.errors import CorruptedError, FetchError, MedallionError
 from ingestion.fetching import fetch
 from ingestion.locks import turns_with_files
@@ -58,6 +58,68 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
 
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="verify") as pool:
         return list(pool.map(one, versions))
+
+
+@dataclass(frozen=True)
+class Stray:
+    """An object that its record is lost of, or a record that cannot be read."""
+
+    path: str
+    fault: str
+    remedy: str
+
+
+def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
+    """What lies in the lake by a name of ours, and is no part of any landing that can be read.
+
+    Strangers' objects are none. A landing of this machine that is under way is waited for.
+    """
+    store = open_lake(settings)
+    # listed first: whatever is landed meanwhile has its record when these are read
+    objects = [
+        name for folder in ("raw", "quarantine") for name in store.names(folder) if key_of(name)
+    ]
+    catalog = Catalog(store)
+    lost = _without_record(objects, catalog)
+    if lost:
+        with turns_with_files(settings, {_file_of(name) for name in lost}, progress or Quiet()):
+            catalog = Catalog(store)
+            lost = _without_record(lost, catalog)
+    kept = "from the bucket's versions or a backup"
+    records = [
+        Stray(
+            name,
+            "the record of a landing cannot be read",
+            f"restore it {kept}; or delete it and, while its version is still published, land it"
+            f" again: {_land_again(name)}",
+        )
+        for name in catalog.unreadable
+    ]
+    return records + [
+        Stray(
+            name,
+            "no landing speaks of it: its record is lost, or a landing was killed",
+            f"restore its record in catalog/ {kept}; or, while this version is still published,"
+            f" land it again: {_land_again(name)}",
+        )
+        for name in lost
+    ]
+
+
+def _without_record(objects: Iterable[str], catalog: Catalog) -> list[str]:
+    known = {landing.lake_path for landing in catalog.landings}
+    return [name for name in objects if name not in known]
+
+
+def _file_of(name: str) -> str:
+    key = key_of(name)
+    return name_of(*key) if key else name
+
+
+def _land_again(name: str) -> str:
+    dataset, _, month = _file_of(name).partition(" ")
+    months = f" --from {month} --to {month}" if month else ""
+    return f"medallion land --dataset {dataset}{months}"
 
 
 def restore(

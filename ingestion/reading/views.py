@@ -17,13 +17,14 @@ import duckdb
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, UsageError
 from ingestion.read_views import DUCKDB, rows_sql
 from ingestion.reading.attach import attach_lake, connect_sql
-from ingestion.reading.files import Condition, LookUp, address, branches, text_sql
+from ingestion.reading.files import Condition, LookUp, address, branches, reader_sql, text_sql
 from ingestion.settings import Settings
 
 AS_OF = "as_of_day"
+VERSIONS = "versions"  # the table
 FOREVER = date.max
 
 
@@ -40,17 +41,19 @@ class LakeViews:
 def write_lake_views(settings: Settings, out: Path) -> LakeViews:
     """Write the database ``out`` and beside it its script; what was there is replaced, or stays.
 
-    Raises ``MedallionError`` where the lake is empty, or it or the folder cannot be reached.
+    Raises ``MedallionError`` where the lake is empty, or it, one of its versions or the folder
+    cannot be reached, and ``UsageError`` where a file in the way is none of this function's.
     """
+    script = out.with_suffix(".sql")
+    _must_be_ours(out, script)
     catalog = Catalog(settings.lake_url)
     if not catalog.versions():
         raise MedallionError(f"The lake {settings.lake_url} is empty. Fill it with: medallion land")
     statements = list(_statements(settings.lake_url, catalog))
     connect = connect_sql(settings.lake_url)
-    script = out.with_suffix(".sql")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _replace(out, lambda path: _build(path, settings.lake_url, statements))
+        _replace(out, lambda path: _build(path, settings.lake_url, catalog, statements))
         text = ";\n\n".join([*connect, *statements]) + ";\n"
         _replace(script, lambda path: path.write_text(f"{_HEAD}\n{text}"))
     except OSError as exc:
@@ -63,6 +66,41 @@ _HEAD = """\
 -- an empty database. The database beside it has them already, and its sessions need only what comes
 -- before the table `versions`.
 """
+
+
+def _must_be_ours(out: Path, script: Path) -> None:
+    """Raise ``UsageError`` where something would be replaced that is no catalog of the lake."""
+    if out.suffix.lower() == ".sql":
+        raise UsageError(f"--out names the database, and {out} the script beside it: take .duckdb.")
+    for path, is_ours in ((out, _is_our_database), (script, _is_our_script)):
+        if path.exists() and not is_ours(path):
+            raise UsageError(
+                f"{path} exists and was not made by medallion catalog: it would be overwritten."
+                " Give another --out."
+            )
+
+
+def _is_our_database(path: Path) -> bool:
+    """Whether it has what this module makes, and no table or view of anybody else's."""
+    ours = {name for d in DATASETS for name in (d, f"{d}_all")} | {VERSIONS}
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            found = connection.execute(
+                "select table_name from duckdb_tables()"
+                " union all select view_name from duckdb_views() where not internal"
+            ).fetchall()
+    except duckdb.Error:
+        return False
+    names = {name for (name,) in found}
+    return names <= ours and {VERSIONS, *DATASETS} & names > {VERSIONS}
+
+
+def _is_our_script(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.readline().decode(errors="replace") == _HEAD.splitlines(keepends=True)[0]
+    except OSError:
+        return False
 
 
 def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
@@ -174,15 +212,36 @@ def _current_on(days: Days) -> Condition:
     return condition
 
 
-def _build(path: Path, lake_url: str, statements: list[str]) -> None:
+def _build(path: Path, lake_url: str, catalog: Catalog, statements: list[str]) -> None:
     with duckdb.connect(path) as connection:
         attach_lake(connection, lake_url)
         for statement in statements:
             try:
                 connection.execute(statement)
-            except duckdb.Error as exc:
-                what = statement.splitlines()[0]
-                raise MedallionError(f"{what} failed: {' '.join(str(exc).split())}") from exc
+            except (duckdb.Error, OSError) as exc:
+                _name_what_cannot_be_read(connection, lake_url, catalog, statement)
+                # what follows the first line is SQL that nobody asked about
+                reason = str(exc).partition("\n")[0]
+                raise MedallionError(f"The views cannot be made: {reason}") from exc
+
+
+def _name_what_cannot_be_read(
+    connection: duckdb.DuckDBPyConnection, lake_url: str, catalog: Catalog, statement: str
+) -> None:
+    """Raise for the first version of those that a statement speaks of which cannot be opened."""
+    for version in catalog.versions():
+        source = text_sql(address(lake_url, version.lake_path))
+        if source not in statement:
+            continue
+        try:
+            connection.execute(
+                f"describe from {reader_sql(version.lake_path, version.columns, source)}"
+            )
+        except (duckdb.Error, OSError) as exc:
+            raise MedallionError(
+                f"{version.name}, {version.lake_path} cannot be read from the lake:"
+                " medallion verify says what is wrong with it and how to restore it."
+            ) from exc
 
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:

@@ -105,11 +105,17 @@ def history(
     changes none. A version that cannot be read from the lake is named, and the exit code is 1.
     """
     with command(sample, target) as settings:
+        from ingestion.datasets import DATASETS
         from ingestion.errors import UsageError
         from ingestion.history import compare
         from orchestration.console import print_json, progress
         from orchestration.versions import print_versions
 
+        if month is None and DATASETS[str(dataset)].monthly:
+            raise UsageError(
+                f"{dataset} is published by the month: say which one, as in"
+                f" medallion history {dataset} 2024-01"
+            )
         name = f"{dataset} {month:%Y-%m}" if month else str(dataset)
         with progress(quiet) as watcher:
             versions = compare(settings, str(dataset), month, watcher)

@@ -19,7 +19,10 @@ def verify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Read the whole lake again and compare every version's sha256 with the catalog."""
+    """Read the whole lake again and compare every version's sha256 with the catalog.
+
+    Records that cannot be read, and objects that no record speaks of, are faults too.
+    """
     with command(sample, target, quiet) as settings:
         from ingestion import verification
         from orchestration.console import print_json, progress, stdout
@@ -28,6 +31,7 @@ def verify(
             versions = verification.verify(settings, watcher)
             if restore:
                 versions = verification.restore(settings, versions, watcher)
+            strays = verification.strays(settings, watcher)
         faulty = [v for v in versions if v.fault]
         if as_json:
             print_json(
@@ -40,6 +44,10 @@ def verify(
                     }
                     for v in versions
                 ]
+                + [
+                    {"path": s.path, "fault": s.fault, "restored": False, "not_restored": None}
+                    for s in strays
+                ]
             )
         else:
             stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
@@ -48,12 +56,16 @@ def verify(
                     stdout.print(f"restored {version.landing.lake_path}")
         end_with(
             [f"{v.landing.name}, {v.landing.lake_path}: {v.fault}; {v.remedy}" for v in faulty]
+            + [f"{s.path}: {s.fault}; {s.remedy}" for s in strays]
         )
 
 
 def prune(
     older_than: Annotated[
-        int, typer.Option("--older-than", min=0, metavar="DAYS", help="Landed so many days ago.")
+        int,
+        typer.Option(
+            "--older-than", min=0, max=36500, metavar="DAYS", help="Landed so many days ago."
+        ),
     ] = 90,
     yes: Annotated[
         bool, typer.Option("--yes", help="Drop them; without it they are shown.")

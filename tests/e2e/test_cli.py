@@ -65,6 +65,8 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["backfill", "--from=2023-01", "--to=2023-02", "--sample", "--deployment"],
         ["backfill", "--from=2023-01", "--to=2023-02", "--target=postgres", "--deployment"],
         ["history", "green", "1"],
+        ["history", "green"],
+        ["prune", "--older-than=800000"],
         ["query"],
         ["nonsense"],
     ],
@@ -309,6 +311,22 @@ def test_verify_names_what_was_changed_behind_our_back(green: Place) -> None:
     assert f"restored raw/green/{path.name}" in green.medallion("verify", "--restore")
     assert path.read_bytes() == content
     green.medallion("verify")
+
+
+def test_verify_names_a_record_that_was_deleted_behind_our_back(green: Place) -> None:
+    (path,) = green.lake.glob("catalog/green/2023-01/*.json")
+    content = path.read_bytes()
+    path.unlink()
+    green.medallion("verify", expect=1)
+    assert "error: raw/green/green_tripdata_2023_01__" in one_line(green)
+    assert "medallion land --dataset green --from 2023-01 --to 2023-01" in one_line(green)
+    path.write_bytes(content)
+    green.medallion("verify")
+
+
+def test_history_without_a_month_asks_for_one(green: Place) -> None:
+    green.medallion("history", "green", expect=2)
+    assert one_line(green).endswith("say which one, as in medallion history green 2024-01")
 
 
 def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:

@@ -13,12 +13,13 @@ import pytest
 
 from ingestion import catalog as log
 from ingestion.datasets import DATASETS
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, UsageError
 from ingestion.lake import land
 from ingestion.read_views import ORIGIN
 from ingestion.reading.attach import attach_lake
 from ingestion.reading.views import LakeViews, write_lake_views
 from ingestion.settings import Settings
+from ingestion.stores.store import open_lake
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column
 
@@ -166,3 +167,52 @@ def test_it_is_replaced_whole_or_not_at_all(
     assert views.database.read_bytes() == before
     write_lake_views(settings, views.database)
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_nothing_but_a_catalog_is_overwritten(
+    filled: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = filled(str(tmp_path / "lake"))
+    taken = {name: tmp_path / name for name in ("warehouse.duckdb", "own.duckdb", "notes.txt")}
+    with duckdb.connect(taken["warehouse.duckdb"]) as connection:
+        connection.execute("create schema marts; create table marts.fct_trips as select 1 as x")
+    # somebody has added to a catalog
+    write_lake_views(settings, taken["own.duckdb"])
+    with duckdb.connect(taken["own.duckdb"]) as connection:
+        connection.execute("create table kept as select 1 as x")
+    taken["notes.txt"].write_text("mine")
+    (tmp_path / "query.sql").write_text("select 1")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for out, named in [
+        *((path, path) for path in taken.values()),
+        (tmp_path / "query.duckdb", tmp_path / "query.sql"),
+        (tmp_path / "folder", tmp_path / "folder"),
+    ]:
+        with pytest.raises(UsageError, match=f"^{named} exists .* Give another --out"):
+            write_lake_views(settings, out)
+    with pytest.raises(UsageError, match=r"names the database"):
+        write_lake_views(settings, tmp_path / "new.sql")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_version_that_cannot_be_read_is_named_and_none_of_our_sql(
+    damage: str, store: Store, filled: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    settings = filled(store.new_lake("lake's #1"))
+    versions = log.Catalog(settings.lake_url).versions()
+    superseded = next(v for v in versions if v.key == ("green", JANUARY))
+    lake = open_lake(settings)
+    if damage == "gone":
+        lake.fs.rm(lake.path(superseded.lake_path))
+    else:
+        lake.write(superseded.lake_path, b"something else")
+    out = tmp_path / "lake.duckdb"
+    with pytest.raises(MedallionError) as fault:
+        write_lake_views(settings, out)
+    assert str(fault.value) == (
+        f"{superseded.name}, {superseded.lake_path} cannot be read from the lake:"
+        " medallion verify says what is wrong with it and how to restore it."
+    )
+    assert not out.exists()

@@ -16,9 +16,9 @@ from ingestion.history import history
 from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
-from ingestion.verification import verify
+from ingestion.verification import strays, verify
 from tests.conftest import MakeSettings
-from tests.support.lakes import current, lake_file, objects, outcomes, sha256
+from tests.support.lakes import BROKEN, current, lake_file, objects, outcomes, sha256
 from tests.support.trips import ZONES, publish, trip_files, trips
 from tests.support.web import Web
 
@@ -298,6 +298,50 @@ def test_a_changed_byte_and_a_missing_object_are_found(published: Path, settings
         FEBRUARY: "it is gone",
         MARCH: None,
     }
+
+
+@pytest.mark.parametrize("damage", ["cut short", "deleted"])
+def test_a_record_that_is_lost_is_found_and_landing_again_mends_it(
+    damage: str, published: Path, settings: Settings, tmp_path: Path
+) -> None:
+    for month in (JANUARY, FEBRUARY):
+        publish(published, "green", month, trips("green", month))
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    for content in (BROKEN, trips("green", MARCH)):
+        publish(published, "green", MARCH, content)
+        land(settings)
+    lake = tmp_path / "lake"
+    for folder in (lake, lake / "raw" / "green", lake / "catalog" / "green" / "2024-02"):
+        (folder / "not ours.json").write_text("{")
+    before = objects(settings)
+    assert strays(settings) == []
+    records = [
+        *lake.glob("catalog/green/2024-02/2*.json"),
+        *lake.glob("catalog/taxi_zone_lookup/current/*.json"),
+    ]
+    for path in records:
+        os.truncate(path, 100) if damage == "cut short" else path.unlink()
+    assert not [v for v in verify(settings) if v.fault]  # all that is spoken of is there
+    found = strays(settings)
+    lost = [s for s in found if "no landing speaks of it" in s.fault]
+    assert [Path(s.path).name.partition("__")[0] for s in lost] == [
+        "green_tripdata_2024_02",
+        "taxi_zone_lookup",
+    ]
+    assert "medallion land --dataset green --from 2024-02 --to 2024-02" in lost[0].remedy
+    assert lost[1].remedy.endswith("medallion land --dataset taxi_zone_lookup")
+    unreadable = [s for s in found if "cannot be read" in s.fault]
+    assert {s.path for s in unreadable} == {
+        p.relative_to(lake).as_posix() for p in records if p.exists()
+    }
+    # as it says
+    for path in records:
+        path.unlink(missing_ok=True)
+    land(settings, ["green"], FEBRUARY, FEBRUARY)
+    land(settings, ["taxi_zone_lookup"])
+    assert strays(settings) == []
+    assert objects(settings) == before
+    assert len(verify(settings)) == 5
 
 
 def test_history_is_every_version_of_one_month(published: Path, settings: Settings) -> None:

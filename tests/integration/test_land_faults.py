@@ -12,7 +12,7 @@ from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError
 from ingestion.lake import Outcome, land
 from ingestion.settings import Settings
-from ingestion.verification import verify
+from ingestion.verification import strays, verify
 from tests.conftest import MakeSettings
 from tests.support import processes
 from tests.support.lakes import BROKEN, objects, outcomes, said
@@ -144,5 +144,6 @@ def test_a_landing_that_is_killed_is_done_by_the_next(
     land(unharmed)
     assert objects(settings) == objects(unharmed)
     assert said(settings) == said(unharmed)
+    assert strays(settings) == []
     assert outcomes(land(settings)) == outcomes(land(unharmed))
     assert list(settings.spool_dir.iterdir()) == []

@@ -17,7 +17,7 @@ from ingestion.history import compare
 from ingestion.lake import LandReport, land
 from ingestion.settings import Settings
 from ingestion.stores.store import open_lake
-from ingestion.verification import restore, verify
+from ingestion.verification import restore, strays, verify
 from ingestion.warehouse import load
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
@@ -114,6 +114,11 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     assert "what is published now is another version" in still_gone.remedy
     assert [v.fault for v in verify(settings)] == [None, "it is gone"]
     assert Catalog(settings.lake_url).versions() == [changed, gone]
+    assert strays(settings) == []
+    store.fs.rm(store.path(store.names("catalog/green/2024-01")[0]))
+    assert [s.path for s in strays(settings)] == [changed.lake_path]
+    land(settings, ["green"], JANUARY, JANUARY)
+    assert strays(settings) == []
     assert load(settings).failed.keys() == {gone.table_name}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.catalog import Catalog, Landing, key_of, version_name
 from ingestion.publisher import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
@@ -103,6 +103,40 @@ def test_a_record_cut_short_anywhere_does_not_count(lake: str, tmp_path: Path) -
     path.with_name("not-ours.json").write_text(json.dumps(["something", "else"]))
     path.with_name("notes.txt").write_text("hello")
     assert Catalog(lake).landings == [whole]
+    assert Catalog(lake).unreadable == []  # none has a record's name
+
+
+def test_a_record_of_ours_that_cannot_be_read_is_told_from_a_strangers_file(
+    lake: str, tmp_path: Path
+) -> None:
+    for month in (date(2024, 1, 1), None):
+        Catalog(lake).append(landing("a", month=month))
+    paths = sorted((tmp_path / "lake").rglob("*.json"))
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:100])
+    paths[0].with_name("mine.json").write_text("{")
+    names = [p.relative_to(tmp_path / "lake").as_posix() for p in paths]
+    assert Catalog(lake).unreadable == names
+    assert [key_of(name) for name in names] == [("green", date(2024, 1, 1)), ("green", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("raw/green/green_tripdata_2024_01__1512a953.parquet", ("green", date(2024, 1, 1))),
+        ("quarantine/green_tripdata_2024_01__1512a953.csv.gz", ("green", date(2024, 1, 1))),
+        ("raw/taxi_zone_lookup/taxi_zone_lookup__1512a953.csv", ("taxi_zone_lookup", None)),
+        ("raw/yellow/green_tripdata_2024_01__1512a953.parquet", None),
+        ("raw/green/green_tripdata_2024_13__1512a953.parquet", None),
+        ("raw/green/green_tripdata_2024_01__1512a953.parquet.partial", None),
+        ("raw/green/green_tripdata_2024-01.parquet", None),
+        ("catalog/green/2024-01/notes.json", None),
+    ],
+)
+def test_a_name_of_ours_says_which_file_it_is_of(
+    name: str, key: tuple[str, date | None] | None
+) -> None:
+    assert key_of(name) == key
 
 
 def test_a_clock_that_goes_back_changes_no_order(lake: str) -> None:
