@@ -147,7 +147,10 @@ def test_a_lake_is_read_alone_where_its_name_is_a_pattern(
     with fresh_environment(store.environment):
         for month in (JANUARY, FEBRUARY):
             publish(published, "green", month, trips("green", month))
-        land(make_settings(lake_url=f"{folder}/{other}"))
+        beside = make_settings(lake_url=f"{folder}/{other}")
+        land(beside)
+        for path in open_lake(beside).names("raw"):
+            open_lake(beside).write(path, b"not to be read")
         settings = make_settings(lake_url=f"{folder}/{name}")
         land(settings)
         assert ingestion.dataset("green", settings=settings).read_all().num_rows == 40
