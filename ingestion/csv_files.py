@@ -157,6 +157,7 @@ def duckdb_csv_sql(source: str, gzipped: bool, columns: Sequence[str]) -> str:
     return (
         f"read_csv({source}, columns = {{{types}}}, auto_detect = false, header = false, skip = 1,"
         " delim = ',', quote = '\"', escape = '\"', strict_mode = false, nullstr = chr(0),"
+        " hive_partitioning = false,"
         f" compression = '{'gzip' if gzipped else 'none'}')"
     )
 

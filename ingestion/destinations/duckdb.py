@@ -13,7 +13,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.destinations.references import FILE_HINT, lake_file
-from ingestion.reading.files import reader_sql
+from ingestion.reading.files import path_pattern, reader_sql
 
 EVIDENCE_TABLE = "files"
 
@@ -41,9 +41,10 @@ class RawTableJob(RunnableLoadJob):
                 connection.execute(
                     f"create or replace table {table} as"
                     f" select * from {reader_sql(evidence['lake_path'], evidence['columns'])}",
-                    [path],
+                    [path_pattern(path)],
                 )
-                raw_rows = connection.execute(f"select count(*) from {table}").fetchone()
+                counted = connection.execute(f"select count(*) from {table}")
+                ((raw_rows,),) = counted.fetchall()
                 connection.execute(
                     f"delete from {files} where table_name = ?", [evidence["table_name"]]
                 )
@@ -56,7 +57,7 @@ class RawTableJob(RunnableLoadJob):
             except engine.Error as exc:
                 # the same statement on the same file ends the same way
                 raise DestinationTerminalException(str(exc).splitlines()[0]) from exc
-            if raw_rows != (evidence["row_count"],):
+            if raw_rows != evidence["row_count"]:
                 raise DestinationTerminalException(
                     f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
                 )

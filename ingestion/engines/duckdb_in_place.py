@@ -9,7 +9,7 @@ from ingestion.engines.base import drop_raw
 from ingestion.engines.duckdb import DuckDb, DuckDbSession
 from ingestion.read_views import DUCKDB, Branch
 from ingestion.reading.attach import attach_lake
-from ingestion.reading.files import address, branches, reader_sql, text_sql
+from ingestion.reading.files import NO_HIVE, branches, reader_sql, source_sql
 from ingestion.settings import Settings
 
 
@@ -41,8 +41,8 @@ class DuckDbInPlace(DuckDb):
             " inner join duckdb_views() as views"
             " on views.schema_name = 'raw' and views.view_name = files.table_name"
             " where files.status = 'loaded'"
-            " and contains(views.sql, '''' || replace(? || files.lake_path, '''', '''''') || '''')",
-            [address(self._lake_url, "x").removesuffix("x")],
+            " and contains(views.sql, ? || files.lake_path || '''')",
+            [source_sql(self._lake_url, "x").removesuffix("x'")],
         )
         return {name for (name,) in found.rows}
 
@@ -70,9 +70,9 @@ class DuckDbInPlace(DuckDb):
         if not lake_path.endswith(".parquet"):
             return super().raw_row_sql(table_name, lake_path)
         # finds its row group by itself
-        source = text_sql(address(self._lake_url, lake_path))
-        return f"select * from read_parquet({source}) where file_row_number = ?"
+        source = source_sql(self._lake_url, lake_path)
+        return f"select * from read_parquet({source}, {NO_HIVE}) where file_row_number = ?"
 
     def _file(self, version: Landing) -> str:
-        source = text_sql(address(self._lake_url, version.lake_path))
+        source = source_sql(self._lake_url, version.lake_path)
         return reader_sql(version.lake_path, version.columns, source)

@@ -6,6 +6,7 @@ of a row's version are looked up by the name of its file, which prunes the list 
 is opened. Files that differ in a column's name or type are never read together.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,6 +18,8 @@ from ingestion.settings import local_path
 # Which file of a list a row is from; DuckDB prunes a list by no other name.
 FILE = "filename"
 ORDINAL = "file_row_number"
+# A folder env=prod on the way to a file is no column of it.
+NO_HIVE = "hive_partitioning = false"
 
 
 Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
@@ -31,18 +34,33 @@ def text_sql(value: str) -> str:
 
 
 def address(lake_url: str, lake_path: str) -> str:
-    """How DuckDB calls a file of the lake."""
+    """Where a file of the lake is, as DuckDB's ``filename`` says it."""
     root = local_path(lake_url)
     return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
+
+
+def path_pattern(path: str) -> str:
+    """The pattern that one file of a folder matches and no other: DuckDB takes paths for those."""
+    return re.sub(r"([*?[])", r"[\1]", path)
+
+
+def source_sql(lake_url: str, lake_path: str) -> str:
+    """What DuckDB is told to read of the lake to get one file, as SQL.
+
+    An address in a bucket is itself: S3's are read without patterns, and the settings refuse the
+    others where they would be one.
+    """
+    source = address(lake_url, lake_path)
+    return text_sql(path_pattern(source) if local_path(lake_url) else source)
 
 
 def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
     """The table function that gives one file's rows, in order, with its own columns and types.
 
-    ``columns`` are the file's, by name and type; ``source`` is SQL of its address.
+    ``columns`` are the file's, by name and type; ``source`` is SQL of its pattern.
     """
     if lake_path.endswith(".parquet"):
-        return f"read_parquet({source})"
+        return f"read_parquet({source}, {NO_HIVE})"
     return duckdb_csv_sql(source, lake_path.endswith(".gz"), [name for name, *_ in columns])
 
 
@@ -71,7 +89,7 @@ def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> B
     def looked_up(value: Callable[[Landing], str]) -> str:
         return value(version)
 
-    source = text_sql(address(lake_url, version.lake_path))
+    source = source_sql(lake_url, version.lake_path)
     relation = reader_sql(version.lake_path, version.columns, source)
     if condition:
         relation = f"(select * from {relation} where {condition(looked_up)})"
@@ -85,15 +103,16 @@ def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> B
 
 
 def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | None) -> Branch:
-    sources = [text_sql(address(lake_url, version.lake_path)) for version in versions]
+    sources = [source_sql(lake_url, version.lake_path) for version in versions]
+    names = [text_sql(address(lake_url, version.lake_path)) for version in versions]
 
     def looked_up(value: Callable[[Landing], str]) -> str:
         if len(versions) == 1:  # DuckDB prunes no list of one
             return value(versions[0])
-        pairs = ", ".join(f"{s}: {value(v)}" for s, v in zip(sources, versions, strict=True))
+        pairs = ", ".join(f"{n}: {value(v)}" for n, v in zip(names, versions, strict=True))
         return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"
 
-    relation = f"read_parquet([{', '.join(sources)}], filename = true)"
+    relation = f"read_parquet([{', '.join(sources)}], filename = true, {NO_HIVE})"
     if condition:
         relation = f"(select *, {ORDINAL} from {relation} where {condition(looked_up)})"
     return Branch(

@@ -53,6 +53,24 @@ def rows(views: LakeViews, lake_url: str, sql: str) -> list[tuple[Any, ...]]:
         return connection.sql(sql).fetchall()
 
 
+def test_a_lake_in_a_folder_with_an_odd_name_is_pruned_and_read_alone(
+    filled: Callable[[str], Settings], tmp_path: Path
+) -> None:
+    filled(str(tmp_path / "lakes" / "it's a 1 x"))
+    settings = filled(str(tmp_path / "lakes" / "it's a [1] *"))
+    views = write_lake_views(settings, tmp_path / "out" / "lake.duckdb")
+    sql = "select source_month, count(*) from green_all group by all order by all"
+    assert rows(views, settings.lake_url, sql) == [(JANUARY, 30), (FEBRUARY, 30)]
+    plan = str(
+        rows(
+            views,
+            settings.lake_url,
+            f"explain analyze from green where source_month = date '{FEBRUARY}'",
+        )
+    )
+    assert "Total Files Read: 1" in plan
+
+
 def test_each_dataset_has_its_current_and_all_versions_and_those_of_a_day_in_each_store(
     store: Store, filled: Callable[[str], Settings], tmp_path: Path
 ) -> None:

@@ -357,7 +357,7 @@ def test_history_is_every_version_of_one_month(published: Path, settings: Settin
     assert history(settings, "green", MARCH) == []
 
 
-@pytest.mark.parametrize("name", ["my lake", "Zoë's #1 [lake]"])
+@pytest.mark.parametrize("name", ["my lake", "Zoë's #1 [lake]", "a?*", "C:\\lake"])
 def test_a_lake_in_any_folder_is_one_lake(
     name: str, month: Path, tmp_path: Path, make_settings: MakeSettings
 ) -> None:

@@ -162,6 +162,15 @@ def test_what_is_quarantined_is_said_and_not_loaded(
     assert differences(before, contents(settings)) == {}
 
 
+def test_rows_that_went_missing_are_counted(published: Path, settings: Settings) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    (record,) = (Path(settings.lake_url.removeprefix("file://")) / "catalog").rglob("*.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"row_count": 6}))
+    (fault,) = load(settings).failed.values()
+    assert fault == "5 rows were loaded of 6 in the file"
+
+
 def test_as_of_a_day_is_what_had_been_landed_then(published: Path, settings: Settings) -> None:
     publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
     (landing,) = (f.landing for f in land(settings).files)

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from urllib.parse import quote
 
 import duckdb
 import pytest
 
+import ingestion
 from ingestion.catalog import Catalog
+from ingestion.engines import connect
 from ingestion.history import compare
 from ingestion.lake import LandReport, land
 from ingestion.settings import Settings
@@ -122,19 +123,66 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     assert load(settings).failed.keys() == {gone.table_name}
 
 
-@pytest.mark.parametrize("name", ["my lake", "100%25 #1 [x]*", "Zoë?x=1"])
+@pytest.mark.parametrize("name", ["my lake", "100%25 #1", "Zoë's {x} x=1"])
 def test_a_lake_by_any_name_is_one_lake(
     name: str, store: Store, published: Path, make_settings: MakeSettings
 ) -> None:
-    url = store.new_lake()
-    if store.kind == "file":  # whose address is an address, and not a name
-        name = quote(name)
-    settings = make_settings(lake_url=url.removesuffix("lake") + name)
+    settings = make_settings(lake_url=store.new_lake(name))
     publish(published, "green", JANUARY, trips("green", JANUARY))
     land(settings)
     assert not [v for v in verify(settings) if v.fault]
     assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
     assert len(load(settings).loaded) == 1
+
+
+# Each is a pattern that the other name matches.
+@pytest.mark.parametrize(("name", "other"), [("a?b", "aXb"), ("a*b", "aXb"), ("a[X]b", "aXb")])
+@pytest.mark.parametrize("kind", ["file", "s3"])  # elsewhere, the settings refuse such names
+def test_a_lake_is_read_alone_where_its_name_is_a_pattern(
+    kind: str,
+    name: str,
+    other: str,
+    store_servers: Callable[[str], Store],
+    published: Path,
+    tmp_path: Path,
+    make_settings: MakeSettings,
+) -> None:
+    store = store_servers(kind)
+    folder = str(tmp_path / "lakes") if kind == "file" else store.new_lake()
+    with fresh_environment(store.environment):
+        for month in (JANUARY, FEBRUARY):
+            publish(published, "green", month, trips("green", month))
+        beside = make_settings(lake_url=f"{folder}/{other}")
+        land(beside)
+        for path in open_lake(beside).names("raw"):
+            open_lake(beside).write(path, b"not to be read")
+        settings = make_settings(lake_url=f"{folder}/{name}")
+        land(settings)
+        assert ingestion.dataset("green", settings=settings).read_all().num_rows == 40
+        assert load(settings).rows == 40
+        in_place = settings.model_copy(update={"raw": "in_place"})
+        assert load(in_place).rows == 40
+        assert load(in_place).loaded == []
+        with connect(in_place, read_only=True) as session:
+            shown = session.query("select count(*) from tlc.green_tripdata").rows
+        assert shown == [(40,)]
+
+
+def test_a_folder_on_the_way_to_a_lake_is_no_column_of_it(
+    store: Store, published: Path, make_settings: MakeSettings
+) -> None:
+    settings = make_settings(lake_url=store.new_lake("env=prod"), raw="in_place")
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    land(settings)
+    for raw in ("in_place", "loaded"):
+        made = settings.model_copy(update={"raw": raw})
+        report = load(made)
+        assert len(report.loaded) == 2
+        with connect(made, read_only=True) as session:
+            for version in report.loaded:
+                found = session.arrow(f"from raw.{version.table_name}").read_all()
+                assert found.column_names == [name for name, _ in version.columns]
 
 
 def test_what_others_keep_in_the_bucket_disturbs_nobody_and_is_left_alone(

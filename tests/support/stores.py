@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -46,7 +47,9 @@ class Store:
 
     def new_lake(self, name: str = "lake") -> str:
         """The address of a lake that nobody has used."""
-        return f"{self.bucket_url}/{uuid4().hex[:8]}/{name}"
+        # a folder's address is an address, and not a name
+        written = quote(name) if self.kind == "file" else name
+        return f"{self.bucket_url}/{uuid4().hex[:8]}/{written}"
 
 
 @dataclass(frozen=True)

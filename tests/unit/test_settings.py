@@ -153,6 +153,10 @@ def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.Mon
         ("REPORT_URL", "https://hunter2@mirror.example/report.csv"),
         ("REPORT_URL", "hunter2.csv"),
         ("LAKE_URL", "https://someone:hunter2@bucket.example"),
+        *(("LAKE_URL", f"{kind}://hunter2/a{c}b") for kind in ("gs", "az") for c in "*?[]"),
+        *(("LAKE_URL", f"{place}hunter2/a\\b") for place in ("s3://", "az://", "/[lakes]/")),
+        ("LAKE_URL", "file:///hunter2/lake?"),
+        ("LAKE_URL", "file:///hunter2/lake#1"),
         ("TARGET", "hunter2"),
         ("RAW", "hunter2"),
         ("DUCKDB_MEMORY_LIMIT", "hunter2"),
@@ -259,6 +263,14 @@ def test_a_file_address_that_names_a_host_is_refused(
     monkeypatch.setenv(f"MEDALLION_{name}", "file://data/lake")
     with pytest.raises(UsageError, match=f"MEDALLION_{name}: .*file:///"):
         load_settings()
+
+
+@pytest.mark.parametrize("url", ["s3://b/a *?[1]", "gs://b/Zoë's #1 100%25 {a}", "az://b/#1 {a}"])
+def test_the_address_of_a_bucket_is_taken_as_it_is_written(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", url)
+    assert load_settings().lake_url == url
 
 
 @pytest.mark.parametrize(
