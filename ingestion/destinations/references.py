@@ -7,6 +7,7 @@ load and a folder for a copy: dlt extracts, normalizes, schedules and retries it
 the destination's job moves the bytes.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -148,20 +149,18 @@ def referenced_url(manifest: str) -> str:
 
 @contextmanager
 def lake_file(manifest: str, file_id: str) -> Iterator[str]:
-    """The path of the version in the lake that a job's manifest names.
+    """The path of the version in the lake that a job's manifest names, proved whole by its sha256.
 
-    From a bucket it is a copy, proved whole by its sha256 and gone afterwards: a raw table is never
-    made of other bytes than were landed. Raises ``DestinationTerminalException``.
+    From a bucket it is a copy that is gone afterwards. A raw table is never made of other bytes
+    than were landed. Raises ``DestinationTerminalException``.
     """
     url, scratch = Path(manifest).read_text().splitlines()
-    if "://" not in url:
-        yield url
-        return
     lake_url, _, name = url.rpartition("/")
-    copy = Path(scratch) / name
+    in_bucket = "://" in url
+    path = Path(scratch) / name if in_bucket else Path(url)
     try:
         try:
-            found = Store(lake_url).fetch(name, copy)
+            found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)
         except FileNotFoundError:
             raise DestinationTerminalException(f"{url} is gone: {RESTORE}") from None
         except MedallionError as exc:  # the store's SDK has tried again whatever may pass
@@ -170,9 +169,20 @@ def lake_file(manifest: str, file_id: str) -> Iterator[str]:
             raise DestinationTerminalException(
                 f"{url} has changed since it was landed (sha256 {found}): {RESTORE}"
             )
-        yield str(copy)
+        yield str(path)
     finally:
-        copy.unlink(missing_ok=True)
+        if in_bucket:
+            path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise MedallionError(f"{path} cannot be read: {exc.strerror}.") from exc
 
 
 def _reason(failure: str | None) -> str:

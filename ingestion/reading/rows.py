@@ -64,9 +64,16 @@ def read(
 def _batches(
     connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, name: str
 ) -> Iterator[pa.RecordBatch]:
-    """What the query gives, one batch at a time; the connection ends with it."""
+    """What the query gives, one batch at a time; the connection ends with it.
+
+    Without a row it is one empty batch: Polars takes the columns from the first.
+    """
     with connection, _in_one_line(name):
-        yield from reader
+        batch = None
+        for batch in reader:
+            yield batch
+        if batch is None:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ingestion.warehouse import LoadReport, load
 from tests.conftest import settings_in
 from tests.support import processes
 from tests.support.lakes import lake_file
-from tests.support.trips import publish, trips
+from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import contents, differences, held_by_another, rows, shown_months
 
 MakeSettings = Callable[..., Settings]
@@ -68,6 +68,26 @@ def test_versions_that_cannot_be_loaded_are_reported_and_the_rest_is_loaded(
         lake_file(settings, landing).write_bytes(content)
     assert {v.table_name for v in load(settings).loaded} == {x.table_name for x in harmed}
     assert len(shown_months(settings)) == len(months)
+
+
+def test_a_file_that_was_changed_in_place_is_not_loaded(
+    published: Path, settings: Settings
+) -> None:
+    publish(published, "taxi_zone_lookup", None, ZONES)
+    (landing, *_) = (f.landing for f in land(settings).files)
+    path = lake_file(settings, landing)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"Newark Airport", b"Oldark Airport"))
+    assert path.read_bytes() != whole
+    (reason,) = load(settings).failed.values()
+    assert f"{path} has changed since it was landed" in reason
+    assert reason.endswith("medallion verify says how to restore it")
+    path.unlink()
+    (reason,) = load(settings).failed.values()
+    assert reason == f"{path} is gone: medallion verify says how to restore it"
+    path.write_bytes(whole)
+    assert load(settings).failed == {}
+    assert rows(settings, "select count(*) from tlc.taxi_zone_lookup") == [(4,)]
 
 
 def test_while_a_republication_cannot_be_loaded_the_old_version_is_shown(

@@ -130,6 +130,13 @@ def test_a_dataset_that_was_never_landed_has_columns_and_no_rows(local: Settings
     assert table.column_names == [*ORIGIN, *DATASETS["fhv"].read_schema]
 
 
+def test_months_that_are_not_there_go_on_to_polars_as_no_rows(local: Settings) -> None:
+    reader = ingestion.dataset("yellow", "2030-01", "2030-02", settings=local)
+    frame = polars.DataFrame(polars.from_arrow(reader))
+    assert frame.is_empty()
+    assert frame.columns == [*ORIGIN, *DATASETS["yellow"].read_schema]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
