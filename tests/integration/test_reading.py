@@ -179,8 +179,44 @@ def test_the_demand_model_on_the_page_is_better_than_an_average(
     settings = make_settings()
     land(settings, ["yellow"])
     monkeypatch.setenv("MEDALLION_LAKE_URL", settings.lake_url)
-    off, plain = forecast("yellow", "2023-01", "2023-02")
-    assert 0 < off < 0.8 * plain
+    off = forecast("yellow", "2023-01", "2023-02")
+    assert 0 < off.model < off.usual < off.average
+
+
+def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_months(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    from examples.demand_model import forecast
+
+    settings = make_settings(tlc_url=real_data.as_uri())
+    land(settings, ["green"], date(2023, 1, 1), date(2023, 3, 1))
+    monkeypatch.setenv("MEDALLION_LAKE_URL", settings.lake_url)
+    off = forecast("green", "2023-01", "2023-03")
+    assert off.month == date(2023, 3, 1)
+    assert 0 < off.model < 0.95 * off.usual < off.average
+    assert forecast("green", "2023-01", "2023-03") == off
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["yellow", "2024-01"], "two months"),
+        (["yellow", "2024-01", "2024-01"], "no two months of yellow"),
+        (["yellow", "2030-01", "2030-02"], "no two months of yellow"),
+        (["yellow", "2030", "2030-02"], "2030 is no month"),
+        (["fhv", "2024-01", "2024-02"], "fhv cannot be forecast"),
+    ],
+    ids=["too few", "one month", "no month", "not a month", "dataset"],
+)
+def test_the_demand_model_says_in_one_line_why_there_is_none(
+    arguments: list[str], said: str, local: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examples.demand_model import main
+
+    monkeypatch.setenv("MEDALLION_LAKE_URL", local.lake_url)
+    with pytest.raises(SystemExit, match=said) as stopped:
+        main(arguments)
+    assert "\n" not in str(stopped.value)
 
 
 def test_the_page_shows_the_code_that_is_tested() -> None:
