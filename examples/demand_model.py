@@ -2,16 +2,20 @@
 
     uv run --group examples python examples/demand_model.py green 2023-01 2023-03
 
-The last month is forecast from the months before it.
+The last month that the lake holds of them is forecast from those before it.
 """
 
 import sys
+from datetime import date
+from typing import NamedTuple
 
 import duckdb
+import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error
 
 import ingestion
+from ingestion.errors import MedallionError, UsageError
 
 PICKUP = {"yellow": "tpep_pickup_datetime", "green": "lpep_pickup_datetime"}
 FEATURES = ["zone", "hour", "weekday", "usual"]
@@ -39,6 +43,7 @@ hours as (
 
 select
     hours.month,
+    hours.at,
     zones.zone,
     hour(hours.at) as hour,
     dayofweek(hours.at) as weekday,
@@ -61,12 +66,24 @@ inner join (
         hours.zone = usual.zone
         and hours.hour = usual.hour
         and (hours.weekday >= 1 and hours.weekday <= 5) = usual.workday
-order by month, zone, weekday, hour
+-- the model's figures follow the order of the rows
+order by hours.at, hours.zone
 """
 
 
-def forecast(name: str, start: str, end: str) -> tuple[float, float]:
-    """How many trips an hour the forecast of the last month is off, and a plain average."""
+class Forecast(NamedTuple):
+    """The month that was forecast, and how many trips an hour and zone each way of it is off."""
+
+    month: date
+    model: float
+    usual: float  # the average of that zone and hour, on workdays or at weekends
+    average: float  # of everything
+
+
+def forecast(name: str, start: str, end: str) -> Forecast:
+    """Forecast the last month there is; raises ``UsageError`` where there is nothing to learn."""
+    if name not in PICKUP:
+        raise UsageError(f"{name} cannot be forecast; {' and '.join(PICKUP)} can.")
     pickup = PICKUP[name]
     # never more than some batches in memory, however many months there are
     trips = ingestion.dataset(name, start, end, columns=["source_month", pickup, "pulocationid"])
@@ -75,16 +92,39 @@ def forecast(name: str, start: str, end: str) -> tuple[float, float]:
         hours = connection.sql(HOURS.format(pickup=pickup)).to_arrow_table()
         connection.register("hours", hours)
         table = connection.sql(WITH_USUAL).pl()
+    if table.is_empty():
+        raise UsageError(
+            f"The lake has no two months of {name} with trips from {start} to {end}: give others,"
+            f" or land them with medallion land --dataset {name} --from {start} --to {end}"
+        )
     last = table["month"] == table["month"].max()
     past, future = table.filter(~last), table.filter(last)
-    model = HistGradientBoostingRegressor(loss="poisson", max_iter=40, random_state=0)
-    model.fit(past[FEATURES], past["trips"])
-    return (
-        mean_absolute_error(future["trips"], model.predict(future[FEATURES])),
-        mean_absolute_error(future["trips"], [past["trips"].mean()] * len(future)),
+    # of square roots: most hours have no trip and a few have many, which would outweigh the rest
+    model = HistGradientBoostingRegressor(max_iter=40, early_stopping=False, random_state=0)
+    model.fit(past[FEATURES], np.sqrt(past["trips"]))
+    ways = (
+        np.square(model.predict(future[FEATURES])),
+        future["usual"],
+        np.full(len(future), past["trips"].mean()),
+    )
+    return Forecast(future["month"][0], *(mean_absolute_error(future["trips"], w) for w in ways))
+
+
+def main(arguments: list[str]) -> None:
+    """Print what the forecast comes to, or in one line why there is none."""
+    try:
+        name, start, end = arguments
+    except ValueError:
+        sys.exit("Give a dataset and two months: green 2023-01 2023-03")
+    try:
+        off = forecast(name, start, end)
+    except MedallionError as exc:
+        sys.exit(str(exc))
+    print(
+        f"{name} {off.month:%Y-%m}: off by {off.model:.2f} trips an hour and zone;"
+        f" the usual of zone and hour by {off.usual:.2f}, one average by {off.average:.2f}"
     )
 
 
 if __name__ == "__main__":
-    off, plain = forecast(*sys.argv[1:4])
-    print(f"off by {off:.2f} trips an hour and zone; the average of the past by {plain:.2f}")
+    main(sys.argv[1:])

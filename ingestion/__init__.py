@@ -24,7 +24,7 @@ def dataset(
     start: "str | date | None" = None,
     end: "str | date | None" = None,
     as_of: "str | date | None" = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     settings: "Settings | None" = None,
 ) -> "pa.RecordBatchReader":
     """Read one dataset from the lake, wherever it lies, a batch at a time.
@@ -37,18 +37,19 @@ def dataset(
     Args:
         name: ``yellow``, ``green``, ``fhv``, ``fhvhv``, ``taxi_zone_lookup`` or
             ``tlc_monthly_report``.
-        start: The first month, as a date or ``"2024-01"``; without it, the first there is.
+        start: The first month, as ``"2024-01"`` or any date or time in it; without it, the first
+            there is.
         end: The last month, which is part of it.
         as_of: Read what the lake held at the end of this day (UTC), a date or ``"2024-05-01"``;
-            without it, the newest version of each month.
-        columns: Only these, in this order; files are not read for the others.
+            a time is taken as its date; without it, the newest version of each month.
+        columns: Only these, or this one, in this order; files are not read for the others.
         settings: Where the lake is; without them, what the environment and ``.env`` say.
 
     Nothing is read before the first batch is asked for but the catalog and a few file footers, and
     no more than some batches are held at any time. The reader goes as it is to
     ``polars.from_arrow``, to DuckDB (by its variable's name) and, by ``.read_pandas()``, to pandas.
 
-    Raises ``UsageError`` for a name, month, day or column that does not exist, and
+    Raises ``UsageError`` for a name, month, day or column that does not exist or is none, and
     ``MedallionError`` where the lake or a file of it cannot be read.
 
     """

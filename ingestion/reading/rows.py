@@ -27,7 +27,7 @@ def read(
     start: "Day | None" = None,
     end: "Day | None" = None,
     as_of: "Day | None" = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     settings: Settings | None = None,
 ) -> pa.RecordBatchReader:
     """See ``ingestion.dataset``."""
@@ -84,28 +84,50 @@ def _in_one_line(name: str) -> Iterator[None]:
         raise MedallionError(f"{name} cannot be read: {' '.join(str(exc).split())}") from exc
 
 
-def _columns(dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
+def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]:
     known = [*ORIGIN, *dataset.read_schema]
-    unknown = [c for c in columns or () if c not in known]
+    if columns is None:
+        return known
+    try:
+        wanted = [columns] if isinstance(columns, str) else list(columns)
+    except TypeError:
+        raise UsageError(f"{columns!r} are no columns; give a list of their names.") from None
+    if not wanted:
+        raise UsageError("There are no columns to read; name some, or leave them out for all.")
+    unknown = [c for c in wanted if c not in known]
     if unknown:
         raise UsageError(f"{dataset.name} has no column {unknown[0]}; it has {', '.join(known)}.")
-    return list(columns or known)
+    return wanted
 
 
 def _month(value: "Day | None") -> date | None:
-    """A month as its first day, from a date or ``YYYY-MM``."""
+    """A month as its first day, from a date, a time or ``YYYY-MM``."""
     if isinstance(value, str):
         try:
             return datetime.strptime(value, "%Y-%m").date()
         except ValueError:
             raise UsageError(f"{value} is no month; give one as 2024-01.") from None
-    return value.replace(day=1) if value else None
+    if value is None:
+        return None
+    if not _is_date(value):
+        raise UsageError(f'{value!r} is no month; give one as "2024-01" or as a date.')
+    return date(value.year, value.month, 1)
 
 
 def _day(value: "Day | None") -> date | None:
+    """A day, from a date, a time or ``YYYY-MM-DD``."""
     if isinstance(value, str):
         try:
             return date.fromisoformat(value)
         except ValueError:
             raise UsageError(f"{value} is no day; give one as 2024-05-01.") from None
-    return value
+    if value is None:
+        return None
+    if not _is_date(value):
+        raise UsageError(f'{value!r} is no day; give one as "2024-05-01" or as a date.')
+    return date(value.year, value.month, value.day)  # a time, which is a date too, is its day
+
+
+def _is_date(value: object) -> bool:
+    """Whether it is a date or a time, also one of pandas, whose missing time has no year."""
+    return isinstance(value, date) and isinstance(value.year, int)

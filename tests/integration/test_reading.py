@@ -91,6 +91,25 @@ def test_months_and_columns_are_chosen(local: Settings) -> None:
     assert set(table["source_month"].to_pylist()) == set(MONTHS[1:])
 
 
+class Timestamp(datetime):
+    """A time of another library: pandas' is a datetime too."""
+
+
+@pytest.mark.parametrize("time", [datetime, Timestamp])
+def test_times_are_taken_as_their_dates(time: type[datetime], local: Settings) -> None:
+    today = datetime.now(UTC)
+    table = ingestion.dataset(
+        "yellow",
+        time(2024, 2, 15, 3),
+        time(2024, 2, 10),
+        time(today.year, today.month, today.day, 12),
+        columns="source_month",
+        settings=local,
+    ).read_all()
+    assert table.column_names == ["source_month"]
+    assert set(table["source_month"].to_pylist()) == {MONTHS[1]}
+
+
 def test_a_past_day_is_what_the_lake_held_then(published: Path, local: Settings) -> None:
     def month_sum(day: date | None) -> float | None:
         table = ingestion.dataset("yellow", "2024-01", "2024-01", day, settings=local).read_all()
@@ -144,9 +163,25 @@ def test_months_that_are_not_there_go_on_to_polars_as_no_rows(local: Settings) -
         ({"name": "green", "start": "January"}, "no month"),
         ({"name": "green", "start": "2024-02", "end": "2024-01"}, "after the end"),
         ({"name": "green", "as_of": "yesterday"}, "no day"),
+        ({"name": "green", "start": 202401}, '202401 is no month; give one as "2024-01"'),
+        ({"name": "green", "as_of": 20240501}, '20240501 is no day; give one as "2024-05-01"'),
         ({"name": "green", "columns": ["fare"]}, "no column fare"),
+        ({"name": "green", "columns": "fare"}, "no column fare"),
+        ({"name": "green", "columns": []}, "no columns to read"),
+        ({"name": "green", "columns": 1}, "1 are no columns"),
     ],
-    ids=["dataset", "month", "order", "day", "column"],
+    ids=[
+        "dataset",
+        "month",
+        "order",
+        "day",
+        "number as month",
+        "number as day",
+        "column",
+        "one column",
+        "no columns",
+        "number as columns",
+    ],
 )
 def test_what_cannot_be_asked_for_is_said(
     arguments: dict[str, object], said: str, local: Settings
@@ -179,8 +214,44 @@ def test_the_demand_model_on_the_page_is_better_than_an_average(
     settings = make_settings()
     land(settings, ["yellow"])
     monkeypatch.setenv("MEDALLION_LAKE_URL", settings.lake_url)
-    off, plain = forecast("yellow", "2023-01", "2023-02")
-    assert 0 < off < 0.8 * plain
+    off = forecast("yellow", "2023-01", "2023-02")
+    assert 0 < off.model < off.usual < off.average
+
+
+def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_months(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    from examples.demand_model import forecast
+
+    settings = make_settings(tlc_url=real_data.as_uri())
+    land(settings, ["green"], date(2023, 1, 1), date(2023, 3, 1))
+    monkeypatch.setenv("MEDALLION_LAKE_URL", settings.lake_url)
+    off = forecast("green", "2023-01", "2023-03")
+    assert off.month == date(2023, 3, 1)
+    assert 0 < off.model < 0.95 * off.usual < off.average
+    assert forecast("green", "2023-01", "2023-03") == off
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["yellow", "2024-01"], "two months"),
+        (["yellow", "2024-01", "2024-01"], "no two months of yellow"),
+        (["yellow", "2030-01", "2030-02"], "no two months of yellow"),
+        (["yellow", "2030", "2030-02"], "2030 is no month"),
+        (["fhv", "2024-01", "2024-02"], "fhv cannot be forecast"),
+    ],
+    ids=["too few", "one month", "no month", "not a month", "dataset"],
+)
+def test_the_demand_model_says_in_one_line_why_there_is_none(
+    arguments: list[str], said: str, local: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from examples.demand_model import main
+
+    monkeypatch.setenv("MEDALLION_LAKE_URL", local.lake_url)
+    with pytest.raises(SystemExit, match=said) as stopped:
+        main(arguments)
+    assert "\n" not in str(stopped.value)
 
 
 def test_the_page_shows_the_code_that_is_tested() -> None:
