@@ -20,7 +20,15 @@ from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError, UsageError
 from ingestion.read_views import DUCKDB, rows_sql
 from ingestion.reading.attach import attach_lake, connect_sql
-from ingestion.reading.files import Condition, LookUp, address, branches, reader_sql, text_sql
+from ingestion.reading.files import (
+    Condition,
+    LookUp,
+    address,
+    branches,
+    reader_sql,
+    source_sql,
+    text_sql,
+)
 from ingestion.settings import Settings
 
 AS_OF = "as_of_day"
@@ -230,7 +238,7 @@ def _name_what_cannot_be_read(
 ) -> None:
     """Raise for the first version of those that a statement speaks of which cannot be opened."""
     for version in catalog.versions():
-        source = text_sql(address(lake_url, version.lake_path))
+        source = source_sql(lake_url, version.lake_path)
         if source not in statement:
             continue
         try:
