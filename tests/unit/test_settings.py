@@ -196,6 +196,13 @@ def test_keys_in_the_address_of_the_lake_are_sent_to_where_they_belong(
     assert "AKIA" not in str(fault.value)
 
 
+@pytest.mark.parametrize("url", ["s3://", "gs:///tlc", "az://"])
+def test_a_lake_in_no_bucket_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", url)
+    with pytest.raises(UsageError, match="MEDALLION_LAKE_URL: name a bucket"):
+        load_settings()
+
+
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_TARGET", "oracle")
     monkeypatch.setenv("MEDALLION_RAW", "cooked")
