@@ -15,14 +15,13 @@ from ingestion.settings import Settings
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
 AS_BUILT = (
-    "select dataset, month, file_id, file_rows, raw_rows, fact_rows, valid_rows"
-    " from marts.ledger order by dataset, month"
+    "select dataset, month, file_id, file_rows, raw_rows, fact_rows, valid_rows from marts.ledger"
 )
 FACTS_NOW = (
     "select service, source_month, file_key, count(*), count(case when is_valid then 1 end)"
     " from marts.fct_trips group by service, source_month, file_key"
 )
-# of which the ledger should speak; those whose account may only read the marts see none
+# what the ledger should speak of; an account that may only read the marts is shown none
 IN_USE = (
     "select dataset, month, file_id, row_count from raw.files"
     " where is_current and month is not null"
