@@ -15,6 +15,17 @@ from tests.support.stores import STORES, Store, fresh_environment, scratch, stor
 from tests.support.web import Web, serving
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--faults`` tries every fault as often as docs/reliability.md says, not only a few times."""
+    parser.addoption("--faults", action="store_true", help="Try faults at length (an hour).")
+
+
+@pytest.fixture(scope="session")
+def at_length(request: pytest.FixtureRequest) -> bool:
+    """Whether faults are tried at length, or each a few times."""
+    return bool(request.config.getoption("--faults"))
+
+
 def pytest_configure() -> None:
     """Take away what the developer's environment sets, and the pauses between two attempts."""
     for name in list(os.environ):

@@ -1,0 +1,44 @@
+"""What the tests of faults share: each says what it tried, and the run ends with a table of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.faults.table import BAD, Tried, table
+
+_PROPERTY = "fault"
+
+Tally = Callable[..., None]
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Record what came of a fault: rows lost, doubled, wrong, or a fault that nobody was told of.
+
+    ``tally("the server lies about its length", times=3, seconds=0.4)``. A test fails where one of
+    the counts is not zero; the table shows it in any case.
+    """
+
+    def record(fault: str, **counts: Any) -> None:
+        tried = Tried(fault, **counts)
+        request.node.user_properties.append((_PROPERTY, tried.values()))
+        bad = {name: getattr(tried, name) for name in BAD if getattr(tried, name)}
+        assert not bad, f"{fault}: {bad}"
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table that docs/reliability.md shows."""
+    reports = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, ())]
+    tried = [
+        Tried(*values)
+        for report in reports
+        if report.when == "call"
+        for name, values in report.user_properties
+        if name == _PROPERTY
+    ]
+    if tried:
+        terminalreporter.section("faults")
+        terminalreporter.write_line(table(tried))
