@@ -1,0 +1,161 @@
+"""The same small nights on each kind of warehouse and lake, which can be put back as they were."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ingestion.catalog import Catalog
+from ingestion.engines import connect
+from ingestion.settings import Settings
+from ingestion.stores.store import Store, open_lake
+from tests.conftest import settings_in
+from tests.faults.kills import rows_of
+from tests.support import postgres
+from tests.support.stores import forget_file_systems
+from tests.support.trips import ZONES, publish, trips
+
+REPORT = b"Month/Year,License Class,Trips Per Day\n2023-01,Green,1\n2023-02,Green,1\n"
+JANUARY, FEBRUARY, MARCH = (date(2023, month, 1) for month in (1, 2, 3))
+
+
+def publish_before(folder: Path) -> None:
+    """Publish what was there on the day before: two months of green, one of yellow and of fhv."""
+    publish(folder, "green", JANUARY, trips("green", JANUARY))
+    publish(folder, "green", FEBRUARY, trips("green", FEBRUARY))
+    publish(folder, "yellow", JANUARY, trips("yellow", JANUARY))
+    publish(folder, "fhv", JANUARY, trips("fhv", JANUARY))
+    publish(folder, "taxi_zone_lookup", None, ZONES)
+    publish(folder, "tlc_monthly_report", None, REPORT)
+
+
+def publish_news(folder: Path) -> None:
+    """Publish one month again and one for the first time."""
+    publish(folder, "green", FEBRUARY, trips("green", FEBRUARY, rows=25, seed=1))
+    publish(folder, "green", MARCH, trips("green", MARCH))
+
+
+@dataclass
+class Job:
+    """One warehouse and one lake, kept aside as they were after the first night."""
+
+    settings: Settings
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def _folder(self) -> Path:
+        return self.settings.work_dir.parent
+
+    @property
+    def _aside(self) -> Path:
+        return self._folder.with_name(f"{self._folder.name}.aside")
+
+    def keep_aside(self) -> None:
+        """Remember lake, warehouse and work folder as they are now."""
+        shutil.copytree(self._folder, self._aside, copy_function=shutil.copy2)
+        if self._in_bucket:
+            self._copy_bucket(self.settings.lake_url, f"{self.settings.lake_url}.aside")
+        if self.settings.target == "postgres":
+            self._administer(f"create database {self._database}_aside template {self._database}")
+
+    def put_back(self) -> None:
+        """Bring lake, warehouse and work folder to what was kept aside."""
+        shutil.rmtree(self._folder)
+        shutil.copytree(self._aside, self._folder, copy_function=shutil.copy2)
+        if self._in_bucket:
+            self._empty_bucket()
+            self._copy_bucket(f"{self.settings.lake_url}.aside", self.settings.lake_url)
+        if self.settings.target == "postgres":
+            self._administer(f"drop database {self._database} with (force)")
+            self._administer(f"create database {self._database} template {self._database}_aside")
+
+    def clear(self) -> None:
+        """Begin from nothing."""
+        shutil.rmtree(self._folder)
+        self._folder.mkdir()
+        if self._in_bucket:
+            self._empty_bucket()
+        if self.settings.target == "postgres":
+            self._administer(f"drop database {self._database} with (force)")
+            self._administer(f"create database {self._database}")
+
+    def marts(self) -> dict[str, Counter[Any]]:
+        """The rows of every mart, and how often each is there."""
+        with self._variables(), connect(self.settings, read_only=True) as session:
+            columns: dict[str, list[str]] = {}
+            for mart, column in session.query(
+                "select table_name, column_name from information_schema.columns"
+                " where table_schema = 'marts' order by table_name, column_name"
+            ).rows:
+                columns.setdefault(mart, []).append(column)
+            return {
+                mart: rows_of(session.query(f"select {', '.join(names)} from marts.{mart}").rows)
+                for mart, names in columns.items()
+            }
+
+    def left(self) -> dict[str, Counter[str]]:
+        """What stands in warehouse, lake and work folder, by name: a killed run adds nothing.
+
+        The digits at the end of a partition's name are drawn anew by each build.
+        """
+        with self._variables():
+            with connect(self.settings, read_only=True) as session:
+                tables = session.query(
+                    "select table_schema || '.' || table_name from information_schema.tables"
+                    " where table_schema in ('raw', 'tlc', 'staging', 'intermediate', 'marts')"
+                ).rows
+            objects = open_lake(self.settings).names("")
+            records = Counter(landing.name for landing in Catalog(self.settings.lake_url).landings)
+        work = self.settings.work_dir
+        scratch = [p for d in (work / "spool", work / "dlt") if d.exists() for p in d.iterdir()]
+        return {
+            "tables": Counter(re.sub(r"(?<!_)_[0-9a-f]{8}$", "", name) for (name,) in tables),
+            "objects": Counter(name for name in objects if not name.endswith(".json")),
+            "records": records,
+            "scratch": Counter(map(str, scratch)),
+        }
+
+    @property
+    def _in_bucket(self) -> bool:
+        return not self.settings.lake_url.startswith("file:")
+
+    @property
+    def _database(self) -> str:
+        return self.environment["PGDATABASE"]
+
+    def _administer(self, statement: str) -> None:
+        with postgres.administering(dict(self.environment)) as cursor:
+            cursor.execute(statement)
+
+    def _empty_bucket(self) -> None:
+        store = Store(self.settings.lake_url)
+        for name in store.names(""):
+            store.fs.rm_file(store.path(name))
+
+    def _copy_bucket(self, source: str, target: str) -> None:
+        there, here = Store(source), Store(target)
+        for name in there.names(""):
+            here.fs.pipe_file(here.path(name), there.fs.cat_file(there.path(name)))
+
+    @contextmanager
+    def _variables(self) -> Iterator[None]:
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            forget_file_systems()
+
+
+def settings_of(folder: Path, published: Path, **values: Any) -> Settings:
+    """Settings whose warehouse, lake and work folder stand in one folder of their own."""
+    folder.mkdir()
+    return settings_in(folder, tlc_url=published.as_uri(), **values)

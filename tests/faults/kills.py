@@ -1,0 +1,190 @@
+"""The whole job in a process of its own, killed at a step's boundary or at any moment."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ingestion.settings import Settings
+from orchestration.stages import run
+
+# Children are forked from a server that has the slow imports behind it.
+_context = multiprocessing.get_context("forkserver")
+_PRELOADED = [
+    "dbt.adapters.duckdb",
+    "dbt.adapters.postgres",
+    "dbt.cli.main",
+    "ingestion.destinations.duckdb",
+    "ingestion.destinations.lake",
+    "ingestion.destinations.postgres",
+    "orchestration.stages",
+    "pyarrow.parquet",
+]
+
+# The steps of the job by name: a kill falls before or after one of its calls.
+STEPS = {
+    "fetch a file": "ingestion.lake:fetch",
+    "check a file": "ingestion.lake:check",
+    "put a file into the lake": "ingestion.stores.store:Store.put",
+    "write a catalog record": "ingestion.stores.store:Store.write",
+    "load a table (DuckDB)": "ingestion.destinations.duckdb:RawTableJob.run",
+    "load a table (PostgreSQL)": "ingestion.destinations.postgres:RawTableJob.run",
+    "statement of the loader (DuckDB)": "ingestion.engines.duckdb:DuckDbSession.execute",
+    "statement of the loader (PostgreSQL)": (
+        "ingestion.engines.postgres_session:PostgresSession.execute"
+    ),
+    "publish the read views": "ingestion.evidence:publish",
+    "transform": "orchestration.stages:transform",
+    "statement of dbt": "dbt.adapters.sql.connections:SQLConnectionManager.add_query",
+    "audit": "orchestration.stages:audit",
+}
+PATIENCE_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: before or after the n-th call of a step, or after so many seconds."""
+
+    step: str = ""
+    call: int = 0
+    after: bool = False
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.step:
+            return f"after {self.seconds:.2f} s"
+        return f"{'after' if self.after else 'before'} call {self.call} of: {self.step}"
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a run that nobody kills comes to: calls of each step, and how long it took."""
+
+    calls: Mapping[str, int]
+    seconds: float
+
+    def boundaries(self) -> list[Moment]:
+        """Before and after the first, the middle and the last call of each step, in order."""
+        return [
+            Moment(step, call, after)
+            for step in STEPS
+            if (calls := self.calls.get(step, 0))
+            for call in sorted({1, (calls + 1) // 2, calls})
+            for after in (False, True)
+        ]
+
+
+def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
+    """Do the whole job in a process of its own; fail where it does not end well."""
+    counts = _context.SimpleQueue()
+    begun = time.monotonic()
+    process = _start(settings, environment, None, counts)
+    process.join(PATIENCE_SECONDS)
+    assert process.exitcode == 0, f"the job ended with {process.exitcode}"
+    taken = time.monotonic() - begun
+    _nobody_is_left(process.pid)
+    return Undisturbed(counts.get(), taken)
+
+
+def killed_job(settings: Settings, environment: Mapping[str, str], moment: Moment) -> bool:
+    """Begin the job and kill it at the moment; returns whether it had not ended before."""
+    process = _start(settings, environment, moment, None)
+    process.join(moment.seconds or PATIENCE_SECONDS)
+    if process.exitcode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.join(PATIENCE_SECONDS)
+    assert process.exitcode in (0, -signal.SIGKILL), f"{moment}: exit code {process.exitcode}"
+    _nobody_is_left(process.pid)
+    return bool(process.exitcode)
+
+
+def _start(
+    settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
+) -> Any:
+    _context.set_forkserver_preload(_PRELOADED)
+    process = _context.Process(
+        target=_work, args=(settings, dict(environment), moment, counts), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _work(
+    settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
+) -> None:
+    os.setsid()
+    os.environ.update(environment)
+    counted = Counter[str]()
+    for step, where in STEPS.items():
+        _watch(step, where, counted, moment)
+    report = run(settings)
+    assert not report.faults, report.faults
+    if counts:
+        counts.put(dict(counted))
+
+
+def _watch(step: str, where: str, counted: Counter[str], moment: Moment | None) -> None:
+    """Count the calls of a step, and die before or after the one that is meant."""
+    module, _, name = where.partition(":")
+    owner: Any = import_module(module)
+    *outer, name = name.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    wrapped: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(wrapped)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        counted[step] += 1
+        meant = moment and (moment.step, moment.call) == (step, counted[step])
+        if meant and moment and not moment.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = wrapped(*args, **kwargs)
+        if meant:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, watched)
+
+
+def _nobody_is_left(session: int) -> None:
+    """Fail where a process of the job's session has outlived it."""
+    left = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # the fields after the name: state, parent, group, session
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                left.append(stat.parent.name)
+    assert not left, f"processes outlived the job: {left}"
+
+
+def compared(
+    expected: Mapping[str, Counter[Any]], found: Mapping[str, Counter[Any]]
+) -> dict[str, int]:
+    """Rows lost, doubled and wrong, of tables given as their rows and how often each is there."""
+    lost = doubled = wrong = 0
+    for table in expected.keys() | found.keys():
+        missing = expected.get(table, Counter()) - found.get(table, Counter())
+        extra = found.get(table, Counter()) - expected.get(table, Counter())
+        twice = sum(n for row, n in extra.items() if row in expected.get(table, ()))
+        changed = extra.total() - twice
+        doubled += twice
+        wrong += changed
+        lost += max(0, missing.total() - changed)
+    return {"lost": lost, "doubled": doubled, "wrong": wrong}
+
+
+def rows_of(rows: Iterable[tuple[Any, ...]]) -> Counter[Any]:
+    """Rows as they can be compared between engines: sums and averages to nine digits."""
+    return Counter(
+        tuple(f"{v:.9g}" if isinstance(v, float) else str(v) for v in row) for row in rows
+    )

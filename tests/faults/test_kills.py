@@ -1,0 +1,119 @@
+"""Kill the whole job anywhere, run it again: the marts are those of a run that nobody disturbed."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.faults.conftest import Tally
+from tests.faults.jobs import Job, publish_before, publish_news, settings_of
+from tests.faults.kills import Moment, Undisturbed, compared, job, killed_job
+from tests.support import postgres
+from tests.support.stores import Store, fresh_environment
+
+KINDS = {
+    "DuckDB": {},
+    "DuckDB in place": {"raw": "in_place"},
+    "PostgreSQL": {"target": "postgres"},
+}
+# warehouse and lake; those of the short version are what differs most
+SHORT = [("DuckDB", "file"), ("DuckDB in place", "s3"), ("PostgreSQL", "file")]
+LONG = [("DuckDB", "s3"), ("DuckDB in place", "file"), ("PostgreSQL", "s3")]
+SHORT_KILLS, RANDOM_KILLS, KILLS_IN_A_ROW = 7, 10, 5
+
+
+@dataclass(frozen=True)
+class Night:
+    """A job after its first night, with news published, and what an undisturbed run makes of it."""
+
+    job: Job
+    undisturbed: Undisturbed
+    marts: dict[str, Counter[Any]]
+    left: dict[str, Counter[str]]
+
+
+@pytest.fixture(scope="module", params=SHORT + LONG, ids=" on ".join)
+def night(
+    request: pytest.FixtureRequest,
+    at_length: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+    store_servers: Callable[[str], Store],
+) -> Iterator[Night]:
+    """Each kind of warehouse over a folder or a bucket; one night behind it, another to come."""
+    kind, lake = request.param
+    if (kind, lake) in LONG and not at_length:
+        pytest.skip("tried with --faults")
+    folder = tmp_path_factory.mktemp("kills")
+    published = folder / "published"
+    publish_before(published)
+    with ExitStack() as stack:
+        store = store_servers(lake)
+        environment = dict(store.environment)
+        if kind == "PostgreSQL":
+            server = stack.enter_context(postgres.server(folder / "server"))
+            environment |= stack.enter_context(postgres.database(server))
+        stack.enter_context(fresh_environment(store.environment))
+        values = KINDS[kind] | ({"lake_url": store.new_lake()} if lake != "file" else {})
+        made = Job(settings_of(folder / "job", published, **values), environment)
+        job(made.settings, environment)
+        made.keep_aside()
+        publish_news(published)
+        undisturbed = job(made.settings, environment)
+        yield Night(made, undisturbed, made.marts(), made.left())
+
+
+def test_a_killed_job_is_done_by_the_next(
+    night: Night, at_length: bool, tally: Tally, request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.id
+    chosen = random.Random(kind)  # the same kills each time
+    boundaries = night.undisturbed.boundaries()
+    kills = [[moment] for moment in boundaries]
+    if not at_length:
+        kills = chosen.sample(kills, SHORT_KILLS)
+    else:
+        moments = [
+            Moment(seconds=chosen.uniform(0.05, 1.0) * night.undisturbed.seconds)
+            for _ in range(RANDOM_KILLS)
+        ]
+        kills += [[moment] for moment in moments]
+        kills += [chosen.sample(boundaries + moments, 2) for _ in range(KILLS_IN_A_ROW)]
+    for in_a_row in kills:
+        night.job.put_back()
+        _recovers(night, in_a_row, kind, tally)
+
+
+def test_a_first_run_that_was_killed_is_done_by_the_next(
+    night: Night, at_length: bool, tally: Tally, request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.id
+    if not at_length:
+        pytest.skip("tried with --faults")
+    chosen = random.Random(kind)
+    for moment in chosen.sample(night.undisturbed.boundaries(), RANDOM_KILLS):
+        night.job.clear()
+        _recovers(night, [moment], kind, tally, first=True)
+
+
+def _recovers(
+    night: Night, moments: list[Moment], kind: str, tally: Tally, first: bool = False
+) -> None:
+    """Kill at each of the moments, run again, and compare with the run that nobody disturbed."""
+    settings, environment = night.job.settings, night.job.environment
+    killed = sum(killed_job(settings, environment, moment) for moment in moments)
+    begun = time.monotonic()
+    job(settings, environment)
+    seconds = time.monotonic() - begun
+    fault = f"killed{', twice' if len(moments) > 1 else ''} ({kind})"
+    counts = compared(night.marts, night.job.marts())
+    tally(fault, times=killed, **counts, seconds=seconds)
+    if not first:  # a first run has landed one version less
+        left = night.job.left()
+        differs = {what: sorted(set(left[what]) ^ set(names)) for what, names in night.left.items()}
+        differs = {what: names for what, names in differs.items() if names}
+        assert not differs, f"{[str(m) for m in moments]} left {differs}"
