@@ -12,19 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ingestion.datasets import DATASETS, FORMATS, Dataset, FileFormat
 from ingestion.errors import FetchError, UsageError
 from ingestion.settings import Settings, local_path
-from ingestion.web import (
-    CONNECTIONS,
-    NOT_PUBLISHED,
-    client,
-    file_fingerprint,
-    response_fingerprint,
-    root_cause,
-)
+from ingestion.web import CONNECTIONS, ask, file_fingerprint, no_way_to
 
 DEFAULT_MONTHS = 3
 LOOK_BACK_MONTHS = 15
@@ -220,33 +213,58 @@ def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
 
 
 def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
+    """What is published of these, in their order."""
+    no_way = {
+        server: reason
+        for server, url in {_server(file): file.urls[0] for file in wanted}.items()
+        if not local_path(url) and (reason := no_way_to(url))
+    }
+
+    def by_head(file: _Wanted) -> PublishedFile | None:
+        reason = no_way.get(_server(file))
+        return _faulty(file, file.urls[0], reason) if reason else _first_of(file)
+
+    def by_get(file: _Wanted) -> PublishedFile | None:
+        return _first_of(file, by_get=True)
+
     if not wanted:
         return []
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="head") as pool:
-        return [head for head in pool.map(_first_of, wanted) if head]
+        found = dict(zip(wanted, pool.map(by_head, wanted), strict=True))
+        # some servers say to every HEAD that there is no such file
+        known = {_server(file) for file, head in found.items() if head}
+        unknown = [file for file in wanted if _server(file) not in known | {_FOLDER}]
+        found |= zip(unknown, pool.map(by_get, unknown), strict=True)
+    return [head for head in found.values() if head]
 
 
-def _first_of(file: _Wanted) -> PublishedFile | None:
-    heads = (_head(file.dataset, file.month, url) for url in file.urls)
+_FOLDER = ("file", "")
+
+
+def _server(file: _Wanted) -> tuple[str, str]:
+    parts = urlsplit(file.urls[0])
+    return parts.scheme, parts.netloc
+
+
+def _first_of(file: _Wanted, by_get: bool = False) -> PublishedFile | None:
+    heads = (_head(file, url, by_get) for url in file.urls)
     return next(filter(None, heads), None)
 
 
-def _head(dataset: Dataset, month: date | None, url: str) -> PublishedFile | None:
+def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
     """What the publisher says of one file, its fault, or none where it is not published."""
     path = local_path(url)
-    if path is not None:
-        if not path.is_file():
-            return None
-        etag, modified, size = file_fingerprint(path)
-        return PublishedFile(dataset.name, month, url, etag, modified, size)
-    import requests
-
     try:
-        response = client().head(url, allow_redirects=True)
-        if response.status_code in NOT_PUBLISHED:
-            return None
-        response.raise_for_status()
-    except requests.RequestException as exc:
-        fault = f"Cannot reach {url}: {root_cause(exc)}. Check the address and the network."
-        return PublishedFile(dataset.name, month, url, None, None, None, fault)
-    return PublishedFile(dataset.name, month, url, *response_fingerprint(response))
+        if path is not None:
+            found = file_fingerprint(path) if path.is_file() else None
+        else:
+            found = ask(url, by_get)
+    except FetchError as exc:
+        return _faulty(file, url, str(exc))
+    except OSError as exc:
+        return _faulty(file, url, f"{path} cannot be read: {exc.strerror}.")
+    return PublishedFile(file.dataset.name, file.month, url, *found) if found else None
+
+
+def _faulty(file: _Wanted, url: str, fault: str) -> PublishedFile:
+    return PublishedFile(file.dataset.name, file.month, url, None, None, None, fault)

@@ -1,10 +1,21 @@
-"""How the publisher is asked: by dlt's HTTP client, or of a folder as of a web server."""
+"""How the publisher is asked: by dlt's HTTP client, or of a folder as of a web server.
 
+A web server is asked by HEAD; where it refuses that, for one byte. No redirect is followed to
+another server: what is landed is what the settings name.
+"""
+
+import re
+import socket
+import ssl
+import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from ingestion.errors import FetchError
 
 if TYPE_CHECKING:
     from dlt.sources.helpers.requests import Client, Response
@@ -12,6 +23,24 @@ if TYPE_CHECKING:
 CONNECTIONS = 8
 CONNECT_SECONDS = 10.0
 NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
+HEAD_REFUSED = {405, 501}
+# what no later try will mend
+_FOR_GOOD = {501, 505}
+_SECONDS_TO_FIND_A_WAY = (0.5, 1.5)
+_PORTS = {"http": 80, "https": 443}
+
+
+class Fingerprint(NamedTuple):
+    """What identifies a content without reading it; none where it is not said."""
+
+    etag: str | None
+    last_modified: datetime | None
+    bytes: int | None
+
+    @property
+    def can_be_continued(self) -> bool:
+        """Whether a part of it can be told from a part of another: by a strong etag only."""
+        return bool(self.etag and re.fullmatch(r'"[\x21\x23-\x7e]*"', self.etag))
 
 
 @cache
@@ -20,11 +49,9 @@ def client() -> "Client":
 
     How often and how patiently is dlt's own setting, ``RUNTIME__REQUEST_*``.
     """
-    from dlt.common.configuration.resolve import resolve_configuration
-    from dlt.common.configuration.specs import RuntimeConfiguration
     from dlt.sources.helpers.requests import Client
 
-    config = resolve_configuration(RuntimeConfiguration())
+    config = _patience()
     return Client(
         request_timeout=(CONNECT_SECONDS, config.request_timeout),
         request_max_attempts=config.request_max_attempts,
@@ -32,32 +59,219 @@ def client() -> "Client":
         request_max_retry_delay=config.request_max_retry_delay,
         max_connections=CONNECTIONS,
         raise_for_status=False,
-        session_attrs={"headers": {"Accept-Encoding": "identity"}},
+        status_codes=[429, *(code for code in range(500, 600) if code not in _FOR_GOOD)],
+        exceptions=(),
+        retry_condition=lambda _, exc: exc is not None and _may_pass(exc),
+        session_attrs={
+            "headers": {"Accept-Encoding": "identity"},
+            "hooks": {"response": [_stay_there]},
+        },
     )
 
 
-def response_fingerprint(
-    response: "Response",
-) -> tuple[str | None, datetime | None, int | None]:
-    """Etag, last-modified date and length of what a server answered; none where it does not say."""
-    length = response.headers.get("Content-Length")
+def _patience() -> Any:
+    from dlt.common.configuration.resolve import resolve_configuration
+    from dlt.common.configuration.specs import RuntimeConfiguration
+
+    return resolve_configuration(RuntimeConfiguration())
+
+
+def _may_pass(exc: BaseException) -> bool:
+    import requests
+
+    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    return isinstance(exc, broken) and not isinstance(_root(exc), ssl.SSLCertVerificationError)
+
+
+def _stay_there(response: Any, **_: Any) -> None:
+    """Refuse a redirect to another server, or from ``https://`` to ``http://``."""
+    import requests
+
+    if not response.is_redirect:
+        return
+    asked = urlsplit(response.url)
     try:
-        modified = parsedate_to_datetime(response.headers.get("Last-Modified", ""))
+        sent_to = urlsplit(urljoin(response.url, response.headers["location"]))
+        is_there = sent_to.hostname == asked.hostname and (
+            _server(sent_to) == _server(asked)
+            or (asked.scheme, sent_to.scheme) == ("http", "https")
+        )
     except ValueError:
-        modified = None  # none, or nonsense
-    return response.headers.get("ETag"), modified, int(length) if length else None
+        raise requests.RequestException("the redirect that it answers is no address") from None
+    if not is_there:
+        raise requests.RequestException(
+            f"{_name(asked)} sends on to {_name(sent_to)}, which was not asked. If that is where"
+            " the files are now, name it in place of the other. If it is a login page of your"
+            " network, log in first"
+        )
 
 
-def file_fingerprint(path: Path) -> tuple[str, datetime, int]:
+def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+
+
+def _name(parts: SplitResult) -> str:
+    # without user, path and query: an address that is sent on to may hold a signature
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def ask(url: str, by_get: bool = False) -> Fingerprint | None:
+    """What a web server says of one file, or none where it is not published there.
+
+    With ``by_get`` it is asked for the first byte at once. Raises ``FetchError`` where that cannot
+    be known.
+    """
+    try:
+        response = None if by_get else client().head(url, allow_redirects=True)
+        if response is None or response.status_code in HEAD_REFUSED:
+            with client().get(url, headers={"Range": "bytes=0-0"}, stream=True) as response:
+                pass  # its headers are all that is asked for
+        if response.status_code in NOT_PUBLISHED:
+            return None
+        if response.status_code != 416:  # of an empty file there is no first byte
+            response.raise_for_status()
+    except faults() as exc:
+        raise FetchError(cannot_reach(url, exc)) from exc
+    found = response_fingerprint(response)
+    return found._replace(bytes=found.bytes or None)  # some servers say 0 of every file
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What goes wrong with a request; urllib3's own where requests has no name for it."""
+    import requests
+    import urllib3
+
+    return requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
+
+
+def cannot_reach(url: str, exc: BaseException) -> str:
+    """Why an address cannot be asked, and what to do about it."""
+    import requests
+
+    host = urlsplit(url).hostname
+    root, status = _root(exc), getattr(getattr(exc, "response", None), "status_code", None)
+    advice = ""
+    if isinstance(root, ssl.SSLCertVerificationError):
+        advice = (
+            " The certificate of this server is not trusted: where the server is your own, name"
+            " the file of its authority in REQUESTS_CA_BUNDLE."
+        )
+    elif isinstance(root, ssl.SSLError):
+        advice = " Does it speak https? If not, write http:// in the address."
+    elif isinstance(exc, requests.exceptions.ProxyError):
+        advice = " It was asked through the proxy that HTTP_PROXY or HTTPS_PROXY names."
+    elif status == 401:
+        advice = f" The server asks who you are: name user and password for {host} in ~/.netrc."
+    return f"Cannot reach {url}: {root_cause(exc)}.{advice} Check the address and the network."
+
+
+def no_way_to(url: str) -> str | None:
+    """Why there is no network that leads to an address, found out within seconds; or none.
+
+    Without a network every file would be tried for as long as a server in trouble is.
+    """
+    from requests.utils import get_environ_proxies
+
+    if get_environ_proxies(url):  # it is the proxy that looks for the server
+        return None
+    parts = urlsplit(url)
+    fault: Exception | None = None
+    for pause in (*_SECONDS_TO_FIND_A_WAY, None):
+        try:
+            _find_way(parts.hostname or "", parts.port or _PORTS[parts.scheme])
+        except (OSError, UnicodeError) as exc:
+            fault = exc
+        else:
+            return None
+        if pause is not None:
+            time.sleep(pause * _patience().request_backoff_factor)
+    return (
+        f"Cannot reach {url}: {root_cause(fault) if fault else ''}. Check the address and the"
+        " network. What needs no network: MEDALLION_TLC_URL=file:///path with a folder of files,"
+        " and medallion run --sample."
+    )
+
+
+def _find_way(host: str, port: int) -> None:
+    """Look for a name and a route; nothing is sent to the server."""
+    fault: OSError | None = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_DGRAM
+    ):
+        try:
+            with socket.socket(family, kind, protocol) as datagrams:
+                datagrams.connect(address)
+        except OSError as exc:
+            fault = exc
+        else:
+            return
+    if fault:
+        raise fault
+
+
+def response_fingerprint(response: "Response") -> Fingerprint:
+    """Etag, last-modified date and whole length of what a server answered about."""
+    etag = response.headers.get("ETag")
+    part = part_of(response)
+    length = part.total if part else _length(response.headers.get("Content-Length"))
+    return Fingerprint(
+        etag if etag and etag.isprintable() else None,
+        _moment(response.headers.get("Last-Modified", "")),
+        length,
+    )
+
+
+class Part(NamedTuple):
+    """Which bytes of a file an answer holds: the first, the last, and how many there are in all."""
+
+    first: int | None
+    last: int | None
+    total: int | None
+
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(?:(\d+)|\*)", re.ASCII)
+
+
+def part_of(response: "Response") -> Part | None:
+    """What an answer says that it is a part of; none where it is the whole."""
+    if response.status_code not in (206, 416):
+        return None
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return (
+        Part(*(int(n) if n else None for n in found.groups())) if found else Part(None, None, None)
+    )
+
+
+def _length(text: str | None) -> int | None:
+    """A length, also where a proxy has said the same one twice: ``10, 10``."""
+    said = {part.strip() for part in (text or "").split(",")}
+    length = said.pop() if len(said) == 1 else ""
+    return int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None  # none, or nonsense
+
+
+def file_fingerprint(path: Path) -> Fingerprint:
     """Etag, last-modified date and length of a file; raises ``OSError``."""
     stat = path.stat()
     # the form that web servers give an etag that stands for modification time and size
     etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
-    return etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size
+    return Fingerprint(etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
 
 
 def root_cause(exc: BaseException) -> str:
     """What went wrong first, in its own words."""
-    while exc.__context__ is not None:
-        exc = exc.__context__
-    return str(exc) or type(exc).__name__
+    root = _root(exc)
+    return " ".join(str(root).split()).rstrip(".") or type(root).__name__
+
+
+def _root(exc: BaseException) -> BaseException:
+    while before := exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__):
+        exc = before
+    return exc

@@ -1,10 +1,11 @@
 """A small HTTP server on a free port of loopback, for as long as a test needs it."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -24,18 +25,29 @@ class QuietHandler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
+    tls: ssl.SSLContext | None = None
     daemon_threads = True
     request_queue_size = 64  # a connection that finds the queue full waits for a second
 
+    def finish_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:  # type: ignore[override]  # a stub says Any socket
+        """Shake hands in the connection's own thread."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        # who does not trust us goes away
+        with suppress(OSError), self.tls.wrap_socket(request, server_side=True) as wrapped:
+            super().finish_request(wrapped, client_address)
+
 
 @contextmanager
-def on_loopback(handler: type[QuietHandler]) -> Iterator[str]:
+def on_loopback(handler: type[QuietHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The address of a server whose requests the handler answers."""
     server = _Server(("127.0.0.1", 0), handler)
+    server.tls = tls
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import shutil
+import ssl
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,7 +72,24 @@ class Stall:
     after: int
 
 
-Fault = Status | Break | Stall
+@dataclass(frozen=True)
+class Answer:
+    """Answer with this, whatever was asked for."""
+
+    code: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Send the whole body, so many pieces with a pause before each."""
+
+    pieces: int
+    pause: float = 0.01
+
+
+Fault = Status | Break | Stall | Answer | Drip
 
 
 @dataclass
@@ -79,6 +98,7 @@ class Web:
 
     url: str = ""
     ranges: bool = True
+    if_range: bool = True  # or a part is sent of whatever version there is by then
     requests: list[Request] = field(default_factory=list)
     faults: dict[tuple[str, str], Iterator[Fault]] = field(default_factory=dict)
     most_at_once: int = 0
@@ -133,6 +153,8 @@ class _Handler(QuietHandler):
             resource = web._resources.get(path)
             if isinstance(fault, Status):
                 self._status(fault.code)
+            elif isinstance(fault, Answer):
+                self._say(fault)
             elif resource is None:
                 self._status(403)
             else:
@@ -150,26 +172,48 @@ class _Handler(QuietHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def _say(self, answer: Answer) -> None:
+        self.send_response(answer.code)
+        for name, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+        self.close_connection = True  # its length may be a lie
+
     def _send(self, resource: Resource, fault: Fault | None) -> None:
         size, start, wanted = resource.size, 0, self.headers.get("Range")
-        if wanted and self.web.ranges and self.headers.get("If-Range") in (None, resource.etag):
-            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        end = size
+        is_same = not self.web.if_range or self.headers.get("If-Range") in (None, resource.etag)
+        if wanted and self.web.ranges and is_same:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last) + 1, size) if last else size
             if start >= size:
                 self._status(416)
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
         else:
             self.send_response(200)
         for name, value in resource.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(size - start))
+        self.send_header("Content-Length", str(end - start))
         self.end_headers()
         if self.command == "HEAD":
             return
         with resource.read_from(start) as source:
-            if fault is None:
+            if fault is None and end == size:
                 shutil.copyfileobj(source, self.wfile, 1 << 20)
+                return
+            if fault is None:
+                self.wfile.write(source.read(end - start))
+                return
+            if isinstance(fault, Drip):
+                piece = -(-(end - start) // fault.pieces)
+                while content := source.read(piece):
+                    time.sleep(fault.pause)
+                    self.wfile.write(content)
+                    self.wfile.flush()
                 return
             self.wfile.write(source.read(fault.after))
         self.wfile.flush()
@@ -181,11 +225,11 @@ class _Handler(QuietHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
-    """A publisher on a free port of loopback."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """A publisher on a free port of loopback; with ``tls``, one that speaks https."""
     web = Web()
     handler = type("Handler", (_Handler,), {"web": web})
-    with on_loopback(handler) as web.url:
+    with on_loopback(handler, tls) as web.url:
         try:
             yield web
         finally:
