@@ -1,24 +1,27 @@
 """The same small nights on each kind of warehouse and lake, which can be put back as they were."""
 
-import os
 import re
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingestion.catalog import Catalog
 from ingestion.engines import connect
 from ingestion.settings import Settings
-from ingestion.stores.store import Store, open_lake
+from ingestion.stores import store as lakes
+from ingestion.stores.store import open_lake
 from tests.conftest import settings_in
-from tests.faults.kills import rows_of
+from tests.faults.kills import Undisturbed, compared, job, rows_of
 from tests.support import postgres
-from tests.support.stores import forget_file_systems
+from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
 
 REPORT = b"Month/Year,License Class,Trips Per Day\n2023-01,Green,1\n2023-02,Green,1\n"
@@ -134,28 +137,59 @@ class Job:
             cursor.execute(statement)
 
     def _empty_bucket(self) -> None:
-        store = Store(self.settings.lake_url)
+        store = lakes.Store(self.settings.lake_url)
         for name in store.names(""):
             store.fs.rm_file(store.path(name))
 
     def _copy_bucket(self, source: str, target: str) -> None:
-        there, here = Store(source), Store(target)
+        there, here = lakes.Store(source), lakes.Store(target)
         for name in there.names(""):
             here.fs.pipe_file(here.path(name), there.fs.cat_file(there.path(name)))
 
     @contextmanager
     def _variables(self) -> Iterator[None]:
-        before = dict(os.environ)
-        os.environ.update(self.environment)
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
             yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-            forget_file_systems()
 
 
-def settings_of(folder: Path, published: Path, **values: Any) -> Settings:
-    """Settings whose warehouse, lake and work folder stand in one folder of their own."""
-    folder.mkdir()
-    return settings_in(folder, tlc_url=published.as_uri(), **values)
+@dataclass(frozen=True)
+class Night:
+    """A job after its first night, with news published, and what an undisturbed run makes of it."""
+
+    job: Job
+    undisturbed: Undisturbed
+    marts: dict[str, Counter[Any]]
+    left: dict[str, Counter[str]]
+
+    def is_done(self) -> tuple[dict[str, int], float]:
+        """Run the job again; returns the rows lost, doubled and wrong then, and the seconds."""
+        begun = time.monotonic()
+        job(self.job.settings, self.job.environment)
+        seconds = time.monotonic() - begun
+        return compared(self.marts, self.job.marts()), seconds
+
+
+@contextmanager
+def night_of(
+    folder: Path, store: Store, server: Mapping[str, str] | None, **values: Any
+) -> Iterator[Night]:
+    """A warehouse and a lake in a folder, or in a store and on a server, one night behind them."""
+    published = folder / "published"
+    publish_before(published)
+    (folder / "job").mkdir()
+    with ExitStack() as stack:
+        environment = dict(store.environment)
+        if server:
+            environment |= stack.enter_context(postgres.database(dict(server)))
+        stack.enter_context(fresh_environment(store.environment))
+        if store.kind != "file":
+            values |= {"lake_url": store.new_lake()}
+        settings = settings_in(folder / "job", tlc_url=published.as_uri(), **values)
+        made = Job(settings, environment)
+        job(settings, environment)
+        made.keep_aside()
+        publish_news(published)
+        undisturbed = job(settings, environment)
+        yield Night(made, undisturbed, made.marts(), made.left())

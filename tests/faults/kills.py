@@ -90,7 +90,7 @@ def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
     process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0, f"the job ended with {process.exitcode}"
     taken = time.monotonic() - begun
-    _nobody_is_left(process.pid)
+    nobody_is_left(process.pid)
     return Undisturbed(counts.get(), taken)
 
 
@@ -103,25 +103,32 @@ def killed_job(settings: Settings, environment: Mapping[str, str], moment: Momen
             os.kill(process.pid, signal.SIGKILL)
         process.join(PATIENCE_SECONDS)
     assert process.exitcode in (0, -signal.SIGKILL), f"{moment}: exit code {process.exitcode}"
-    _nobody_is_left(process.pid)
+    nobody_is_left(process.pid)
     return bool(process.exitcode)
+
+
+def fork(target: Callable[..., object], args: tuple[object, ...]) -> Any:
+    """Begin ``target(*args)`` in a process and session of its own, with the slow imports done."""
+    _context.set_forkserver_preload(_PRELOADED)
+    process = _context.Process(target=_in_session, args=(target, args), daemon=False)
+    process.start()
+    return process
+
+
+def _in_session(target: Callable[..., object], args: tuple[object, ...]) -> None:
+    os.setsid()
+    target(*args)
 
 
 def _start(
     settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
 ) -> Any:
-    _context.set_forkserver_preload(_PRELOADED)
-    process = _context.Process(
-        target=_work, args=(settings, dict(environment), moment, counts), daemon=True
-    )
-    process.start()
-    return process
+    return fork(_work, (settings, dict(environment), moment, counts))
 
 
 def _work(
     settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
 ) -> None:
-    os.setsid()
     os.environ.update(environment)
     counted = Counter[str]()
     for step, where in STEPS.items():
@@ -155,7 +162,7 @@ def _watch(step: str, where: str, counted: Counter[str], moment: Moment | None) 
     setattr(owner, name, watched)
 
 
-def _nobody_is_left(session: int) -> None:
+def nobody_is_left(session: int) -> None:
     """Fail where a process of the job's session has outlived it."""
     left = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -1,20 +1,16 @@
 """Kill the whole job anywhere, run it again: the marts are those of a run that nobody disturbed."""
 
 import random
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Job, publish_before, publish_news, settings_of
-from tests.faults.kills import Moment, Undisturbed, compared, job, killed_job
+from tests.faults.jobs import Night, night_of
+from tests.faults.kills import Moment, killed_job
 from tests.support import postgres
-from tests.support.stores import Store, fresh_environment
+from tests.support.stores import Store
 
 KINDS = {
     "DuckDB": {},
@@ -25,16 +21,6 @@ KINDS = {
 SHORT = [("DuckDB", "file"), ("DuckDB in place", "s3"), ("PostgreSQL", "file")]
 LONG = [("DuckDB", "s3"), ("DuckDB in place", "file"), ("PostgreSQL", "s3")]
 SHORT_KILLS, RANDOM_KILLS, KILLS_IN_A_ROW = 7, 10, 5
-
-
-@dataclass(frozen=True)
-class Night:
-    """A job after its first night, with news published, and what an undisturbed run makes of it."""
-
-    job: Job
-    undisturbed: Undisturbed
-    marts: dict[str, Counter[Any]]
-    left: dict[str, Counter[str]]
 
 
 @pytest.fixture(scope="module", params=SHORT + LONG, ids=" on ".join)
@@ -49,22 +35,11 @@ def night(
     if (kind, lake) in LONG and not at_length:
         pytest.skip("tried with --faults")
     folder = tmp_path_factory.mktemp("kills")
-    published = folder / "published"
-    publish_before(published)
     with ExitStack() as stack:
-        store = store_servers(lake)
-        environment = dict(store.environment)
+        server = None
         if kind == "PostgreSQL":
             server = stack.enter_context(postgres.server(folder / "server"))
-            environment |= stack.enter_context(postgres.database(server))
-        stack.enter_context(fresh_environment(store.environment))
-        values = KINDS[kind] | ({"lake_url": store.new_lake()} if lake != "file" else {})
-        made = Job(settings_of(folder / "job", published, **values), environment)
-        job(made.settings, environment)
-        made.keep_aside()
-        publish_news(published)
-        undisturbed = job(made.settings, environment)
-        yield Night(made, undisturbed, made.marts(), made.left())
+        yield stack.enter_context(night_of(folder, store_servers(lake), server, **KINDS[kind]))
 
 
 def test_a_killed_job_is_done_by_the_next(
@@ -106,14 +81,10 @@ def _recovers(
     """Kill at each of the moments, run again, and compare with the run that nobody disturbed."""
     settings, environment = night.job.settings, night.job.environment
     killed = sum(killed_job(settings, environment, moment) for moment in moments)
-    begun = time.monotonic()
-    job(settings, environment)
-    seconds = time.monotonic() - begun
+    counts, seconds = night.is_done()
     fault = f"killed{', twice' if len(moments) > 1 else ''} ({kind})"
-    counts = compared(night.marts, night.job.marts())
     tally(fault, times=killed, **counts, seconds=seconds)
     if not first:  # a first run has landed one version less
-        left = night.job.left()
-        differs = {what: sorted(set(left[what]) ^ set(names)) for what, names in night.left.items()}
-        differs = {what: names for what, names in differs.items() if names}
-        assert not differs, f"{[str(m) for m in moments]} left {differs}"
+        more = {what: names - night.left[what] for what, names in night.job.left().items()}
+        less = {what: names - night.job.left()[what] for what, names in night.left.items()}
+        assert not any((*more.values(), *less.values())), f"{[*map(str, moments)]}: {more} {less}"

@@ -1,0 +1,81 @@
+"""The command line in a forked process, which has the slow imports behind it."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingestion.settings import Settings
+from orchestration.cli import main
+from tests.faults.kills import PATIENCE_SECONDS, fork
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, what it wrote, and how long it took."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def error(self) -> str:
+        """The one line that says what is wrong; fails where there is a traceback."""
+        assert "Traceback" not in self.stderr, self.stderr[-3000:]
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        assert lines, f"no error is told of: {self.stderr[-2000:]}"
+        return lines[-1]
+
+
+class Command:
+    """One ``medallion …`` under way, as a process of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Mapping[str, str],
+        *arguments: str,
+        prepare: Callable[[], object] | None = None,
+    ):
+        """Begin it; ``prepare`` is called in the new process first, to take something from it."""
+        folder = settings.work_dir.parent.parent
+        self._out, self._err = (folder / f"{time.monotonic_ns()}.{n}" for n in ("out", "err"))
+        self._begun = time.monotonic()
+        self.process = fork(
+            _command,
+            (self._out, self._err, variables(settings) | dict(environment), arguments, prepare),
+        )
+
+    def done(self) -> Done:
+        """Wait for its end."""
+        self.process.join(PATIENCE_SECONDS)
+        assert self.process.exitcode is not None, "it does not end"
+        seconds = time.monotonic() - self._begun
+        return Done(self.process.exitcode, self._out.read_text(), self._err.read_text(), seconds)
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The environment that gives a command these settings."""
+    names = ("tlc_url", "lake_url", "duckdb_path", "work_dir", "target", "raw")
+    return {f"MEDALLION_{name.upper()}": str(getattr(settings, name)) for name in names}
+
+
+def _command(
+    out: Path,
+    err: Path,
+    environment: Mapping[str, str],
+    arguments: tuple[str, ...],
+    prepare: Callable[[], object] | None,
+) -> None:
+    for name, descriptor in ((out, 1), (err, 2)):
+        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600), descriptor)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
+    os.environ.update(environment)
+    if prepare:
+        prepare()
+    sys.argv = ["medallion", *arguments]
+    main()

@@ -1,0 +1,171 @@
+"""What a machine does to a night: no disk, no memory, a damaged file, a wrong clock, a crowd."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.faults.commands import Command, variables
+from tests.faults.conftest import Tally
+from tests.faults.jobs import Night, night_of
+from tests.support.stores import Store
+
+MANY = 10
+ROOM = 4096  # bytes that a full disk has left, at most
+
+
+@pytest.fixture(scope="module")
+def night(
+    tmp_path_factory: pytest.TempPathFactory, store_servers: Callable[[str], Store]
+) -> Iterator[Night]:
+    """DuckDB over a folder; one night behind it, another to come."""
+    folder = tmp_path_factory.mktemp("machine")
+    warehouse = folder / "job" / "warehouse" / "warehouse.duckdb"
+    with night_of(folder, store_servers("file"), None, duckdb_path=warehouse) as made:
+        yield made
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """A file system without room in the place of a folder, with what it holds."""
+    aside = folder.with_name(f"{folder.name}.held")
+    shutil.copytree(folder, aside, copy_function=shutil.copy2)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder])
+    if mounted.returncode:
+        pytest.skip("only root may mount a small file system")
+    try:
+        shutil.copytree(aside, folder, dirs_exist_ok=True, copy_function=shutil.copy2)
+        filler = folder / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(ROOM))
+        yield
+        filler.unlink()
+        shutil.rmtree(aside)
+        shutil.copytree(folder, aside, copy_function=shutil.copy2)
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        shutil.rmtree(folder)
+        aside.rename(folder)
+
+
+@pytest.mark.parametrize("where", ["lake", "warehouse", "work"])
+def test_a_disk_that_is_full(night: Night, where: str, tally: Tally) -> None:
+    night.job.put_back()
+    folder = night.job.settings.work_dir.with_name(where)
+    with full_disk(folder):
+        done = Command(night.job.settings, {}, "run", "-q").done()
+    assert done.code == 1
+    assert "No space left" in done.error
+    assert str(folder) in done.error
+    counts, seconds = night.is_done()
+    tally(f"disk full ({where})", **counts, seconds=seconds)
+
+
+@pytest.mark.parametrize("megabytes", [20, 100, 300])
+def test_little_memory(night: Night, megabytes: int, tally: Tally) -> None:
+    night.job.put_back()
+    # what the process has when it begins, and so much more
+    limited = partial(_no_memory_beyond, megabytes << 20)
+    done = Command(night.job.settings, {}, "run", "-q", prepare=limited).done()
+    if done.code == 127:  # the C library ends a process in which no thread has room any more
+        assert "cannot allocate memory" in done.stderr
+    elif done.code:
+        assert done.error
+    counts, seconds = night.is_done()
+    tally("little memory", **counts, seconds=seconds)
+
+
+def _no_memory_beyond(more: int) -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no database", "of another version"])
+def test_a_warehouse_that_cannot_be_opened(night: Night, damage: str, tally: Tally) -> None:
+    night.job.put_back()
+    path = night.job.settings.duckdb_path
+    whole = path.read_bytes()
+    if damage == "cut short":
+        path.write_bytes(whole[: len(whole) // 2])
+    if damage == "no database":
+        path.write_bytes(b"PAR1" * 4096)
+    if damage == "of another version":
+        # the version of the storage is the number behind the magic bytes
+        place = whole.index(b"DUCK") + 4
+        path.write_bytes(whole[:place] + (9999).to_bytes(8, "little") + whole[place + 8 :])
+    done = Command(night.job.settings, {}, "run", "-q").done()
+    assert done.code == 1
+    assert str(path) in done.error
+    # the lake alone makes it anew
+    path.unlink()
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    counts, seconds = night.is_done()
+    tally(f"DuckDB file {damage}", **counts, seconds=seconds)
+
+
+def test_many_runs_at_once(night: Night, at_length: bool, tally: Tally) -> None:
+    night.job.put_back()
+    many = MANY if at_length else 3
+    commands = [Command(night.job.settings, {}, "run", "-q") for _ in range(many)]
+    ended = [command.done() for command in commands]
+    assert 0 in [done.code for done in ended]
+    for done in ended:
+        assert done.code == 0 or "Another run" in done.error
+    counts, seconds = night.is_done()
+    tally("several runs at once", times=many, **counts, seconds=seconds)
+
+
+def test_a_home_that_cannot_be_written(night: Night, tmp_path: Path, tally: Tally) -> None:
+    night.job.put_back()
+    home = tmp_path / "home"
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", home], check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a folder that nobody can write")
+    try:
+        places = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+        done = Command(night.job.settings, places, "run", "-q").done()
+    finally:
+        subprocess.run(["umount", home], check=True)
+    assert done.code == 0, done.stderr
+    counts, seconds = night.is_done()
+    tally("home read-only", **counts, seconds=seconds)
+
+
+def test_a_clock_that_is_set_back(night: Night, tally: Tally) -> None:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("the clock is set by Debian's libfaketime")
+    night.job.put_back()
+    clock = {"LD_PRELOAD": str(library), "FAKETIME": "-40d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "run", "-q"],
+        env=os.environ | variables(night.job.settings) | clock,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counts, seconds = night.is_done()
+    tally("clock set back", **counts, seconds=seconds)
+
+
+def test_a_warehouse_that_somebody_holds(night: Night, tally: Tally) -> None:
+    night.job.put_back()
+    with duckdb.connect(night.job.settings.duckdb_path):
+        done = Command(night.job.settings, {}, "run", "-q").done()
+    assert done.code == 1
+    assert "is held by" in done.error
+    assert str(os.getpid()) in done.error
+    counts, seconds = night.is_done()
+    tally("DuckDB file held by another", **counts, seconds=seconds)
