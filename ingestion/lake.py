@@ -15,11 +15,12 @@ from ingestion.catalog import Catalog, Landing, version_name
 from ingestion.checks.check import check
 from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
+from ingestion.discovery import discover
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.fetching import Fetched, fetch
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
-from ingestion.publisher import PublishedFile, published_files
+from ingestion.publisher import PublishedFile
 from ingestion.settings import Settings
 from ingestion.stores.checksums import Digests
 from ingestion.stores.store import Store, open_lake
@@ -72,10 +73,12 @@ def land(
 ) -> LandReport:
     """Find what is published of the datasets and months, and land what the lake does not hold.
 
-    Returns one entry a published file. Raises ``FetchError`` when the publisher cannot be reached
-    at all, ``MedallionError`` when the lake or the disk refuses.
+    Returns one entry a published file, and one for what is meant and is not published. Raises
+    ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it has
+    nothing, or the lake or the disk refuses.
     """
-    return land_files(settings, published_files(settings, datasets, start, end), progress)
+    published = discover(settings, datasets, start, end, progress)
+    return land_files(settings, published, progress)
 
 
 def land_files(

@@ -21,6 +21,7 @@ from ingestion.web import CONNECTIONS, ask, file_fingerprint, no_way_to
 
 DEFAULT_MONTHS = 3
 LOOK_BACK_MONTHS = 15
+MONTHS_FOLDER = "trip-data"
 # TLC publishes with a delay of about two months; a silence of twice that is worth a look.
 OVERDUE_DAYS = 120
 
@@ -36,6 +37,7 @@ class PublishedFile:
     last_modified: datetime | None
     bytes: int | None
     fault: str | None = None  # why the publisher could not be asked about this file
+    is_missing: bool = False  # or why it is meant to be there and is not
 
     @property
     def name(self) -> str:
@@ -71,7 +73,7 @@ def published_files(
         wanted = [
             _Wanted(d, month, (f"{settings.tlc_url}/{quote(d.file_path(month, file_format))}",))
             for d in monthly or ([] if named else _all_monthly())
-            for month, file_format in _listed_months(folder, d)
+            for month, file_format in listed_months(folder, d)
             if (start is None or month >= start) and (end is None or month <= end)
         ]
     elif start is None:
@@ -89,6 +91,8 @@ def published_files(
 def asked_again(file: PublishedFile) -> PublishedFile:
     """The file as the publisher offers it now; with its ``fault`` where that has not passed."""
     dataset, stem = DATASETS[file.dataset], file.url.removesuffix(file.file_format)
+    if dataset.monthly and not file.month:
+        return file  # no file, but all of a dataset
     later = FORMATS[FORMATS.index(file.file_format) + 1 :]
     others = [f for f in dataset.formats(file.month) if f in later] if file.month else []
     urls = (file.url, *(f"{stem}{file_format}" for file_format in others))
@@ -123,6 +127,11 @@ def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]
         for dataset, end in ends.items()
         if days and (_today() - end).days > days
     ]
+
+
+def is_overdue(month: date) -> bool:
+    """Whether TLC should have published a month by now."""
+    return (_today() - _next_month(month)).days > OVERDUE_DAYS
 
 
 def months_between(start: date, end: date) -> list[date]:
@@ -161,20 +170,28 @@ def _references(settings: Settings, named: Sequence[Dataset]) -> list[_Wanted]:
     ]
 
 
-def _listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat]]:
-    """Months of ``dataset`` that a folder holds, oldest first, each in the best of its formats."""
-    parent, _, file_name = dataset.path.rpartition("/")
+def month_of_name(dataset: Dataset, name: str) -> tuple[date, FileFormat] | None:
+    """The month and format of a file by its name in a folder; none where it is no month's."""
+    file_name = dataset.path.rpartition("/")[2]
     stem = re.escape(file_name.removesuffix(dataset.file_format))
-    month = stem.replace(r"\{month\}", r"(\d{4}-(?:0[1-9]|1[0-2]))")
-    pattern = re.compile(month + f"({'|'.join(map(re.escape, FORMATS))})")
-    if not (folder / parent).is_dir():
+    # of another century no month is anybody's
+    month = stem.replace(r"\{month\}", r"(20\d{2}-(?:0[1-9]|1[0-2]))")
+    match = re.fullmatch(month + f"({'|'.join(map(re.escape, FORMATS))})", name, re.ASCII)
+    return (date.fromisoformat(f"{match[1]}-01"), cast(FileFormat, match[2])) if match else None
+
+
+def listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat]]:
+    """Months of ``dataset`` that a folder holds, oldest first, each in the best of its formats.
+
+    Raises ``OSError``.
+    """
+    if not (folder / MONTHS_FOLDER).is_dir():
         return []
     found: dict[date, FileFormat] = {}
-    for path in (folder / parent).iterdir():
-        if (match := pattern.fullmatch(path.name)) and path.is_file():
-            month_of, file_format = date.fromisoformat(f"{match[1]}-01"), cast(FileFormat, match[2])
-            others = found.get(month_of, file_format)
-            found[month_of] = min(file_format, others, key=FORMATS.index)
+    for path in (folder / MONTHS_FOLDER).iterdir():
+        if (named := month_of_name(dataset, path.name)) and path.is_file():
+            month, file_format = named
+            found[month] = min(file_format, found.get(month, file_format), key=FORMATS.index)
     return sorted(found.items())
 
 

@@ -130,6 +130,8 @@ async def ingest_spread(
     before, tables_before = held()
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
+    # what is missing of a month is found again by the month's run
+    done.faults += [f"{f.name}: {f.fault}" for f in files if f.is_missing and not f.month]
 
     async def one(month: str) -> None:
         async with turns:

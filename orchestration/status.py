@@ -12,10 +12,11 @@ import duckdb
 
 from ingestion.catalog import Catalog
 from ingestion.datasets import DATASETS
+from ingestion.discovery import discover
 from ingestion.engines import engine_for
 from ingestion.engines.base import files_are_there, tables
 from ingestion.errors import MedallionError
-from ingestion.publisher import PublishedFile, published_files
+from ingestion.publisher import PublishedFile
 from ingestion.reading.attach import attach_lake, extensions
 from ingestion.settings import Settings, local_path
 from ingestion.stores.store import open_lake
@@ -56,6 +57,7 @@ class Status:
 
     files: list[FileStatus]
     unreachable: str | None
+    missing: list[str]  # what is meant and not published, one line each
     last_run: dict[str, Any] | None
 
 
@@ -74,9 +76,12 @@ def status(
     """
     unreachable: str | None = None
     published: list[PublishedFile] = []
+    missing: list[str] = []
     try:
         if not as_of:
-            published = published_files(settings, datasets, start, end)
+            offers = discover(settings, datasets, start, end)
+            published = [offer for offer in offers if not offer.is_missing]
+            missing = [f"{offer.name}: {offer.fault}" for offer in offers if offer.is_missing]
     except MedallionError as exc:
         unreachable = str(exc)
     catalog = Catalog(settings.lake_url)
@@ -112,7 +117,7 @@ def status(
                 quarantined=newest.error if newest and newest.status == "quarantined" else None,
             )
         )
-    return Status(files, unreachable, last_run)
+    return Status(files, unreachable, missing, last_run)
 
 
 def _asked_from(
@@ -205,9 +210,9 @@ def _try(name: str, attempt: Any) -> Check:
 
 
 def _reach(settings: Settings) -> str:
-    found = published_files(settings)
-    if not found:
-        raise MedallionError(f"Nothing is published at {settings.tlc_url}.")
+    found = discover(settings)
+    if missing := [f"{file.name}: {file.fault}" for file in found if file.is_missing]:
+        raise MedallionError(" ".join(missing))
     return f"{len(found)} files to load by default at {settings.tlc_url}"
 
 

@@ -11,7 +11,7 @@ from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from ingestion import lake, publisher, warehouse
+from ingestion import discovery, lake, publisher, warehouse
 from ingestion.catalog import Catalog, Landing
 from ingestion.engines import engine_for
 from ingestion.errors import (
@@ -101,7 +101,7 @@ def take_turn() -> ExitStack:
 def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
     """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
     settings = load_settings()
-    files = publisher.published_files(settings, datasets, start, end)
+    files = discovery.discover(settings, datasets, start, end, Lines(print))
     if start is None and end is None:
         silent = publisher.overdue(settings, files)
         for silence in silent:
@@ -165,7 +165,9 @@ def land(file: PublishedFile) -> str:
         offered = publisher.asked_again(file) if file.fault else file
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
     if landed.outcome is Outcome.FAILED:
-        raise FetchError(landed.error)
+        fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error
+        # what is not there will not come within minutes
+        raise (MedallionError if offered.is_missing else FetchError)(fault)
     if landed.outcome is Outcome.QUARANTINED:
         events.quarantined(file.name, landed.error or "")
         raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")

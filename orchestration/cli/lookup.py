@@ -80,6 +80,8 @@ def status(
         )
         if found.unreachable:
             stdout.print(f"\nThe publisher could not be asked: {found.unreachable}")
+        for line in found.missing:
+            typer.echo(f"missing: {line}", err=True)
         last = found.last_run
         stdout.print(
             f"\nlast run: dbt {last['command']} at {last['completed_at']:%Y-%m-%d %H:%M %Z},"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from contextvars import copy_context
 from datetime import date
 from pathlib import Path
@@ -16,11 +17,12 @@ from prefect.testing import fixtures
 from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.engines import connect
-from ingestion.errors import UnreachableError
+from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake import land as land_all
 from ingestion.settings import Settings, load_settings
 from orchestration import events
 from orchestration.flows import Ingested, ingest, main, nightly
+from orchestration.status import doctor
 from orchestration.tasks import discover, look, outcome_of, take_turn
 from tests.support import processes
 from tests.support.stores import free_ports
@@ -128,6 +130,28 @@ def test_a_wrong_setting_is_wrong_usage(
     assert told in line
 
 
+def test_a_publisher_that_has_nothing_any_more_fails_the_night_in_doctors_words(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    land_all(load_settings())
+    (folder / "trip-data").rename(folder / "away")
+    (check,) = (c for c in doctor(load_settings()) if c.name == "publisher")
+    assert not check.good
+    assert main() == 1
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert line == f"error: {check.detail}"
+
+
+def test_a_month_that_is_named_and_not_published_is_a_fault_and_the_rest_goes_on(
+    folder: Path,
+) -> None:
+    done = asyncio.run(ingest(["green"], "2024-01", "2024-02"))  # type: ignore[arg-type]
+    assert isinstance(done, Ingested)
+    assert done.new == ["green 2024-01", "taxi_zone_lookup"]
+    (fault,) = done.faults
+    assert fault.startswith("green 2024-02: it is not published: there is no file://")
+
+
 @pytest.mark.parametrize("months", [[JANUARY], []], ids=["a month", "none"])
 def test_a_publisher_is_called_fresh_where_it_has_months(
     months: list[date],
@@ -139,7 +163,8 @@ def test_a_publisher_is_called_fresh_where_it_has_months(
     for month in months:
         publish(tmp_path, "green", month, b"trips")
     monkeypatch.setenv("MEDALLION_TLC_URL", tmp_path.as_uri())
-    flow(discover.fn, name="discover")([], None, None)
+    with nullcontext() if months else pytest.raises(MedallionError, match="Nothing is published"):
+        flow(discover.fn, name="discover")([], None, None)
     recorder.wait_until_empty()
     emitted = [event.event for event in recorder._client.events]
     assert emitted.count(events.FRESH) == len(months)
