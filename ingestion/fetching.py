@@ -57,11 +57,27 @@ def fetch(
     """
     spool.mkdir(parents=True, exist_ok=True)
     identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
-    part = spool / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.part"
+    digits = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    part = spool / f"{_prefix(file)}{digits}.part"
     source = local_path(file.url)
     if source is not None:
         return _copy(file, source, part, on_bytes)
     return _download(file, part, on_bytes)
+
+
+def forget_parts(file: PublishedFile, spool: Path) -> None:
+    """Delete every download of ``file`` in ``spool``, of whatever version, whole or not."""
+    for part in spool.glob(f"{_prefix(file)}*"):
+        part.unlink(missing_ok=True)
+
+
+def has_parts(file: PublishedFile, spool: Path) -> bool:
+    """Whether a run that was killed has left a download of ``file`` in ``spool``."""
+    return any(spool.glob(f"{_prefix(file)}*"))
+
+
+def _prefix(file: PublishedFile) -> str:
+    return f"{file.name.replace(' ', '-')}."
 
 
 def _copy(

@@ -17,7 +17,7 @@ from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
 from ingestion.discovery import discover
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
-from ingestion.fetching import Fetched, fetch
+from ingestion.fetching import Fetched, fetch, forget_parts, has_parts
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import PublishedFile
@@ -98,6 +98,11 @@ def land_files(
             done[file] = Landed(file, Outcome.UNCHANGED, last)
         else:  # what is in quarantine is fetched again: the fault may have passed
             todo.append(file)
+    left = [file for file in done if has_parts(file, settings.spool_dir)]
+    if left:  # by a run that was killed when it had landed them
+        with turns_with_files(settings, [file.name for file in left], progress):
+            for file in left:
+                forget_parts(file, settings.spool_dir)
     if not todo:
         return LandReport([done[file] for file in published])
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
@@ -179,7 +184,7 @@ def _land_batch(
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
             continue
         landed.append(_record(catalog, file, candidate))
-        candidate.fetched.path.unlink()
+        forget_parts(file, settings.spool_dir)
     return landed
 
 

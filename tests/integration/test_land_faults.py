@@ -140,10 +140,10 @@ def test_a_landing_that_is_killed_is_done_by_the_next(
     assert not [v for v in verify(settings) if v.fault]
 
     land(settings)
+    assert list(settings.spool_dir.iterdir()) == []
     unharmed = make_settings(lake_url=settings.lake_url.replace("/lake", "/unharmed"))
     land(unharmed)
     assert objects(settings) == objects(unharmed)
     assert said(settings) == said(unharmed)
     assert strays(settings) == []
     assert outcomes(land(settings)) == outcomes(land(unharmed))
-    assert list(settings.spool_dir.iterdir()) == []
