@@ -49,8 +49,9 @@ def dataset(
     no more than some batches are held at any time. The reader goes as it is to
     ``polars.from_arrow``, to DuckDB (by its variable's name) and, by ``.read_pandas()``, to pandas.
 
-    Raises ``UsageError`` for a name, month, day or column that does not exist or is none, and
-    ``MedallionError`` where the lake or a file of it cannot be read.
+    Raises ``UsageError`` for a name, month, day or column that does not exist or is none: so it is
+    where months are named and the lake has never held one of them. Raises ``MedallionError`` where
+    the lake or a file of it cannot be read.
 
     """
     # importing ingestion stays cheap

@@ -5,14 +5,15 @@ Lands what is published and loads what was landed, with no orchestrator and no t
 
 import argparse
 import sys
+from collections import Counter
 from datetime import date
 
 from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError
-from ingestion.lake import Outcome, land
+from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Lines
-from ingestion.settings import load_settings
-from ingestion.warehouse import load
+from ingestion.settings import Settings, load_settings
+from ingestion.warehouse import LoadReport, load
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--from", dest="start", type=_month, metavar="YYYY-MM")
     parser.add_argument("--to", dest="end", type=_month, metavar="YYYY-MM")
     options = parser.parse_args(arguments)
+    if options.start and options.end and options.start > options.end:
+        parser.error(f"--from {options.start:%Y-%m} is after --to {options.end:%Y-%m}")
     progress = Lines(lambda line: sys.stderr.write(f"{line}\n"))
     try:
         settings = load_settings()
@@ -31,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return exc.exit_code
+    sys.stderr.write(f"{_summary(settings, landed, loaded)}\n")
     faulty = landed.of(Outcome.QUARANTINED, Outcome.FAILED)
     for file in faulty:
         sys.stderr.write(f"error: {file.published.name} {file.outcome}: {file.error}\n")
@@ -39,8 +43,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if faulty or loaded.failed else 0
 
 
+def _summary(settings: Settings, landed: LandReport, loaded: LoadReport) -> str:
+    """What was done, in one line, also where that was nothing."""
+    outcomes = Counter(str(file.outcome) for file in landed.files)
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+    how = "read in place" if settings.raw == "in_place" else "loaded"
+    return (
+        f"{len(landed.files)} files looked at: {counts or 'nothing is published'};"
+        f" {len(loaded.loaded)} versions {how}, {loaded.rows:,} rows"
+    )
+
+
 def _month(text: str) -> date:
-    return date.fromisoformat(f"{text}-01")
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no month; write it as 2024-01") from None
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 
-from ingestion.catalog import Catalog
+from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS, Dataset
 from ingestion.errors import MedallionError, UsageError
 from ingestion.read_views import DUCKDB, ORIGIN, rows_sql
@@ -39,13 +39,22 @@ def read(
         raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
     wanted = _columns(dataset, columns)
     settings = settings or load_settings()
-    versions = [
-        version
-        for version in Catalog(settings.lake_url).current(_day(as_of))
-        if version.dataset == name
-        and (version.month is None or first is None or version.month >= first)
-        and (version.month is None or last is None or version.month <= last)
-    ]
+
+    def in_scope(version: Landing) -> bool:
+        return version.dataset == name and (
+            version.month is None
+            or (
+                (first is None or version.month >= first)
+                and (last is None or version.month <= last)
+            )
+        )
+
+    catalog = Catalog(settings.lake_url)
+    if (first or last) and not any(map(in_scope, catalog.landings)):
+        raise UsageError(_no_month(name, first, last, catalog))
+    versions = [version for version in catalog.current(_day(as_of)) if in_scope(version)]
+    if not versions and (faulty := [x for x in catalog.quarantined() if in_scope(x)]):
+        raise MedallionError(f"{faulty[0].name} is in quarantine: {faulty[0].error}.")
     select = (
         f"select {', '.join(DUCKDB.quote(c) for c in wanted)}"
         f" from ({rows_sql(dataset, branches(settings.lake_url, versions), DUCKDB)})"
@@ -100,11 +109,24 @@ def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]
     return wanted
 
 
+def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog) -> str:
+    """That the lake has never held one of these months, and which it holds."""
+    named = [(way, month) for way, month in (("from", first), ("to", last)) if month]
+    span = " ".join(f"{way} {month:%Y-%m}" for way, month in named)
+    flags = " ".join(f"--{way} {month:%Y-%m}" for way, month in named)
+    months = sorted(x.month for x in catalog.current() if x.dataset == name and x.month)
+    held = f"it has {months[0]:%Y-%m} to {months[-1]:%Y-%m}" if months else "it has none at all"
+    return (
+        f"The lake has no month of {name} {span}; {held}. What is published is landed by medallion"
+        f" land --dataset {name} {flags}."
+    )
+
+
 def _month(value: "Day | None") -> date | None:
     """A month as its first day, from a date, a time or ``YYYY-MM``."""
     if isinstance(value, str):
         try:
-            return datetime.strptime(value, "%Y-%m").date()
+            return date.fromisoformat(f"{value}-01")
         except ValueError:
             raise UsageError(f"{value} is no month; give one as 2024-01.") from None
     if value is None:

@@ -149,8 +149,8 @@ def test_a_dataset_that_was_never_landed_has_columns_and_no_rows(local: Settings
     assert table.column_names == [*ORIGIN, *DATASETS["fhv"].read_schema]
 
 
-def test_months_that_are_not_there_go_on_to_polars_as_no_rows(local: Settings) -> None:
-    reader = ingestion.dataset("yellow", "2030-01", "2030-02", settings=local)
+def test_what_was_not_landed_yet_goes_on_to_polars_as_no_rows(local: Settings) -> None:
+    reader = ingestion.dataset("yellow", "2024-01", as_of="2024-01-01", settings=local)
     frame = polars.DataFrame(polars.from_arrow(reader))
     assert frame.is_empty()
     assert frame.columns == [*ORIGIN, *DATASETS["yellow"].read_schema]
@@ -161,6 +161,13 @@ def test_months_that_are_not_there_go_on_to_polars_as_no_rows(local: Settings) -
     [
         ({"name": "purple"}, "no dataset purple"),
         ({"name": "green", "start": "January"}, "no month"),
+        *(
+            ({"name": "green", "start": month}, f"{month} is no month; give one as 2024-01")
+            for month in ("2024-1", "24-01", "2024-13", "2024-01-01", " 2024-01", "2024W01")
+        ),
+        ({"name": "yellow", "start": "2030-01", "end": "2030-02"}, "has no month of yellow from"),
+        ({"name": "yellow", "end": "2023-12"}, "it has 2024-01 to 2024-03"),
+        ({"name": "fhv", "start": "2024-01"}, "it has none at all"),
         ({"name": "green", "start": "2024-02", "end": "2024-01"}, "after the end"),
         ({"name": "green", "as_of": "yesterday"}, "no day"),
         ({"name": "green", "start": 202401}, '202401 is no month; give one as "2024-01"'),
@@ -173,6 +180,8 @@ def test_months_that_are_not_there_go_on_to_polars_as_no_rows(local: Settings) -
     ids=[
         "dataset",
         "month",
+        *("one digit", "short year", "month 13", "day of it", "blank", "week"),
+        *("not there", "before all", "of nothing"),
         "order",
         "day",
         "number as month",
@@ -188,6 +197,13 @@ def test_what_cannot_be_asked_for_is_said(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         ingestion.dataset(**arguments, settings=local)  # type: ignore[arg-type]
+
+
+def test_a_month_that_is_in_quarantine_is_said_to_be(published: Path, local: Settings) -> None:
+    publish(published, "yellow", date(2024, 4, 1), b"no parquet")
+    land(local)
+    with pytest.raises(MedallionError, match="yellow 2024-04 is in quarantine: "):
+        ingestion.dataset("yellow", "2024-04", "2024-04", settings=local)
 
 
 def test_a_file_that_is_gone_is_named(local: Settings) -> None:
@@ -237,7 +253,7 @@ def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_mo
     [
         (["yellow", "2024-01"], "two months"),
         (["yellow", "2024-01", "2024-01"], "no two months of yellow"),
-        (["yellow", "2030-01", "2030-02"], "no two months of yellow"),
+        (["yellow", "2030-01", "2030-02"], "no month of yellow from 2030-01 to 2030-02"),
         (["yellow", "2030", "2030-02"], "2030 is no month"),
         (["fhv", "2024-01", "2024-02"], "fhv cannot be forecast"),
     ],
