@@ -6,10 +6,12 @@ Lands what is published and loads what was landed, with no orchestrator and no t
 import argparse
 import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import date
 
 from ingestion.datasets import DATASETS
-from ingestion.errors import MedallionError
+from ingestion.engines import engine_for
+from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Lines
 from ingestion.settings import Settings, load_settings
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     progress = Lines(lambda line: sys.stderr.write(f"{line}\n"))
     try:
         settings = load_settings()
+        with suppress(UnreachableError):  # what is published can be landed meanwhile
+            engine_for(settings).check_owner()
         scope = (options.dataset, options.start, options.end)
         landed = land(settings, *scope, progress)
         loaded = load(settings, *scope, None, progress)

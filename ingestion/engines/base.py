@@ -70,6 +70,9 @@ class Engine(Protocol):
         A lock that is left by a dead process frees itself.
         """
 
+    def check_owner(self) -> None:
+        """Raise ``UsageError`` where it belongs to others than a run would write as."""
+
     def prepare(self, session: Any, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""
 

@@ -135,6 +135,9 @@ class DuckDb:
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make ready what this connection needs besides the file."""
 
+    def check_owner(self) -> None:
+        """A file belongs to whoever may write it."""
+
     @contextmanager
     def only_run(self) -> Iterator[None]:
         """Keep other runs out: between two stages nobody holds the file itself."""

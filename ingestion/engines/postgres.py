@@ -14,6 +14,7 @@ from ingestion.engines.postgres_roles import (
     LOADED,
     Roles,
     database_sql,
+    managing_roles,
     roles_sql,
     too_powerful_sql,
 )
@@ -87,9 +88,39 @@ class Postgres:
                     f"{self.place} is PostgreSQL {found}; 15 is the oldest that works."
                 )
             connection.set_session(readonly=read_only, autocommit=True)
-            yield PostgresSession(connection)
+            session = PostgresSession(connection)
+            if not read_only:
+                ((acting,),) = session.query("select current_user::text").rows
+                self._refuse_others(session, acting)
+            yield session
         finally:
             connection.close()
+
+    def check_owner(self) -> None:
+        """Raise ``UsageError`` where the schemas belong to roles that a run would not act as."""
+        if not self.exists():
+            return
+        connection = connect_libpq(self.database)
+        try:
+            session = PostgresSession(connection)
+            ((login,),) = session.query("select current_user::text").rows
+            acting = (self.roles.loader, self.roles.transformer) if self.roles else (login,)
+            self._refuse_others(session, *acting)
+        finally:
+            connection.close()
+
+    def _refuse_others(self, session: PostgresSession, *acting: str) -> None:
+        """Let nobody write but the roles that the schemas belong to, where they belong to roles.
+
+        What others make there, a superuser too, is theirs: the roles could never replace it.
+        """
+        managing = managing_roles(_owners(session))
+        if managing and not set(acting) <= {managing.loader, managing.transformer}:
+            raise UsageError(
+                f"The schemas of {self.place} belong to the roles {managing.loader} and"
+                f" {managing.transformer}, and this would write as {acting[0]}. Set"
+                f" MEDALLION_POSTGRES_ROLES={managing.prefix}."
+            )
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
@@ -100,6 +131,7 @@ class Postgres:
         """
         if self._edition:
             create_database(self.database, self.roles)
+        self.check_owner()
         connection = connect_libpq(self.database, KEEPALIVE_OPTIONS)
         try:
             connection.autocommit = True
@@ -270,11 +302,15 @@ def create_database(name: str, roles: Roles | None = None) -> None:
 
 def _has_parts(session: PostgresSession, roles: Roles) -> bool:
     """Whether each role has its schemas, which it gets in one transaction with all the rest."""
-    owners = session.query("select nspname, nspowner::regrole::text from pg_namespace").rows
-    return set(owners) >= {
+    return set(_owners(session).items()) >= {
         *((schema, roles.loader) for schema in LOADED),
         *((schema, roles.transformer) for schema in BUILT),
     }
+
+
+def _owners(session: PostgresSession) -> dict[str, str]:
+    """Who each schema belongs to."""
+    return dict(session.query("select nspname, nspowner::regrole::text from pg_namespace").rows)
 
 
 def _who_runs(session: PostgresSession, key: int) -> str:

@@ -5,6 +5,7 @@ that and owns what dbt builds, the reader selects from ``marts``. Nobody else ca
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingestion.errors import UsageError
@@ -121,6 +122,14 @@ end $$""",
         f" grant select on tables to {roles.reader}",
         f"revoke all on all tables in schema {loaded}, {built} from public",
     ]
+
+
+def managing_roles(owners: Mapping[str, str]) -> Roles | None:
+    """The roles that the schemas belong to, by owner; none where they belong to somebody else."""
+    loader = owners.get(LOADED[0], "")
+    roles = Roles(loader.removesuffix("_loader"))
+    is_theirs = loader == roles.loader and owners.get(READ) == roles.transformer
+    return roles if is_theirs else None
 
 
 def too_powerful_sql(roles: Roles) -> str:

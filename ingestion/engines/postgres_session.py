@@ -8,6 +8,7 @@ password passes through here.
 import hashlib
 import os
 import re
+import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,13 +18,15 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from ingestion.engines.base import ONE_THAT_READS, Result
-from ingestion.errors import MedallionError, UnreachableError, WarehouseError
+from ingestion.errors import MedallionError, UnreachableError, UsageError, WarehouseError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # Whoever reads a view for hours must not make a night wait for as long, and others behind it.
 SESSION_OPTIONS = "-c lock_timeout=60s"
+# Tells that a session is our own, and as it was asked for.
+SESSION_MARK = "medallion.session"
 SEND_BUFFER_BYTES = 4 << 20  # what Linux lets TCP's grow to; the kernel gives what it allows
 # Why a connection was refused, where that may pass; a wrong password or certificate stays so.
 PASSING_REFUSALS = (
@@ -128,22 +131,59 @@ class PostgresSession:
 
 def connect_libpq(database: str, options: str = "") -> Connection:
     """Connect as libpq's variables say; raise ``MedallionError`` with the server's reason."""
+    mark = secrets.token_hex(8)
     try:
         # libpq takes everything else from the environment
         connection = psycopg2.connect(
             dbname=database,
             application_name="medallion",
-            options=f"{session_options()} {options}".strip(),
+            options=f"{session_options()} {options} -c {SESSION_MARK}={mark}",
         )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())
+        if "unsupported startup parameter" in reason:
+            raise UsageError(f"{_pooler(database)} It says: {reason}") from None
         passing = any(sign in reason for sign in PASSING_REFUSALS)
         raise (UnreachableError if passing else MedallionError)(
-            f"Cannot connect to {place_of(database)}: {reason}. Check PGHOST, PGPORT, PGUSER,"
-            " PGPASSWORD, PGDATABASE and PGSSLMODE."
+            f"Cannot connect to {place_of(database)}: {reason}. {_remedy(reason)}"
         ) from None
+    try:
+        with _one_line(), connection.cursor() as cursor:
+            cursor.execute(f"select current_setting('{SESSION_MARK}', true)")
+            is_ours = cursor.fetchone() == (mark,)
+            connection.rollback()
+        if not is_ours:
+            raise UsageError(_pooler(database))
+    except BaseException:
+        connection.close()
+        raise
     _let_run_ahead(connection)
     return connection
+
+
+def _pooler(database: str) -> str:
+    """Why a connection that others use in turns does not serve.
+
+    The lock that keeps two runs apart, the role that a stage acts as, and settings such as
+    ``lock_timeout`` are the session's. A pooler loses them, or leaves them to the next client.
+    """
+    return (
+        f"{place_of(database)} is reached through a pooler (such as PgBouncer), which does not keep"
+        " the locks, the role and the settings of a session. Connect to the server itself: set"
+        " PGHOST and PGPORT to its own address."
+    )
+
+
+def _remedy(reason: str) -> str:
+    """What to do about a connection that was refused."""
+    if (role := re.search(r'set role "([^"]+)"', reason)) is not None:
+        return (
+            f"MEDALLION_POSTGRES_ROLES needs it: grant {role[1]} to whoever logs in, or log in as"
+            " somebody else (PGUSER)."
+        )
+    if "role" in reason and 'parameter "role"' in reason:
+        return "Make the roles of MEDALLION_POSTGRES_ROLES with: medallion setup-postgres."
+    return "Check PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE."
 
 
 def session_options() -> str:

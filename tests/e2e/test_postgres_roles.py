@@ -165,6 +165,60 @@ def test_a_login_that_has_the_roles_runs_the_whole_job_as_them(team: Place) -> N
         assert f"{prefix}_reader" in roles, mart
 
 
+def relations(place: Place) -> list[tuple[Any, ...]]:
+    """Every relation of the warehouse, and who owns it."""
+    return execute(
+        place,
+        "select c.oid, c.relname, c.relowner::regrole::text from pg_class as c where"
+        " c.relnamespace::regnamespace::text in"
+        " ('raw', 'tlc', 'staging', 'intermediate', 'marts') order by 1",
+    )
+
+
+@pytest.mark.parametrize("said", ["", "others"])
+def test_who_forgets_the_roles_is_refused_before_anything_is_written(
+    team: Place, said: str
+) -> None:
+    """What a superuser made there would be in the way of every run that comes after."""
+    publish(team.published, "green", FEBRUARY, trips("green", FEBRUARY, seed=7))
+    prefix = team.env["MEDALLION_POSTGRES_ROLES"]
+    name_the_setting = f"Set MEDALLION_POSTGRES_ROLES={prefix}."
+    before, landed = relations(team), sorted(team.lake.rglob("*"))
+    team.env["MEDALLION_POSTGRES_ROLES"] = said
+    try:
+        team.medallion("run", *TARGET, expect=2)
+        (line,) = [text for text in team.last_stderr.splitlines() if "error" in text]
+        assert name_the_setting in line
+        team.env["MEDALLION_TARGET"] = "postgres"
+        team.run("ingestion", expect=2)
+        assert name_the_setting in team.last_stderr
+        assert len(team.last_stderr.splitlines()) == 1
+        assert sorted(team.lake.rglob("*")) == landed
+        if not said:  # of roles that are not there, the server says so
+            team.medallion("land", "--quiet")
+            for verb in ("load", "transform"):
+                team.medallion(verb, "--quiet", expect=2)
+                assert name_the_setting in team.last_stderr, verb
+            assert name_the_setting in team.dbt("build", expect=2).replace("\n", " ")
+    finally:
+        del team.env["MEDALLION_TARGET"]
+        team.env["MEDALLION_POSTGRES_ROLES"] = prefix
+    assert relations(team) == before
+    assert team.medallion_json("run", "--quiet", *TARGET)["faults"] == []
+
+
+def test_a_login_that_was_not_granted_the_roles_is_told_so(team: Place) -> None:
+    prefix, login = team.env["MEDALLION_POSTGRES_ROLES"], f"n{uuid4().hex[:8]}"
+    execute(team, f"create role {login} login")
+    execute(team, f"grant {prefix}_reader to {login}")
+    try:
+        with logged_in_as(team, login):
+            team.medallion("load", "--quiet", *TARGET, expect=1)
+            assert f"grant {prefix}_loader to" in team.last_stderr
+    finally:
+        execute(team, f"drop role {login}")
+
+
 def test_the_sql_is_shown_and_changes_nothing(team: Place) -> None:
     sql = team.medallion("setup-postgres", "--dry-run", "--prefix", "others")
     assert "create role others_loader login" in sql

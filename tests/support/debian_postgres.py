@@ -252,7 +252,7 @@ def debian_postgres(
         folder = Path(tempfile.mkdtemp(prefix="medallion-postgres-"))
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         server = DebianPostgres(
-            folder, _free_port(), Role("owner", password or secrets.token_urlsafe(24))
+            folder, free_port(), Role("owner", password or secrets.token_urlsafe(24))
         )
         _give_to_server(folder)
         if log_disk:
@@ -391,7 +391,8 @@ def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not re.match(r"PG|LC_|LANG", k)}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
