@@ -42,7 +42,7 @@ def discover(
     That is: a dataset that is named; a month from ``start`` to ``end`` of a dataset that is named
     or has others of them, unless it is not due yet; a month between two in a folder, where it is
     in scope; and what looks like a month in a folder. Raises ``MedallionError`` where a folder
-    holds no month at all, and as ``published_files`` does.
+    holds nothing, or no month any more, and as ``published_files`` does.
     """
     progress = progress or Quiet()
     named = [DATASETS[name] for name in datasets]
@@ -52,7 +52,7 @@ def discover(
     unread: list[Lookalike] = []
     try:
         if folder is not None:
-            held, unread = _look_into(settings, folder, monthly)
+            held, unread = _look_into(settings, folder, monthly, bool(named), progress)
         found = published_files(settings, [d.name for d in named], start, end)
     except OSError as exc:
         raise MedallionError(
@@ -66,11 +66,18 @@ def discover(
 
 
 def _look_into(
-    settings: Settings, folder: Path, monthly: Sequence[Dataset]
+    settings: Settings,
+    folder: Path,
+    monthly: Sequence[Dataset],
+    are_named: bool,
+    progress: Progress,
 ) -> tuple[dict[str, list[date]], list[Lookalike]]:
     """The months of every dataset in a folder, and what looks like one; raise where none is."""
     if not folder.is_dir():
-        _tell_of_no_folder(settings, folder)
+        gone = f"MEDALLION_TLC_URL: there is no folder {folder}"
+        if _gave_months(settings):
+            raise MedallionError(f"{gone}, and months were landed from there. Is it mounted?")
+        raise UsageError(f"{gone}.")
     held = {d.name: [m for m, _ in listed_months(folder, d)] for d in TRIP_DATASETS}
     unread = lookalikes(folder) if monthly else []
     if not monthly or any(held.values()):
@@ -79,6 +86,12 @@ def _look_into(
         why = f"no month is in {folder / MONTHS_FOLDER}"
     else:
         why = f"there is no {MONTHS_FOLDER}/ in {folder}: months are looked for there"
+    others = [d for d in DATASETS.values() if d.path and not d.monthly]
+    if any((folder / d.path).is_file() for d in others) and not (
+        are_named or unread or _gave_months(settings)
+    ):
+        progress.say(why)  # a folder of reference files, which never had a month
+        return held, unread
     words = [like.words for like in unread]
     raise MedallionError(
         ". ".join([f"Nothing is published at {settings.tlc_url}: {why}", *_some(words)])
@@ -86,13 +99,12 @@ def _look_into(
     )
 
 
-def _tell_of_no_folder(settings: Settings, folder: Path) -> None:
-    """A wrong setting, or, where months came from there, a folder that has gone."""
-    words = f"MEDALLION_TLC_URL: there is no folder {folder}"
-    landings = Catalog(Store(settings.lake_url)).landings
-    if any(landing.source_url.startswith(f"{settings.tlc_url}/") for landing in landings):
-        raise MedallionError(f"{words}, and files were landed from there. Is its share mounted?")
-    raise UsageError(f"{words}.")
+def _gave_months(settings: Settings) -> bool:
+    """Whether months were landed from this publisher before."""
+    return any(
+        landing.month and landing.source_url.startswith(f"{settings.tlc_url}/")
+        for landing in Catalog(Store(settings.lake_url)).landings
+    )
 
 
 def _unread(
@@ -185,6 +197,7 @@ class _Scope:
             not missing
             and not told
             and self._monthly
+            and (self._start or self._end)
             and not any(have[dataset.name] for dataset in self._monthly)
         ):
             raise MedallionError(

@@ -234,11 +234,21 @@ def test_a_folder_without_months_is_the_publishers_fault(
     (published / "trip-data").mkdir()
     with pytest.raises(MedallionError, match=r"Nothing is published at .*: no month is in .*trip"):
         land(settings)
+    # a folder of reference files is one until a month came from there
     publish(published, "taxi_zone_lookup", None, ZONES)
+    said: list[str] = []
+    (file,) = land(settings, progress=Lines(said.append)).files
+    assert file.outcome is Outcome.NEW
+    assert said[0] == f"no month is in {published / 'trip-data'}"
+    with pytest.raises(MedallionError, match="no month is in"):
+        land(settings, ["green"])
+    path = publish(published, "green", JANUARY, trips("green", JANUARY))
+    land(settings)
+    path.unlink()
     with pytest.raises(MedallionError, match="no month is in"):
         land(settings)
     (file,) = land(settings, ["taxi_zone_lookup"]).files
-    assert file.outcome is Outcome.NEW
+    assert file.outcome is Outcome.UNCHANGED
 
 
 def test_a_folder_that_has_gone_is_no_wrong_setting(
@@ -251,9 +261,7 @@ def test_a_folder_that_has_gone_is_no_wrong_setting(
     (tmp_path / "away").rename(folder)
     land(settings)
     folder.rename(tmp_path / "away")
-    with pytest.raises(
-        MedallionError, match=r"there is no folder .* Is its share mounted\?"
-    ) as gone:
+    with pytest.raises(MedallionError, match=r"there is no folder .* Is it mounted\?") as gone:
         land(settings)
     assert gone.value.exit_code == 1
     assert not isinstance(gone.value, UsageError)
