@@ -5,9 +5,9 @@ of a month is current, and what the views show, is said here, in one transaction
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
@@ -16,39 +16,64 @@ from ingestion.errors import WarehouseError
 from ingestion.read_views import Dialect
 
 
-def publish(engine: Engine, session: Session, known: Callable[[], Catalog]) -> None:
+class Said(NamedTuple):
+    """What ``raw.files`` says of a version that may change, and whether it is loaded."""
+
+    source_url: str
+    etag: str | None
+    is_current: bool
+    is_newest: bool | None  # none where an earlier release wrote it
+    is_loaded: bool
+
+
+def publish(
+    engine: Engine,
+    session: Session,
+    known: Callable[[], Catalog],
+    unreadable: Mapping[Landing, str],
+) -> None:
     """Bring ``raw.files`` and the read views to what is loaded now; part of one transaction.
 
     Only rows and views that say something else now are written. What is known is asked when it is
-    this process's turn: others have landed, loaded and published while it loaded.
+    this process's turn: others have landed, loaded and published while it loaded. Versions that
+    turned out to be ``unreadable`` are in quarantine here, with the reason, until they are loaded.
     """
     session.wait_for_turn("publish")
     catalog = known()
     versions = catalog.versions()
-    shown = _shown(versions, catalog.current(), engine.held(session))
+    held = engine.held(session)
+    for version, reason in unreadable.items():
+        if version.table_name not in held:  # another may have loaded it meanwhile
+            _replace_row(session, files_row(version) | {"status": "quarantined", "error": reason})
+    shown = _shown(versions, catalog.current(), held)
     before = said(session)
     stale = stale_views(session, engine.dialect)
     for table_name, dataset in unknown(session, catalog):
         stale.add(dataset)
         session.execute(
-            "update raw.files set is_current = false where table_name = ?", [table_name]
+            "update raw.files set is_current = false, is_newest = false where table_name = ?",
+            [table_name],
         )
     for version in versions:
         is_current = version.table_name in shown
-        if before.get(version.table_name) == (version.source_url, version.etag, is_current):
+        row = before.get(version.table_name)
+        if agrees(row, catalog, version, is_current):
             continue
+        is_newest = _is_newest(catalog, version)
         if version.status == "quarantined":
-            _replace_row(session, files_row(version))
-        elif version.table_name in before:
-            stale.add(version.dataset)
+            _replace_row(session, files_row(version) | {"is_newest": is_newest})
+        elif row:
+            if row.is_loaded:
+                stale.add(version.dataset)
             session.execute(
                 "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
-                " is_current = ? where table_name = ?",
+                " is_current = ?, is_newest = ? where table_name = ?",
                 [
                     version.source_url,
                     version.etag,
                     version.last_modified,
                     is_current,
+                    is_newest,
                     version.table_name,
                 ],
             )
@@ -61,10 +86,25 @@ def publish(engine: Engine, session: Session, known: Callable[[], Catalog]) -> N
             raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
 
 
-def said(session: Session) -> dict[str, tuple[str, str | None, bool]]:
-    """What ``raw.files`` says of each version that may change: address, etag, whether current."""
-    rows = session.query("select table_name, source_url, etag, is_current from raw.files").rows
-    return {name: (url, etag, is_current) for name, url, etag, is_current in rows}
+def said(session: Session) -> dict[str, Said]:
+    """What ``raw.files`` says of each version, by table name."""
+    rows = session.query(
+        "select table_name, source_url, etag, is_current, is_newest, status = 'loaded'"
+        " from raw.files"
+    ).rows
+    return {name: Said(*row) for name, *row in rows}
+
+
+def agrees(row: Said | None, catalog: Catalog, version: Landing, is_current: bool) -> bool:
+    """Whether ``raw.files`` says of a version what the catalog does, and whether it is shown."""
+    known = (version.source_url, version.etag, is_current, _is_newest(catalog, version))
+    return row is not None and row[:4] == known
+
+
+def _is_newest(catalog: Catalog, version: Landing) -> bool:
+    """Whether this content is what was published last of its file, trusted or not."""
+    newest = catalog.newest(*version.key)
+    return newest is not None and newest.file_id == version.file_id
 
 
 def unknown(session: Session, catalog: Catalog) -> list[tuple[str, str]]:
@@ -108,6 +148,7 @@ def files_row(version: Landing) -> dict[str, Any]:
         "status": "loaded" if version.status == "landed" else "quarantined",
         "error": version.error,
         "is_current": False,
+        "is_newest": False,
     }
 
 

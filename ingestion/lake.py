@@ -239,8 +239,8 @@ def _store(
         failed = run_references("lake", destination, references, settings.dlt_dir, place)
         for fault in faults:
             raise fault
-        for reason in failed.values():
-            raise MedallionError(reason)
+        for failure in failed.values():
+            raise MedallionError(failure.reason)
 
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:

@@ -5,7 +5,7 @@ tables; it is compared with the lake's catalog, so a load does what is missing a
 and after a kill it does the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,9 +15,10 @@ from typing import Any
 from ingestion import evidence
 from ingestion.catalog import Catalog, Landing
 from ingestion.engines import engine_for
-from ingestion.engines.base import Engine, ReadsInPlace, Session, tables
+from ingestion.engines.base import Engine, ReadsInPlace, Session, has_all_columns, tables
 from ingestion.errors import UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
+from ingestion.reading.faults import Failure, may_pass
 from ingestion.settings import Settings
 from ingestion.stores.store import Store, open_lake
 
@@ -30,10 +31,15 @@ MICROSECONDS = 6
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one load did: versions loaded, with errors by version name for those that were not."""
+    """What one load did: versions loaded, with errors by table name for those that were not.
+
+    Of these, ``quarantined`` cannot be read: they stand in ``raw.files`` with the reason. What
+    kept the others from being loaded may pass.
+    """
 
     loaded: list[Landing] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    quarantined: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -54,6 +60,9 @@ def load(
     The datasets and months narrow what is loaded (reference files always are); the views always
     cover everything loaded. With ``as_of``, current is what had been landed by the end of that
     day. Raises ``WarehouseBusyError`` when another process holds the warehouse.
+
+    A version that cannot be read is put in quarantine, and the one before it is shown. Every load
+    tries it again: that reads one file, and succeeds once the file, or what reads it, is mended.
     """
     progress = progress or Quiet()
     engine = engine_for(settings)
@@ -79,26 +88,37 @@ def load(
     with engine.session() as session:
         try:
             engine.prepare(session)
-            held, said = engine.held(session), evidence.said(session)
+            held, proved = engine.held(session), _loaded(evidence.said(session))
             # what was loaded before is shown on, be it to be read in another way or place now
-            wanted = [v for v in current if in_scope(v) or v.table_name in said]
+            wanted = [v for v in current if in_scope(v) or v.table_name in proved]
             todo = [v for v in wanted if v.table_name not in held]
-            if isinstance(engine, ReadsInPlace):
-                failed = _read_versions(engine, session, todo, progress)
-                with session.transaction():
+            done: list[Landing] = []
+            failures: dict[Landing, Failure] = {}
+            while todo:
+                if isinstance(engine, ReadsInPlace):
+                    failed = _read_versions(engine, session, todo, proved, progress)
+                else:
+                    failed = _load_versions(settings, engine, session, todo, progress)
+                done += [v for v in todo if v not in failed]
+                failures |= failed
+                todo = _before(catalog, [v for v in failed if failed[v].is_unreadable], held)
+            unreadable = {v: f.reason for v, f in failures.items() if f.is_unreadable}
+            with session.transaction():
+                if isinstance(engine, ReadsInPlace):
                     # with the views, which no longer read what is replaced here
-                    for version in todo:
-                        if version.table_name not in failed:
-                            engine.show(session, version)
-                            evidence.record_in_place(session, version)
-                    evidence.publish(engine, session, known)
-            else:
-                failed = _load_versions(settings, engine, session, todo, progress)
-                with session.transaction():
-                    evidence.publish(engine, session, known)
+                    for version in done:
+                        engine.show(session, version)
+                        evidence.record_in_place(session, version)
+                evidence.publish(engine, session, known, unreadable)
         except (WarehouseError, UnreachableError) as exc:
-            raise type(exc)(f"Cannot write to {engine.place}: {exc}") from exc
-    return LoadReport([v for v in todo if v.table_name not in failed], failed)
+            # dlt's part has named the place
+            where = f"Cannot write to {engine.place}: "
+            raise type(exc)(f"{where}{str(exc).removeprefix(where)}") from exc
+    return LoadReport(
+        done,
+        {v.table_name: f.reason for v, f in failures.items()},
+        frozenset(v.table_name for v in unreadable),
+    )
 
 
 def tables_in_use(settings: Settings) -> set[str]:
@@ -135,19 +155,38 @@ def _is_up_to_date(
     if not engine.exists():
         return False
     with engine.session(read_only=True) as session:
-        if ("raw", "files") not in tables(session):
+        if ("raw", "files") not in tables(session) or not has_all_columns(session):
             return False
         if evidence.stale_views(session, engine.dialect) or evidence.unknown(session, catalog):
             return False
         files = evidence.said(session)
         held = engine.held(session)
     in_use = {v.table_name for v in current}
-    wanted = {v.table_name for v in current if in_scope(v) or v.table_name in files}
+    loaded = _loaded(files)
+    wanted = {v.table_name for v in current if in_scope(v) or v.table_name in loaded}
     return wanted <= held and all(
-        files.get(v.table_name) == (v.source_url, v.etag, v.table_name in in_use)
+        evidence.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
         for v in catalog.versions()
         if v.table_name in files or v.status == "quarantined"
     )
+
+
+def _loaded(said: Mapping[str, evidence.Said]) -> set[str]:
+    return {name for name, row in said.items() if row.is_loaded}
+
+
+def _before(catalog: Catalog, unreadable: Sequence[Landing], held: set[str]) -> list[Landing]:
+    """Of each file, the trusted version that came before one that cannot be read, if not held."""
+    found = []
+    for failed in unreadable:
+        older = [
+            v
+            for v in catalog.versions()
+            if v.key == failed.key and v.status == "landed" and v.landed_at < failed.landed_at
+        ]
+        if older and older[-1].table_name not in held:
+            found.append(older[-1])
+    return found
 
 
 def _load_versions(
@@ -156,20 +195,18 @@ def _load_versions(
     session: Session,
     todo: Sequence[Landing],
     progress: Progress,
-) -> dict[str, str]:
-    """Load each version as one job of dlt; return the errors of those that failed by table name."""
-    if not todo:
-        return {}
+) -> dict[Landing, Failure]:
+    """Load each version as one job of dlt; return why some could not be."""
     # The slow imports wait until there is something to load.
     from ingestion.destinations.references import configure_dlt, run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
     configure_dlt(workers=engine.loads_at_once(session))
     store = open_lake(settings)
-    failed: dict[str, str] = {}
+    failed: dict[Landing, Failure] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
-        failed |= run_references(
+        failures = run_references(
             "warehouse",
             engine.destination(session),
             [_reference(store, v) for v in batch],
@@ -177,34 +214,46 @@ def _load_versions(
             engine.place,
         )
         for version in batch:
-            error = failed.get(version.table_name)
+            failure = failures.get(version.table_name)
+            if failure:
+                failed[version] = failure
             progress.advance(version.bytes)
-            progress.file_done(version.name, error or "loaded", version.row_count)
+            note = failure.reason if failure else "loaded"
+            progress.file_done(version.name, note, version.row_count)
     return failed
 
 
 def _read_versions(
-    engine: ReadsInPlace, session: Session, todo: Sequence[Landing], progress: Progress
-) -> dict[str, str]:
-    """Count the rows of each version where it lies; return the errors of those that cannot be."""
-    if not todo:
-        return {}
+    engine: ReadsInPlace,
+    session: Session,
+    todo: Sequence[Landing],
+    proved: set[str],
+    progress: Progress,
+) -> dict[Landing, Failure]:
+    """Read each version where it lies, once; return why some cannot be.
+
+    Of what was ``proved``, when it was loaded or read before, only the rows are counted.
+    """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
-    def fault(version: Landing) -> str | None:
+    def fault(version: Landing) -> Failure | None:
         try:
-            rows = engine.count_rows(session, version)
+            rows = engine.count_rows(session, version, version.table_name not in proved)
         except WarehouseError as exc:
-            return str(exc).partition(" LINE 1: ")[0]  # without our own statement
-        return None if rows == version.row_count else f"{rows} rows, not {version.row_count}"
+            reason = str(exc).partition(" LINE 1: ")[0]  # without our own statement
+            return Failure(reason, is_unreadable=not may_pass(exc.__cause__))
+        if rows == version.row_count:
+            return None
+        return Failure(f"{rows} rows, not {version.row_count}", is_unreadable=True)
 
-    failed: dict[str, str] = {}
+    failed: dict[Landing, Failure] = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
-        for version, error in zip(todo, pool.map(fault, todo), strict=True):
-            if error:
-                failed[version.table_name] = error
+        for version, failure in zip(todo, pool.map(fault, todo), strict=True):
+            if failure:
+                failed[version] = failure
             progress.advance(version.bytes)
-            progress.file_done(version.name, error or "read in place", version.row_count)
+            note = failure.reason if failure else "read in place"
+            progress.file_done(version.name, note, version.row_count)
     return failed
 
 

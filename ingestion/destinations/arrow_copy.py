@@ -147,12 +147,18 @@ _TYPES = (
 class PieceReader:
     """An iterator of bytes that psycopg2 reads as a file, each piece as it is.
 
-    Whatever size is asked for: psycopg2 takes more, and cutting would copy.
+    Whatever size is asked for: psycopg2 takes more, and cutting would copy. It tells of a ``fault``
+    in its own words only, so this keeps it.
     """
 
     def __init__(self, pieces: Iterator[bytes]):
         self._pieces = pieces
+        self.fault: BaseException | None = None
 
     def read(self, _: int) -> bytes:
         """The next piece; none at the end."""
-        return next(filter(None, self._pieces), b"")
+        try:
+            return next(filter(None, self._pieces), b"")
+        except BaseException as exc:
+            self.fault = exc
+            raise

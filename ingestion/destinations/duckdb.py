@@ -12,7 +12,8 @@ from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
-from ingestion.destinations.references import FILE_HINT, lake_file
+from ingestion.destinations.references import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.reading.faults import may_pass
 from ingestion.reading.files import path_pattern, reader_sql
 
 EVIDENCE_TABLE = "files"
@@ -55,10 +56,11 @@ class RawTableJob(RunnableLoadJob):
                     [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
                 )
             except engine.Error as exc:
-                # the same statement on the same file ends the same way
-                raise DestinationTerminalException(str(exc).splitlines()[0]) from exc
+                # dlt would try again at once, which helps with neither
+                fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
+                raise fault(str(exc).splitlines()[0]) from exc
             if raw_rows != evidence["row_count"]:
-                raise DestinationTerminalException(
+                raise UnreadableFileError(
                     f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
                 )
 

@@ -27,11 +27,22 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
 from ingestion.csv_files import csv_batches
-from ingestion.destinations.arrow_copy import CopyColumn, copy_columns, copy_stream
+from ingestion.destinations.arrow_copy import (
+    CopyColumn,
+    PieceReader,
+    copy_columns,
+    copy_stream,
+)
 from ingestion.destinations.duckdb import EVIDENCE_TABLE
-from ingestion.destinations.references import FILE_HINT, lake_file
+from ingestion.destinations.references import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.engines.postgres import ROW_ORDINAL
 from ingestion.engines.postgres_session import connect_libpq
+from ingestion.errors import UntrustedFileError
+
+# By their first letters, the SQLSTATEs of what the server says of values, names and types that it
+# cannot hold: data exception, feature not supported, syntax or a name, a limit of the program.
+UNHOLDABLE = ("22", "0A", "42", "54")
+NO_RIGHT = "42501"
 
 
 class RawTableJob(RunnableLoadJob):
@@ -52,6 +63,7 @@ class RawTableJob(RunnableLoadJob):
         sql = self._job_client.sql_client
         table = sql.make_qualified_table_name(self.load_table_name)
         files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        stream: PieceReader | None = None
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
                 if _is_loaded(cursor, files, evidence["table_name"], table):
@@ -59,13 +71,14 @@ class RawTableJob(RunnableLoadJob):
                 columns, batches = _open(path, evidence)
                 _make_empty(cursor, table, _definitions(columns))
                 names = ", ".join(_quoted(c.name) for c in columns)
+                stream = copy_stream(columns, batches)
                 # it is empty since this transaction began, so its rows may be written as old ones
                 cursor.copy_expert(
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
-                    copy_stream(columns, batches),
+                    stream,
                 )
                 if cursor.rowcount != evidence["row_count"]:
-                    raise DestinationTerminalException(
+                    raise UnreadableFileError(
                         f"{cursor.rowcount} rows were loaded of {evidence['row_count']}"
                     )
                 cursor.execute(
@@ -79,12 +92,30 @@ class RawTableJob(RunnableLoadJob):
                 )
             with sql.native_connection.cursor() as cursor:
                 cursor.execute(f"analyze {table}")
-        except (pa.ArrowException, OSError) as exc:
-            raise DestinationTerminalException(f"{path}: {_first_line(exc)}") from exc
+        except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
+            raise _fault(_is_in_file(exc))(f"{path}: {_first_line(exc)}") from exc
         except psycopg2.Error as exc:
+            if stream and stream.fault:
+                reason = f"{path}: {_first_line(stream.fault)}"
+                raise _fault(_is_in_file(stream.fault))(reason) from exc
             context = " ".join((exc.diag.context or "").split())
             where = f" ({context})" if context else ""  # row and column of a COPY
-            raise DestinationTerminalException(f"{table}: {_first_line(exc)}{where}") from exc
+            code = exc.pgcode or ""
+            unreadable = code.startswith(UNHOLDABLE) and code != NO_RIGHT
+            raise _fault(unreadable)(f"{table}: {_first_line(exc)}{where}") from exc
+
+
+def _fault(unreadable: bool) -> type[DestinationTerminalException]:
+    return UnreadableFileError if unreadable else DestinationTerminalException
+
+
+def _is_in_file(exc: BaseException) -> bool:
+    """Whether the file is at fault; for a damaged one Arrow raises an ``OSError`` without a number.
+
+    What the system says has one, and may pass, as may a lack of memory, or an interrupt.
+    """
+    passing = (MemoryError, KeyboardInterrupt, SystemExit)
+    return not (isinstance(exc, passing) or getattr(exc, "errno", None))
 
 
 def _make_empty(cursor: Any, table: str, definitions: str) -> None:

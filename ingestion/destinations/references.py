@@ -28,11 +28,16 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from ingestion.errors import MedallionError, UnreachableError
 from ingestion.locks import HeldError, locked_file, turn_with_file
 from ingestion.progress import Quiet
+from ingestion.reading.faults import Failure
 from ingestion.stores.store import Store
 
 FILE_HINT = "x-medallion-file"
 IN_USE = "in-use.lock"
 RESTORE = "medallion verify says how to restore it"
+
+
+class UnreadableFileError(DestinationTerminalException):
+    """The file that a job was to load is at fault: while it is what it is, no try ends better."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,10 @@ def run_references(
     references: list[Reference],
     dlt_dir: Path,
     place: str,
-) -> dict[str, str]:
+) -> dict[str, Failure]:
     """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
 
-    Returns the reason of each table whose job failed; raises ``MedallionError``, which names the
+    Returns the failure of each table whose job failed; raises ``MedallionError``, which names the
     ``place``, where the run as a whole cannot be done. The working directory is new each time and
     is dropped afterwards: what is done is said by the evidence that the jobs leave, so a killed run
     leaves no package behind that would be loaded in place of the next one
@@ -82,7 +87,7 @@ def run_references(
                 f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
             ) from exc
     return {
-        job.job_file_info.table_name: _reason(job.failed_message)
+        job.job_file_info.table_name: _failure(job.failed_message)
         for package in info.load_packages
         for job in package.jobs["failed_jobs"]
     }
@@ -152,7 +157,8 @@ def lake_file(manifest: str, file_id: str) -> Iterator[str]:
     """The path of the version in the lake that a job's manifest names, proved whole by its sha256.
 
     From a bucket it is a copy that is gone afterwards. A raw table is never made of other bytes
-    than were landed. Raises ``DestinationTerminalException``.
+    than were landed. Raises ``DestinationTerminalException``, and ``UnreadableFileError`` where the
+    store answers and has other bytes or none.
     """
     url, scratch = Path(manifest).read_text().splitlines()
     lake_url, _, name = url.rpartition("/")
@@ -162,11 +168,11 @@ def lake_file(manifest: str, file_id: str) -> Iterator[str]:
         try:
             found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)
         except FileNotFoundError:
-            raise DestinationTerminalException(f"{url} is gone: {RESTORE}") from None
+            raise UnreadableFileError(f"{url} is gone: {RESTORE}") from None
         except MedallionError as exc:  # the store's SDK has tried again whatever may pass
             raise DestinationTerminalException(str(exc)) from exc
         if found != file_id:
-            raise DestinationTerminalException(
+            raise UnreadableFileError(
                 f"{url} has changed since it was landed (sha256 {found}): {RESTORE}"
             )
         yield str(path)
@@ -185,10 +191,24 @@ def _sha256(path: Path) -> str:
         raise MedallionError(f"{path} cannot be read: {exc.strerror}.") from exc
 
 
+def _failure(message: str | None) -> Failure:
+    """What is left of a job's exception: dlt keeps its traceback as text."""
+    unreadable = f"{UnreadableFileError.__module__}.{UnreadableFileError.__qualname__}: "
+    return Failure(_reason(message), _last_line(message).startswith(unreadable))
+
+
 def _reason(failure: str | None) -> str:
-    """What a traceback comes to: its last line, without the name of the exception."""
-    lines = [line.strip() for line in (failure or "").splitlines() if line.strip()]
-    return re.sub(r"^[\w.]+(Exception|Error): ", "", lines[-1]) if lines else "it gave no reason"
+    """What a traceback comes to: its last line, without the name of the exception.
+
+    A damaged file lets its bytes into the words of its reader.
+    """
+    line = "".join(c if c.isprintable() else "?" for c in _last_line(failure))
+    return re.sub(r"^[\w.]+(Exception|Error): ", "", line) or "it gave no reason"
+
+
+def _last_line(text: str | None) -> str:
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def configure_dlt(workers: int) -> None:

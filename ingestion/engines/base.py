@@ -102,10 +102,10 @@ class Engine(Protocol):
 class ReadsInPlace(Protocol):
     """An engine that loads nothing: it reads the lake's files where they lie."""
 
-    def count_rows(self, session: Any, version: Landing, /) -> int:
+    def count_rows(self, session: Any, version: Landing, whole: bool, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
 
-        Threads may count at once.
+        The ``whole`` file is read, or only what tells its rows. Threads may count at once.
         """
 
     def show(self, session: Any, version: Landing, /) -> None:
@@ -132,9 +132,26 @@ def files_ddl(text: str, json_type: str) -> str:
             loaded_at timestamp with time zone,
             status {text} not null,
             error {text},
-            is_current boolean not null
+            is_current boolean not null,
+            is_newest boolean
         )
     """
+
+
+def complete_files(session: Session) -> None:
+    """Give ``raw.files`` the columns that an earlier release made it without."""
+    if not has_all_columns(session):
+        session.execute("alter table raw.files add column is_newest boolean")
+
+
+def has_all_columns(session: Session) -> bool:
+    """Whether ``raw.files`` is as this release makes it."""
+    return bool(
+        session.query(
+            "select 1 from information_schema.columns where table_schema = 'raw'"
+            " and table_name = 'files' and column_name = 'is_newest'"
+        ).rows
+    )
 
 
 def held_as_tables(session: Session) -> set[str]:

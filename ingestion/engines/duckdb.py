@@ -13,6 +13,7 @@ from ingestion.datasets import Dataset
 from ingestion.engines.base import (
     ONE_THAT_READS,
     Result,
+    complete_files,
     files_ddl,
     held_as_tables,
     reason_of,
@@ -156,6 +157,7 @@ class DuckDb:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""
         session.execute("create schema if not exists raw; create schema if not exists tlc")
         session.execute(files_ddl(text="varchar", json_type="json"))
+        complete_files(session)
 
     def loads_at_once(self, _session: DuckDbSession, /) -> int:
         """Two fill the cores while one waits for its only row group; more only use memory."""

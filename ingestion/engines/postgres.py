@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
-from ingestion.engines.base import files_ddl, held_as_tables
+from ingestion.engines.base import complete_files, files_ddl, held_as_tables
 from ingestion.engines.postgres_roles import (
     BUILT,
     LOADED,
@@ -163,6 +163,7 @@ class Postgres:
                 if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
                     session.execute(f"create schema if not exists {schema}")
             session.execute(files_ddl(text="text", json_type="jsonb"))
+            complete_files(session)
 
     def loads_at_once(self, session: PostgresSession, /) -> int:
         """One stream keeps about a core busy on either side.

@@ -1,0 +1,166 @@
+"""Months that land and cannot be read: each is in quarantine, and the older version is shown."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ingestion.engines import connect
+from ingestion.lake import Outcome, land
+from ingestion.settings import Settings
+from ingestion.warehouse import LoadReport, load
+from tests.conftest import MakeSettings
+from tests.faults.conftest import Tally
+from tests.support import postgres
+from tests.support.damage import damage_page
+from tests.support.trips import publish, trips
+
+JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
+WAREHOUSES = ("loaded", "in_place", "postgres")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with postgres.server(tmp_path_factory.mktemp("postgres")) as variables:
+        yield variables
+
+
+@contextmanager
+def variables_of(kind: str, server: Callable[[], dict[str, str]]) -> Iterator[dict[str, str]]:
+    """The environment of a warehouse of that kind, which is the test's own."""
+    if kind == "postgres":
+        with postgres.database(server()) as found:
+            yield found | {"MEDALLION_TARGET": "postgres"}
+    else:
+        yield {"MEDALLION_RAW": kind}
+
+
+@pytest.fixture(params=WAREHOUSES)
+def settings(
+    request: pytest.FixtureRequest,
+    published: Path,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    """Settings for each warehouse in turn."""
+    with variables_of(request.param, lambda: request.getfixturevalue("server")) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield make_settings(
+            target=variables.get("MEDALLION_TARGET", "duckdb"),
+            raw=variables.get("MEDALLION_RAW", "loaded"),
+        )
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with connect(settings, read_only=True) as session:
+        return session.query(sql).rows
+
+
+def months(settings: Settings) -> dict[date, int]:
+    return dict(rows(settings, "select source_month, count(*) from tlc.green_tripdata group by 1"))
+
+
+def files(settings: Settings) -> list[tuple[Any, ...]]:
+    return rows(
+        settings,
+        "select month, row_count, status, is_current, is_newest, error is null, loaded_at is null"
+        " from raw.files order by month, landed_at",
+    )
+
+
+def publish_damaged(folder: Path, month: date, count: int) -> None:
+    path = publish(folder, "green", month, trips("green", month, rows=count, seed=1))
+    damage_page(path)
+
+
+def landed_and_loaded(settings: Settings) -> LoadReport:
+    assert not land(settings).of(Outcome.QUARANTINED, Outcome.FAILED)
+    return load(settings)
+
+
+def test_a_damaged_page_is_in_quarantine_until_the_month_is_published_anew(
+    settings: Settings, published: Path, tally: Tally
+) -> None:
+    begun = time.monotonic()
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    publish_damaged(published, FEBRUARY, 30)
+    publish(published, "green", MARCH, trips("green", MARCH, rows=40))
+    for again in (False, True):  # every load tries it again, and says the same
+        report = landed_and_loaded(settings)
+        (name,) = report.failed
+        assert name.startswith("green_tripdata_2024_02")
+        assert "\n" not in report.failed[name]
+        assert report.quarantined == {name}
+        assert len(report.loaded) == (0 if again else 2)
+        assert months(settings) == {JANUARY: 20, MARCH: 40}
+        assert files(settings) == [
+            (JANUARY, 20, "loaded", True, True, True, False),
+            (FEBRUARY, 30, "quarantined", False, True, False, True),
+            (MARCH, 40, "loaded", True, True, True, False),
+        ]
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=30))
+    assert [v.month for v in landed_and_loaded(settings).loaded] == [FEBRUARY]
+    assert files(settings)[1:3] == [
+        (FEBRUARY, 30, "quarantined", False, False, False, True),
+        (FEBRUARY, 30, "loaded", True, True, True, False),
+    ]
+    shown = months(settings)
+    assert load(settings) == LoadReport()
+    lost = 90 - sum(shown.values())
+    tally("a page of a month is damaged", lost=lost, seconds=time.monotonic() - begun)
+
+
+def test_the_version_before_one_that_cannot_be_read_is_shown(
+    settings: Settings, published: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    land(settings)
+    publish_damaged(published, JANUARY, 30)
+    # a warehouse that has neither, and then one that has the older
+    for first in (True, False):
+        report = landed_and_loaded(settings)
+        assert [v.row_count for v in report.loaded] == [20] * first
+        assert len(report.quarantined) == 1
+        assert months(settings) == {JANUARY: 20}
+        assert files(settings) == [
+            (JANUARY, 20, "loaded", True, False, True, False),
+            (JANUARY, 30, "quarantined", False, True, False, True),
+        ]
+    # what was published before comes back, which is a landing and no new version
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    assert landed_and_loaded(settings) == LoadReport()
+    assert [row[3:5] for row in files(settings)] == [(True, True), (False, False)]
+
+
+def test_both_versions_of_a_month_may_be_damaged(settings: Settings, published: Path) -> None:
+    for count in (20, 30):
+        publish_damaged(published, JANUARY, count)
+        land(settings)
+    for _ in range(2):
+        report = load(settings)
+        assert len(report.quarantined) == 2
+        assert report.loaded == []
+        assert [row[2:5] for row in files(settings)] == [
+            ("quarantined", False, False),
+            ("quarantined", False, True),
+        ]
+
+
+def test_what_one_engine_cannot_hold_is_in_quarantine_there_only(
+    settings: Settings, published: Path
+) -> None:
+    nested = pa.array([[[1]], [[2], [3]]])
+    odd = trips("green", JANUARY, rows=2).append_column("odd_one", nested)
+    publish(published, "green", JANUARY, odd)
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=3))
+    report = landed_and_loaded(settings)
+    held = settings.target == "duckdb"
+    assert len(report.quarantined) == (not held)
+    assert months(settings) == {FEBRUARY: 3} | ({JANUARY: 2} if held else {})
+    assert [row[2] for row in files(settings)] == ["loaded" if held else "quarantined", "loaded"]
