@@ -24,7 +24,7 @@ from ingestion.publisher import (
     months_between,
     published_files,
 )
-from ingestion.settings import Settings, local_path
+from ingestion.settings import REPORT_IN_FOLDER, Settings, local_path
 from ingestion.stores.store import Store
 
 NAMED_AT_MOST = 5
@@ -86,8 +86,8 @@ def _look_into(
         why = f"no month is in {folder / MONTHS_FOLDER}"
     else:
         why = f"there is no {MONTHS_FOLDER}/ in {folder}: months are looked for there"
-    others = [d for d in DATASETS.values() if d.path and not d.monthly]
-    if any((folder / d.path).is_file() for d in others) and not (
+    others = [d.path or REPORT_IN_FOLDER for d in DATASETS.values() if not d.monthly]
+    if any((folder / path).is_file() for path in others) and not (
         are_named or unread or _gave_months(settings)
     ):
         progress.say(why)  # a folder of reference files, which never had a month

@@ -285,7 +285,7 @@ def test_all_eras_are_read_together(published: Path, settings: Settings) -> None
 
 
 def test_a_view_over_no_version_has_columns_and_no_rows(settings: Settings) -> None:
-    assert landed_and_loaded(settings) == LoadReport()
+    assert load(settings) == LoadReport()
     for dataset in DATASETS.values():
         names = [name for name, *_ in rows(settings, f"describe tlc.{dataset.view}")]
         assert names == [*ORIGIN, *dataset.read_schema]

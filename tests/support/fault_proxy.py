@@ -68,18 +68,29 @@ class FaultProxy:
     asked: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     _faults: list[tuple[str, str, Iterator[Fault]]] = field(default_factory=list)
+    _from: tuple[int, Iterator[Fault]] | None = None
 
     def fail(self, method: str, fragment: str, fault: Fault, times: int | None = None) -> None:
         """Let requests whose address holds ``fragment`` fail so: the next few, or all."""
         faults = repeat(fault) if times is None else repeat(fault, times)
         self._faults.append((method, fragment, faults))
 
+    def fail_from(self, request: int, fault: Fault, times: int | None = None) -> None:
+        """Let so many requests through from now on; fail the next few, or all that come then."""
+        self._from = (
+            len(self.asked) + request,
+            repeat(fault) if times is None else repeat(fault, times),
+        )
+
     def heal(self) -> None:
         """Let everything through."""
         self._faults.clear()
+        self._from = None
 
     def _next(self, method: str, path: str) -> Fault | None:
         self.asked.append(f"{method} {path}")
+        if self._from and len(self.asked) > self._from[0]:
+            return next(self._from[1], None)
         for wanted, fragment, faults in self._faults:
             if wanted == method and fragment in path and (fault := next(faults, None)):
                 return fault
