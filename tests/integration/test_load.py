@@ -16,7 +16,7 @@ from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.lake import LandReport
 from ingestion.read_views import ORIGIN
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport
+from ingestion.warehouse import LoadReport, load
 from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trips, with_column
 from tests.support.warehouses import first_difference, landed_and_loaded, opened, rows, shown_months
