@@ -1,147 +1,125 @@
 """The lake's catalog: an append-only log of what was landed, kept beside the bytes.
 
-Each landing is one small JSON object, written only after the bytes it speaks of were read back and
-found equal. A half-written object does not parse and so does not count: the landing is done again.
-The versions of a month, which of them is current, and which was current on a past day all follow
-from the log; nothing else need survive.
+Each landing is one small JSON object, written whole, and only after the bytes it speaks of were
+read back and found equal. The versions of a month, which of them is current, and which was current
+on a past day all follow from the log; nothing else need survive. So a record that cannot be read is
+damage: without it months would be missing, and nobody told.
 """
 
-import json
-import re
+from collections import defaultdict
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal
 
-from ingestion.datasets import DATASETS, FORMATS
+from ingestion.errors import MedallionError
+from ingestion.landing import (
+    CATALOG_DIR,
+    SHORT_ID,
+    Landing,
+    file_key,
+    from_record,
+    is_sealed,
+    key_of,
+    name_of,
+    record_name,
+    to_record,
+    version_name,
+)
 from ingestion.publisher import PublishedFile
 from ingestion.stores.store import Store
 
-CATALOG_DIR = "catalog"
-Status = Literal["landed", "quarantined"]
+__all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
 
-
-def file_key(file_id: str) -> int:
-    """The first 15 hex digits of a sha256 as a number: what facts carry in its place."""
-    return int(file_id[:15], 16)
+# So far may clocks differ and nothing be said: past days are told apart by the day.
+CLOCKS_APART = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Landing:
-    """At ``landed_at``, ``source_url`` with this fingerprint held the content ``file_id``."""
+class Unreadable:
+    """A record of ours that cannot be believed, and why."""
 
-    dataset: str
-    month: date | None
-    file_id: str  # sha256 of the publisher's bytes
-    source_url: str
-    etag: str | None
-    last_modified: datetime | None
-    bytes: int
-    row_count: int | None
-    columns: tuple[tuple[str, str], ...]
-    lake_path: str  # below the lake's address
-    landed_at: datetime
-    status: Status
-    error: str | None = None
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What people call it: ``green 2024-01``."""
-        return name_of(self.dataset, self.month)
-
-    @property
-    def table_name(self) -> str:
-        """The raw table of this version: ``green_tripdata_2024_01__1512a953``."""
-        return version_name(self.dataset, self.month, self.file_id)
-
-    @property
-    def file_key(self) -> int:
-        """What facts carry in place of its sha256."""
-        return file_key(self.file_id)
-
-    @property
-    def key(self) -> tuple[str, date | None]:
-        """What this is a version of."""
-        return self.dataset, self.month
+    name: str
+    reason: str
 
 
-def name_of(dataset: str, month: date | None) -> str:
-    """What people call a published file: ``green 2024-01``."""
-    return f"{dataset} {month:%Y-%m}" if month else dataset
+def record_remedy(name: str) -> str:
+    """How to have the landing of a damaged record back."""
+    return (
+        "restore it from the bucket's versions or a backup; or delete it and, while its version is"
+        f" still published, land it again: {land_again(name)}"
+    )
 
 
-def version_name(dataset: str, month: date | None, file_id: str) -> str:
-    """The name that one content of one published file has in the lake and in the warehouse."""
-    stem = f"{dataset}_tripdata_{month:%Y_%m}" if month else dataset
-    return f"{stem}__{file_id[:8]}"
-
-
-# what the lake names an object that it keeps, and what the catalog names a record
-_DATASETS = "|".join(DATASETS)
-_OBJECT = re.compile(
-    rf"(raw/(?P<folder>{_DATASETS})|quarantine)/"
-    rf"(?P<dataset>{_DATASETS})(_tripdata_(?P<month>\d{{4}}_\d\d))?"
-    rf"__[0-9a-f]{{8}}\.({'|'.join(map(re.escape, FORMATS))})"
-)
-_RECORD = re.compile(
-    rf"{CATALOG_DIR}/(?P<dataset>{_DATASETS})/((?P<month>\d{{4}}-\d\d)|current)/"
-    r"\d{8}T\d{12}Z-[0-9a-f]{8}\.json"
-)
-
-
-def key_of(name: str) -> tuple[str, date | None] | None:
-    """Of which published file an object or a record is, by its name; none where it is not ours."""
-    found = _OBJECT.fullmatch(name) or _RECORD.fullmatch(name)
-    if not found or found.groupdict().get("folder") not in (None, found["dataset"]):
-        return None
-    try:
-        month = found["month"]
-        return found["dataset"], (
-            date.fromisoformat(f"{month.replace('_', '-')}-01") if month else None
-        )
-    except ValueError:
-        return None
-
-
-def _folder(landing: Landing) -> str:
-    month = f"{landing.month:%Y-%m}" if landing.month else "current"
-    return f"{CATALOG_DIR}/{landing.dataset}/{month}"
+def land_again(name: str) -> str:
+    """The command that lands the file of an object or a record anew."""
+    key = key_of(name)
+    dataset, month = key or (name, None)
+    months = f" --from {month:%Y-%m} --to {month:%Y-%m}" if month else ""
+    return f"medallion land --dataset {dataset}{months}"
 
 
 class Catalog:
     """The landings of one lake, oldest first."""
 
-    def __init__(self, lake: str | Store):
-        """``lake`` is an address, or the lake itself where it is written to as is set."""
+    def __init__(self, lake: str | Store, in_part: bool = False):
+        """``lake`` is an address, or the lake itself where it is written to as is set.
+
+        Where a record cannot be read, all that follows from the log raises ``MedallionError``; with
+        ``in_part`` it follows from the records that can be.
+        """
         self._store = lake if isinstance(lake, Store) else Store(lake)
+        self._in_part = in_part
 
     @cached_property
     def landings(self) -> list[Landing]:
-        """Every landing that was written whole, oldest first: one listing, and a GET each."""
-        parsed = (landing for _, landing in self._records if landing)
+        """Every landing, oldest first: one listing, and a GET each."""
+        if self.unreadable and not self._in_part:
+            first, *others = self.unreadable
+            more = f", and {len(others)} more that medallion verify lists" if others else ""
+            raise MedallionError(
+                f"The record {first.name} of the lake {self._store.url} cannot be read"
+                f" ({first.reason}){more}. Without it months would be missing:"
+                f" {record_remedy(first.name)}."
+            )
+        parsed = [landing for _, landing in self._parsed.values() if isinstance(landing, Landing)]
         return sorted(parsed, key=lambda landing: landing.landed_at)
 
+    @cached_property
+    def unreadable(self) -> list[Unreadable]:
+        """Records of ours that cannot be believed; strangers' files are none."""
+        return [
+            Unreadable(name, landing)
+            for name, (_, landing) in self._parsed.items()
+            if isinstance(landing, str)
+        ]
+
     @property
-    def unreadable(self) -> list[str]:
-        """The names of records of ours that do not parse; strangers' files are none."""
-        return [name for name, landing in self._records if not landing and key_of(name)]
+    def changed(self) -> list[str]:
+        """The names of records that no longer say what was written to them."""
+        return [
+            name
+            for name, (content, landing) in self._parsed.items()
+            if isinstance(landing, Landing) and not is_sealed(name, content, landing)
+        ]
 
     @cached_property
-    def _records(self) -> list[tuple[str, Landing | None]]:
-        names = [n for n in self._store.names(CATALOG_DIR) if n.endswith(".json")]
+    def _parsed(self) -> dict[str, tuple[bytes, Landing | str]]:
+        names = [name for name in self._store.names(CATALOG_DIR) if key_of(name)]
         contents = self._store.read_all(names)
-        return [(name, _parse(content)) for name, content in zip(names, contents, strict=True)]
+        return {n: (c, from_record(n, c)) for n, c in zip(names, contents, strict=True)}
+
+    def ahead_of(self, now: datetime) -> list[Landing]:
+        """Landings from long after ``now``, and what counts after them: some clock was wrong."""
+        return [x for x in self.landings if x.landed_at > now + CLOCKS_APART]
 
     def append(self, landing: Landing) -> Landing:
         """Write one landing; return it as it counts: after all others, whatever the clock says."""
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
-        stamp = f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
-        name = f"{_folder(landing)}/{stamp}-{landing.file_id[:8]}.json"
-        self._store.write(name, _format(landing))
+        self._store.write(record_name(landing), to_record(landing))
         self.landings.append(landing)
         for derived in ("_newest", "_versions"):
             self.__dict__.pop(derived, None)
@@ -173,6 +151,15 @@ class Catalog:
         """One content of one file: when it first came, and where it was seen last."""
         return self._versions.get((dataset, month, file_id))
 
+    def name_for(self, dataset: str, month: date | None, file_id: str) -> str:
+        """The name of a content: the one that it has, or one that no other content has."""
+        seen = self.version(dataset, month, file_id)
+        if seen:
+            return seen.table_name
+        others = {x.table_name for x in self.landings if x.key == (dataset, month)}
+        names = (version_name(dataset, month, file_id, n) for n in range(SHORT_ID, 65))
+        return next(name for name in names if name not in others)
+
     def versions(self) -> list[Landing]:
         """One landing for each content of each file, in the order they first came.
 
@@ -194,43 +181,61 @@ class Catalog:
         then = copy(self)
         for derived in ("_newest", "_versions"):
             then.__dict__.pop(derived, None)
-        then.landings = [x for x in self.landings if x.landed_at.astimezone(UTC).date() <= day]
+        then.landings = [x for x in self.landings if _day(x) <= day]
         return then
 
     def current(self, as_of: date | None = None) -> list[Landing]:
         """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
-        versions = (self._versions[*landing.key, landing.file_id] for landing in self.landings)
-        last = {version.key: version for version in versions if version.status == "landed"}
-        return sorted(last.values(), key=lambda x: (x.dataset, x.month or date.min))
+        last = filter(None, (_trusted(landings) for landings in self._by_file.values()))
+        found = [self._versions[*landing.key, landing.file_id] for landing in last]
+        return sorted(found, key=lambda x: (x.dataset, x.month or date.min))
+
+    def days_current(self) -> list[tuple[Landing, date, date]]:
+        """Each version that was current at the end of some day, since when and until before when.
+
+        It is as it was landed then: what is distrusted today may have been in use.
+        """
+        found = []
+        for landings in self._by_file.values():
+            days = list(dict.fromkeys(_day(landing) for landing in landings))
+            for i, day in enumerate(days):
+                then = _trusted([landing for landing in landings if _day(landing) <= day])
+                until = days[i + 1] if i + 1 < len(days) else date.max
+                if then:
+                    found.append((then, day, until))
+        return found
+
+    @property
+    def _by_file(self) -> dict[tuple[str, date | None], list[Landing]]:
+        found = defaultdict(list)
+        for landing in self.landings:
+            found[landing.key].append(landing)
+        return found
 
     def quarantined(self) -> list[Landing]:
         """Files whose last publication cannot be trusted."""
         return [x for x in self._newest.values() if x.status == "quarantined"]
 
 
-def _format(landing: Landing) -> bytes:
-    def plain(value: Any) -> str:
-        if isinstance(value, date):  # a datetime is a date too
-            return value.isoformat()
-        raise TypeError(f"cannot write {type(value).__name__} to the catalog")
-
-    return json.dumps(asdict(landing), default=plain, indent=1).encode()
+def _trusted(landings: Sequence[Landing]) -> Landing | None:
+    """Of landings of one file: the last one of a content that is trusted still."""
+    status = {landing.file_id: landing.status for landing in landings}
+    return next((x for x in reversed(landings) if status[x.file_id] == "landed"), None)
 
 
-def _parse(content: bytes) -> Landing | None:
-    try:
-        values = json.loads(content)
-        moments = {
-            name: datetime.fromisoformat(values[name]) if values[name] else None
-            for name in ("last_modified", "landed_at")
-        }
-        month = date.fromisoformat(values["month"]) if values["month"] else None
-        columns = tuple((name, file_type) for name, file_type in values["columns"])
-        remarks = tuple(values["remarks"])
-        return Landing(
-            **values | moments | {"month": month, "columns": columns, "remarks": remarks}
-        )
-    except (ValueError, TypeError, KeyError):
-        return None
+def _day(landing: Landing) -> date:
+    return landing.landed_at.astimezone(UTC).date()
+
+
+def clock_fault(ahead: Sequence[Landing], now: datetime) -> str:
+    """What to say of landings from long after ``now``."""
+    first = ahead[0]
+    return (
+        f"{len(ahead)} landings in the catalog are ahead of this machine's clock, from {first.name}"
+        f" at {first.landed_at:%Y-%m-%d %H:%M} UTC on, where it is {now:%Y-%m-%d %H:%M} here: what"
+        " is landed now counts as landed after them, and is not known as of the days before. Set"
+        " this clock; or, where the one that they were landed by was wrong, do as medallion verify"
+        " says"
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from ingestion.catalog import Catalog, Landing, version_name
+from ingestion.catalog import Catalog, Landing, clock_fault
 from ingestion.checks.check import check
 from ingestion.checks.drift import Checked
 from ingestion.datasets import DATASETS
@@ -105,6 +105,9 @@ def land_files(
                 forget_parts(file, settings.spool_dir)
     if not todo:
         return LandReport([done[file] for file in published])
+    now = datetime.now(UTC)
+    if ahead := catalog.ahead_of(now):
+        progress.say(f"warning: {clock_fault(ahead, now)}")
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with turns_with_files(settings, [file.name for file in batch], progress):
@@ -188,10 +191,13 @@ def _land_batch(
     return landed
 
 
-def _lake_path(file: PublishedFile, candidate: _Candidate) -> str:
+def _name(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
+    return catalog.name_for(file.dataset, file.month, candidate.fetched.sha256)
+
+
+def _lake_path(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
     folder = "quarantine" if candidate.distrust else f"raw/{file.dataset}"
-    name = version_name(file.dataset, file.month, candidate.fetched.sha256)
-    return f"{folder}/{name}.{file.file_format}"
+    return f"{folder}/{_name(catalog, file, candidate)}.{file.file_format}"
 
 
 def _store(
@@ -214,17 +220,17 @@ def _store(
         if candidate.distrust:
             # dlt would open it to load it, which is what it cannot be trusted for
             fetched = candidate.fetched
-            name = _lake_path(file, candidate)
+            name = _lake_path(catalog, file, candidate)
             store.put(fetched.path, name, fetched.sha256, candidate.found)
     references = [
         Reference(
             schema=file.dataset,
-            table_name=version_name(file.dataset, file.month, candidate.fetched.sha256),
+            table_name=_name(catalog, file, candidate),
             url=str(candidate.fetched.path),
             columns=_any_columns(candidate.checked),
             hint={
                 "file_id": candidate.fetched.sha256,
-                "lake_path": _lake_path(file, candidate),
+                "lake_path": _lake_path(catalog, file, candidate),
             },
         )
         for file, candidate in new.items()
@@ -246,7 +252,7 @@ def _store(
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
     """Whether the lake holds these bytes where what was found of them says that they belong."""
     seen = catalog.version(file.dataset, file.month, candidate.fetched.sha256)
-    return seen is not None and seen.lake_path == _lake_path(file, candidate)
+    return seen is not None and seen.lake_path == _lake_path(catalog, file, candidate)
 
 
 def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
@@ -267,7 +273,7 @@ def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Lan
         bytes=fetched.bytes,
         row_count=checked.row_count if checked else None,
         columns=checked.columns if checked else (),
-        lake_path=_lake_path(file, candidate),
+        lake_path=_lake_path(catalog, file, candidate),
         landed_at=datetime.now(UTC),
         status="landed" if checked else "quarantined",
         error=candidate.distrust,

@@ -7,10 +7,12 @@ past days that they speak of.
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from ingestion.catalog import Catalog, Landing, key_of, name_of
+from ingestion.catalog import Catalog, Landing, key_of, land_again, name_of, record_remedy
 from ingestion.errors import CorruptedError, FetchError, MedallionError
 from ingestion.fetching import fetch
+from ingestion.landing import record_name
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.publisher import PublishedFile
@@ -39,10 +41,15 @@ class Verified:
 
 
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
-    """Read every version in the lake again and compare its sha256 with the catalog's."""
+    """Read every version in the lake again and compare its sha256 with the catalog's.
+
+    Records that cannot be read are left out: ``strays()`` names them.
+    """
     progress = progress or Quiet()
     store = open_lake(settings)
-    versions = Catalog(store).versions()
+    catalog = Catalog(store, in_part=True)
+    # what is in quarantine now may have been in use, and lie where it lay then
+    versions = list({v.lake_path: v for v in (*catalog.landings, *catalog.versions())}.values())
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 
     def one(version: Landing) -> Verified:
@@ -70,7 +77,7 @@ class Stray:
 
 
 def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
-    """What lies in the lake by a name of ours, and is no part of any landing that can be read.
+    """What lies in the lake by a name of ours, and is no part of any landing that can be believed.
 
     Strangers' objects are none. A landing of this machine that is under way is waited for.
     """
@@ -79,28 +86,46 @@ def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
     objects = [
         name for folder in ("raw", "quarantine") for name in store.names(folder) if key_of(name)
     ]
-    catalog = Catalog(store)
+    catalog = Catalog(store, in_part=True)
     lost = _without_record(objects, catalog)
     if lost:
         with turns_with_files(settings, {_file_of(name) for name in lost}, progress or Quiet()):
-            catalog = Catalog(store)
+            catalog = Catalog(store, in_part=True)
             lost = _without_record(lost, catalog)
     kept = "from the bucket's versions or a backup"
     records = [
         Stray(
-            name,
-            "the record of a landing cannot be read",
-            f"restore it {kept}; or delete it and, while its version is still published, land it"
-            f" again: {_land_again(name)}",
+            record.name,
+            f"the record of a landing cannot be read ({record.reason})",
+            record_remedy(record.name),
         )
-        for name in catalog.unreadable
+        for record in catalog.unreadable
+    ]
+    records += [
+        Stray(
+            name,
+            "the record of a landing no longer says what was written to it",
+            record_remedy(name),
+        )
+        for name in catalog.changed
+    ]
+    now = datetime.now(UTC)
+    records += [
+        Stray(
+            record_name(landing),
+            f"it says {landing.landed_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} here",
+            "set this machine's clock; or, where the one that landed it was wrong or the record is"
+            " counted after such a one, delete it and land its file again:"
+            f" {land_again(record_name(landing))}",
+        )
+        for landing in catalog.ahead_of(now)
     ]
     return records + [
         Stray(
             name,
             "no landing speaks of it: its record is lost, or a landing was killed",
             f"restore its record in catalog/ {kept}; or, while this version is still published,"
-            f" land it again: {_land_again(name)}",
+            f" land it again: {land_again(name)}",
         )
         for name in lost
     ]
@@ -114,12 +139,6 @@ def _without_record(objects: Iterable[str], catalog: Catalog) -> list[str]:
 def _file_of(name: str) -> str:
     key = key_of(name)
     return name_of(*key) if key else name
-
-
-def _land_again(name: str) -> str:
-    dataset, _, month = _file_of(name).partition(" ")
-    months = f" --from {month} --to {month}" if month else ""
-    return f"medallion land --dataset {dataset}{months}"
 
 
 def restore(

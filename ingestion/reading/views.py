@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -116,7 +116,11 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
     yield _VERSIONS
     for version in catalog.versions():
         yield _versions_row(lake_url, version, (version.key, version.file_id) in current)
-    days = _days_current(catalog)
+    days: Days = defaultdict(list)
+    then = {}
+    for version, since, until in catalog.days_current():
+        days[version.key, version.file_id].append((since, until))
+        then[version.key, version.file_id] = version
     for dataset in DATASETS.values():
         trusted = [
             v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
@@ -125,7 +129,8 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
         for name, versions in ((f"{dataset.name}_all", trusted), (dataset.name, newest)):
             rows = rows_sql(dataset, branches(lake_url, versions), DUCKDB)
             yield f"create or replace view {name} as\n{rows}"
-        rows = rows_sql(dataset, branches(lake_url, trusted, _current_on(days)), DUCKDB)
+        past = [v for v in then.values() if v.dataset == dataset.name]
+        rows = rows_sql(dataset, branches(lake_url, past, _current_on(days)), DUCKDB)
         yield f"create or replace macro {dataset.name}_as_of({AS_OF}) as table\n{rows}"
 
 
@@ -178,27 +183,6 @@ def _versions_row(lake_url: str, version: Landing, is_current: bool) -> str:
 
 
 Days = dict[tuple[tuple[str, date | None], str], list[tuple[date, date]]]
-
-
-def _days_current(catalog: Catalog) -> Days:
-    """From which day until before which each version is what is known; it may come back."""
-    found: Days = defaultdict(list)
-    last: dict[tuple[str, date | None], tuple[date, str]] = {}
-
-    def close(key: tuple[str, date | None], until: date) -> None:
-        since, file_id = last[key]
-        if since < until:
-            found[key, file_id].append((since, until))
-
-    for landing in catalog.landings:
-        if landing.status == "landed":
-            day = landing.landed_at.astimezone(UTC).date()
-            if landing.key in last:
-                close(landing.key, day)
-            last[landing.key] = (day, landing.file_id)
-    for key in last:
-        close(key, FOREVER)
-    return found
 
 
 def _current_on(days: Days) -> Condition:

@@ -88,7 +88,7 @@ class Store:
             elif self.is_local:
                 # as _upload(): a record that is cut short is damage, and not a landing that was
                 self.fs.pipe_file(f"{self.path(name)}.partial", content)
-                self.fs.mv(f"{self.path(name)}.partial", self.path(name))
+                self._name_whole(self.path(name))
             else:
                 self.fs.pipe_file(self.path(name), content, **self._encryption_options())
 
@@ -129,7 +129,7 @@ class Store:
         if self.is_local:
             # a copy that is killed half-way must not bear the file's name
             self.fs.put_file(str(source), f"{target}.partial")
-            self.fs.mv(f"{target}.partial", target)
+            self._name_whole(target)
         elif self.scheme == "gs" and self._encryption:
             with source.open("rb") as file:
                 self._write_encrypted(file, name)
@@ -138,6 +138,12 @@ class Store:
             s3.upload(source, target, how, PART_BYTES, PARTS_AT_ONCE, SILENCE_SECONDS)
         else:
             self.fs.put_file(str(source), target, **self._upload_options())
+
+    def _name_whole(self, path: str) -> None:
+        """Let a file of this machine bear its name once its bytes would outlive a power cut."""
+        with Path(f"{path}.partial").open("rb") as written:
+            os.fsync(written.fileno())
+        self.fs.mv(f"{path}.partial", path)
 
     def probe(self) -> None:
         """Raise where nothing can be written and taken away again."""

@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ingestion.catalog import Catalog, Landing, key_of, version_name
+from ingestion.errors import MedallionError
 from ingestion.publisher import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
@@ -33,11 +34,13 @@ def landing(content: str, landed_at: datetime = NOON, **values: object) -> Landi
         "bytes": 1000,
         "row_count": 20,
         "columns": (("VendorID", "int64"), ("fare_amount", "double")),
-        "lake_path": f"raw/green/green_tripdata_2024_01__{content * 8}.parquet",
         "landed_at": landed_at,
         "status": "landed",
     }
-    return Landing(**defaults | values)
+    said = defaults | values
+    name = version_name(said["dataset"], said["month"], said["file_id"])
+    folder = "quarantine" if said["status"] == "quarantined" else f"raw/{said['dataset']}"
+    return Landing(**{"lake_path": f"{folder}/{name}.parquet"} | said)
 
 
 def published(of: Landing, **values: object) -> PublishedFile:
@@ -109,15 +112,182 @@ def test_a_record_cut_short_anywhere_does_not_count(lake: str, tmp_path: Path) -
 def test_a_record_of_ours_that_cannot_be_read_is_told_from_a_strangers_file(
     lake: str, tmp_path: Path
 ) -> None:
-    for month in (date(2024, 1, 1), None):
-        Catalog(lake).append(landing("a", month=month))
+    Catalog(lake).append(landing("a"))
+    Catalog(lake).append(landing("a", dataset="taxi_zone_lookup", month=None))
     paths = sorted((tmp_path / "lake").rglob("*.json"))
     for path in paths:
         path.write_bytes(path.read_bytes()[:100])
     paths[0].with_name("mine.json").write_text("{")
     names = [p.relative_to(tmp_path / "lake").as_posix() for p in paths]
-    assert Catalog(lake).unreadable == names
-    assert [key_of(name) for name in names] == [("green", date(2024, 1, 1)), ("green", None)]
+    assert [r.name for r in Catalog(lake).unreadable] == names
+    assert [key_of(name) for name in names] == [
+        ("green", date(2024, 1, 1)),
+        ("taxi_zone_lookup", None),
+    ]
+
+
+def changed_record(lake: str, **values: object) -> Path:
+    """The only record of a lake, which says something else now."""
+    (path,) = Path(lake.removeprefix("file://")).rglob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return path
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, -2])
+def test_a_record_that_is_cut_short_is_an_error_that_names_it(lake: str, size: int) -> None:
+    Catalog(lake).append(landing("a"))
+    path = changed_record(lake)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(MedallionError) as raised:
+        Catalog(lake).current()
+    assert f"The record catalog/green/2024-01/{path.name} of the lake {lake}" in str(raised.value)
+    assert str(raised.value).endswith("medallion land --dataset green --from 2024-01 --to 2024-01.")
+    assert "\n" not in str(raised.value)
+    assert Catalog(lake, in_part=True).landings == []
+
+
+def test_keys_of_a_later_release_are_read_over(lake: str) -> None:
+    written = Catalog(lake).append(landing("a"))
+    path = changed_record(lake, size=1, of={"a": ["later", None]})
+    assert Catalog(lake).landings == [written]
+    assert Catalog(lake).changed == []
+    assert "later" in path.read_text()
+
+
+WRONG = {
+    "a list": [],
+    "a number": 7,
+    "a text": "x",
+    "nothing": None,
+    "a boolean": True,
+    "a mapping": {"a": 1},
+}
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Landing)])
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_value_of_a_wrong_kind_is_believed_nowhere(lake: str, field: str, kind: str) -> None:
+    """Only where that kind may stand, it may."""
+    Catalog(lake).append(landing("a"))
+    changed_record(lake, **{field: WRONG[kind]})
+    allowed = {
+        ("source_url", "a text"),
+        ("etag", "a text"),
+        ("etag", "nothing"),
+        ("last_modified", "nothing"),
+        ("bytes", "a number"),
+        ("row_count", "a number"),
+        ("row_count", "nothing"),
+        ("error", "a text"),
+        ("error", "nothing"),
+        ("remarks", "a list"),
+    }
+    assert len(Catalog(lake).unreadable) == ((field, kind) not in allowed)
+    # and even then, somebody has changed it, unless it says the same as before
+    if (field, kind) in allowed - {("error", "nothing"), ("remarks", "a list")}:
+        assert len(Catalog(lake).changed) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset", "yellow"),
+        ("dataset", "citibike"),
+        ("dataset", "taxi_zone_lookup"),
+        ("month", "2024-02-01"),
+        ("month", "2024-01-02"),
+        ("month", "2024-01-01T00:00:00"),
+        ("file_id", "b" * 64),
+        ("file_id", "A" * 64),
+        ("file_id", "a" * 63),
+        ("source_url", "a\0b"),
+        ("last_modified", "2024-01-01T00:00:00"),
+        ("landed_at", "2024-01-01T00:00:00"),
+        ("landed_at", "0001-01-01T00:00:00+14:00"),
+        ("landed_at", "9999-12-31T23:59:59-14:00"),
+        ("bytes", -1),
+        ("bytes", 2**63),
+        ("bytes", 1.5),
+        ("row_count", -1),
+        ("columns", [["a"]]),
+        ("columns", [["a", 1]]),
+        ("columns", []),
+        ("status", "loaded"),
+        ("lake_path", "../green_tripdata_2024_01__aaaaaaaa.parquet"),
+        ("lake_path", "raw/green/../../green_tripdata_2024_01__aaaaaaaa.parquet"),
+        ("lake_path", "/etc/passwd"),
+        ("lake_path", "raw/yellow/green_tripdata_2024_01__aaaaaaaa.parquet"),
+        ("lake_path", "raw/yellow/yellow_tripdata_2024_01__aaaaaaaa.parquet"),
+        ("lake_path", "raw/green/green_tripdata_2024_02__aaaaaaaa.parquet"),
+        ("lake_path", "raw/green/green_tripdata_2024_01__bbbbbbbb.parquet"),
+        ("lake_path", "raw/green/green_tripdata_2024_01__aaaaaaaa.parquet/x"),
+        ("lake_path", "raw/green/green_tripdata_2024_01__aaaaaaaa.exe"),
+    ],
+)
+def test_a_value_that_cannot_be_is_believed_nowhere(lake: str, field: str, value: object) -> None:
+    Catalog(lake).append(landing("a"))
+    changed_record(lake, **{field: value})
+    (found,) = Catalog(lake).unreadable
+    assert found.reason
+    assert "\n" not in found.reason
+    with pytest.raises(MedallionError, match="cannot be read"):
+        Catalog(lake).newest("green", JANUARY)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe{", b"[]", b"[" * 100_000, b'{"bytes": NaN}', b"null", b'"\\ud800"']
+)
+def test_what_is_no_record_at_all_is_unreadable(lake: str, content: bytes) -> None:
+    Catalog(lake).append(landing("a"))
+    changed_record(lake).write_bytes(content)
+    assert len(Catalog(lake).unreadable) == 1
+
+
+def test_a_record_in_another_folder_is_not_believed(lake: str) -> None:
+    Catalog(lake).append(landing("a"))
+    path = changed_record(lake)
+    moved = path.parents[1] / "2024-02" / path.name
+    moved.parent.mkdir()
+    path.rename(moved)
+    (found,) = Catalog(lake).unreadable
+    assert found.reason == "it tells of green 2024-01, which is not where it lies"
+
+
+def test_a_record_that_was_changed_is_known_by_its_checksum_or_its_name(lake: str) -> None:
+    Catalog(lake).append(landing("a"))
+    assert Catalog(lake).changed == []
+    for change in (
+        {"columns": [["VendorID", "int64"], ["fare_amounu", "double"]]},
+        {"landed_at": (NOON - timedelta(days=1)).isoformat()},
+    ):
+        path = changed_record(lake)
+        before = path.read_bytes()
+        changed_record(lake, **change)
+        assert Catalog(lake).changed == [path.relative_to(lake.removeprefix("file://")).as_posix()]
+        path.write_bytes(before)
+    # one of an earlier release has no checksum
+    path.write_text(json.dumps({k: v for k, v in json.loads(before).items() if k != "checksum"}))
+    assert Catalog(lake).changed == []
+
+
+def test_contents_whose_ids_begin_alike_have_names_of_their_own(lake: str) -> None:
+    catalog = Catalog(lake)
+    first, second = "12345678" + "a" * 56, "12345678" + "b" * 56
+    third = "123456789" + "c" * 55
+    for day, file_id in enumerate((first, second, third, first)):
+        name = catalog.name_for("green", JANUARY, file_id)
+        path = f"raw/green/{name}.parquet"
+        stamp = NOON + timedelta(days=day)
+        catalog.append(landing("a", stamp, file_id=file_id, lake_path=path, etag=f'"{day}"'))
+    found = Catalog(lake)
+    assert [v.table_name.partition("__")[2] for v in found.versions()] == [
+        "12345678",
+        "12345678b",
+        "123456789",
+    ]
+    assert found.current()[0].file_id == first
+    assert found.name_for("green", FEBRUARY, second).endswith("__12345678")
+    assert len(found.landings) == 4
 
 
 @pytest.mark.parametrize(
