@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
+
+from orchestration import runs
 
 # how long after Prefect's own timeout, which is the gentler one
 GRACE_SECONDS = 30.0
@@ -27,7 +28,7 @@ def deadline(seconds: float, what: str) -> Iterator[None]:
     The flow run is TimedOut then. Whatever the block was doing was not committed, which is why
     any night can be run again.
     """
-    run_id = runtime.flow_run.root_flow_run_id  # of this context, which the timer has not
+    run_id = runs.current()  # of this context, which the timer has not
 
     def end() -> None:
         message = (

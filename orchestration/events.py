@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import runtime
 from prefect.events import emit_event
+
+from orchestration import runs
 
 QUARANTINED = "medallion.file.quarantined"
 UNBALANCED = "medallion.ledger.unbalanced"
@@ -50,7 +51,7 @@ def sources_fresh() -> None:
 
 
 def _emit(event: str, where: str, **payload: Any) -> None:
-    run = runtime.flow_run.root_flow_run_id
+    run = runs.current()
     flow_run = {
         "prefect.resource.id": f"prefect.flow-run.{run}",
         "prefect.resource.role": "flow-run",

@@ -26,7 +26,7 @@ from ingestion.errors import MedallionError, UntrustedFileError
 from ingestion.lake import Outcome
 from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
-from orchestration import artifacts, events
+from orchestration import artifacts, events, runs
 from orchestration.stages import ledger_faults
 from orchestration.tasks import (
     Dataset,
@@ -99,6 +99,7 @@ async def ingest(
         end: Last month, included.
 
     """
+    runs.begin()
     files = discover(datasets, _first_day(start), _first_day(end))
     in_lake, loaded = look(files)
     done = Ingested()
@@ -193,6 +194,7 @@ async def nightly(
         months_at_once: 0 does all in one process; more hands months to the work pool's workers.
 
     """
+    runs.begin()
     with take_turn():
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)

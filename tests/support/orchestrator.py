@@ -19,7 +19,8 @@ from tests.support import postgres
 from tests.support.processes import wait_until
 
 POOL = "medallion"
-# The server looks often, so that a test need not wait long; nothing else differs from a real one.
+# The server looks often, so that a test need not wait long; nothing else differs from a real one,
+# which reads pyproject.toml of the folder that it is started in.
 SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
@@ -30,16 +31,9 @@ SERVER = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5",
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-        "prefect.server.concurrency.lease_storage.filesystem"
-    ),
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
 }
-CLIENT = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    "DO_NOT_TRACK": "1",
-}
+CLIENT = {"PREFECT_WORKER_QUERY_SECONDS": "1", "DO_NOT_TRACK": "1"}
 
 
 @dataclass
@@ -64,7 +58,7 @@ class Server:
         home.mkdir(exist_ok=True, parents=True)
         self.process = subprocess.Popen(
             [*_PREFECT, "server", "start", "--no-ui", "--port", str(self.port)],
-            cwd=self.folder,
+            cwd=PROJECT_ROOT,
             env=_environment()
             | SERVER
             | {
