@@ -79,7 +79,7 @@ def _look_into(
             raise MedallionError(f"{gone}, and months were landed from there. Is it mounted?")
         raise UsageError(f"{gone}.")
     held = {d.name: [m for m, _ in listed_months(folder, d)] for d in TRIP_DATASETS}
-    unread = lookalikes(folder) if monthly else []
+    unread = lookalikes(folder)
     if not monthly or any(held.values()):
         return held, unread
     if (folder / MONTHS_FOLDER).is_dir():
@@ -92,7 +92,7 @@ def _look_into(
     ):
         progress.say(why)  # a folder of reference files, which never had a month
         return held, unread
-    words = [like.words for like in unread]
+    words = [like.words for like in unread if like.dataset.monthly]
     raise MedallionError(
         ". ".join([f"Nothing is published at {settings.tlc_url}: {why}", *_some(words)])
         + ". If it is a share, is it mounted?"
@@ -146,7 +146,12 @@ class _Scope:
         self._start, self._end = start, end
 
     def has(self, dataset: Dataset, month: date | None) -> bool:
-        """Whether a month is in scope; one that nobody can tell, where no months are named."""
+        """Whether a file is in scope; of a month that nobody can tell, where none is named."""
+        if not dataset.monthly:
+            # the report may be looked for elsewhere
+            url = self.absent(dataset, None, "").url
+            is_named = not self._named or dataset in self._named
+            return is_named and url.startswith(f"{self._settings.tlc_url}/")
         if month is None:
             return dataset in self._monthly and not (self._start or self._end)
         return (

@@ -1,7 +1,8 @@
-"""Files and folders in a publisher's folder that look like months and are not read.
+"""Files and folders in a publisher's folder that look like what is read, and are not.
 
-A month is one file ``trip-data/{dataset}_tripdata_{YYYY-MM}.parquet``, ``.csv`` or ``.csv.gz``.
-What is named nearly so was meant to be one: it is told of, with what to do.
+A month is one file ``trip-data/{dataset}_tripdata_{YYYY-MM}.parquet``, ``.csv`` or ``.csv.gz``; the
+zones and TLC's report lie in ``misc/``. What is named nearly so was meant to be one: it is told
+of, with what to do.
 """
 
 import os
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ingestion.datasets import FORMATS, TRIP_DATASETS, Dataset
+from ingestion.datasets import DATASETS, FORMATS, TRIP_DATASETS, Dataset
 from ingestion.publisher import MONTHS_FOLDER, month_of_name
+from ingestion.settings import REPORT_IN_FOLDER
 
 _DATASETS = {d.name: d for d in TRIP_DATASETS}
 _LIKE = re.compile(
@@ -20,6 +22,11 @@ _LIKE = re.compile(
     r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+# TLC itself called the zones taxi+_zone_lookup.csv for years
+_REFERENCES = {
+    "misc/taxi_zone_lookup.csv": re.compile(r"taxi[ +_-]*zone[ +_-]*lookup", re.IGNORECASE),
+    REPORT_IN_FOLDER: re.compile(r"data[ _-]*reports[ _-]*monthly", re.IGNORECASE),
+}
 _PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".lz4", ".tar", ".tgz")
 _UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".tmp", ".aria2")
 
@@ -36,17 +43,21 @@ class Lookalike:
 
 def lookalikes(folder: Path) -> list[Lookalike]:
     """All of a publisher's folder, by their paths; raises ``OSError``."""
-    return [found for path in sorted(_places(folder)) if (found := _judged(folder, path))]
+    paths = sorted(_places(folder))
+    months = [found for path in paths if (found := _judged(folder, path))]
+    return months + [found for path in paths if (found := _reference(folder, path))]
 
 
 def _places(folder: Path) -> Iterator[Path]:
-    """Where months are put: in the folder itself, in ``trip-data/`` and in what is in there."""
+    """Where files are put: the folder itself, ``misc/``, ``trip-data/`` and what is in there."""
     months = folder / MONTHS_FOLDER
     for path in folder.iterdir():
         yield path
         is_like = re.sub(r"[ _-]", "", path.name.lower()) == MONTHS_FOLDER.replace("-", "")
         if is_like and path != months and path.is_dir():
             yield from path.iterdir()
+    if (folder / "misc").is_dir():
+        yield from (folder / "misc").iterdir()
     if not months.is_dir():
         return
     for path in months.iterdir():
@@ -89,6 +100,17 @@ def _judged(folder: Path, path: Path) -> Lookalike | None:
     else:
         words = f"is not called as months are: if it is one, call it {put}; if not, take it away"
     return Lookalike(dataset, month, path, f"{path} {words}")
+
+
+def _reference(folder: Path, path: Path) -> Lookalike | None:
+    for dataset in (d for d in DATASETS.values() if not d.monthly):
+        put = dataset.path or REPORT_IN_FOLDER
+        is_like = _REFERENCES[put].search(path.name) and not path.name.startswith(".")
+        if is_like and not (folder / put).is_file():
+            return Lookalike(
+                dataset, None, path, f"{path} is not looked for under this name: put it as {put}"
+            )
+    return None
 
 
 def _month(year: str, month: str) -> date | None:

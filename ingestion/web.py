@@ -26,7 +26,8 @@ NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exi
 HEAD_REFUSED = {405, 501}
 # what no later try will mend
 _FOR_GOOD = {501, 505}
-_SECONDS_TO_FIND_A_WAY = (0.5, 1.5)
+_PAUSES_TO_FIND_A_WAY = (0.5, 1.5)
+_SECONDS_TO_FIND_A_WAY = 5.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -176,15 +177,18 @@ def no_way_to(url: str) -> str | None:
         return None
     parts = urlsplit(url)
     fault: Exception | None = None
-    for pause in (*_SECONDS_TO_FIND_A_WAY, None):
+    began = time.monotonic()
+    for pause in (*_PAUSES_TO_FIND_A_WAY, None):
         try:
             _find_way(parts.hostname or "", parts.port or _PORTS[parts.scheme])
         except (OSError, UnicodeError) as exc:
             fault = exc
         else:
             return None
-        if pause is not None:
-            time.sleep(pause * _patience().request_backoff_factor)
+        # a name server that does not answer has taken its time already
+        if pause is None or time.monotonic() - began > _SECONDS_TO_FIND_A_WAY:
+            break
+        time.sleep(pause * _patience().request_backoff_factor)
     return (
         f"Cannot reach {url}: {root_cause(fault) if fault else ''}. Check the address and the"
         " network. What needs no network: MEDALLION_TLC_URL=file:///path with a folder of files,"

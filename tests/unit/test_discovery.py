@@ -211,6 +211,34 @@ def test_a_folder_of_spark_and_a_broken_link_are_named(folder: Path, settings: S
     assert [f.published.name for f in report.of(Outcome.FAILED)] == ["green 2024-03"]
 
 
+@pytest.mark.parametrize(
+    ("name", "dataset", "put"),
+    [
+        ("taxi_zone_lookup.csv", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
+        ("misc/taxi+_zone_lookup.csv", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
+        ("misc/Taxi_Zone_Lookup.CSV", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
+        ("data_reports_monthly.csv", "tlc_monthly_report", "misc/data_reports_monthly.csv"),
+    ],
+)
+def test_a_reference_file_in_another_place_is_named(
+    name: str, dataset: str, put: str, folder: Path, settings: Settings
+) -> None:
+    (folder / "misc" / "taxi_zone_lookup.csv").unlink()
+    (folder / name).write_bytes(ZONES)
+    path = folder / name
+    words = f"not read: {path} is not looked for under this name: put it as {put}"
+    assert missing(discover(settings)) == {dataset: words}
+    (folder / put).write_bytes(ZONES)
+    assert missing(discover(settings)) == {}
+
+
+def test_a_report_that_is_looked_for_elsewhere_is_not_missed(
+    folder: Path, make_settings: MakeSettings, web: Web
+) -> None:
+    (folder / "data_reports_monthly.csv").write_bytes(b"report")
+    assert missing(discover(make_settings(report_url=f"{web.url}/report.csv"))) == {}
+
+
 def test_what_lies_beside_a_month_is_said_and_no_fault(folder: Path, settings: Settings) -> None:
     beside = [f"green_tripdata_2024-01.parquet.{n}" for n in range(8)]
     for name in (*beside, ".green_tripdata_2024-03.parquet", "readme.txt", "_SUCCESS"):
