@@ -86,6 +86,7 @@ class CsvRows:
         reader = csv.reader(self._lines(), strict=True)
         while True:
             begun = reader.line_num + 1
+            self._odd_quotes = False
             try:
                 row = next(reader, None)
             except csv.Error as exc:
@@ -116,7 +117,10 @@ class CsvRows:
                 except UnicodeEncodeError as exc:
                     byte = ord(line[exc.start]) - 0xDC00
                     raise _unreadable(number, f"0x{byte:02X} in it is not UTF-8") from None
-            self._odd_quotes = '"' in line and _BLANKS_BEFORE_QUOTE.search(line) is not None
+            if line[-1] == "\r":
+                raise _unreadable(number, "it ends in a carriage return without a line feed")
+            if '"' in line and _BLANKS_BEFORE_QUOTE.search(line):
+                self._odd_quotes = True
             yield line
 
 

@@ -91,6 +91,11 @@ def test_a_reference_file_may_have_line_breaks_in_quotes(tmp_path: Path) -> None
         (b"a,b\n1,2\n3,\x004\n", "line 3: it holds a NUL byte"),
         (b"a,b\n1,2\nZo\xeb,4\n", "line 3: 0xEB in it is not UTF-8"),
         (b"a,b\n1,2\n3," + b"x" * 200_000, "line 3: it is longer than 131,072 characters"),
+        (b"a,b\r\r\n1,2\r\r\n", "line 1: it ends in a carriage return without a line feed"),
+        (b"a,b\r\n1,2\r\r\n3,4\r\n", "line 2: it ends in a carriage return without"),
+        (b"a,b\r\n1,2\r\n\r3,4\r\n", "line 3: it ends in a carriage return without"),
+        (b"a,b\r1,2\r", "line 1: it ends in a carriage return without a line feed"),
+        (b"a,b\n1,2\r", "line 2: it ends in a carriage return without a line feed"),
         (b"\na,b\n1,2\n", "it has no header on line 1"),
         (b'"a\nb",c\n1,2\n', "line 1: a quote is not closed"),
     ],
@@ -101,6 +106,22 @@ def test_the_first_line_that_is_no_row_is_named(
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(UntrustedFileError) as fault, csv_rows(path, False, False) as file:
+        list(file)
+    assert reason in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'a,b\n1,2\n "3","4\n5"\n', "line 3: there are blanks before a quote"),
+        (b'a,b\n1,2\n"3\n4",\t"5"\n', "line 3: there are blanks before a quote"),
+        (b'a,b\n1,"2\r3"\n', "line 2: it ends in a carriage return without a line feed"),
+    ],
+)
+def test_the_same_of_records_of_several_lines(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(UntrustedFileError) as fault, csv_rows(path, False, True) as file:
         list(file)
     assert reason in str(fault.value)
 
