@@ -207,11 +207,15 @@ def test_unknown_columns_of_any_type_are_kept_and_remarked(tmp_path: Path) -> No
     table = with_column(table, "route", [{"lat": 1.0, "via": ["x"]}, None])
     table = with_column(table, "tags", [[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
     file = checked(tmp_path, table)
-    assert [remark.split(" (")[0] for remark in file.remarks] == [
+    assert [remark.split(" (")[0] for remark in file.remarks[:4]] == [
         "unknown column surge",
         "unknown column stops",
         "unknown column route",
         "unknown column tags",
+    ]
+    assert [remark.partition(" is ")[0] for remark in file.remarks[4:]] == [
+        "cannot be loaded into PostgreSQL: column route",
+        "cannot be loaded into PostgreSQL: column tags",
     ]
     assert [name for name, _ in file.columns[-4:]] == ["surge", "stops", "route", "tags"]
 
