@@ -45,7 +45,7 @@ def discover(
     holds nothing, or no month any more, and as ``published_files`` does.
     """
     progress = progress or Quiet()
-    named = [DATASETS[name] for name in datasets]
+    named = [DATASETS[name] for name in dict.fromkeys(datasets)]
     monthly = [d for d in named if d.monthly] or ([] if named else list(TRIP_DATASETS))
     folder = local_path(settings.tlc_url)
     held: dict[str, list[date]] = {}
@@ -86,6 +86,8 @@ def _look_into(
         why = f"no month is in {folder / MONTHS_FOLDER}"
     else:
         why = f"there is no {MONTHS_FOLDER}/ in {folder}: months are looked for there"
+        if folder.name == MONTHS_FOLDER:
+            why += "; name the folder above it"
     others = [d.path or REPORT_IN_FOLDER for d in DATASETS.values() if not d.monthly]
     if any((folder / path).is_file() for path in others) and not (
         are_named or unread or _gave_months(settings)

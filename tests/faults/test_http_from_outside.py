@@ -1,5 +1,6 @@
 """A publisher that misbehaves: what is landed is one version of a file, or a fault that is told."""
 
+import gzip
 import hashlib
 import os
 import ssl
@@ -329,6 +330,25 @@ def test_nonsense_in_a_header_is_none(
     assert file.landing
     assert file.landing.last_modified is None or file.landing.last_modified.tzinfo
     tally("http: nonsense in a header", wrong=file.landing.file_id != sha256(month))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["csv", "csv.gz"])
+def test_what_is_packed_on_its_way_is_the_file_that_is_published(
+    packed: bool, web: Web, settings: Settings, tmp_path: Path, tally: Tally
+) -> None:
+    """Servers pack though they are asked not to, and say of a .gz that it is packed."""
+    path = "trip-data/green_tripdata_2019-01.csv" + ".gz" * packed
+    content = os.urandom(5000)
+    body = gzip.compress(content)
+    headers = {"Content-Encoding": "x-gzip" if packed else "gzip"}
+    web.publish(path, body)
+    for method in ("HEAD", "GET"):
+        web.fail(method, path, repeat(Answer(200, headers, body)))
+    month = date(2019, 1, 1)
+    (file, *_) = published_files(settings, ["green"], month, month)
+    fetched = fetch(file, settings.spool_dir)
+    expected = body if packed else content
+    tally("http: packed on its way", wrong=fetched.path.read_bytes() != expected)
 
 
 # --- what is not the file ------------------------------------------------------------------------

@@ -259,7 +259,10 @@ def test_a_folder_without_months_is_the_publishers_fault(
     settings = make_settings()
     with pytest.raises(MedallionError, match=r"there is no trip-data/ in .*: months are looked"):
         land(settings)
+    within = settings.model_copy(update={"tlc_url": f"{settings.tlc_url}/trip-data"})
     (published / "trip-data").mkdir()
+    with pytest.raises(MedallionError, match=r"trip-data: .*; name the folder above it"):
+        land(within)
     with pytest.raises(MedallionError, match=r"Nothing is published at .*: no month is in .*trip"):
         land(settings)
     # a folder of reference files is one until a month came from there
