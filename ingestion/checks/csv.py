@@ -4,15 +4,19 @@ Its structure is read strictly, line by line; its values are tried in batches, a
 not fit, its line is found.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingestion.checks.drift import Checked, compare
+from ingestion.checks.references import judge_of
 from ingestion.csv_files import CsvRows, csv_batches, csv_rows
 from ingestion.datasets import TEXT, Dataset, ReadType, read_name
 from ingestion.errors import UntrustedFileError
+from ingestion.limits import MOST_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,11 +37,28 @@ def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -
         columns = [(name, TEXT) for name in rows.columns]
         era = dataset.csv_era(month, rows.columns)
         remarks = compare(dataset, era, columns[: rows.named])
-        row_count = sum(1 for _ in rows)
-    if row_count == 0:
+        _check_names(rows.columns)
+        judge = judge_of(dataset, rows.columns)
+        row_count = full = 0
+        for row in rows:
+            row_count += 1
+            full += judge(rows.line, row) if judge else 1
+    if full == 0:
         raise UntrustedFileError("the file has a header and no rows")
     _check_values(path, gzipped, dataset, rows, row_count)
     return Checked(row_count, tuple(columns), (*remarks, *_remarks(rows)))
+
+
+def _check_names(columns: Sequence[str]) -> None:
+    """Refuse what no table has, such as a third column without a name beside one named `_3`."""
+    if len(columns) > MOST_COLUMNS:
+        raise UntrustedFileError(
+            f"it has {len(columns):,} columns, where {MOST_COLUMNS:,} are the most"
+        )
+    names = Counter(name.lower() for name in columns)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
 
 
 def _check_values(
