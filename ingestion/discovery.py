@@ -40,9 +40,9 @@ def discover(
     """What ``published_files`` finds, and with its fault what is meant and is not published.
 
     That is: a dataset that is named; a month from ``start`` to ``end`` of a dataset that is named
-    or has others of them, unless it is not due yet; a month between two in a folder, where it is
-    in scope; and what looks like a month in a folder. Raises ``MedallionError`` where a folder
-    holds nothing, or no month any more, and as ``published_files`` does.
+    or has others of them, unless it is not due yet; and what looks like a month in a folder.
+    Raises ``MedallionError`` where a folder holds nothing, or no month any more, and as
+    ``published_files`` does.
     """
     progress = progress or Quiet()
     named = [DATASETS[name] for name in dict.fromkeys(datasets)]
@@ -61,7 +61,7 @@ def discover(
         ) from exc
     scope = _Scope(settings, named, monthly, start, end)
     missing = _unread(scope, unread, held, progress)
-    missing += scope.missing(found, held, {(f.dataset, f.month) for f in missing}, progress)
+    missing += scope.missing(found, {(f.dataset, f.month) for f in missing}, progress)
     return found + missing
 
 
@@ -178,7 +178,6 @@ class _Scope:
     def missing(
         self,
         found: Iterable[PublishedFile],
-        held: dict[str, list[date]],
         told: set[tuple[str, date | None]],
         progress: Progress,
     ) -> list[PublishedFile]:
@@ -193,10 +192,10 @@ class _Scope:
                 told = told | {(dataset.name, missing[-1].month)}
         for dataset in self._monthly:
             months = {month for month in have[dataset.name] if month}
-            for month in self._expected(dataset, months, held.get(dataset.name, [])):
+            for month in self._expected(dataset, months):
                 if month in months or (dataset.name, month) in told:
                     continue
-                if months and month > max(months) and not is_overdue(month):
+                if month > max(months) and not is_overdue(month):
                     progress.say(f"{dataset.name} {month:%Y-%m} is not published yet")
                     continue
                 missing.append(self._no_month(dataset, month))
@@ -213,19 +212,13 @@ class _Scope:
             )
         return missing
 
-    def _expected(
-        self, dataset: Dataset, months: set[date], held: Sequence[date]
-    ) -> Sequence[date]:
+    def _expected(self, dataset: Dataset, months: set[date]) -> Sequence[date]:
         """Months that are to be there, as others of the dataset are."""
-        if self._start is None:
+        if not self._start or not months:
             return ()
         # TLC took back what it had as CSV only; who keeps it has it
         first = max(self._start, min(filter(None, [dataset.first_month, *months])))
-        if months:
-            return months_between(first, self._end or max(months))
-        # of a folder it is known also where none is in scope
-        between = months_between(first, self._end) if self._end else ()
-        return [month for month in between if held and held[0] < month < held[-1]]
+        return months_between(first, self._end or max(months))
 
     def _nothing_of(self, dataset: Dataset) -> PublishedFile:
         if not dataset.monthly:

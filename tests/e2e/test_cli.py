@@ -110,7 +110,7 @@ def test_no_network_is_one_line(place: Place) -> None:
 
 def test_nothing_published_is_one_line(place: Place) -> None:
     place.medallion("run", expect=1)
-    assert "held nothing that can be loaded" in one_line(place)
+    assert "Nothing is published at" in one_line(place)
 
 
 @pytest.mark.parametrize("command", ["audit", "query", "explain"])
