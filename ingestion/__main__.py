@@ -9,13 +9,14 @@ from collections import Counter
 from contextlib import suppress
 from datetime import date
 
+from ingestion.catalog import Catalog
 from ingestion.datasets import DATASETS
 from ingestion.engines import engine_for
 from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake import LandReport, Outcome, land
 from ingestion.progress import Lines
 from ingestion.settings import Settings, load_settings
-from ingestion.warehouse import LoadReport, load
+from ingestion.warehouse import LoadReport, check_lake, load
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dataset", action="append", choices=list(DATASETS), default=[])
     parser.add_argument("--from", dest="start", type=_month, metavar="YYYY-MM")
     parser.add_argument("--to", dest="end", type=_month, metavar="YYYY-MM")
+    parser.add_argument(
+        "--drop-unknown",
+        action="store_true",
+        help="take out of the warehouse's views what the lake knows nothing of",
+    )
     options = parser.parse_args(arguments)
     if options.start and options.end and options.start > options.end:
         parser.error(f"--from {options.start:%Y-%m} is after --to {options.end:%Y-%m}")
@@ -33,8 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         with suppress(UnreachableError):  # what is published can be landed meanwhile
             engine_for(settings).check_owner()
         scope = (options.dataset, options.start, options.end)
+        if not options.drop_unknown:
+            check_lake(settings, Catalog(settings.lake_url))
         landed = land(settings, *scope, progress)
-        loaded = load(settings, *scope, None, progress)
+        loaded = load(settings, *scope, None, progress, options.drop_unknown)
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return exc.exit_code

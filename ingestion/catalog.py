@@ -17,6 +17,7 @@ from ingestion.errors import MedallionError
 from ingestion.landing import (
     CATALOG_DIR,
     SHORT_ID,
+    Key,
     Landing,
     file_key,
     from_record,
@@ -70,6 +71,7 @@ class Catalog:
         ``in_part`` it follows from the records that can be.
         """
         self._store = lake if isinstance(lake, Store) else Store(lake)
+        self.lake_url = self._store.url
         self._in_part = in_part
 
     @cached_property
@@ -79,7 +81,7 @@ class Catalog:
             first, *others = self.unreadable
             more = f", and {len(others)} more that medallion verify lists" if others else ""
             raise MedallionError(
-                f"The record {first.name} of the lake {self._store.url} cannot be read"
+                f"The record {first.name} of the lake {self.lake_url} cannot be read"
                 f" ({first.reason}){more}. Without it months would be missing:"
                 f" {record_remedy(first.name)}."
             )
@@ -130,7 +132,7 @@ class Catalog:
         return self._newest.get((dataset, month))
 
     @cached_property
-    def _newest(self) -> dict[tuple[str, date | None], Landing]:
+    def _newest(self) -> dict[Key, Landing]:
         return {landing.key: landing for landing in self.landings}
 
     def holds(self, published: PublishedFile) -> bool:
@@ -208,7 +210,7 @@ class Catalog:
         return found
 
     @property
-    def _by_file(self) -> dict[tuple[str, date | None], list[Landing]]:
+    def _by_file(self) -> dict[Key, list[Landing]]:
         found = defaultdict(list)
         for landing in self.landings:
             found[landing.key].append(landing)

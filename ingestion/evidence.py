@@ -4,16 +4,18 @@ The row of a loaded version is written with its table, in the transaction of the
 of a month is current, and what the views show, is said here, in one transaction of its own.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from ingestion.catalog import Catalog, Landing
 from ingestion.datasets import DATASETS
 from ingestion.engines.base import Engine, Session
-from ingestion.errors import WarehouseError
-from ingestion.read_views import Dialect
+from ingestion.errors import MedallionError, WarehouseError
+from ingestion.landing import names_of
+from ingestion.read_views import Branch, read_view_sql
 
 
 class Said(NamedTuple):
@@ -31,31 +33,35 @@ def publish(
     session: Session,
     known: Callable[[], Catalog],
     unreadable: Mapping[Landing, str],
+    as_of: date | None = None,
+    drop_unknown: bool = False,
 ) -> None:
     """Bring ``raw.files`` and the read views to what is loaded now; part of one transaction.
 
     Only rows and views that say something else now are written. What is known is asked when it is
     this process's turn: others have landed, loaded and published while it loaded. Versions that
     turned out to be ``unreadable`` are in quarantine here, with the reason, until they are loaded.
+    Raises ``MedallionError`` as ``check_known()`` does, unless told to ``drop_unknown``.
     """
     session.wait_for_turn("publish")
     catalog = known()
+    if not drop_unknown:
+        check_known(session, catalog, engine.place)
+    catalog = catalog.as_of(as_of) if as_of else catalog
     versions = catalog.versions()
     held = engine.held(session)
     for version, reason in unreadable.items():
         if version.table_name not in held:  # another may have loaded it meanwhile
             _replace_row(session, files_row(version) | {"status": "quarantined", "error": reason})
-    shown = _shown(versions, catalog.current(), held)
+    in_view = shown(versions, catalog.current(), held)
     before = said(session)
-    stale = stale_views(session, engine.dialect)
-    for table_name, dataset in unknown(session, catalog):
-        stale.add(dataset)
+    for gone in unknown(session, catalog):
         session.execute(
             "update raw.files set is_current = false, is_newest = false where table_name = ?",
-            [table_name],
+            [gone.table_name],
         )
     for version in versions:
-        is_current = version.table_name in shown
+        is_current = version.table_name in in_view
         row = before.get(version.table_name)
         if agrees(row, catalog, version, is_current):
             continue
@@ -63,8 +69,6 @@ def publish(
         if version.status == "quarantined":
             _replace_row(session, files_row(version) | {"is_newest": is_newest})
         elif row:
-            if row.is_loaded:
-                stale.add(version.dataset)
             session.execute(
                 "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
                 " is_current = ?, is_newest = ? where table_name = ?",
@@ -77,13 +81,14 @@ def publish(
                     version.table_name,
                 ],
             )
-    for name in sorted(stale):
-        branches = engine.branches([v for v in shown.values() if v.dataset == name])
+    stale = stale_views(session, engine, in_view.values())
+    for name, (branches, fingerprint) in stale.items():
+        view = f"tlc.{engine.dialect.quote(DATASETS[name].view)}"
         try:
             engine.replace_view(session, DATASETS[name], branches)
+            session.execute(f"comment on view {view} is '{fingerprint}'")
         except WarehouseError as exc:
-            view = f"tlc.{DATASETS[name].view}"
-            raise WarehouseError(f"{view} could not be replaced: {exc}") from exc
+            raise WarehouseError(f"tlc.{DATASETS[name].view} could not be replaced: {exc}") from exc
 
 
 def said(session: Session) -> dict[str, Said]:
@@ -107,26 +112,71 @@ def _is_newest(catalog: Catalog, version: Landing) -> bool:
     return newest is not None and newest.file_id == version.file_id
 
 
-def unknown(session: Session, catalog: Catalog) -> list[tuple[str, str]]:
-    """Table and dataset of what is current here and in no catalog, as of a lake from a backup."""
+class Unknown(NamedTuple):
+    """A version that is current here and in no record of the lake's catalog."""
+
+    table_name: str
+    dataset: str
+    month: date | None
+
+
+def unknown(session: Session, catalog: Catalog) -> list[Unknown]:
+    """What is current here and not known there, as in another lake or one from a backup."""
     known = {v.table_name for v in catalog.versions()}
-    rows = session.query("select table_name, dataset from raw.files where is_current").rows
-    return [(name, dataset) for name, dataset in rows if name not in known]
+    rows = session.query("select table_name, dataset, month from raw.files where is_current").rows
+    return [Unknown(*row) for row in rows if row[0] not in known]
 
 
-def stale_views(session: Session, dialect: Dialect) -> set[str]:
-    """Datasets whose read view is not there, or not with the columns of the read schema."""
+def unknown_fault(session: Session, catalog: Catalog, place: str) -> str | None:
+    """What to say where the warehouse shows what the lake does not know of."""
+    found = unknown(session, catalog)
+    if not found:
+        return None
+    named = names_of((gone.dataset, gone.month) for gone in found)
+    return (
+        f"{place[0].upper()}{place[1:]} shows {named}, which the lake {catalog.lake_url} knows"
+        " nothing of: it is another lake, it is not mounted, or it has lost records. Nothing was"
+        " taken away. Set MEDALLION_LAKE_URL to the lake that holds them; where records are lost,"
+        " restore them, or land those files again with medallion land. To do without these files:"
+        " medallion load --drop-unknown"
+    )
+
+
+def check_known(session: Session, catalog: Catalog, place: str) -> None:
+    """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
+
+    The facts follow what is shown: a lake that is not there would empty them.
+    """
+    if fault := unknown_fault(session, catalog, place):
+        raise MedallionError(fault)
+
+
+Stale = dict[str, tuple[list[Branch], str]]
+
+
+def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> Stale:
+    """The datasets whose read view is not what this release makes of the versions to be shown.
+
+    Each with the branches of that view, and its fingerprint: a comment on the view says what it was
+    made from, and its columns whether somebody else has made it anew.
+    """
     rows = session.query(
         "select table_name, column_name, data_type from information_schema.columns"
         " where table_schema = 'tlc'"
     ).rows
     columns = {(view, name, data_type.lower()) for view, name, data_type in rows}
-    return {
-        dataset.name
-        for dataset in DATASETS.values()
-        if not {(dataset.view, n, dialect.types[t]) for n, t in dataset.read_schema.items()}
-        <= columns
-    }
+    comments = engine.view_comments(session)
+    versions = list(shown)
+    stale: Stale = {}
+    for dataset in DATASETS.values():
+        branches = engine.branches([v for v in versions if v.dataset == dataset.name])
+        sql = read_view_sql(dataset, branches, engine.dialect)
+        fingerprint = f"medallion {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
+        types = engine.dialect.types
+        wanted = {(dataset.view, n, types[t]) for n, t in dataset.read_schema.items()}
+        if comments.get(dataset.view) != fingerprint or not wanted <= columns:
+            stale[dataset.name] = branches, fingerprint
+    return stale
 
 
 def files_row(version: Landing) -> dict[str, Any]:
@@ -164,7 +214,7 @@ def _replace_row(session: Session, row: dict[str, Any]) -> None:
     session.execute(f"insert into raw.files ({names}) values ({marks})", values)
 
 
-def _shown(
+def shown(
     versions: Sequence[Landing], current: Sequence[Landing], held: set[str]
 ) -> dict[str, Landing]:
     """The version of each file that readers see.
@@ -172,10 +222,10 @@ def _shown(
     It is the current one, or while that is not loaded, the newest before it that is.
     """
     wanted = {v.key: v for v in current}
-    shown: dict[tuple[str, date | None], Landing] = {}
+    found: dict[tuple[str, date | None], Landing] = {}
     for version in versions:  # oldest first
         target = wanted.get(version.key)
         if target and version.table_name in held and version.landed_at <= target.landed_at:
-            shown[version.key] = version
-    shown |= {key: v for key, v in wanted.items() if v.table_name in held}
-    return {v.table_name: v for v in shown.values()}
+            found[version.key] = version
+    found |= {key: v for key, v in wanted.items() if v.table_name in held}
+    return {v.table_name: v for v in found.values()}

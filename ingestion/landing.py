@@ -7,8 +7,9 @@ own name. Keys that a later release adds are read over.
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date
+from datetime import UTC, date, timedelta
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ SEAL = "checksum"
 # what an engine can hold as a moment, and a publisher can have meant
 YEARS = range(1970, 2200)
 
+Key = tuple[str, date | None]  # dataset and month: what there are versions of
 Status = Literal["landed", "quarantined"]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL can hold no other
 Size = Annotated[int, Field(ge=0, lt=2**63)]
@@ -67,7 +69,7 @@ class Landing:
         return file_key(self.file_id)
 
     @property
-    def key(self) -> tuple[str, date | None]:
+    def key(self) -> Key:
         """What this is a version of."""
         return self.dataset, self.month
 
@@ -75,6 +77,24 @@ class Landing:
 def name_of(dataset: str, month: date | None) -> str:
     """What people call a published file: ``green 2024-01``."""
     return f"{dataset} {month:%Y-%m}" if month else dataset
+
+
+def names_of(keys: Iterable[Key]) -> str:
+    """What people call several: ``green 2024-01 to 2024-03, taxi_zone_lookup``."""
+    spans: list[tuple[Key, Key]] = []
+    for key in sorted(set(keys), key=lambda k: (k[0], k[1] or date.min)):
+        dataset, month = key
+        if spans and month and spans[-1][1] == (dataset, _month_before(month)):
+            spans[-1] = spans[-1][0], key
+        else:
+            spans.append((key, key))
+    return ", ".join(
+        name_of(*first) + (f" to {last[1]:%Y-%m}" if first != last else "") for first, last in spans
+    )
+
+
+def _month_before(month: date) -> date:
+    return (month - timedelta(days=1)).replace(day=1)
 
 
 def version_name(dataset: str, month: date | None, file_id: str, digits: int = SHORT_ID) -> str:
@@ -99,7 +119,7 @@ _RECORD = re.compile(
 )
 
 
-def key_of(name: str) -> tuple[str, date | None] | None:
+def key_of(name: str) -> Key | None:
     """Of which published file an object or a record is, by its name; none where it is not ours."""
     found = _OBJECT.fullmatch(name) or _RECORD.fullmatch(name)
     if not found or found.groupdict().get("folder") not in (None, found["dataset"]):

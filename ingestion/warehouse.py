@@ -15,8 +15,15 @@ from typing import Any
 from ingestion import evidence
 from ingestion.catalog import Catalog, Landing
 from ingestion.engines import engine_for
-from ingestion.engines.base import Engine, ReadsInPlace, Session, has_all_columns, tables
-from ingestion.errors import UnreachableError, WarehouseError
+from ingestion.engines.base import (
+    Engine,
+    ReadsInPlace,
+    Session,
+    files_are_there,
+    has_all_columns,
+    tables,
+)
+from ingestion.errors import MedallionError, UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
 from ingestion.reading.faults import Failure, may_pass
 from ingestion.settings import Settings
@@ -54,12 +61,15 @@ def load(
     end: date | None = None,
     as_of: date | None = None,
     progress: Progress | None = None,
+    drop_unknown: bool = False,
 ) -> LoadReport:
     """Load the current versions that the warehouse does not hold, then replace the read views.
 
     The datasets and months narrow what is loaded (reference files always are); the views always
     cover everything loaded. With ``as_of``, current is what had been landed by the end of that
-    day. Raises ``WarehouseBusyError`` when another process holds the warehouse.
+    day. Raises ``WarehouseBusyError`` when another process holds the warehouse, and
+    ``MedallionError`` where it shows what the lake's catalog does not know, now or on any day: that
+    is shown on, unless told to ``drop_unknown``.
 
     A version that cannot be read is put in quarantine, and the one before it is shown. Every load
     tries it again: that reads one file, and succeeds once the file, or what reads it, is mended.
@@ -68,10 +78,10 @@ def load(
     engine = engine_for(settings)
 
     def known() -> Catalog:
-        catalog = Catalog(settings.lake_url)
-        return catalog.as_of(as_of) if as_of else catalog
+        return Catalog(settings.lake_url)
 
-    catalog = known()
+    whole = known()
+    catalog = whole.as_of(as_of) if as_of else whole
     current = catalog.current()
 
     def in_scope(version: Landing) -> bool:
@@ -83,7 +93,7 @@ def load(
             and (end is None or version.month <= end)
         )
 
-    if _is_up_to_date(engine, catalog, current, in_scope):
+    if _is_up_to_date(engine, catalog, current, in_scope, None if drop_unknown else whole):
         return LoadReport()
     with engine.session() as session:
         try:
@@ -109,7 +119,7 @@ def load(
                     for version in done:
                         engine.show(session, version)
                         evidence.record_in_place(session, version)
-                evidence.publish(engine, session, known, unreadable)
+                evidence.publish(engine, session, known, unreadable, as_of, drop_unknown)
         except (WarehouseError, UnreachableError) as exc:
             # dlt's part has named the place
             where = f"Cannot write to {engine.place}: "
@@ -119,6 +129,26 @@ def load(
         {v.table_name: f.reason for v, f in failures.items()},
         frozenset(v.table_name for v in unreadable),
     )
+
+
+def check_lake(settings: Settings, catalog: Catalog) -> None:
+    """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
+
+    Asked before anything is landed too: a lake that is not mounted is not to be filled anew.
+    """
+    if fault := lake_fault(settings, catalog):
+        raise MedallionError(fault)
+
+
+def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
+    """What to say where the warehouse shows what the lake does not know of."""
+    engine = engine_for(settings)
+    if not engine.exists():
+        return None
+    with engine.session(read_only=True) as session:
+        if not files_are_there(session):
+            return None
+        return evidence.unknown_fault(session, catalog, engine.place)
 
 
 def tables_in_use(settings: Settings) -> set[str]:
@@ -147,20 +177,29 @@ def _is_up_to_date(
     catalog: Catalog,
     current: Sequence[Landing],
     in_scope: Callable[[Landing], bool],
+    whole: Catalog | None,
 ) -> bool:
     """Whether all that is wanted is held, and ``raw.files`` says what the catalog says.
 
-    Asked read-only, so that a night without news disturbs nobody.
+    Asked read-only, so that a night without news disturbs nobody. Raises ``MedallionError`` where
+    what is shown is not in the ``whole`` catalog.
     """
     if not engine.exists():
         return False
     with engine.session(read_only=True) as session:
-        if ("raw", "files") not in tables(session) or not has_all_columns(session):
+        if ("raw", "files") not in tables(session):
             return False
-        if evidence.stale_views(session, engine.dialect) or evidence.unknown(session, catalog):
+        if whole:
+            evidence.check_known(session, whole, engine.place)
+        if not has_all_columns(session):
             return False
         files = evidence.said(session)
         held = engine.held(session)
+        in_view = evidence.shown(catalog.versions(), current, held)
+        if evidence.unknown(session, catalog) or evidence.stale_views(
+            session, engine, in_view.values()
+        ):
+            return False
     in_use = {v.table_name for v in current}
     loaded = _loaded(files)
     wanted = {v.table_name for v in current if in_scope(v) or v.table_name in loaded}

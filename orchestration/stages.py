@@ -10,7 +10,7 @@ from ingestion.errors import MedallionError
 from ingestion.lake import Landed, LandReport, Outcome, land
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
+from ingestion.warehouse import LoadReport, check_lake, load
 from orchestration.audit import Audit, audit
 from orchestration.transform import TransformReport, transform
 
@@ -53,12 +53,14 @@ def run(
     as_of: date | None = None,
     full_refresh: bool = False,
     progress: Progress | None = None,
+    drop_unknown: bool = False,
 ) -> RunReport:
     """Land what is new, load it, transform what is stale and audit all; any night can be run again.
 
     With ``as_of``, nothing is landed, and a warehouse of its own is built of what the lake held at
-    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all, and
-    ``WarehouseBusyError`` while another run is under way; a file that fails by itself is in the
+    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all, or where the
+    warehouse shows what the lake does not know, unless told to ``drop_unknown``; and
+    ``WarehouseBusyError`` while another run is under way. A file that fails by itself is in the
     report's ``faults``, and everything else has gone on.
     """
     progress = progress or Quiet()
@@ -68,12 +70,15 @@ def run(
             progress.say(f"{as_of} is still to come: this is what is known so far")
     engine = engine_for(settings)
     with engine.only_run():
+        known = Catalog(settings.lake_url)
+        if not drop_unknown:
+            check_lake(settings, known)
         landed = LandReport() if as_of else land(settings, datasets, start, end, progress)
-        if not Catalog(settings.lake_url).current(as_of):
+        if not (known.current(as_of) or Catalog(settings.lake_url).current(as_of)):
             when = f" by {as_of}" if as_of else ""
             nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
             raise MedallionError(" ".join([*land_faults(landed), nothing]))
-        loaded = load(settings, datasets, start, end, as_of, progress)
+        loaded = load(settings, datasets, start, end, as_of, progress, drop_unknown)
         transformed = transform(settings, full_refresh, progress)
         return RunReport(engine.place, landed, loaded, transformed, audit(settings))
 

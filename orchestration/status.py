@@ -4,13 +4,13 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from ingestion.catalog import Catalog
+from ingestion.catalog import Catalog, clock_fault
 from ingestion.datasets import DATASETS
 from ingestion.discovery import discover
 from ingestion.engines import engine_for
@@ -20,6 +20,7 @@ from ingestion.publisher import PublishedFile
 from ingestion.reading.attach import attach_lake, extensions
 from ingestion.settings import Settings, local_path
 from ingestion.stores.store import open_lake
+from ingestion.warehouse import check_lake, lake_fault
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -58,6 +59,7 @@ class Status:
     files: list[FileStatus]
     unreachable: str | None
     missing: list[str]  # what is meant and not published, one line each
+    unknown: str | None  # what the warehouse shows and the lake knows nothing of
     last_run: dict[str, Any] | None
 
 
@@ -85,6 +87,7 @@ def status(
     except MedallionError as exc:
         unreachable = str(exc)
     catalog = Catalog(settings.lake_url)
+    unknown = lake_fault(settings, catalog)
     if as_of:
         catalog = catalog.as_of(as_of)
     loaded, built, last_run = _warehouse(settings)
@@ -117,7 +120,7 @@ def status(
                 quarantined=newest.error if newest and newest.status == "quarantined" else None,
             )
         )
-    return Status(files, unreachable, missing, last_run)
+    return Status(files, unreachable, missing, unknown, last_run)
 
 
 def _asked_from(
@@ -219,7 +222,10 @@ def _reach(settings: Settings) -> str:
 def _lake(settings: Settings) -> str:
     store = open_lake(settings)
     store.probe()
-    return f"{settings.lake_url} can be written, {len(Catalog(store).versions())} versions"
+    catalog, now = Catalog(store), datetime.now(UTC)
+    if ahead := catalog.ahead_of(now):
+        raise MedallionError(clock_fault(ahead, now))
+    return f"{settings.lake_url} can be written, {len(catalog.versions())} versions"
 
 
 def _writable(folder: Path) -> str:
@@ -238,4 +244,5 @@ def _open_warehouse(settings: Settings) -> str:
         return f"{engine.place} will be made by the first run"
     with engine.session(read_only=True) as session:
         versions = engine.held(session) if files_are_there(session) else ()
+    check_lake(settings, Catalog(settings.lake_url))
     return f"{engine.place} opens, {len(versions)} versions in it"

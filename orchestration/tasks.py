@@ -120,9 +120,14 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
     **in_turn,
 )
 def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
-    """Which of the files the lake holds as they are published, and which the warehouse shows so."""
+    """Which of the files the lake holds as they are published, and which the warehouse shows so.
+
+    Fails where the warehouse shows what the lake does not know of.
+    """
     settings = load_settings()
-    catalog, shown = Catalog(settings.lake_url), warehouse.tables_in_use(settings)
+    catalog = Catalog(settings.lake_url)
+    warehouse.check_lake(settings, catalog)
+    shown = warehouse.tables_in_use(settings)
     landed = {
         file.name: catalog.newest(file.dataset, file.month)
         for file in files
@@ -141,7 +146,9 @@ def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
 def held() -> tuple[dict[str, Landing], set[str]]:
     """The current versions in the lake by their raw tables, and the raw tables there are."""
     settings = load_settings()
-    current = Catalog(settings.lake_url).current()
+    catalog = Catalog(settings.lake_url)
+    warehouse.check_lake(settings, catalog)
+    current = catalog.current()
     return {x.table_name: x for x in current}, warehouse.tables_held(settings)
 
 

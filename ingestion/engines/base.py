@@ -94,6 +94,9 @@ class Engine(Protocol):
     def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
         """Make the read view of a dataset anew, over these versions."""
 
+    def view_comments(self, session: Any, /) -> dict[str, str]:
+        """What the comment on each view of ``tlc`` says."""
+
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
 

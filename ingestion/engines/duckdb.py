@@ -200,6 +200,13 @@ class DuckDb:
         """Make the read view of a dataset anew, over these versions."""
         session.execute(read_view_sql(dataset, branches, DUCKDB))
 
+    def view_comments(self, session: DuckDbSession, /) -> dict[str, str]:
+        """What the comment on each view of ``tlc`` says."""
+        found = session.query(
+            "select view_name, comment from duckdb_views() where schema_name = 'tlc'"
+        )
+        return dict(found.rows)
+
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"

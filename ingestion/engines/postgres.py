@@ -253,6 +253,14 @@ class Postgres:
             there = {}
         session.execute(read_view_sql(dataset, branches, POSTGRES, first=list(there)))
 
+    def view_comments(self, session: PostgresSession, /) -> dict[str, str]:
+        """What the comment on each view of ``tlc`` says."""
+        found = session.query(
+            "select relname, obj_description(oid, 'pg_class') from pg_class"
+            " where relnamespace = to_regnamespace('tlc') and relkind = 'v'"
+        )
+        return dict(found.rows)
+
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'

@@ -52,8 +52,10 @@ def read(
     catalog = Catalog(settings.lake_url)
     if (first or last) and not any(map(in_scope, catalog.landings)):
         raise UsageError(_no_month(name, first, last, catalog))
-    versions = [version for version in catalog.current(_day(as_of)) if in_scope(version)]
-    if not versions and (faulty := [x for x in catalog.quarantined() if in_scope(x)]):
+    day = _day(as_of)
+    then = catalog.as_of(day) if day else catalog
+    versions = [version for version in then.current() if in_scope(version)]
+    if not versions and (faulty := [x for x in then.quarantined() if in_scope(x)]):
         raise MedallionError(f"{faulty[0].name} is in quarantine: {faulty[0].error}.")
     select = (
         f"select {', '.join(DUCKDB.quote(c) for c in wanted)}"

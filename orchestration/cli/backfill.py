@@ -56,11 +56,14 @@ def backfill(
             )
             typer.echo(f"nightly/nightly has a run {name}, which hands out the months")
             return
+        from ingestion.catalog import Catalog
         from ingestion.errors import MedallionError
         from ingestion.publisher import months_between
+        from ingestion.warehouse import check_lake
         from orchestration import stages
         from orchestration.console import print_json, print_table, progress
 
+        check_lake(settings, Catalog(settings.lake_url))
         rows, faults = [], []
         for month in months_between(first, last):
             try:

@@ -80,6 +80,8 @@ def status(
         )
         if found.unreachable:
             stdout.print(f"\nThe publisher could not be asked: {found.unreachable}")
+        if found.unknown:
+            typer.echo(f"unknown: {found.unknown}", err=True)
         for line in found.missing:
             typer.echo(f"missing: {line}", err=True)
         last = found.last_run

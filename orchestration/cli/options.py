@@ -80,6 +80,13 @@ AsOf = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DropUnknown = Annotated[
+    bool,
+    typer.Option(
+        "--drop-unknown",
+        help="Take out of the marts what the warehouse shows and the lake knows nothing of.",
+    ),
+]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Build every month anew, stale or not.")
 ]

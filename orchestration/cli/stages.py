@@ -8,6 +8,7 @@ import typer
 from orchestration.cli.options import (
     AsOf,
     Datasets,
+    DropUnknown,
     From,
     FullRefresh,
     Json,
@@ -35,6 +36,7 @@ def run(
         ),
     ] = None,
     full_refresh: FullRefresh = False,
+    drop_unknown: DropUnknown = False,
     sample: Sample = False,
     target: Target = None,
     republish: Annotated[
@@ -57,7 +59,7 @@ def run(
         from orchestration.console import print_json, print_summary, progress
 
         with progress(quiet) as watcher:
-            report = stages.run(settings, *scope, as_of, full_refresh, watcher)
+            report = stages.run(settings, *scope, as_of, full_refresh, watcher, drop_unknown)
         if as_json:
             print_json(_run_json(report))
         else:
@@ -125,6 +127,7 @@ def load(
     dataset: Datasets = None,
     start: From = None,
     end: To = None,
+    drop_unknown: DropUnknown = False,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
@@ -138,7 +141,7 @@ def load(
         from orchestration.stages import load_faults
 
         with progress(quiet) as watcher:
-            report = load_stage(settings, *scope, None, watcher)
+            report = load_stage(settings, *scope, None, watcher, drop_unknown)
         rows = [(v.table_name, v.row_count, v.bytes) for v in report.loaded]
         if as_json:
             print_json([{"table": t, "rows": r, "bytes": b} for t, r, b in rows])

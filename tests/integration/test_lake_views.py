@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from ingestion import catalog as log
+from ingestion import dataset
 from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake import land
@@ -150,7 +151,7 @@ def test_a_month_opens_its_own_file_only(
             assert re.findall(r"Total Files Read: (\d+)", plan) == ["1"], plan
 
 
-def test_a_version_that_came_back_is_known_on_the_days_it_was_current(
+def test_a_version_that_came_back_and_is_distrusted_is_known_on_the_days_it_was_current(
     filled: Callable[[str], Settings], tmp_path: Path
 ) -> None:
     settings = filled(str(tmp_path / "lake"))
@@ -162,7 +163,8 @@ def test_a_version_that_came_back_is_known_on_the_days_it_was_current(
     begun = datetime(2024, 5, 1, 12, tzinfo=UTC)
     past = log.Catalog(settings.lake_url)
     past.landings.clear()
-    for day, landing in enumerate([*of_january, of_january[0]]):
+    distrusted = replace(of_january[0], status="quarantined", columns=(), row_count=None)
+    for day, landing in enumerate([*of_january, of_january[0], distrusted]):
         past.append(replace(landing, landed_at=begun + timedelta(days=day)))
     views = write_lake_views(settings, tmp_path / "lake.duckdb")
 
@@ -170,8 +172,13 @@ def test_a_version_that_came_back_is_known_on_the_days_it_was_current(
         sql = f"select count(*) from green_as_of('{day}') where source_month = '{JANUARY}'"
         return int(rows(views, settings.lake_url, sql)[0][0])
 
-    days = ("2024-04-30", "2024-05-01", "2024-05-02", "2024-05-03", "2030-01-01")
-    assert [rows_on(day) for day in days] == [0, 10, 20, 10, 10]
+    days = ("2024-04-30", "2024-05-01", "2024-05-02", "2024-05-03", "2024-05-04", "2030-01-01")
+    assert [rows_on(day) for day in days] == [0, 10, 20, 10, 20, 20]
+    # by the API it is the same
+    in_january = {"start": JANUARY, "end": JANUARY, "settings": settings}
+    assert [dataset("green", as_of=day, **in_january).read_all().num_rows for day in days] == [
+        rows_on(day) for day in days
+    ]
 
 
 def test_it_is_replaced_whole_or_not_at_all(

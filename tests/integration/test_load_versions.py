@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
+from ingestion.errors import MedallionError
 from ingestion.lake import land
 from ingestion.settings import Settings, local_path
 from ingestion.warehouse import LoadReport, load
@@ -116,7 +118,7 @@ def test_a_version_that_comes_back_is_shown_again_without_a_load(
     ) == [(True,), (False,)]
 
 
-def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_no_more(
+def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_until_it_is_dropped(
     loaded: LoadReport, published: Path, settings: Settings
 ) -> None:
     before = shown_months(settings)
@@ -125,11 +127,33 @@ def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_no_more(
     lake = local_path(settings.lake_url)
     assert lake is not None
     max((lake / "catalog" / "green" / "2024-01").iterdir()).unlink()
-    assert load(settings) == LoadReport()
+    with pytest.raises(MedallionError, match="shows green 2024-01, which the lake"):
+        load(settings)
+    assert 7 in shown_months(settings).values()
+    assert load(settings, drop_unknown=True) == LoadReport()
     assert shown_months(settings) == before
     assert rows(settings, "select table_name from raw.files where not is_current") == [
         (version.table_name,)
     ]
+    assert load(settings) == LoadReport()
+
+
+def test_a_view_of_an_earlier_release_is_made_anew(loaded: LoadReport, settings: Settings) -> None:
+    """Be it by its casts alone: its columns and their types are the same."""
+    before = contents(settings)
+    mark = "select comment from duckdb_views() where view_name = 'green_tripdata'"
+    comment = rows(settings, mark)
+    with duckdb.connect(settings.duckdb_path) as connection:
+        (sql,) = connection.execute(
+            "select sql from duckdb_views() where view_name = 'green_tripdata'"
+        ).fetchone()
+        assert "CAST(fare_amount AS DOUBLE)" in sql
+        other = sql.replace("CAST(fare_amount AS DOUBLE)", "CAST(-fare_amount AS DOUBLE)")
+        connection.execute(other.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
+    assert differences(before, contents(settings)) != {}
+    assert load(settings) == LoadReport()
+    assert differences(before, contents(settings)) == {}
+    assert rows(settings, mark) == comment
 
 
 def test_a_new_address_of_the_same_content_is_noted_without_a_load(
