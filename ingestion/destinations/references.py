@@ -11,12 +11,12 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dlt
 from dlt.common.destination import Destination
@@ -32,7 +32,7 @@ from ingestion.reading.faults import Failure
 from ingestion.stores.store import Store
 
 FILE_HINT = "x-medallion-file"
-IN_USE = "in-use.lock"
+SCRATCH = "scratch-"
 RESTORE = "medallion verify says how to restore it"
 
 
@@ -107,25 +107,27 @@ def _may_pass(exc: BaseException | None) -> bool:
 def _scratch(dlt_dir: Path) -> Iterator[Path]:
     """A folder that is gone afterwards, as are those of processes that were killed.
 
-    A lock says that a folder is in use: containers that share ``dlt_dir`` have process ids of
-    their own.
+    Its lock, beside other locks of ours, says that it is ours and in use: whatever else is in
+    ``dlt_dir`` is left alone, and containers that share it have process ids of their own.
     """
+    locks = dlt_dir.with_name("locks")
     with ExitStack() as held:
         try:
-            # nobody looks for what was left while a folder is there and not yet locked
-            turn = dlt_dir.with_name("locks") / "dlt.lock"
-            with turn_with_file(turn, "its scratch folders", Quiet()):
-                dlt_dir.mkdir(parents=True, exist_ok=True)
-                for left in dlt_dir.iterdir():
-                    with suppress(HeldError, OSError), locked_file(left / IN_USE):
-                        shutil.rmtree(left, ignore_errors=True)
-                folder = held.enter_context(
-                    tempfile.TemporaryDirectory(dir=dlt_dir, ignore_cleanup_errors=True)
-                )
-                held.enter_context(locked_file(Path(folder) / IN_USE))
+            # nobody looks for what was left while a lock is there and not yet held
+            with turn_with_file(locks / "dlt.lock", "its scratch folders", Quiet()):
+                for left in locks.glob(f"{SCRATCH}*.lock"):
+                    with suppress(HeldError, OSError), locked_file(left):
+                        shutil.rmtree(dlt_dir / left.stem, ignore_errors=True)
+                        left.unlink()
+                folder = dlt_dir / f"{SCRATCH}{uuid4().hex}"
+                lock = locks / f"{folder.name}.lock"
+                held.callback(lock.unlink, missing_ok=True)
+                held.enter_context(locked_file(lock))
+                folder.mkdir(mode=0o700, parents=True)
+                held.callback(shutil.rmtree, folder, ignore_errors=True)
         except OSError as exc:
             raise MedallionError(f"Cannot write to {dlt_dir}: {exc.strerror}.") from exc
-        yield Path(folder)
+        yield folder
 
 
 def _source(name: str, references: list[Reference], folder: Path) -> DltSource:

@@ -158,6 +158,10 @@ def test_containers_share_a_work_folder_and_what_a_killed_one_left_goes(
     under_way, go_on = processes.event(), processes.event()
     live = processes.start(_load_in_a_container, beside[0], under_way, go_on)
     assert under_way.wait(processes.PATIENCE_SECONDS)
+    # a stranger's
+    kept = settings.dlt_dir / "pipelines" / "state.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
     in_use = set(settings.dlt_dir.iterdir())
     assert processes.killed_when("os.rename", "completed_jobs", load, beside[1])
     assert len(set(settings.dlt_dir.iterdir()) - in_use) == 1
@@ -167,7 +171,8 @@ def test_containers_share_a_work_folder_and_what_a_killed_one_left_goes(
     go_on.set()
     live.join(processes.PATIENCE_SECONDS)
     assert live.exitcode == 0
-    assert list(settings.dlt_dir.iterdir()) == []
+    assert list(settings.dlt_dir.iterdir()) == [kept.parent]
+    assert kept.read_text() == "{}"
 
 
 def test_a_work_folder_that_cannot_be_made_is_a_fault(
