@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
 from ingestion.engines.base import drop_raw, files_are_there, tables
 from ingestion.settings import Settings
@@ -26,8 +27,10 @@ class Superseded:
 def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
     """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
 
-    Not those that the facts were built from and still are: a trip leads back to its raw row.
+    Not those that the facts were built from and still are: a trip leads back to its raw row. Nor
+    those that the lake's catalog does not know: nobody else may have them.
     """
+    in_lake = {version.table_name for version in Catalog(settings.lake_url).versions()}
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
         if not files_are_there(session):
@@ -39,7 +42,7 @@ def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
             + " order by landed_at",
             [datetime.now(UTC) - older_than],
         )
-    return [Superseded(*row) for row in found.rows]
+    return [Superseded(*row) for row in found.rows if row[0] in in_lake]
 
 
 def prune(settings: Settings, versions: list[Superseded]) -> None:

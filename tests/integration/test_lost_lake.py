@@ -20,6 +20,7 @@ from ingestion.history import compare
 from ingestion.lake import land
 from ingestion.progress import Quiet
 from ingestion.reading.views import write_lake_views
+from ingestion.retention import superseded
 from ingestion.settings import Settings, local_path
 from ingestion.verification import strays, verify
 from ingestion.warehouse import LoadReport, load
@@ -80,6 +81,7 @@ def test_every_verb_that_reads_the_catalog_fails_and_names_the_record(
         lambda: ingestion.dataset("green", settings=settings),
         lambda: look.fn([]),
         lambda: held.fn(),
+        lambda: superseded(settings, timedelta(0)),
     ]
     for verb in verbs:
         assert f"The record catalog/green/2024-01/{record.name} " in refused(verb)
@@ -154,6 +156,7 @@ def test_another_lake_takes_nothing_away_until_it_is_told_to(
     assert rows(settings, CURRENT) == [("green", JANUARY), ("taxi_zone_lookup", None)]
     assert len(shown_months(settings)) == 1
     assert load(other) == LoadReport()
+    assert superseded(other, timedelta(0)) == []  # the only ones that there may be
     # nothing is lost: the tables are there, and shown again by the lake that knows them
     assert load(settings) == LoadReport()
     assert rows(settings, CURRENT) == current
