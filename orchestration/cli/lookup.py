@@ -79,7 +79,8 @@ def status(
             ],
         )
         if found.unreachable:
-            stdout.print(f"\nThe publisher could not be asked: {found.unreachable}")
+            fault = f"\nThe publisher could not be asked: {found.unreachable}"
+            stdout.print(fault, markup=False, highlight=False, soft_wrap=True)
         if found.unknown:
             typer.echo(f"unknown: {found.unknown}", err=True)
         for line in found.missing:

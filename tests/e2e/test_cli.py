@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,7 @@ import pytest
 from tests.e2e.conftest import Place
 from tests.support.samples import publish_part
 from tests.support.stores import free_ports
+from tests.support.trips import publish, trips
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,19 @@ def test_no_network_is_one_line(place: Place) -> None:
 def test_nothing_published_is_one_line(place: Place) -> None:
     place.medallion("run", expect=1)
     assert "Nothing is published at" in one_line(place)
+
+
+def test_an_address_is_shown_as_it_is_given(place: Place) -> None:
+    folder = place.folder / "[red]tlc[/b]"
+    place.env["MEDALLION_TLC_URL"] = folder.as_uri().replace("%5B", "[").replace("%5D", "]")
+    assert f"could not be asked: MEDALLION_TLC_URL: there is no folder {folder}" in (
+        place.medallion("status")
+    )
+    publish(folder, "green", date(2024, 2, 1), trips("green", date(2024, 2, 1)))
+    span = ("--dataset", "green", "--from", "2024-01", "--to", "2024-02")
+    place.medallion("land", *span, expect=1)
+    url = f"{place.env['MEDALLION_TLC_URL']}/trip-data/green_tripdata_2024-01.parquet"
+    assert f"there is no {url}" in place.last_stderr
 
 
 @pytest.mark.parametrize("command", ["audit", "query", "explain"])
