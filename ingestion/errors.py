@@ -44,6 +44,12 @@ class WarehouseError(MedallionError):
     """The warehouse refused a statement; the message is the engine's reason in one line."""
 
 
+class LockedError(WarehouseError):
+    """Somebody holds what is to be replaced; the message names them."""
+
+    may_pass = True
+
+
 class CorruptedError(MedallionError):
     """The lake does not hold what was written to it."""
 

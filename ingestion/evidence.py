@@ -88,7 +88,7 @@ def publish(
             engine.replace_view(session, DATASETS[name], branches)
             session.execute(f"comment on view {view} is '{fingerprint}'")
         except WarehouseError as exc:
-            raise WarehouseError(f"tlc.{DATASETS[name].view} could not be replaced: {exc}") from exc
+            raise type(exc)(f"tlc.{DATASETS[name].view} could not be replaced: {exc}") from exc
 
 
 def said(session: Session) -> dict[str, Said]:

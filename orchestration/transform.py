@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
 BAD = ("error", "fail", "runtime error")
-# what libpq says when a server went away or does not answer
-CONNECTION_LOST = (
+# what libpq says when a server went away or does not answer, and our macros of readers that stay
+PASSING = (
     "server closed the connection",
     "terminating connection",
     "connection to server",
     "connection already closed",
     "could not receive data from server",
+    " is held by ",
 )
 
 
@@ -52,7 +53,7 @@ class TransformError(MedallionError):
     def __init__(self, message: str, nodes: tuple[Node, ...] = ()):
         super().__init__(message)
         self.nodes = nodes
-        self.may_pass = any(sign in message for sign in CONNECTION_LOST)
+        self.may_pass = any(sign in message for sign in PASSING)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from ingestion.destinations.arrow_copy import (
 from ingestion.destinations.duckdb import EVIDENCE_TABLE
 from ingestion.destinations.references import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.engines.postgres import ROW_ORDINAL
-from ingestion.engines.postgres_session import connect_libpq
+from ingestion.engines.postgres_session import connect_libpq, who_holds
 from ingestion.errors import UntrustedFileError
 
 # By their first letters, the SQLSTATEs of what the server says of values, names and types that it
@@ -94,6 +94,9 @@ class RawTableJob(RunnableLoadJob):
                 cursor.execute(f"analyze {table}")
         except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
             raise _fault(_is_in_file(exc))(f"{path}: {_first_line(exc)}") from exc
+        except psycopg2.errors.LockNotAvailable as exc:
+            held = who_holds(sql.native_connection, table, files)
+            raise DestinationTerminalException(held) from exc
         except psycopg2.Error as exc:
             if stream and stream.fault:
                 reason = f"{path}: {_first_line(stream.fault)}"

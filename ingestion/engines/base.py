@@ -39,6 +39,9 @@ class Session(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give nothing."""
 
+    def execute_patiently(self, sql: str, relation: str, /) -> None:
+        """Run a statement that nobody may read ``relation`` for; part of a transaction."""
+
     def read(self, sql: str, /) -> Result:
         """Run what somebody else has written: one statement, which gives rows and cannot write."""
 
@@ -188,7 +191,8 @@ def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:
     ).rows
     for (kind,) in kinds:
         what = "view" if kind == "VIEW" else "table"
-        session.execute(f"drop {what} raw.{dialect.quote(table_name)}")
+        relation = f"raw.{dialect.quote(table_name)}"
+        session.execute_patiently(f"drop {what} {relation}", relation)
 
 
 def tables(session: Session) -> set[tuple[str, str]]:

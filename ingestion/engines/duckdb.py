@@ -54,6 +54,10 @@ class DuckDbSession:
         with _one_line():
             self.connection.execute(sql, list(parameters))
 
+    def execute_patiently(self, sql: str, _relation: str, /) -> None:
+        """Run a statement; nobody else can be reading."""
+        self.execute(sql)
+
     def read(self, sql: str, /) -> Result:
         """Run what somebody else has written: one statement, which gives rows and cannot write."""
         self._check_that_it_reads(sql)

@@ -241,6 +241,7 @@ class Postgres:
         The server adds columns to a view only behind those that it has, and changes none. Where
         one has another type by now, what reads the view goes with it: views, which dbt makes anew.
         """
+        view = f"tlc.{POSTGRES.quote(dataset.view)}"
         rows = session.query(
             "select column_name, data_type from information_schema.columns"
             " where table_schema = 'tlc' and table_name = ? order by ordinal_position",
@@ -249,9 +250,10 @@ class Postgres:
         there = {name: data_type for name, data_type in rows if name not in ORIGIN}
         wanted = {name: POSTGRES.types[t] for name, t in dataset.read_schema.items()}
         if not there.items() <= wanted.items():
-            session.execute(f"drop view tlc.{POSTGRES.quote(dataset.view)} cascade")
+            session.execute_patiently(f"drop view {view} cascade", view)
             there = {}
-        session.execute(read_view_sql(dataset, branches, POSTGRES, first=list(there)))
+        sql = read_view_sql(dataset, branches, POSTGRES, first=list(there))
+        session.execute_patiently(sql, view)
 
     def view_comments(self, session: PostgresSession, /) -> dict[str, str]:
         """What the comment on each view of ``tlc`` says."""

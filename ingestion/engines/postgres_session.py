@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,22 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from ingestion.engines.base import ONE_THAT_READS, Result
-from ingestion.errors import MedallionError, UnreachableError, UsageError, WarehouseError
+from ingestion.errors import (
+    LockedError,
+    MedallionError,
+    UnreachableError,
+    UsageError,
+    WarehouseError,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Whoever reads a view for hours must not make a night wait for as long, and others behind it.
-SESSION_OPTIONS = "-c lock_timeout=60s"
+# Whoever reads a view for hours must not make a night wait for as long. What waits for a reader
+# makes all later readers wait behind it, so they are let through between two attempts.
+SESSION_OPTIONS = "-c lock_timeout=20s"
+LOCK_ATTEMPTS = 6
+LOCK_PAUSE_SECONDS = 0.5
 # Tells that a session is our own, and as it was asked for.
 SESSION_MARK = "medallion.session"
 SEND_BUFFER_BYTES = 4 << 20  # what Linux lets TCP's grow to; the kernel gives what it allows
@@ -68,13 +78,26 @@ class PostgresSession:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give nothing."""
-        try:
-            with _one_line(), self.connection.cursor() as cursor:
-                cursor.execute(_marks(sql, parameters), list(parameters) or None)
-        except WarehouseError as exc:
-            if isinstance(exc.__cause__, psycopg2.errors.LockNotAvailable):
-                raise WarehouseError(f"{exc}: {_who_holds(self.connection)}") from exc
-            raise
+        with _one_line(), self.connection.cursor() as cursor:
+            cursor.execute(_marks(sql, parameters), list(parameters) or None)
+
+    def execute_patiently(self, sql: str, relation: str, /) -> None:
+        """Run a statement that nobody may read ``relation`` for; part of a transaction.
+
+        Tried again where readers hold it. Raises ``LockedError``, which names them, in the end.
+        """
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            self.execute("savepoint attempt")
+            try:
+                self.execute(sql)
+            except LockedError:
+                self.execute("rollback to savepoint attempt")
+                if attempt == LOCK_ATTEMPTS:
+                    raise LockedError(who_holds(self.connection, relation)) from None
+                time.sleep(LOCK_PAUSE_SECONDS)
+            else:
+                self.execute("release savepoint attempt")
+                return
 
     def read(self, sql: str, /) -> Result:
         """Run what somebody else has written: one statement, which gives rows and cannot write.
@@ -215,26 +238,29 @@ def _let_run_ahead(connection: Connection) -> None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
 
-def _who_holds(ours: Connection) -> str:
-    """Who holds locks on the relations of the warehouse, now that waiting for one was in vain."""
+def who_holds(ours: Connection, *relations: str) -> str:
+    """Who holds tables or views now that waiting for it was in vain, and what to do about it."""
     connection = connect_libpq(ours.info.dbname)
     try:
+        # an account that is not in pg_read_all_stats is not told since when others are at it
         found = PostgresSession(connection).query(
-            "select format('%s by pid %s (%s, since %s)', c.oid::regclass, a.pid, a.usename,"
-            " date_trunc('second', a.xact_start))"
-            " from pg_locks as l"
-            " inner join pg_class as c on l.relation = c.oid"
-            " inner join pg_stat_activity as a on l.pid = a.pid"
-            " where l.granted and l.database = (select oid from pg_database"
-            " where datname = current_database())"
-            " and c.relnamespace::regnamespace::text in ('raw', 'tlc') and c.relkind in ('r', 'v')"
-            f" and l.pid not in (pg_backend_pid(), {ours.info.backend_pid})"
-            " order by a.xact_start, 1"
+            "select format('pid %s (%s, %s%s)', a.pid, a.usename,"
+            " coalesce(nullif(a.application_name, ''), 'no application name'),"
+            " ', since ' || date_trunc('second', a.xact_start))"
+            " from pg_stat_activity as a where a.pid <> ? and a.pid in ("
+            "select l.pid from pg_locks as l where l.granted"
+            " and l.relation in (select to_regclass(name) from unnest(?) as name)"
+            " and l.database = (select oid from pg_database where datname = current_database()))"
+            " order by a.xact_start, a.pid",
+            [ours.info.backend_pid, list(relations)],
         )
-        held = ", ".join(line for (line,) in found.rows) or "by nobody any more"
     finally:
         connection.close()
-    return f"held: {held}. Run this again when they have ended."
+    held = ", ".join(line for (line,) in found.rows) or "nobody any more"
+    return (
+        f"{' or '.join(relations)} is held by {held}. Run this again when they have ended, or end"
+        " them with: select pg_terminate_backend(pid)"
+    )
 
 
 def _marks(sql: str, parameters: Sequence[Any]) -> str:
@@ -248,6 +274,8 @@ def _one_line() -> Iterator[None]:
         yield
     except psycopg2.errors.QueryCanceled as exc:
         raise WarehouseError(" ".join(str(exc).split())) from exc
+    except psycopg2.errors.LockNotAvailable as exc:
+        raise LockedError(" ".join(str(exc).split())) from exc
     except psycopg2.Error as exc:
         gone = isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) and (
             exc.pgcode is None or exc.pgcode.startswith(("08", "57P"))

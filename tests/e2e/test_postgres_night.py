@@ -184,6 +184,69 @@ def test_a_new_month_reads_no_other_and_waits_for_no_reader(night: Place) -> Non
     assert after[new] > 0
 
 
+def test_a_transform_waits_for_no_reader_of_anything(night: Place) -> None:
+    """What did not change is left alone, and what did is replaced beside what readers see."""
+    publish(night.published, "green", AUGUST, trips("green", AUGUST, rows=35, seed=1))
+    for verb in ("land", "load"):
+        night.medallion(verb, "--quiet", "--target", "postgres")
+    dims = "select xmin, ctid, * from marts.dim_zones order by zone_id"
+    before = on_postgres(night, dims)
+    days = f"select sum(trips) from marts.daily_trips where pickup_date >= date '{AUGUST}'"
+    rows = on_postgres(night, days)
+    reader = postgres.connect(night.env)
+    night.env["PGOPTIONS"] = "-c lock_timeout=100ms"
+    try:
+        with reader.cursor() as cursor:
+            cursor.execute("begin isolation level repeatable read")
+            cursor.execute(
+                "select format('%I.%I', nspname, relname) from pg_class as c"
+                " inner join pg_namespace as n on c.relnamespace = n.oid"
+                " where nspname in ('tlc', 'staging', 'intermediate', 'marts')"
+                " and relkind in ('r', 'v', 'p')"
+            )
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"lock table {name} in access share mode")
+            cursor.execute(days)
+            night.medallion("transform", "--quiet", "--target", "postgres")
+            cursor.execute(days)
+            assert cursor.fetchall() == rows
+    finally:
+        del night.env["PGOPTIONS"]
+        reader.close()
+    assert on_postgres(night, days) != rows
+    assert on_postgres(night, dims) == before
+    assert night.medallion_json("audit", "--target", "postgres")["unbalanced"] == []
+
+
+@pytest.mark.parametrize("held", ["marts.dim_zones", "staging.stg_tlc__zones"])
+def test_who_holds_what_is_replaced_is_waited_for_and_then_named(night: Place, held: str) -> None:
+    model = held.partition(".")[2]
+    build = ("run", "--full-refresh", "--select", model, "--target", "postgres")
+    read = f"begin; select 1 as one from {held}"
+    reader = postgres.connect(night.env)
+    reader.cursor().execute("set application_name = 'dashboard'")
+    night.env["PGOPTIONS"] = "-c lock_timeout=500ms"
+    try:
+        with reader.cursor() as cursor:
+            cursor.execute(read)
+            said = " ".join(night.dbt(*build, expect=1).split())
+            user = night.env.get("PGUSER", "postgres")
+            assert f"pid {reader.get_backend_pid()} ({user}, dashboard, since 20" in said
+            assert "pg_terminate_backend" in said
+            assert "is held by" in said
+            cursor.execute(f"commit; {read}")
+            dbt = night.start("dbt.cli.main", *build, cwd=PROJECT_ROOT / "dbt_project")
+            waits = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+            wait_until(lambda: on_postgres(night, waits) == [(1,)])
+            cursor.execute("commit")
+        said = dbt.communicate(timeout=PATIENCE_SECONDS)[0]
+        assert dbt.returncode == 0, said
+    finally:
+        del night.env["PGOPTIONS"]
+        reader.close()
+    assert "ERROR=0" in night.dbt("build", "--target", "postgres")
+
+
 def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Place) -> None:
     """Rows and evidence are one transaction, also where the adapter does not begin one."""
     publish(night.published, "green", JULY, trips("green", JULY))

@@ -170,6 +170,7 @@
 {# Put the table that was built beside the old one in its place, with its evidence. #}
 {% macro swap_month_table(work, target_relation, existing) %}
     {% do begin_transaction() %}
+    {% do lock_out_readers(existing) %}
     {% call statement('swap_evidence', auto_begin=True) -%}
         delete from {{ month_builds() }}
         where table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}'

@@ -146,7 +146,7 @@
 {% macro free_replaced_months(results) %}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- for result in results
-            if result.node.config.materialized == 'by_month'
+            if result.node.config.materialized in ('by_month', 'by_content')
             and (result.adapter_response or {}).get('code') == 'REPLACED' -%}
             {% do adapter.dispatch('free_replaced')(
                 api.Relation.create(

@@ -95,9 +95,12 @@
    closed and opened again, and any engine may do so in its next version. #}
 {% macro record_definition() %}
     {%- if execute and model.config.materialized == 'view' -%}
-        delete from {{ month_builds() }} where table_name = '{{ this.schema }}.{{ this.identifier }}';
+        {%- set table_name = this.schema ~ '.' ~ this.identifier -%}
+        {%- set definition = local_md5(model.compiled_code) -%}
+        delete from {{ month_builds() }} where table_name = '{{ table_name }}' and definition <> '{{ definition }}';
         insert into {{ month_builds() }} (table_name, definition)
-        values ('{{ this.schema }}.{{ this.identifier }}', '{{ local_md5(model.compiled_code) }}')
+        select '{{ table_name }}', '{{ definition }}'
+        where not exists (select 1 from {{ month_builds() }} where table_name = '{{ table_name }}')
     {%- endif -%}
 {% endmacro %}
 
