@@ -4,28 +4,26 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
-from ingestion.catalog import file_key
+from ingestion.catalog import Catalog, Landing, file_key, name_of
 from ingestion.engines import connect
-from ingestion.engines.base import tables
+from ingestion.engines.base import Session, tables
 from ingestion.errors import MedallionError
 from ingestion.settings import Settings
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
-AS_BUILT = (
-    "select dataset, month, file_id, file_rows, raw_rows, fact_rows, valid_rows from marts.ledger"
-)
 FACTS_NOW = (
     "select service, source_month, file_key, count(*), count(case when is_valid then 1 end)"
     " from marts.fct_trips group by service, source_month, file_key"
 )
-# what the ledger should speak of; an account that may only read the marts is shown none
-IN_USE = (
-    "select dataset, month, file_id, row_count from raw.files"
-    " where is_current and month is not null"
+MONTHS_BUILT = (
+    "select service, source_month, file_key from intermediate.month_builds"
+    " where table_name = 'marts.fct_trips' and source_month is not null"
 )
+LAST_BUILD = "select succeeded from intermediate.dbt_invocations order by completed_at desc limit 1"
+Identity = tuple[str, date | None, str]  # dataset, month, sha256
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,27 @@ class File:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A published file whose newest version is not in the facts, and the stage that lacks it.
+
+    ``older_in_use`` says whether an older version is there in its place.
+    """
+
+    dataset: str
+    month: date | None
+    file_id: str
+    stage: Literal["land", "load", "transform"]
+    reason: str
+    older_in_use: bool
+    table_name: str  # its raw table, if it were loaded
+
+    @property
+    def name(self) -> str:
+        """What people call the file: ``green 2024-01``."""
+        return name_of(self.dataset, self.month)
+
+
+@dataclass(frozen=True)
 class Unbalanced:
     """A file of which rows were lost or doubled."""
 
@@ -101,6 +120,7 @@ class Audit:
     balances: list[Balance] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
     reconciliation: list[Reconciled] = field(default_factory=list)
 
     @property
@@ -115,23 +135,44 @@ class Audit:
         return max(compared, key=lambda r: abs(r.diff_pct or 0), default=None)
 
 
-def audit(settings: Settings, recount: bool = False) -> Audit:
+def audit(settings: Settings, recount: bool = False, as_of: date | None = None) -> Audit:
     """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built.
 
     The ledger goes by the rows that were counted when a month was built. With ``recount`` the facts
-    are counted now, all of them, so that it also shows what somebody has done to them since.
+    are counted now, all of them, so that it also shows what somebody has done to them since. What
+    the lake's catalog knows (with ``as_of``: knew then) and the facts do not hold is missing.
     """
+    catalog = Catalog(settings.lake_url)
+    if as_of:
+        catalog = catalog.as_of(as_of)
     with connect(settings, read_only=True) as session:
         there = tables(session)
         if not {("marts", name) for name in TABLES} <= there:
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"
             )
-        ledger = [File(*row) for row in session.query(AS_BUILT).rows]
+        # a month without a version in use is missing, which is told of as such
+        ledger = [
+            _file(row)
+            for row in session.query("select * from marts.ledger").records()
+            if row.get("missing_file_id") != row["file_id"] or row["raw_rows"] or row["fact_rows"]
+        ]
         if recount:
             ledger = _recounted(ledger, session.query(FACTS_NOW).rows)
-        if ("raw", "files") in there:
-            ledger += _forgotten(ledger, session.query(IN_USE).rows)
+        # an account that may only read the marts is shown none of these
+        files = (
+            {_identity(row): row for row in session.query("select * from raw.files").records()}
+            if ("raw", "files") in there
+            else None
+        )
+        built = (
+            _built(session)
+            if {("intermediate", "month_builds"), ("intermediate", "dbt_invocations")} <= there
+            else None
+        )
+        missing = _missing(catalog, ledger, files, built)
+        if files is not None:
+            ledger += _forgotten(ledger, missing, files)
         reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
             " group by invalid_reason order by 2 desc, 1"
@@ -140,6 +181,7 @@ def audit(settings: Settings, recount: bool = False) -> Audit:
             "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
         ).rows
+    to_build = {(m.dataset, m.month) for m in missing if m.stage == "transform"}
     ledger.sort(key=lambda file: (file.dataset, file.month))
     balances = [
         _added_up(dataset, list(files))
@@ -155,10 +197,65 @@ def audit(settings: Settings, recount: bool = False) -> Audit:
         unbalanced=[
             Unbalanced(f.dataset, f.month, f.file_rows, f.raw_rows, f.fact_rows)
             for f in ledger
-            if not f.is_balanced
+            if not f.is_balanced and (f.dataset, f.month) not in to_build
         ],
+        missing=missing,
         reconciliation=[Reconciled(*row) for row in reconciliation],
     )
+
+
+def _file(row: dict[str, Any]) -> File:
+    names = ("dataset", "month", "file_id", "file_rows", "raw_rows", "fact_rows", "valid_rows")
+    return File(*(row[name] for name in names))
+
+
+def _identity(row: dict[str, Any]) -> Identity:
+    return row["dataset"], row["month"], row["file_id"]
+
+
+def _built(session: Session) -> set[tuple[Any, ...]]:
+    """Service, month and file_key of what is built; a run of dbt that failed may have built it."""
+    if session.query(LAST_BUILD).rows == [(False,)]:
+        return set()
+    return set(session.query(MONTHS_BUILT).rows)
+
+
+def _missing(
+    catalog: Catalog,
+    ledger: list[File],
+    files: dict[Identity, dict[str, Any]] | None,
+    built: set[tuple[Any, ...]] | None,
+) -> list[Missing]:
+    """Files whose newest version is not in the facts; of reference files, not in the warehouse."""
+    counted = {(f.dataset, f.month, f.file_id) for f in ledger}
+    shown = {(f.dataset, f.month) for f in ledger} | {
+        (dataset, month) for (dataset, month, _), row in (files or {}).items() if row["is_current"]
+    }
+
+    def lacks(version: Landing) -> tuple[Literal["land", "load", "transform"], str] | None:
+        identity: Identity = (*version.key, version.file_id)
+        row = (files or {}).get(identity)
+        if version.status == "quarantined":
+            return "land", f"it is in quarantine: {version.error}"
+        if row and row["status"] == "quarantined":
+            return "load", f"it could not be loaded: {row['error']}"
+        if identity in counted or (row and row["is_current"] and version.month is None):
+            return None
+        if row and row["is_current"]:
+            is_built = built is None or (*version.key, version.file_key) in built
+            return None if is_built else ("transform", "it is loaded and not built")
+        if files is None and version.month is None:
+            return None
+        return "load", "it is not loaded" if files is not None else "it is not in the ledger"
+
+    found = []
+    for dataset, month in dict.fromkeys(version.key for version in catalog.versions()):
+        newest = catalog.newest(dataset, month)
+        lacked = lacks(newest) if newest else None
+        if newest and lacked:
+            older = (dataset, month) in shown and lacked[0] != "transform"
+            found.append(Missing(dataset, month, newest.file_id, *lacked, older, newest.table_name))
+    return sorted(found, key=lambda m: (m.dataset, m.month or date.min))
 
 
 def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
@@ -174,13 +271,17 @@ def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
     ]
 
 
-def _forgotten(ledger: list[File], in_use: list[tuple[Any, ...]]) -> list[File]:
+def _forgotten(
+    ledger: list[File], missing: list[Missing], files: dict[Identity, dict[str, Any]]
+) -> list[File]:
     """Files that are loaded and shown, and of which the ledger says nothing."""
-    known = {file.file_id for file in ledger}
+    known = {(f.dataset, f.month, f.file_id) for f in ledger}
+    known |= {(m.dataset, m.month, m.file_id) for m in missing if m.month}
     return [
-        File(dataset, month, file_id, rows, rows, 0, 0)
-        for dataset, month, file_id, rows in in_use
-        if file_id not in known
+        _file(row | {"file_rows": rows, "raw_rows": rows, "fact_rows": 0, "valid_rows": 0})
+        for identity, row in files.items()
+        if row["is_current"] and row["month"] and identity not in known
+        for rows in [row["row_count"]]
     ]
 
 

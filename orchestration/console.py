@@ -156,12 +156,16 @@ def print_summary(report: RunReport, flags: str) -> None:
     rows = [
         ("new", _names(f.published.name for f in report.new)),
         ("re-published", _names(f.published.name for f in report.republished)),
-        ("loaded", f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows"),
+        (
+            "read in place" if report.in_place else "loaded",
+            f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows",
+        ),
         ("rows", f"{result.file_rows:,} in {result.files} files"),
         ("valid", f"{result.valid_rows:,}"),
         ("flagged", f"{result.invalid_rows:,}"),
         *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
         ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
+        *([("missing", _names(m.name for m in report.missing))] if report.missing else []),
         ("TLC's report", _reconciliation(report)),
         ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]

@@ -1,6 +1,6 @@
 """The whole job as plain functions, without any server: land, load, transform, audit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -11,7 +11,8 @@ from ingestion.lake import Landed, LandReport, Outcome, land
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import LoadReport, check_lake, load
-from orchestration.audit import Audit, audit
+from orchestration.audit import Audit, Missing, audit
+from orchestration.last_run import recorded
 from orchestration.transform import TransformReport, transform
 
 
@@ -24,6 +25,8 @@ class RunReport:
     loaded: LoadReport
     transformed: TransformReport
     audit: Audit
+    missing: list[Missing]  # of what the run was asked for
+    in_place: bool
 
     @property
     def new(self) -> list[Landed]:
@@ -41,8 +44,19 @@ class RunReport:
         return [
             *land_faults(self.landed),
             *load_faults(self.loaded),
+            *missing_faults(m for m in self.missing if not self._is_told(m)),
             *ledger_faults(self.audit),
         ]
+
+    def _is_told(self, missing: Missing) -> bool:
+        """Whether a stage of this run has told of it."""
+        quarantined = {
+            (f.published.dataset, f.published.month) for f in self.landed.of(Outcome.QUARANTINED)
+        }
+        return (
+            missing.dataset,
+            missing.month,
+        ) in quarantined or missing.table_name in self.loaded.failed
 
 
 def run(
@@ -69,7 +83,7 @@ def run(
         if as_of > datetime.now(UTC).date():
             progress.say(f"{as_of} is still to come: this is what is known so far")
     engine = engine_for(settings)
-    with engine.only_run():
+    with engine.only_run(), recorded(settings, "run") as faults:
         known = Catalog(settings.lake_url)
         if not drop_unknown:
             check_lake(settings, known)
@@ -80,7 +94,34 @@ def run(
             raise MedallionError(" ".join([*land_faults(landed), nothing]))
         loaded = load(settings, datasets, start, end, as_of, progress, drop_unknown)
         transformed = transform(settings, full_refresh, progress)
-        return RunReport(engine.place, landed, loaded, transformed, audit(settings))
+        result = audit(settings, as_of=as_of)
+        report = RunReport(
+            engine.place,
+            landed,
+            loaded,
+            transformed,
+            result,
+            missing=in_scope(result.missing, datasets, start, end),
+            in_place=settings.raw == "in_place",
+        )
+        faults += report.faults
+        return report
+
+
+def in_scope(
+    missing: Iterable[Missing],
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> list[Missing]:
+    """Those of the datasets and months that a run was asked for."""
+    return [
+        m
+        for m in missing
+        if (not datasets or m.dataset in datasets)
+        and (start is None or m.month is None or m.month >= start)
+        and (end is None or m.month is None or m.month <= end)
+    ]
 
 
 def land_faults(report: LandReport) -> list[str]:
@@ -101,6 +142,20 @@ def ledger_faults(result: Audit) -> list[str]:
         f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
         " --full-refresh builds it anew"
         for u in result.unbalanced
+    ]
+
+
+def missing_faults(missing: Iterable[Missing]) -> list[str]:
+    """Files whose newest version is not in the facts, one line each."""
+    next_steps = {
+        "land": "publishing it anew mends it; medallion land fetches it again",
+        "load": "medallion load tries it again",
+        "transform": "medallion transform builds it",
+    }
+    return [
+        f"{m.name}: the newest version, {m.file_id[:8]}, is not in use"
+        f"{', an older one is' if m.older_in_use else ''}: {m.reason}; {next_steps[m.stage]}"
+        for m in missing
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from ingestion.catalog import Catalog, clock_fault
+from ingestion.catalog import Catalog, clock_fault, file_key
 from ingestion.datasets import DATASETS
 from ingestion.discovery import discover
 from ingestion.engines import engine_for
@@ -21,6 +21,7 @@ from ingestion.reading.attach import attach_lake, extensions
 from ingestion.settings import Settings, local_path
 from ingestion.stores.store import open_lake
 from ingestion.warehouse import check_lake, lake_fault
+from orchestration.last_run import last_recorded
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -54,7 +55,7 @@ class FileStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Every file, and the last run of dbt."""
+    """Every file, and the last run: of the whole job as recorded here, or of dbt by itself."""
 
     files: list[FileStatus]
     unreachable: str | None
@@ -90,7 +91,12 @@ def status(
     unknown = lake_fault(settings, catalog)
     if as_of:
         catalog = catalog.as_of(as_of)
-    loaded, built, last_run = _warehouse(settings)
+    loaded, unreadable, built, last_run = _warehouse(settings)
+    last_run = max(
+        filter(None, [last_run, last_recorded(settings)]),
+        key=lambda run: run["completed_at"],
+        default=None,
+    )
     current = {v.key: v for v in catalog.current()}
     offered = {(p.dataset, p.month): p for p in published}
     asked_from = _asked_from(settings, published, start)
@@ -108,6 +114,9 @@ def status(
             month is None or month >= asked_from.get(dataset, date.max)
         )
         newest = catalog.newest(*key)
+        distrust = newest.error if newest and newest.status == "quarantined" else None
+        if wanted and not distrust:
+            distrust = unreadable.get(wanted.table_name)
         files.append(
             FileStatus(
                 dataset,
@@ -117,7 +126,7 @@ def status(
                 versions=sum(v.key == key for v in catalog.versions()),
                 loaded=wanted is not None and wanted.table_name in loaded,
                 built=wanted is not None and (*key, wanted.file_key) in built,
-                quarantined=newest.error if newest and newest.status == "quarantined" else None,
+                quarantined=distrust,
             )
         )
     return Status(files, unreachable, missing, unknown, last_run)
@@ -135,12 +144,13 @@ def _asked_from(
 
 def _warehouse(
     settings: Settings,
-) -> tuple[set[str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
-    """Tables in use, months that the facts hold with their file_key, and the last run of dbt."""
+) -> tuple[set[str], dict[str, str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
+    """Tables in use, why others are none, months in the facts by file_key, the last run of dbt."""
     engine = engine_for(settings)
     if not engine.exists():
-        return set(), set(), None
+        return set(), {}, set(), None
     loaded: set[str] = set()
+    unreadable: dict[str, str] = {}
     built: set[tuple[str, date | None, int]] = set()
     last_run = None
     with engine.session(read_only=True) as session:
@@ -148,6 +158,11 @@ def _warehouse(
         if files_are_there(session):
             rows = session.query("select table_name from raw.files where is_current").rows
             loaded = {name for (name,) in rows} & engine.held(session)
+            unreadable = dict(
+                session.query(
+                    "select table_name, error from raw.files where status = 'quarantined'"
+                ).rows
+            )
         if ("intermediate", "month_builds") in there:
             built = set(
                 session.query(
@@ -159,8 +174,16 @@ def _warehouse(
                 "select command, completed_at, succeeded from intermediate.dbt_invocations"
                 " order by completed_at desc limit 1"
             )
-            last_run = next(iter(last.records()), None)
-    return loaded, built, last_run
+            last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
+        if ("marts", "ledger") in there:
+            # a dataset without a model has months, and no row of them
+            built -= {
+                (dataset, month, file_key(file_id))
+                for dataset, month, file_id in session.query(
+                    "select dataset, month, file_id from marts.ledger where not is_balanced"
+                ).rows
+            }
+    return loaded, unreadable, built, last_run
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def build_inputs(settings: Settings) -> str:
     digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
     with connect(settings, read_only=True) as session:
         files = session.query(
-            "select table_name, is_current, status from raw.files order by table_name"
+            "select table_name, is_current, is_newest, error from raw.files order by table_name"
         )
     digest.update(repr(files.rows).encode())
     return digest.hexdigest()

@@ -87,8 +87,10 @@ def status(
             typer.echo(f"missing: {line}", err=True)
         last = found.last_run
         stdout.print(
-            f"\nlast run: dbt {last['command']} at {last['completed_at']:%Y-%m-%d %H:%M %Z},"
+            f"\nlast run: {last['by']} {last['command']}"
+            f" at {last['completed_at']:%Y-%m-%d %H:%M %Z},"
             f" {'good' if last['succeeded'] else 'failed'}"
+            f"{': ' + last['error'] if last['error'] else ''}"
             if last
             else "\nlast run: none"
         )

@@ -81,6 +81,7 @@ def _run_json(report: Any) -> dict[str, Any]:
         "valid": report.audit.valid_rows,
         "flagged": report.audit.reasons,
         "ledger_balances": not report.audit.unbalanced,
+        "missing": report.missing,
         "largest_difference": worst,
         "faults": report.faults,
         "warehouse": report.warehouse,
@@ -193,13 +194,16 @@ def audit(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Show the ledger and the comparison with TLC's report; fail where a row is missing."""
+    """Show the ledger and the comparison with TLC's report; fail where a row or a file is missing.
+
+    A file is missing while its newest version is not in the facts.
+    """
     with command(sample, target, as_of=as_of) as settings:
         from orchestration.audit import audit as audit_stage
         from orchestration.console import print_json, print_table, stdout
-        from orchestration.stages import ledger_faults, reconciliation_faults
+        from orchestration.stages import ledger_faults, missing_faults, reconciliation_faults
 
-        result = audit_stage(settings, recount)
+        result = audit_stage(settings, recount, as_of)
         if as_json:
             print_json(result)
         else:
@@ -221,6 +225,11 @@ def audit(
             stdout.print(
                 f"\n{result.files} files, {result.file_rows:,} rows: {result.valid_rows:,} valid,"
                 f" {result.invalid_rows:,} flagged."
-                f" The ledger {'does not balance' if result.unbalanced else 'balances'}."
+                f" The ledger {'does not balance' if result.unbalanced else 'balances'}"
+                f"{f', and {len(result.missing)} files are missing' if result.missing else ''}."
             )
-        end_with(ledger_faults(result) + (reconciliation_faults(result) if strict else []))
+        end_with(
+            missing_faults(result.missing)
+            + ledger_faults(result)
+            + (reconciliation_faults(result) if strict else [])
+        )

@@ -174,7 +174,8 @@ def test_broken_files_are_quarantined_with_their_reasons(place: Place, real_data
     # shows that rows are missing
     assert "green 2021-01: unknown column duration (double)" in place.last_stderr
     assert place.query(
-        "select dataset, month::varchar, is_balanced from marts.ledger order by 2"
+        "select dataset, month::varchar, is_balanced from marts.ledger"
+        " where missing_file_id is null order by 2"
     ) == [
         ("green", "2021-01-01", True),
         ("green", "2024-01-01", True),
@@ -182,6 +183,13 @@ def test_broken_files_are_quarantined_with_their_reasons(place: Place, real_data
     assert place.query(
         "select status from marts.tlc_reconciliation where month = '2021-01-01'"
     ) == [("out_of_tolerance",)]
+    missing = place.query(
+        "select dataset || ' ' || strftime(month, '%Y-%m'), missing_reason from marts.ledger"
+        " where missing_file_id = file_id and not is_balanced"
+    )
+    assert dict(missing).keys() == BROKEN.keys()
+    for name, reason in missing:
+        assert BROKEN[name] in reason
     kept = {file.name.split("__")[0] for file in (place.lake / "quarantine").iterdir()}
     assert len(kept) == len(BROKEN)
 

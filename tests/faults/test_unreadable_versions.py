@@ -15,10 +15,11 @@ from ingestion.lake import Outcome, land
 from ingestion.settings import Settings
 from ingestion.warehouse import LoadReport, load
 from tests.conftest import MakeSettings
+from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
 from tests.support import postgres
 from tests.support.damage import damage_page
-from tests.support.trips import publish, trips
+from tests.support.trips import ZONES, publish, trips
 
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
 WAREHOUSES = ("loaded", "in_place", "postgres")
@@ -164,3 +165,78 @@ def test_what_one_engine_cannot_hold_is_in_quarantine_there_only(
     assert len(report.quarantined) == (not held)
     assert months(settings) == {FEBRUARY: 3} | ({JANUARY: 2} if held else {})
     assert [row[2] for row in files(settings)] == ["loaded" if held else "quarantined", "loaded"]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Place(tmp_path)
+    made.published.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("kind", ["in_place", "postgres"])
+def test_a_month_that_cannot_be_read_is_in_the_ledger_and_the_audit_fails_until_it_is_mended(
+    kind: str, place: Place, request: pytest.FixtureRequest, tally: Tally
+) -> None:
+    """Loaded into DuckDB it is the same: what differs is how versions are loaded."""
+    begun = time.monotonic()
+    silent = 0
+    publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    publish(place.published, "taxi_zone_lookup", None, ZONES)
+    with variables_of(kind, lambda: request.getfixturevalue("server")) as variables:
+        place.env |= variables
+        place.medallion("run", "--quiet")
+        place.medallion("audit")
+        publish_damaged(place.published, JANUARY, 30)
+        publish_damaged(place.published, FEBRUARY, 30)
+        publish(place.published, "green", MARCH, trips("green", MARCH, rows=40))
+
+        place.medallion("land", "--quiet")
+        audited = place.medallion_json("audit", expect=1)
+        assert [(m["month"], m["stage"]) for m in audited["missing"]] == [
+            ("2024-01-01", "load"),
+            ("2024-02-01", "load"),
+            ("2024-03-01", "load"),
+        ]
+        place.medallion("load", "--quiet", expect=1)
+        audited = place.medallion_json("audit", expect=1)
+        assert [m["stage"] for m in audited["missing"]] == ["load", "load", "transform"]
+        assert "medallion transform builds it" in place.last_stderr
+        assert "--full-refresh" not in place.last_stderr
+
+        report = place.medallion_json("run", "--quiet", expect=1)
+        assert len(report["faults"]) == len(set(report["faults"])) == 2
+        assert report["ledger_balances"] is True
+        assert report["rows"] == 60
+        ledger = place.medallion(
+            *("query", "--format", "csv"),
+            "select month, fact_rows, is_balanced, missing_file_id = file_id as none_in_use,"
+            " missing_reason is not null as has_reason from marts.ledger order by month",
+        )
+        assert [line.lower() for line in ledger.split()[1:]] == [
+            "2024-01-01,20,true,false,true",
+            "2024-02-01,0,false,true,true",
+            "2024-03-01,40,true,,false",
+        ]
+        for _ in range(2):
+            audited = place.medallion_json("audit", expect=1)
+            assert [(m["month"], m["older_in_use"]) for m in audited["missing"]] == [
+                ("2024-01-01", True),
+                ("2024-02-01", False),
+            ]
+            silent += audited["unbalanced"] != []
+        found = place.medallion_json("status")
+        standing = {f["month"]: f for f in found["files"] if f["month"]}
+        assert standing["2024-02-01"]["quarantined"]
+        assert not standing["2024-02-01"]["loaded"]
+        assert standing["2024-03-01"]["built"]
+        assert found["last_run"]["succeeded"] is False
+        assert "2024_02" in found["last_run"]["error"] or "2024_01" in found["last_run"]["error"]
+
+        for month in (JANUARY, FEBRUARY):
+            publish(place.published, "green", month, trips("green", month, rows=50))
+        report = place.medallion_json("run", "--quiet")
+        assert (report["rows"], report["missing"]) == (140, [])
+        assert place.medallion_json("audit")["missing"] == []
+        assert place.medallion_json("status")["last_run"]["succeeded"] is True
+    tally(f"a month cannot be read ({kind})", silent=silent, seconds=time.monotonic() - begun)

@@ -1,11 +1,69 @@
--- Grain: one file version in use; it balances when file rows = raw rows = fact rows.
+-- Grain: one published month, by its version in use, or where it has none by the newest, which is
+-- missing. It balances when file rows = raw rows = fact rows.
 
-with files as (
+with versions as (
 
     select * from {{ ref('stg_tlc__files') }}
+    where source_month is not null
+
+),
+
+in_use as (
+
+    select * from versions
+    where is_current
+
+),
+
+missing as (
+
+    select
+        file_id,
+        file_key,
+        dataset,
+        source_month,
+        file_rows,
+        coalesce(error, 'it is not loaded') as reason
+    from versions
     where
-        is_current
-        and source_month is not null
+        is_newest
+        and not is_current
+
+),
+
+files as (
+
+    select
+        in_use.file_id,
+        in_use.file_key,
+        in_use.dataset,
+        in_use.source_month,
+        in_use.file_rows,
+        missing.file_id as missing_file_id,
+        case
+            when missing.file_id is not null then missing.reason
+            when not in_use.is_newest then 'a newer version was landed and is not loaded'
+        end as missing_reason
+    from in_use
+    left join missing
+        on
+            in_use.dataset = missing.dataset
+            and in_use.source_month = missing.source_month
+    union all
+    select
+        missing.file_id,
+        missing.file_key,
+        missing.dataset,
+        missing.source_month,
+        missing.file_rows,
+        missing.file_id as missing_file_id,
+        missing.reason as missing_reason
+    from missing
+    left join in_use
+        on
+            missing.dataset = in_use.dataset
+            and missing.source_month = in_use.source_month
+    where in_use.file_id is null
 
 ),
 
@@ -54,6 +112,8 @@ counted as (
         files.dataset,
         files.source_month,
         files.file_rows,
+        files.missing_file_id,
+        files.missing_reason,
         coalesce(raw_rows.raw_rows, 0) as raw_rows,
         coalesce(fact_rows.fact_rows, 0) as fact_rows,
         coalesce(fact_rows.valid_rows, 0) as valid_rows
@@ -80,5 +140,7 @@ select
     cast(fact_rows as bigint) as fact_rows,
     cast(valid_rows as bigint) as valid_rows,
     cast(fact_rows - valid_rows as bigint) as invalid_rows,
-    coalesce(file_rows = raw_rows and raw_rows = fact_rows, false) as is_balanced
+    coalesce(file_rows = raw_rows and raw_rows = fact_rows, false) as is_balanced,
+    cast(missing_file_id as text) as missing_file_id,
+    cast(missing_reason as text) as missing_reason
 from counted

@@ -17,5 +17,6 @@ select
     row_count as file_rows,
     status,
     error,
-    is_current
+    is_current,
+    is_newest
 from files
