@@ -127,7 +127,7 @@ class DuckDb:
             connection = duckdb.connect(
                 self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
             )
-        except duckdb.IOException as exc:
+        except duckdb.Error as exc:
             raise _cannot_open(self._path, exc) from exc
         except OSError as exc:
             raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
@@ -221,13 +221,22 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as exc:
-        raise WarehouseError(reason_of(exc)) from exc
+        raise WarehouseError(_with_remedy(exc)) from exc
+
+
+def _with_remedy(exc: duckdb.Error) -> str:
+    """What DuckDB says, and what to do where its file has changed behind its back."""
+    is_damage = "Corrupt database file" in str(exc) or isinstance(
+        exc, duckdb.SerializationException
+    )
+    remedy = ". The file is damaged: delete it, and medallion run makes it anew from the lake"
+    return reason_of(exc) + (remedy if is_damage else "")
 
 
 def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
     text = str(exc)
-    if "lock" not in text:
-        return MedallionError(f"Cannot open the warehouse {path}: {text.splitlines()[0]}")
+    if "Could not set lock on file" not in text:
+        return MedallionError(f"Cannot open the warehouse {path}: {_with_remedy(exc)}")
     holder = re.search(r"held in (.+? \(PID \d+\))", text)
     who = holder[1] if holder else "another process"
     return WarehouseBusyError(

@@ -1,0 +1,169 @@
+"""Single bits that flip: in objects of the lake, records of its catalog, and the warehouse's file.
+
+What changes data is found by ``verify``, refused when it is read, or both; and what the
+documentation says to do mends it.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion.catalog import Catalog, Landing, key_of
+from ingestion.engines import connect
+from ingestion.errors import MedallionError
+from ingestion.lake import land
+from ingestion.settings import Settings, local_path
+from ingestion.verification import restore, strays, verify
+from tests.conftest import settings_in
+from tests.faults.conftest import Tally
+from tests.faults.jobs import Job, publish_before
+from tests.faults.kills import compared
+from tests.faults.kills import job as run_job
+
+OBJECTS, RECORDS, BLOCKS = 300, 600, 400  # bits, at length
+A_FEW = 20
+HEADERS_BYTES = 3 * 4096  # at the beginning of a DuckDB file
+SAME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """DuckDB over a folder, with one night behind it; all that it knows is still published."""
+    folder = tmp_path_factory.mktemp("bitrot")
+    publish_before(folder / "published")
+    settings = settings_in(folder / "job", tlc_url=(folder / "published").as_uri())
+    made = Job(settings)
+    run_job(settings, {})
+    made.keep_aside()
+    return made
+
+
+@pytest.fixture
+def job(kept: Job) -> Job:
+    kept.put_back()
+    return kept
+
+
+def flipped(content: bytes, seed: random.Random) -> bytes:
+    """The same with one bit of it the other way round."""
+    place, bit = seed.randrange(len(content)), seed.randrange(8)
+    return content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :]
+
+
+def outcome_of(work: Callable[[], object]) -> tuple[object, MedallionError | None]:
+    """What it gives, or the fault in one line that it ends with."""
+    try:
+        return work(), None
+    except MedallionError as exc:
+        return None, exc
+
+
+def lake_files(settings: Settings, folder: str) -> list[Path]:
+    lake = local_path(settings.lake_url)
+    assert lake is not None
+    return sorted(path for path in (lake / folder).rglob("*") if path.is_file())
+
+
+def test_bits_of_objects(job: Job, at_length: bool, tally: Tally) -> None:
+    settings, seed = job.settings, random.Random(1)
+    paths = lake_files(settings, "raw")
+    times, silent, wrong, seconds = OBJECTS if at_length else A_FEW, 0, 0, 0.0
+    for n in range(times):
+        path = paths[n % len(paths)]
+        whole = path.read_bytes()
+        path.write_bytes(flipped(whole, seed))
+        begun = time.monotonic()
+        found = verify(settings)
+        faulty = [v.landing.lake_path for v in found if v.fault]
+        silent += faulty != [str(path.relative_to(path.parents[2]))]
+        restore(settings, found)  # as it says
+        seconds = max(seconds, time.monotonic() - begun)
+        wrong += path.read_bytes() != whole
+        path.write_bytes(whole)
+    fault = "bit flipped in an object of the lake"
+    tally(fault, times=times, silent=silent, wrong=wrong, seconds=seconds)
+
+
+def said(settings: Settings) -> list[Landing]:
+    """All that the catalog says but for when it was landed, which landing again changes."""
+    landings = [replace(x, landed_at=SAME_TIME) for x in Catalog(settings.lake_url).landings]
+    return sorted(landings, key=lambda landing: landing.lake_path)
+
+
+def test_bits_of_records(job: Job, at_length: bool, tally: Tally) -> None:
+    settings, seed = job.settings, random.Random(2)
+    paths = lake_files(settings, "catalog")
+    before, landings = said(settings), Catalog(settings.lake_url).landings
+    times, silent, wrong, seconds = RECORDS if at_length else 3 * A_FEW, 0, 0, 0.0
+    refused = 0
+    for n in range(times):
+        path = paths[n % len(paths)]
+        whole = path.read_bytes()
+        path.write_bytes(flipped(whole, seed))
+        name = path.relative_to(path.parents[3]).as_posix()
+        begun = time.monotonic()
+        told = name in [stray.path for stray in strays(settings)]
+        read, fault = outcome_of(lambda: Catalog(settings.lake_url).landings)
+        if fault:
+            refused += 1
+            assert told
+            assert name in str(fault)
+        silent += not (told or read == landings)
+        if told and n < 3 * A_FEW // 4:  # as it says
+            path.unlink()
+            key = key_of(name)
+            assert key is not None
+            land(settings, [key[0]], key[1], key[1])
+            seconds = max(seconds, time.monotonic() - begun)
+            wrong += said(settings) != before
+            assert strays(settings) == []
+            for again in set(lake_files(settings, "catalog")) - set(paths):
+                again.unlink()
+        path.write_bytes(whole)
+    assert refused
+    fault = "bit flipped in a record of the catalog"
+    tally(fault, times=times, silent=silent, wrong=wrong, seconds=seconds)
+
+
+def all_rows(settings: Settings) -> dict[str, Counter[Any]]:
+    """Every row of every table in the warehouse."""
+    with connect(settings, read_only=True) as session:
+        tables = session.query(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_type = 'BASE TABLE'"
+        ).rows
+        return {
+            f"{schema}.{name}": Counter(map(repr, session.query(f'from {schema}."{name}"').rows))
+            for schema, name in tables
+        }
+
+
+def test_bits_of_the_duckdb_file(job: Job, at_length: bool, tally: Tally) -> None:
+    settings, seed = job.settings, random.Random(3)
+    path = settings.duckdb_path
+    whole, before, marts = path.read_bytes(), all_rows(settings), job.marts()
+    times, silent, refused = BLOCKS if at_length else A_FEW, 0, 0
+    for n in range(times):
+        # the headers are few bytes of many
+        size = HEADERS_BYTES if n % 4 == 0 else len(whole)
+        path.write_bytes(flipped(whole[:size], seed) + whole[size:])
+        read, fault = outcome_of(lambda: all_rows(settings))
+        if fault:
+            refused += 1
+            assert not fault.may_pass  # nobody waits for it
+            assert "delete it, and medallion run makes it anew" in str(fault)
+        silent += not (fault or read == before)
+    assert refused
+    path.unlink()  # as it says
+    begun = time.monotonic()
+    run_job(settings, {})
+    seconds = time.monotonic() - begun
+    counts = compared(marts, job.marts())
+    tally("bit flipped in the DuckDB file", times=times, silent=silent, **counts, seconds=seconds)
