@@ -11,13 +11,13 @@ import duckdb
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
 from ingestion.engines.base import (
-    ONE_THAT_READS,
     Result,
     complete_files,
     files_ddl,
     held_as_tables,
     reason_of,
 )
+from ingestion.engines.duckdb_guard import check_that_it_reads, lock
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.locks import HeldError, locked_file
 from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
@@ -29,19 +29,12 @@ if TYPE_CHECKING:
     from ingestion.destinations.duckdb import RawDuckDb
 
 
-READING = (
-    duckdb.StatementType.SELECT,  # with what `from`, `describe`, `summarize` and `show` come to
-    duckdb.StatementType.EXPLAIN,
-    duckdb.StatementType.PRAGMA,
-    duckdb.StatementType.CALL,
-)
-
-
 class DuckDbSession:
-    """An open DuckDB file."""
+    """An open DuckDB file; ``readable`` are folders that its views read."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection):
+    def __init__(self, connection: duckdb.DuckDBPyConnection, readable: Sequence[str] = ()):
         self.connection = connection
+        self._readable = readable
 
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
         """Run one statement and fetch what it gives."""
@@ -59,23 +52,23 @@ class DuckDbSession:
         self.execute(sql)
 
     def read(self, sql: str, /) -> Result:
-        """Run what somebody else has written: one statement, which gives rows and cannot write."""
-        self._check_that_it_reads(sql)
+        """Run what somebody else has written: one statement, which gives rows and cannot write.
+
+        The connection reads nothing but the warehouse from then on.
+        """
+        self._let_only_read(sql)
         return self.query(sql)
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """The same, read in batches."""
-        self._check_that_it_reads(sql)
+        self._let_only_read(sql)
         with _one_line():
             return self._executed(sql).to_arrow_reader()
 
-    def _check_that_it_reads(self, sql: str) -> None:
-        """Refuse what writes files, or sets what others rely on; the warehouse is open to read."""
+    def _let_only_read(self, sql: str) -> None:
         with _one_line():
-            found = self.connection.extract_statements(sql)
-        written = [s for s in found if s.query]  # a pivot comes to two without a text of their own
-        if len(written) > 1 or not all(s.type in READING for s in written):
-            raise WarehouseError(ONE_THAT_READS)
+            lock(self.connection, self._readable)
+            check_that_it_reads(self.connection, sql)
 
     def _executed(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         cursor: duckdb.DuckDBPyConnection | None = self.connection.execute(sql, list(parameters))
@@ -133,9 +126,13 @@ class DuckDb:
             raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
         try:
             self._opened(connection)
-            yield DuckDbSession(connection)
+            yield DuckDbSession(connection, self._readable())
         finally:
             connection.close()
+
+    def _readable(self) -> Sequence[str]:
+        """Folders that the views of this warehouse read."""
+        return ()
 
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make ready what this connection needs besides the file."""

@@ -9,7 +9,14 @@ from ingestion.engines.base import drop_raw
 from ingestion.engines.duckdb import DuckDb, DuckDbSession
 from ingestion.read_views import DUCKDB, Branch
 from ingestion.reading.attach import attach_lake
-from ingestion.reading.files import NO_HIVE, branches, reader_sql, source_sql
+from ingestion.reading.files import (
+    NO_HIVE,
+    address,
+    branches,
+    path_pattern,
+    reader_sql,
+    source_sql,
+)
 from ingestion.settings import Settings
 
 
@@ -26,6 +33,11 @@ class DuckDbInPlace(DuckDb):
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let the connection read the lake's store."""
         attach_lake(connection, self._lake_url)
+
+    def _readable(self) -> Sequence[str]:
+        """The lake, by its address and by the pattern that matches it alone."""
+        folder = address(self._lake_url, "").rstrip("/") + "/"
+        return folder, path_pattern(folder)
 
     def environment(self) -> dict[str, str]:
         """What dbt's profile reads to reach the same warehouse, and its plugin the same lake."""

@@ -19,6 +19,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812
 
 from ingestion.engines.base import ONE_THAT_READS, Result
+from ingestion.engines.postgres_guard import read
 from ingestion.errors import (
     LockedError,
     MedallionError,
@@ -54,11 +55,6 @@ PASSING_REFUSALS = (
 )
 
 
-OPEN_ANSWER = """do $$
-declare answer refcursor := 'answer';
-begin open answer for execute current_setting('medallion.statement'); end $$"""
-
-
 class PostgresSession:
     """An open connection; statements outside ``transaction()`` commit by themselves."""
 
@@ -69,11 +65,8 @@ class PostgresSession:
         """Run one statement and fetch what it gives."""
         with _one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
-            try:
+            with _of_this_calendar():
                 rows = cursor.fetchall() if cursor.description else []
-            except (ValueError, OverflowError) as exc:
-                # a time that Python's calendar does not have, such as the year 10000
-                raise WarehouseError(f"{exc}: cast it to text") from exc
             return Result([c.name for c in cursor.description or ()], rows)
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
@@ -102,21 +95,17 @@ class PostgresSession:
     def read(self, sql: str, /) -> Result:
         """Run what somebody else has written: one statement, which gives rows and cannot write.
 
-        A session that may only read can be told that it may write; a cursor takes nothing that
-        tells it so, and no second statement.
+        Nothing that it sets or locks outlasts it. Raises ``WarehouseError`` for an account that
+        could reach the server's files.
         """
-        with self.transaction():
-            self.execute("set transaction read only")
-            self.query("select set_config('medallion.statement', ?, true)", [sql])
-            try:
-                self.execute(OPEN_ANSWER)
-            except WarehouseError as exc:
-                if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
-                    raise WarehouseError(ONE_THAT_READS) from exc
-                # what follows repeats the statement, and tells of ours
-                reason = re.split(r" (?:QUERY|CONTEXT): ", str(exc))[0]
-                raise WarehouseError(reason) from exc
-            return self.query("fetch all from answer")
+        try:
+            with _one_line(), self.connection.cursor() as cursor, _of_this_calendar():
+                return Result(*read(cursor, sql))
+        except WarehouseError as exc:
+            if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
+                raise WarehouseError(ONE_THAT_READS) from exc
+            # what follows repeats the statement, and tells of ours
+            raise WarehouseError(re.split(r" (?:QUERY|CONTEXT): ", str(exc))[0]) from exc
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """The same, read in batches."""
@@ -266,6 +255,15 @@ def who_holds(ours: Connection, *relations: str) -> str:
 def _marks(sql: str, parameters: Sequence[Any]) -> str:
     """The statement with psycopg's parameter marks; without parameters it is taken as it is."""
     return sql.replace("%", "%%").replace("?", "%s") if parameters else sql
+
+
+@contextmanager
+def _of_this_calendar() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OverflowError) as exc:
+        # a time that Python's calendar does not have, such as the year 10000
+        raise WarehouseError(f"{exc}: cast it to text") from exc
 
 
 @contextmanager
