@@ -45,12 +45,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of one published file; ``landing`` is there unless it failed."""
+    """What came of one published file; ``landing`` is there unless it failed.
+
+    ``remarks`` say what is odd about a file that is new or changed, one line each.
+    """
 
     published: PublishedFile
     outcome: Outcome
     landing: Landing | None = None
     error: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def land_files(
             rows = landed.landing.row_count if landed.landing else None
             note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
             progress.file_done(landed.published.name, note, rows)
-            for remark in landed.landing.remarks if landed.landing else ():
+            for remark in landed.remarks:
                 progress.say(f"{landed.published.name}: {remark}")
     return LandReport([done[file] for file in published])
 
@@ -186,7 +190,7 @@ def _land_batch(
         if isinstance(candidate, FetchError):
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
             continue
-        landed.append(_record(catalog, file, candidate))
+        landed.append(_record(catalog, file, candidate, settings.row_loss_pct))
         forget_parts(file, settings.spool_dir)
     return landed
 
@@ -260,7 +264,17 @@ def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
     return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
 
 
-def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Landed:
+def rows_lost(before: Landing, after: Landing, tolerated_pct: float) -> tuple[str, ...]:
+    """A remark where a version has so much less rows than the one before it, in percent."""
+    old, new = before.row_count or 0, after.row_count or 0
+    if not old or 100 * (old - new) / old <= tolerated_pct:
+        return ()
+    return (f"{old - new:,} of {old:,} rows are gone, {100 * (old - new) / old:.1f} %",)
+
+
+def _record(
+    catalog: Catalog, file: PublishedFile, candidate: _Candidate, tolerated_pct: float
+) -> Landed:
     fetched, checked = candidate.fetched, candidate.checked
     before = next((x for x in catalog.current() if x.key == (file.dataset, file.month)), None)
     landing = Landing(
@@ -285,7 +299,8 @@ def _record(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> Lan
     if candidate.distrust:
         return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
     if before is None:
-        return Landed(file, Outcome.NEW, landing)
+        return Landed(file, Outcome.NEW, landing, remarks=landing.remarks)
     if before.file_id == fetched.sha256:
         return Landed(file, Outcome.SAME_CONTENT, landing)
-    return Landed(file, Outcome.REPUBLISHED, landing)
+    remarks = (*rows_lost(before, landing, tolerated_pct), *landing.remarks)
+    return Landed(file, Outcome.REPUBLISHED, landing, remarks=remarks)

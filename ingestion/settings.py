@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     work_dir: Path = DATA_DIR / "work"
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
+    row_loss_pct: float = Field(default=1.0, ge=0, le=100)
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
     edition: str = Field(default="", exclude=True)
 

@@ -179,6 +179,7 @@ def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
             ' whether a worker is running: medallion watch"',
         ),
         Alert("medallion quarantined", told(events.QUARANTINED), **payload),
+        Alert("medallion odd file", told(events.ODD), **payload),
         Alert("medallion unbalanced", told(events.UNBALANCED), **payload),
         Alert("medallion source stale", told(events.STALE, STALE_AGAIN), **payload),
         Alert(

@@ -156,6 +156,7 @@ def print_summary(report: RunReport, flags: str) -> None:
     rows = [
         ("new", _names(f.published.name for f in report.new)),
         ("re-published", _names(f.published.name for f in report.republished)),
+        *(("odd" if i == 0 else "", remark) for i, remark in enumerate(report.remarks[:6])),
         (
             "read in place" if report.in_place else "loaded",
             f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows",
@@ -170,7 +171,7 @@ def print_summary(report: RunReport, flags: str) -> None:
         ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]
     if not report.transformed.built:
-        rows.insert(3, ("built", "nothing was stale"))
+        rows.append(("built", "nothing was stale"))
     width = max(len(name) for name, _ in rows)
     stdout.print()
     for name, value in rows:

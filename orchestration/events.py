@@ -1,5 +1,6 @@
 """What a run has to tell beyond its state; ``orchestration.alerts`` says who hears of it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,11 +9,12 @@ from prefect.events import emit_event
 from orchestration import runs
 
 QUARANTINED = "medallion.file.quarantined"
+ODD = "medallion.file.odd"
 UNBALANCED = "medallion.ledger.unbalanced"
 STALE = "medallion.source.stale"
 # not a fault: it ends one
 FRESH = "medallion.source.fresh"
-ALL = (QUARANTINED, UNBALANCED, STALE)
+ALL = (QUARANTINED, ODD, UNBALANCED, STALE)
 
 
 def quarantined(file: str, reason: str) -> None:
@@ -21,7 +23,17 @@ def quarantined(file: str, reason: str) -> None:
         QUARANTINED,
         file,
         what=f"{file} is in quarantine: {reason}",
-        next="Every run fetches it again. If it stays, see docs/troubleshooting.md, Quarantine.",
+        next="Every run tries it again. If it stays, see docs/troubleshooting.md, Quarantine.",
+    )
+
+
+def odd(file: str, remarks: Sequence[str]) -> None:
+    """A published file was taken, and differs from what is known or was there before."""
+    _emit(
+        ODD,
+        file,
+        what=f"{file} was taken and is odd: {'; '.join(remarks)}",
+        next="See what changed: medallion history. Its rows are in the marts.",
     )
 
 

@@ -23,11 +23,12 @@ from pydantic import Field
 
 from ingestion.engines import engine_for
 from ingestion.errors import MedallionError, UntrustedFileError
-from ingestion.lake import Outcome
+from ingestion.lake import Outcome, rows_lost
 from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
 from orchestration import artifacts, events, runs
-from orchestration.stages import ledger_faults
+from orchestration.last_run import recorded
+from orchestration.stages import in_scope, ledger_faults, missing_faults
 from orchestration.tasks import (
     Dataset,
     audit,
@@ -60,20 +61,24 @@ class Ingested:
     rows: int = 0
     faults: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    at_fault: set[str] = field(default_factory=set)  # files of which faults or told speak
 
     def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
         """Count one file."""
         self.datasets.add(file.dataset)
-        if not landed.is_completed():
-            fault = outcome_of(landed)
-            (self.told if isinstance(fault, UntrustedFileError) else self.faults).append(str(fault))
-        elif landed.name != CACHED:
-            outcome = outcome_of(landed)
+        for state in (landed, loaded):
+            if not state.is_completed():
+                fault = outcome_of(state)
+                told = isinstance(fault, UntrustedFileError)
+                (self.told if told else self.faults).append(str(fault))
+                self.at_fault.add(file.name)
+        if landed.is_completed() and landed.name != CACHED:
+            outcome, remarks = outcome_of(landed)
+            self.remarks += [f"{file.name}: {remark}" for remark in remarks]
             self.new += [file.name] * (outcome == Outcome.NEW)
             self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
-        if not loaded.is_completed():
-            self.faults.append(str(outcome_of(loaded)))
-        elif loaded.name != CACHED:
+        if loaded.is_completed() and loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 
 
@@ -159,6 +164,9 @@ async def ingest_spread(
     for table, landing in after.items():
         if table not in before:
             (done.republished if landing.key in known else done.new).append(landing.name)
+            older = [x for x in before.values() if x.key == landing.key]
+            lost = rows_lost(older[0], landing, load_settings().row_loss_pct) if older else ()
+            done.remarks += [f"{landing.name}: {remark}" for remark in (*lost, *landing.remarks)]
         if table in tables - tables_before:
             done.rows += landing.row_count or 0
     return done
@@ -195,7 +203,7 @@ async def nightly(
 
     """
     runs.begin()
-    with take_turn():
+    with take_turn(), recorded(load_settings(), "nightly", by="flow") as faults:
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
@@ -204,16 +212,20 @@ async def nightly(
             done = ingested
         built = await transform(full_refresh)
         result = audit()
-    unbalanced = ledger_faults(result)
-    if unbalanced:
-        events.unbalanced(unbalanced, engine_for(load_settings()).place)
-        done.told += unbalanced
+        unbalanced = ledger_faults(result)
+        if unbalanced:
+            events.unbalanced(unbalanced, engine_for(load_settings()).place)
+            done.told += unbalanced
+        missing = in_scope(result.missing, datasets, _first_day(start), _first_day(end))
+        done.faults += missing_faults(m for m in missing if m.name not in done.at_fault)
+        faults += done.faults + done.told
     title = await _name_run(done)
     await artifacts.audited(result)
     lines = [
         f"new: {artifacts.listed(done.new)}",
         f"re-published: {artifacts.listed(done.republished)}",
-        f"loaded: {done.rows:,} rows",
+        *(f"odd: {remark}" for remark in done.remarks),
+        f"{'read in place' if load_settings().raw == 'in_place' else 'loaded'}: {done.rows:,} rows",
         f"built: {built.models} models, {built.tests} tests"
         if built.built
         else "nothing was stale",

@@ -39,6 +39,11 @@ class RunReport:
         return self.landed.of(Outcome.REPUBLISHED)
 
     @property
+    def remarks(self) -> list[str]:
+        """What is odd about files that came, one line each."""
+        return [f"{f.published.name}: {remark}" for f in self.landed.files for remark in f.remarks]
+
+    @property
     def faults(self) -> list[str]:
         """Why this run failed, one line each; empty where it is good."""
         return [
@@ -114,14 +119,16 @@ def in_scope(
     start: date | None = None,
     end: date | None = None,
 ) -> list[Missing]:
-    """Those of the datasets and months that a run was asked for."""
-    return [
-        m
-        for m in missing
-        if (not datasets or m.dataset in datasets)
-        and (start is None or m.month is None or m.month >= start)
-        and (end is None or m.month is None or m.month <= end)
-    ]
+    """Those of the datasets and months that a run was asked for, and reference files."""
+
+    def is_asked_for(dataset: str, month: date | None) -> bool:
+        return month is None or (
+            (not datasets or dataset in datasets)
+            and (start is None or month >= start)
+            and (end is None or month <= end)
+        )
+
+    return [m for m in missing if is_asked_for(m.dataset, m.month)]
 
 
 def land_faults(report: LandReport) -> list[str]:

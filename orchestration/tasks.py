@@ -165,8 +165,11 @@ def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     timeout_seconds=FILE_SECONDS,
     **tries,
 )
-def land(file: PublishedFile) -> str:
-    """Land one published file in the lake, bytes unchanged; returns what it was, new or other."""
+def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
+    """Land one published file in the lake, bytes unchanged.
+
+    Returns what it was, new or other, and what is odd about it.
+    """
     with deadline(FILE_SECONDS, f"landing {file.name}"):
         # what could not be asked about when it was discovered may be there by now
         offered = publisher.asked_again(file) if file.fault else file
@@ -178,7 +181,9 @@ def land(file: PublishedFile) -> str:
     if landed.outcome is Outcome.QUARANTINED:
         events.quarantined(file.name, landed.error or "")
         raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")
-    return str(landed.outcome)
+    if landed.remarks:
+        events.odd(file.name, landed.remarks)
+    return str(landed.outcome), landed.remarks
 
 
 def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -199,7 +204,13 @@ def load(file: PublishedFile) -> int:
     with deadline(FILE_SECONDS, f"loading {file.name}"):
         month = file.month
         report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
+    stem = f"{file.dataset}_tripdata_{month:%Y_%m}__" if month else f"{file.dataset}__"
     for table, reason in report.failed.items():
+        if not table.startswith(stem):
+            continue  # reference files are loaded with every month, and have tasks of their own
+        if table in report.quarantined:
+            events.quarantined(file.name, f"it could not be loaded: {reason}")
+            raise UntrustedFileError(f"{table} could not be loaded: {reason}")
         raise WarehouseError(f"{table} could not be loaded: {reason}")
     return report.rows
 

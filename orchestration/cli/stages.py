@@ -82,6 +82,7 @@ def _run_json(report: Any) -> dict[str, Any]:
         "flagged": report.audit.reasons,
         "ledger_balances": not report.audit.unbalanced,
         "missing": report.missing,
+        "remarks": report.remarks,
         "largest_difference": worst,
         "faults": report.faults,
         "warehouse": report.warehouse,

@@ -41,6 +41,7 @@ NAMES = [
     "medallion late",
     "medallion never started",
     "medallion quarantined",
+    "medallion odd file",
     "medallion unbalanced",
     "medallion source stale",
     "medallion recovered",

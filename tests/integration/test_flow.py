@@ -24,8 +24,9 @@ from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.status import doctor
 from orchestration.tasks import discover, look, outcome_of, take_turn
 from tests.support import processes
+from tests.support.damage import damage_page
 from tests.support.stores import free_ports
-from tests.support.trips import ZONES, publish, trips
+from tests.support.trips import ZONES, publish, trips, with_column
 
 JANUARY = date(2024, 1, 1)
 
@@ -96,6 +97,40 @@ def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(fold
         shown = session.query("select count(*) from tlc.green_tripdata").rows
     assert sorted(files.rows) == [("loaded", True), ("quarantined", False)]
     assert shown == [(20,)]
+
+
+def test_a_version_that_cannot_be_loaded_is_told_of_and_the_one_before_it_shown(
+    folder: Path, recorder: EventsWorker
+) -> None:
+    land_all(load_settings())
+    damage_page(publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30, seed=1)))
+    done = ingested()
+    (told,) = done.told
+    assert told.startswith("green_tripdata_2024_01")
+    assert (done.faults, done.at_fault) == ([], {"green 2024-01"})
+    assert [e.event for e in recorder._client.events].count(events.QUARANTINED) == 1
+    with connect(load_settings(), read_only=True) as session:
+        assert session.query("select count(*) from tlc.green_tripdata").rows == [(20,)]
+
+
+def test_a_month_that_lost_rows_and_changed_its_columns_is_taken_and_told_of(
+    folder: Path, recorder: EventsWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_all(load_settings())
+    fewer = trips("green", JANUARY, rows=19, seed=1)
+    publish(folder, "green", JANUARY, with_column(fewer, "brand_new", [1] * 19))
+    done = ingested()
+    assert (done.republished, done.faults, done.told) == (["green 2024-01"], [], [])
+    assert done.remarks == [
+        "green 2024-01: 1 of 20 rows are gone, 5.0 %",
+        "green 2024-01: unknown column brand_new (int64) is kept in raw and not read",
+    ]
+    (told,) = [e for e in recorder._client.events if e.event == events.ODD]
+    assert "1 of 20 rows are gone" in told.payload["what"]
+    # within what is tolerated nothing is said
+    monkeypatch.setenv("MEDALLION_ROW_LOSS_PCT", "10")
+    publish(folder, "green", JANUARY, trips("green", JANUARY, rows=18, seed=2))
+    assert ingested().remarks == []
 
 
 def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder: Path) -> None:

@@ -139,8 +139,8 @@ select
     cast(raw_rows as bigint) as raw_rows,
     cast(fact_rows as bigint) as fact_rows,
     cast(valid_rows as bigint) as valid_rows,
-    cast(fact_rows - valid_rows as bigint) as invalid_rows,
-    coalesce(file_rows = raw_rows and raw_rows = fact_rows, false) as is_balanced,
     cast(missing_file_id as text) as missing_file_id,
-    cast(missing_reason as text) as missing_reason
+    cast(missing_reason as text) as missing_reason,
+    cast(fact_rows - valid_rows as bigint) as invalid_rows,
+    coalesce(file_rows = raw_rows and raw_rows = fact_rows, false) as is_balanced
 from counted
