@@ -74,7 +74,9 @@
     {% call statement('finish', auto_begin=True) -%}
         {{ after_months(target_relation, months) }}
     {%- endcall %}
-    {% do apply_grants(target_relation, grant_config, should_revoke=should_revoke(existing, true)) %}
+    {# a table that stays keeps what others were granted since: dbt's own question for a table that is
+       made anew would leave it to them #}
+    {% do apply_grants(target_relation, grant_config, should_revoke=true) %}
     {% do persist_changed_docs(target_relation) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
