@@ -26,6 +26,12 @@ REPORT_URL = "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.
 # every S3 server, and not Azure, finds again what was written.
 NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
+# DuckDB names a database after its file, up to the first point. Of these names it makes others, or
+# cannot tell the database from a schema of ours.
+NO_DATABASE = {
+    *("raw", "tlc", "staging", "intermediate", "marts"),
+    *("information_schema", "pg_catalog", "main", "system", "temp"),
+}
 REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
 
 
@@ -73,6 +79,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @field_validator("duckdb_path")
+    @classmethod
+    def _tells_from_schemas(cls, path: Path) -> Path:
+        if fault := fault_of_name(path):
+            raise ValueError(fault)
+        return path
 
     @field_validator("lake_url")
     @classmethod
@@ -196,6 +209,14 @@ def load_settings() -> Settings:
             for e in exc.errors()
         )
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+
+
+def fault_of_name(path: Path) -> str | None:
+    """Why a DuckDB file of this name cannot be the warehouse, if so."""
+    name = path.name.partition(".")[0]
+    if name.lower() not in NO_DATABASE:
+        return None
+    return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
 
 
 def _whole_path(url: str) -> str:

@@ -136,6 +136,19 @@ def test_a_home_folder_may_be_written_with_a_tilde(monkeypatch: pytest.MonkeyPat
     assert settings.duckdb_path == Path("/home/someone/w.duckdb")
 
 
+@pytest.mark.parametrize(
+    "name", ["raw", "tlc", "marts", "staging", "intermediate", "information_schema", "main", "TEMP"]
+)
+@pytest.mark.parametrize("ending", [".duckdb", "", ".sample.db"])
+def test_a_warehouse_is_not_named_as_a_schema(
+    monkeypatch: pytest.MonkeyPatch, name: str, ending: str
+) -> None:
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", f"my/{name}{ending}")
+    with pytest.raises(UsageError, match="MEDALLION_DUCKDB_PATH: choose another name") as raised:
+        load_settings()
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize("name", ["TLC_URL", "LAKE_URL", "DUCKDB_PATH", "TARGET", "WORK_DIR"])
 def test_an_empty_variable_is_as_good_as_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     unset = load_settings()

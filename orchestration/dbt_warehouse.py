@@ -1,0 +1,32 @@
+"""Whether the DuckDB file that dbt is to open is a warehouse: a plugin of dbt-duckdb.
+
+``profiles.yml`` names it. DuckDB would make a new file where there is none, and ``dbt build`` by
+itself would then fail at every model.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+
+from ingestion.settings import fault_of_name
+
+
+class Plugin(BasePlugin):
+    """Look at the path before it is opened."""
+
+    def update_connection_config(self, creds: DuckDBCredentials, _config: dict[str, Any]) -> None:
+        """Refuse a file that is not there, and one whose name is that of a schema."""
+        if creds.path == ":memory:":
+            return
+        path = Path(creds.path)
+        if fault := fault_of_name(path):
+            raise DbtRuntimeError(f"MEDALLION_DUCKDB_PATH: {fault}.")
+        if not path.exists():
+            raise DbtRuntimeError(
+                f"There is no warehouse at {path.absolute()}, which MEDALLION_DUCKDB_PATH names"
+                " (a relative path begins in dbt_project). Mend the path, or load first:"
+                " medallion load, or python -m ingestion."
+            )
