@@ -64,12 +64,12 @@ theirs_by_class as (
         report_month as month,
         trips_per_day,
         case
-            when license_class = 'Yellow' then 'yellow'
-            when license_class = 'Green' then 'green'
-            when license_class = 'FHV - High Volume' and report_month >= date '2019-02-01'
+            when lower(license_class) = 'yellow' then 'yellow'
+            when lower(license_class) = 'green' then 'green'
+            when lower(license_class) = 'fhv - high volume' and report_month >= date '2019-02-01'
                 then 'fhvhv'
             -- until 2019-01 the FHV files held the high-volume trips too
-            when license_class like 'FHV%' then 'fhv'
+            when lower(license_class) like 'fhv%' then 'fhv'
         end as service
     from report
 

@@ -6,12 +6,14 @@ with report as (
 
 )
 
-select
+-- rows that stand there twice, word for word, are one; blank rows are none
+select distinct
     cast({{ text_to_timestamp("month_year || '-01 00:00:00'") }} as date) as report_month,
-    license_class,
+    {{ text_without_blanks('license_class') }} as license_class,
     -- 1,234 and 75% are numbers; a dash stands for none
-    {{ text_to_number('trips_per_day') }} as trips_per_day,
-    {{ text_to_number('farebox_per_day') }} as farebox_usd_per_day,
-    {{ text_to_number('avg_minutes_per_trip') }} as avg_minutes_per_trip,
-    {{ text_to_number('percent_of_trips_paid_with_credit_card') }} as pct_paid_by_card
+    {{ number_without_blanks('trips_per_day') }} as trips_per_day,
+    {{ number_without_blanks('farebox_per_day') }} as farebox_usd_per_day,
+    {{ number_without_blanks('avg_minutes_per_trip') }} as avg_minutes_per_trip,
+    {{ number_without_blanks('percent_of_trips_paid_with_credit_card') }} as pct_paid_by_card
 from report
+where {{ text_without_blanks("coalesce(month_year, '') || coalesce(license_class, '')") }} <> ''

@@ -7,7 +7,7 @@ with zones as (
 )
 
 select
-    cast(locationid as integer) as zone_id,
+    cast(trim(locationid) as integer) as zone_id,
     zone as zone_name,
     borough,
     service_zone
