@@ -41,6 +41,7 @@ IDENTITY = (
     *("hvfhs_license_num", "dispatching_base_num"),
     *("locationid", "month_year", "license_class"),
 )
+COUNTED_TO = "1e15"  # miles or USD: what is beyond, or no number, is in no sum
 DISTANCES = ("trip_distance", "trip_miles")  # miles
 MONEY = (  # USD
     *("fare_amount", "fare_amt", "base_passenger_fare", "extra", "surcharge", "mta_tax"),
@@ -213,8 +214,12 @@ def _figures(
     held = _names(landing)
     summed = [name for name in (*DISTANCES, *MONEY) if name in held & dataset.read_schema.keys()]
     pickup = next((DUCKDB.quote(name) for name in PICKUPS if name in held), "null")
-    # the doubles of a million fares add up to the cent whatever the order
-    sums = "".join(f", round(fsum({DUCKDB.quote(name)}), 2)" for name in summed)
+    # the doubles of a million fares add up to the cent whatever the order; one that is no number,
+    # or is beyond all money, would be all that is left of them
+    sums = "".join(
+        f", round(fsum({name}) filter (abs({name}) < {COUNTED_TO}), 2)"
+        for name in map(DUCKDB.quote, summed)
+    )
     row = connection.execute(
         f"select count(*), min(try_cast({pickup} as timestamp)),"
         f" max(try_cast({pickup} as timestamp)){sums}"

@@ -140,6 +140,23 @@ def _duplicate_row(at: _Chosen) -> None:
     at.copy_down()
 
 
+def _not_a_number(at: _Chosen) -> None:
+    _, tolls = _amounts(at)
+    tolls[at.rows] = np.inf
+
+
+def _implausible_amount(at: _Chosen) -> None:
+    fare, tolls = _amounts(at)
+    fare[at.rows] += 2_000_000
+    tolls[at.rows] -= 2_000_000  # the total looks right
+
+
+def _amounts(at: _Chosen) -> tuple[Values, Values]:
+    taxi = "fare_amount" in at.trips
+    names = ("fare_amount", "tolls_amount") if taxi else ("base_passenger_fare", "tolls")
+    return at.trips[names[0]], at.trips[names[1]]
+
+
 _EVERY = (*TAXIS, "fhv", "fhvhv")
 _METERED = (*TAXIS, "fhvhv")
 # with the services that know the fault, and how often it comes for every time that the rarest does
@@ -158,6 +175,8 @@ _FAULTS: tuple[tuple[Callable[[_Chosen], None], tuple[str, ...], int], ...] = (
     (_negative_total, TAXIS, 2),
     (_implausible_total, TAXIS, 1),
     (_duplicate_row, _METERED, 1),
+    (_not_a_number, _METERED, 1),
+    (_implausible_amount, _METERED, 1),
 )
 
 

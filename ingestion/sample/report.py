@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
+
 from ingestion.datasets import REPORT_COLUMNS
 from ingestion.sample.trips import TAXIS, Trips, month_start
 
@@ -68,7 +70,8 @@ def _figures(licence: _Class, month: date, trips: Trips) -> dict[str, str]:
         "Avg Minutes Per Trip": f"{trips['seconds'][timed].mean() / 60:.1f}",
     }
     if licence.service in TAXIS:
-        farebox = (trips["total_amount"] - trips["tip_amount"])[in_month].sum() / days
+        counted = in_month & np.isfinite(trips["total_amount"])
+        farebox = (trips["total_amount"] - trips["tip_amount"])[counted].sum() / days
         card = (trips["payment_type"][in_month] == 1).mean()
         figures["Farebox Per Day"] = f"{farebox:,.0f}"
         figures["Percent of Trips Paid with Credit Card"] = f"{card:.0%}"

@@ -4,6 +4,11 @@
     'trips.source_month', 'trips.pickup_at', 'trips.dropoff_at'
 ) %}
 
+{%- set amounts = [] -%}
+{%- for column in trip_columns() if column.endswith('_usd') -%}
+    {%- do amounts.append('trips.' ~ column) -%}
+{%- endfor %}
+
 with trips as (
 
     select * from {{ ref('int_trips') }}
@@ -93,9 +98,11 @@ select
                 or coalesce(trips.dropoff_zone_id, 0) not between 1 and 265
             )
             then 'unknown_zone'
+        when {{ any_not_finite(amounts + ['trips.trip_miles']) }}
+            then 'not_a_number'
         when trips.trip_miles < 0
             then 'negative_distance'
-        when trips.service in ('yellow', 'green') and trips.trip_miles > 300
+        when trips.trip_miles > case when trips.service = 'fhvhv' then 2400 else 300 end
             then 'impossible_distance'
         when
             trips.trip_seconds >= 60
@@ -111,6 +118,8 @@ select
             then 'negative_total'
         when trips.service in ('yellow', 'green') and trips.total_usd > 1000
             then 'implausible_total'
+        when {{ largest(amounts) }} > 100000
+            then 'implausible_amount'
         when repeats.repeat_reason = 'duplicate_row'
             then 'duplicate_row'
     end as invalid_reason

@@ -34,14 +34,9 @@ select
     tips as tip_usd,
     driver_pay as driver_pay_usd,
     -- what the passenger paid; TLC publishes its parts and no total
-    base_passenger_fare
-    + coalesce(tolls, 0)
-    + coalesce(bcf, 0)
-    + coalesce(sales_tax, 0)
-    + coalesce(congestion_surcharge, 0)
-    + coalesce(airport_fee, 0)
-    + coalesce(cbd_congestion_fee, 0)
-    + coalesce(tips, 0) as total_usd,
+    {{ total_of('base_passenger_fare', [
+        'tolls', 'bcf', 'sales_tax', 'congestion_surcharge', 'airport_fee', 'cbd_congestion_fee', 'tips',
+    ]) }} as total_usd,
     {{ as_integer('sr_flag') }} as shared_ride_flag,
     shared_request_flag,
     shared_match_flag,

@@ -18,11 +18,12 @@ select
     {{ as_integer('pulocationid') }} as pickup_zone_id,
     {{ as_integer('dolocationid') }} as dropoff_zone_id,
     -- files of before mid-2016, as CSV, give these in place of zones
-    pickup_longitude,
-    pickup_latitude,
-    dropoff_longitude,
-    dropoff_latitude,
-    {{ as_integer('passenger_count') }} as passenger_count,
+    {{ finite('pickup_longitude') }} as pickup_longitude,
+    {{ finite('pickup_latitude') }} as pickup_latitude,
+    {{ finite('dropoff_longitude') }} as dropoff_longitude,
+    {{ finite('dropoff_latitude') }} as dropoff_latitude,
+    -- a byte in the meter: what is far beyond is no count of passengers
+    {{ as_integer('passenger_count', 0, 1000) }} as passenger_count,
     trip_distance as trip_miles,
     {{ as_integer('ratecodeid') }} as rate_code_id,
     {{ as_integer('payment_type') }} as payment_type_id,

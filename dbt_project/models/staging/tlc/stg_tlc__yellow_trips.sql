@@ -44,11 +44,12 @@ select
     {{ seconds_between('pickup_at', 'dropoff_at') }} as trip_seconds,
     {{ as_integer('pulocationid') }} as pickup_zone_id,
     {{ as_integer('dolocationid') }} as dropoff_zone_id,
-    coalesce(start_lon, pickup_longitude) as pickup_longitude,
-    coalesce(start_lat, pickup_latitude) as pickup_latitude,
-    coalesce(end_lon, dropoff_longitude) as dropoff_longitude,
-    coalesce(end_lat, dropoff_latitude) as dropoff_latitude,
-    {{ as_integer('passenger_count') }} as passenger_count,
+    {{ finite('coalesce(start_lon, pickup_longitude)') }} as pickup_longitude,
+    {{ finite('coalesce(start_lat, pickup_latitude)') }} as pickup_latitude,
+    {{ finite('coalesce(end_lon, dropoff_longitude)') }} as dropoff_longitude,
+    {{ finite('coalesce(end_lat, dropoff_latitude)') }} as dropoff_latitude,
+    -- a byte in the meter: what is far beyond is no count of passengers
+    {{ as_integer('passenger_count', 0, 1000) }} as passenger_count,
     trip_distance as trip_miles,
     {{ as_integer('rate_code_number') }} as rate_code_id,
     case
