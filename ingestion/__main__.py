@@ -4,6 +4,7 @@ Lands what is published and loads what was landed, with no orchestrator and no t
 """
 
 import argparse
+import io
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -74,4 +75,6 @@ def _month(text: str) -> date:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
     sys.exit(main())

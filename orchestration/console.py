@@ -1,6 +1,7 @@
 """What people see: progress on stderr, results on stdout."""
 
 import json
+import math
 import sys
 import threading
 import time
@@ -12,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -22,7 +22,10 @@ from orchestration.stages import RunReport
 
 # nothing is folded for a file or a pipe
 WIDE = 10_000
-stdout = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+# what is shown is others' text: no [/b] of an address is markup, and no :x: a picture
+stdout = Console(
+    soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
+)
 
 
 class Drawn:
@@ -30,12 +33,12 @@ class Drawn:
 
     def __init__(self, console: Console):
         self._bars = Bars(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[amount]}"),
+            TextColumn("{task.fields[amount]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
         )
         self._lock = threading.Lock()
@@ -101,7 +104,34 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 def print_json(value: Any) -> None:
     """Print dataclasses, mappings and lists as JSON."""
-    print(json.dumps(value, default=_plain, indent=2))  # noqa: T201
+    text = json.dumps(_finite(value), default=_plain, indent=2, allow_nan=False)
+    print(text)  # noqa: T201
+
+
+def compact_json(value: Any) -> str:
+    """A nested value as JSON on one line."""
+    return json.dumps(_finite(value), default=_plain, allow_nan=False, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for what JSON has no number for: NaN and the infinities."""
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case Decimal():
+            return float(value) if value.is_finite() else None
+        case dict():
+            return {_key(key): _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return _finite(asdict(value))
+        case _:
+            return value
+
+
+def _key(key: Any) -> Any:
+    return key if isinstance(key, str | int | float | bool | None) else str(key)
 
 
 def _plain(value: Any) -> Any:
@@ -111,8 +141,8 @@ def _plain(value: Any) -> Any:
         return float(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, (bytes, bytearray)):
-        return value.hex()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
     return str(value)
 
 
@@ -127,7 +157,7 @@ def print_table(
         numeric = any(isinstance(r[i], (int, float, Decimal)) for r in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row))
+        table.add_row(*(_text(value) for value in row))
     stdout.print(table)
 
 
@@ -137,6 +167,8 @@ def _text(value: Any) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex()
         case float():
             return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
         case _:

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ from ingestion.engines import connect
 from ingestion.engines.base import Session, reason_of
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
-from orchestration.console import print_json, print_table
+from orchestration.console import compact_json, print_json, print_table
 
 
 def query(settings: Settings, sql: str, output: str) -> None:
@@ -29,6 +30,12 @@ def query(settings: Settings, sql: str, output: str) -> None:
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":
+        double = sorted(name for name, n in Counter(result.columns).items() if n > 1)
+        if double:
+            raise UsageError(
+                f"JSON has no two columns of one name: give each {', '.join(double)} a name of its"
+                " own by `as`, or take another --format."
+            )
         print_json(result.records())
     elif output == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -60,4 +67,12 @@ def _write_parquet(session: Session, sql: str) -> None:
 
 
 def _csv(value: Any) -> Any:
-    return f"{value:f}" if isinstance(value, Decimal) else value
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex()
+        case dict() | list():
+            return compact_json(value)
+        case _:
+            return value

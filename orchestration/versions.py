@@ -76,7 +76,7 @@ def _topics(
         *(f"{old} is spelled {new}" for old, new in changes.columns_renamed.items()),
     ]
     yield "columns", ", ".join(columns) or "the same"
-    types = [f"{name} {old} → {new}" for name, (old, new) in changes.types.items()]
+    types = [f"{name} {old} -> {new}" for name, (old, new) in changes.types.items()]
     yield "types", f"{len(types)} changed: {', '.join(types)}" if types else "the same"
     sums = [f"{name} {difference:+,.2f}" for name, difference in changes.sums.items()]
     if before and after:
@@ -84,7 +84,7 @@ def _topics(
         for which in ("first_pickup", "last_pickup"):
             old, new = getattr(before, which), getattr(after, which)
             if old != new:
-                yield "pickups", f"{which.replace('_', ' ')} {_moment(old)} → {_moment(new)}"
+                yield "pickups", f"{which.replace('_', ' ')} {_moment(old)} -> {_moment(new)}"
 
 
 def _rows(rows: RowChanges | None) -> str:

@@ -5,6 +5,7 @@ failed, 2 that the command or a setting is wrong. Stages are imported when a com
 help is there at once.
 """
 
+import io
 import os
 import sys
 
@@ -45,6 +46,10 @@ for verb in (
 
 def main() -> None:
     """Run the command line; an interrupt leaves with 130 and everything as it was committed."""
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal that cannot show a sign gets another for it, and no traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except KeyboardInterrupt:

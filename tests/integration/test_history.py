@@ -380,6 +380,6 @@ def test_the_table_says_what_changed_in_a_hundred_columns(
     assert "  rows     0 added, 0 removed, 1 changed, 39 equal" in lines
     assert "           changed: tip_amount in 1" in lines
     assert "  columns  ehail_fee is gone" in lines
-    assert "  types    3 changed: VendorID int32 → double," in text
+    assert "  types    3 changed: VendorID int32 -> double," in text
     assert "  rows     0 added, 1 removed, 0 changed, 39 equal" in lines
     assert "  types    the same" in lines
