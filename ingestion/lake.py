@@ -213,7 +213,7 @@ def _store(
     """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
     # The slow imports wait until there is something to land.
     from ingestion.destinations.lake import Lake
-    from ingestion.destinations.references import Reference, configure_dlt, run_references
+    from ingestion.destinations.references import Reference, run_references
 
     new = {
         file: candidate
@@ -241,12 +241,13 @@ def _store(
         if candidate.checked
     ]
     if references:
-        configure_dlt(workers=FETCHES_AT_ONCE)
         place = f"the lake {settings.lake_url}"
         faults: list[MedallionError] = []
         found = {c.fetched.sha256: c.found for c in new.values() if c.found}
         destination = Lake(store=store, found=found, faults=faults)
-        failed = run_references("lake", destination, references, settings.dlt_dir, place)
+        failed = run_references(
+            "lake", destination, references, settings.dlt_dir, place, workers=FETCHES_AT_ONCE
+        )
         for fault in faults:
             raise fault
         for failure in failed.values():

@@ -237,10 +237,9 @@ def _load_versions(
 ) -> dict[Landing, Failure]:
     """Load each version as one job of dlt; return why some could not be."""
     # The slow imports wait until there is something to load.
-    from ingestion.destinations.references import configure_dlt, run_references
+    from ingestion.destinations.references import run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
-    configure_dlt(workers=engine.loads_at_once(session))
     store = open_lake(settings)
     failed: dict[Landing, Failure] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
@@ -251,6 +250,7 @@ def _load_versions(
             [_reference(store, v) for v in batch],
             settings.dlt_dir,
             engine.place,
+            workers=engine.loads_at_once(session),
         )
         for version in batch:
             failure = failures.get(version.table_name)

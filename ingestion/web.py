@@ -74,7 +74,10 @@ def _patience() -> Any:
     from dlt.common.configuration.resolve import resolve_configuration
     from dlt.common.configuration.specs import RuntimeConfiguration
 
-    return resolve_configuration(RuntimeConfiguration())
+    from ingestion.dlt_context import our_configuration
+
+    with our_configuration(Path()):
+        return resolve_configuration(RuntimeConfiguration())
 
 
 def _may_pass(exc: BaseException) -> bool:

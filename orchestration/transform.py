@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
+# libpq's variables that set a session's parameters; how to connect is the user's to set
+LIBPQ_DEFAULTS = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 BAD = ("error", "fail", "runtime error")
 # what libpq says when a server went away or does not answer, and our macros of readers that stay
 PASSING = (
@@ -186,8 +188,15 @@ def _is_built(settings: Settings, inputs: str) -> bool:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, and put the old ones and the working directory back afterwards."""
+    """Set environment variables, and put the old ones and the working directory back afterwards.
+
+    dbt's own are taken away, as are those of libpq that change what a statement gives: they are
+    another project's.
+    """
     before, cwd = dict(os.environ), os.getcwd()  # noqa: PTH109
+    for name in before:
+        if name.startswith("DBT_") or name in LIBPQ_DEFAULTS:
+            del os.environ[name]
     os.environ.update(values)
     try:
         yield

@@ -8,7 +8,6 @@ the destination's job moves the bytes.
 """
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobRetry
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from ingestion.dlt_context import our_configuration
 from ingestion.errors import MedallionError, UnreachableError
 from ingestion.locks import HeldError, locked_file, turn_with_file
 from ingestion.progress import Quiet
@@ -57,8 +57,11 @@ def run_references(
     references: list[Reference],
     dlt_dir: Path,
     place: str,
+    workers: int,
 ) -> dict[str, Failure]:
     """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
+
+    So many ``workers`` are at jobs at once. A job that fails does not end the others.
 
     Returns the failure of each table whose job failed; raises ``MedallionError``, which names the
     ``place``, where the run as a whole cannot be done. The working directory is new each time and
@@ -66,7 +69,8 @@ def run_references(
     leaves no package behind that would be loaded in place of the next one
     (https://github.com/dlt-hub/dlt/issues/3023).
     """
-    with _scratch(dlt_dir) as folder:
+    load = {"workers": workers, "raise_on_failed_jobs": False}
+    with _scratch(dlt_dir) as folder, our_configuration(folder, load=load):
         sources = [
             _source(schema, [r for r in references if r.schema == schema], folder)
             for schema in dict.fromkeys(r.schema for r in references)
@@ -211,13 +215,3 @@ def _reason(failure: str | None) -> str:
 def _last_line(text: str | None) -> str:
     lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
     return lines[-1] if lines else ""
-
-
-def configure_dlt(workers: int) -> None:
-    """Set dlt up for jobs that keep names as published, report nothing home and fail at once."""
-    os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")
-    dlt.config["schema.naming"] = "direct"
-    dlt.config["load.workers"] = workers
-    dlt.config["load.raise_on_failed_jobs"] = False
-    dlt.config["restore_from_destination"] = False

@@ -51,7 +51,8 @@ class Store:
         self._storage_class = storage_class
         with self.faults("open"):
             options = file_system_options(self.scheme, encryption)
-            self.fs: fsspec.AbstractFileSystem = file_system_class(self.scheme)(**options)
+            with _no_defaults_of_others():
+                self.fs: fsspec.AbstractFileSystem = file_system_class(self.scheme)(**options)
             _limit_patience(self.scheme, self.fs)
 
     def path(self, name: str) -> str:
@@ -229,6 +230,20 @@ class Store:
             if or_missing and isinstance(exc, FileNotFoundError):
                 raise
             raise explained(exc, doing, self.url) from exc
+
+
+@contextmanager
+def _no_defaults_of_others() -> Iterator[None]:
+    """Open a file system without what ``FSSPEC_*`` and fsspec's files of home say of its kind.
+
+    They would be beside the SDK's own variables, which are the user's to set.
+    """
+    kept = dict(fsspec.config.conf)
+    fsspec.config.conf.clear()
+    try:
+        yield
+    finally:
+        fsspec.config.conf.update(kept)
 
 
 def _limit_patience(scheme: str, fs: Any) -> None:

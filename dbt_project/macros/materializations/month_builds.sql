@@ -17,6 +17,7 @@
 
 {% macro create_month_builds() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
+        {% do refuse_empty_builds() %}
         {# `if not exists` asks for the right to make a schema even where it is there #}
         {% if not adapter.check_schema_exists(target.database, 'intermediate') %}
             create schema intermediate;
@@ -43,6 +44,17 @@
         {# until its end says otherwise: one that is killed has failed, and may have built months #}
         {{ record_invocation_as(false) }}
     {% endif %}
+{% endmacro %}
+
+
+{# A month that was built of no rows would count as built for good. #}
+{% macro refuse_empty_builds() %}
+    {%- if flags.EMPTY -%}
+        {% do exceptions.raise_compiler_error(
+            "--empty (DBT_EMPTY) builds months without rows, and this warehouse would take them for whole."
+            ~ " Run dbt without it: only stale months are built."
+        ) %}
+    {%- endif -%}
 {% endmacro %}
 
 
