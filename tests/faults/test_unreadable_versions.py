@@ -240,3 +240,16 @@ def test_a_month_that_cannot_be_read_is_in_the_ledger_and_the_audit_fails_until_
         assert place.medallion_json("audit")["missing"] == []
         assert place.medallion_json("status")["last_run"]["succeeded"] is True
     tally(f"a month cannot be read ({kind})", silent=silent, seconds=time.monotonic() - begun)
+
+
+def test_months_of_equal_bytes_do_not_stand_for_each_other(place: Place) -> None:
+    january = publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    publish(place.published, "taxi_zone_lookup", None, ZONES)
+    place.medallion("run", "--quiet")
+    february = january.with_name("green_tripdata_2024-02.parquet")
+    february.write_bytes(january.read_bytes())
+    place.medallion("land", "--quiet")
+    place.medallion("load", "--quiet")
+    audited = place.medallion_json("audit", expect=1)
+    assert [(m["month"], m["stage"]) for m in audited["missing"]] == [("2024-02-01", "transform")]
+    assert audited["files"] == 1
