@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ingestion.errors import UntrustedFileError
+from ingestion.limits import LONGEST_TEXT, MOST_BLANK_LINES, most_unpacked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LONGEST_LINE = 1 << 17  # characters: what Python's reader takes for one field
+LONGEST_LINE = LONGEST_TEXT  # characters: what Python's reader takes for one field
+LINE_END = 2  # characters at most
 BLOCK_BYTES = 4 << 20
 _UNCLOSED = "a quote is not closed"
 # DuckDB drops the blanks and reads the quotes; the others keep both. Only a line that may have such
@@ -38,7 +40,7 @@ def csv_rows(path: Path, gzipped: bool, line_breaks: bool) -> Iterator["CsvRows"
     opened = gzip.open if gzipped else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            yield CsvRows(file, line_breaks)
+            yield CsvRows(file, line_breaks, most_unpacked(path.stat().st_size))
     except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
         raise UntrustedFileError(f"not a readable gzip file: {str(exc).rstrip('.')}") from exc
 
@@ -50,8 +52,10 @@ class CsvRows:
     has no name for it; the header itself has ``named`` fields.
     """
 
-    def __init__(self, file: TextIO, line_breaks: bool):
+    def __init__(self, file: TextIO, line_breaks: bool, most_characters: int):
         self.line = 0  # where the row that was read last ends, from 1
+        self._left = most_characters
+        self._blank = 0  # lines
         self._file, self._line_breaks = file, line_breaks
         self._records = self._read()
         header = next(self._records, [])
@@ -107,6 +111,13 @@ class CsvRows:
         number = 0
         while line := self._file.readline(LONGEST_LINE):
             number += 1
+            self._left -= len(line)
+            if self._left < 0:
+                raise _unreadable(number, "so far, it unpacks to more than a file of its size may")
+            if len(line) <= LINE_END and not line.strip():
+                self._blank += 1
+                if self._blank > MOST_BLANK_LINES + number // 2:
+                    raise _unreadable(number, "most lines up to this one are blank")
             if len(line) == LONGEST_LINE:
                 raise _unreadable(number, f"it is longer than {LONGEST_LINE:,} characters")
             if "\0" in line:

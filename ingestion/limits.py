@@ -10,7 +10,7 @@ MOST_ROWS = 1_000_000_000
 MOST_ROWS_IN_NOTHING = 10_000_000  # beyond, each row takes a byte of the file at least
 MOST_FOOTER_BYTES = 16 << 20
 LONGEST_TEXT = 1 << 17  # bytes of a text in Parquet, characters of a line in CSV
-MOST_BLANK_LINES = 100_000  # beyond those that stand between rows
+MOST_BLANK_LINES = 100_000  # beyond one for each row
 _UNPACKED_ANYWAY = 1 << 30
 _UNPACKED_RATIO = 100
 

@@ -172,3 +172,31 @@ def test_what_the_check_lets_pass_is_what_the_view_reads(
         branch = Branch(relation, month_sql(MONTH), key_sql(1), "0", file.columns)
         connection.execute(read_view_sql(GREEN, [branch], DUCKDB))
         assert connection.sql(f"select {column} from tlc.green_tripdata").fetchall() == [(value,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (HEADER + ROW + b"\n" * 500_000, "most lines up to this one are blank"),
+        (HEADER + ROW * 9 + b"\r\n" * 500_000, "most lines up to this one are blank"),
+        ((b"," * 100_000 + b"\n") * 2, "it has no column"),
+        (
+            (HEADER + ROW).replace(b"\n", b"," * 2000 + b"\n"),
+            "it has 2,009 columns, where 1,000 are the most",
+        ),
+    ],
+    ids=["lines", "windows-lines", "commas", "columns"],
+)
+def test_what_unpacks_to_nothing_is_distrusted(content: bytes, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UntrustedFileError, match=reason):
+        checked(tmp_path, gzip.compress(content), "csv.gz")
+
+
+def test_a_blank_line_for_each_row_is_let_pass(tmp_path: Path) -> None:
+    assert checked(tmp_path, HEADER + (ROW + b"\n") * 150_000).row_count == 150_000
+
+
+def test_a_third_column_without_a_name_beside_one_of_its_name_is_distrusted(tmp_path: Path) -> None:
+    content = HEADER.replace(b"\n", b",_11,\n") + ROW.replace(b"\n", b",x,y\n")
+    with pytest.raises(UntrustedFileError, match="differ only by case: _11"):
+        checked(tmp_path, content)
