@@ -5,7 +5,9 @@ project's root. Defaults lie under ``data/`` at the project's root wherever a co
 relative paths that a user gives are relative to the working directory.
 """
 
+import os
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -32,6 +34,9 @@ NO_DATABASE = {
     *("raw", "tlc", "staging", "intermediate", "marts"),
     *("information_schema", "pg_catalog", "main", "system", "temp"),
 }
+# Not ours to read: the image, the Prefect deployment and dbt have these.
+FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
+FOR_TESTS = "MEDALLION_TEST_"
 REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
 
 
@@ -52,7 +57,7 @@ class Settings(BaseSettings):
     lake_url: str = str(DATA_DIR / "lake")
     lake_encryption: str = ""
     lake_storage_class: str = ""
-    target: Literal["duckdb", "postgres", "spark"] = "duckdb"
+    target: Literal["duckdb", "postgres"] = "duckdb"
     raw: Literal["loaded", "in_place"] = "loaded"
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
     duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
@@ -199,6 +204,7 @@ def load_settings() -> Settings:
             raise UsageError(f"Cannot read {path}: {exc.strerror}.") from exc
         except ValueError:  # in whose message, and cause, is what the file holds
             raise UsageError(f"Cannot read {path}: it is no plain text in UTF-8.") from None
+    _refuse_unknown_names()
     try:
         return Settings()
     except ValidationError as exc:
@@ -209,6 +215,22 @@ def load_settings() -> Settings:
             for e in exc.errors()
         )
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+
+
+def _refuse_unknown_names() -> None:
+    """A name that is spelled wrong would leave its setting as it is, and nobody would know."""
+    known = {f"MEDALLION_{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_EDITION"}
+    faults = []
+    for name in sorted(os.environ):
+        upper = name.upper()
+        if not upper.startswith("MEDALLION_") or upper.startswith(FOR_TESTS):
+            continue
+        if upper not in known | FOR_OTHERS:
+            nearest = get_close_matches(upper, sorted(known), n=1)
+            meant = f": do you mean {nearest[0]}?" if nearest else "."
+            faults.append(f"{name} is no setting{meant}")
+    if faults:
+        raise UsageError(f"Wrong settings: {' '.join(faults)} See .env.example for all of them.")
 
 
 def fault_of_name(path: Path) -> str | None:

@@ -4,6 +4,7 @@ A web server is asked by HEAD; where it refuses that, for one byte. No redirect 
 another server: what is landed is what the settings name.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from ingestion.errors import FetchError
+from ingestion.errors import FetchError, UsageError
 
 if TYPE_CHECKING:
     from dlt.sources.helpers.requests import Client, Response
@@ -71,13 +72,21 @@ def client() -> "Client":
 
 
 def _patience() -> Any:
-    from dlt.common.configuration.resolve import resolve_configuration
     from dlt.common.configuration.specs import RuntimeConfiguration
 
-    from ingestion.dlt_context import our_configuration
+    from ingestion.dlt_context import REQUESTS
 
-    with our_configuration(Path()):
-        return resolve_configuration(RuntimeConfiguration())
+    # dlt's container has one configuration for all threads, and several ask here at once
+    config = RuntimeConfiguration()
+    for name in REQUESTS:
+        variable = f"RUNTIME__REQUEST_{name.upper()}"
+        if value := os.environ.get(variable):
+            try:
+                number = int(value) if name == "max_attempts" else float(value)
+            except ValueError:
+                raise UsageError(f"{variable}: give a number.") from None
+            setattr(config, f"request_{name}", number)
+    return config
 
 
 def _may_pass(exc: BaseException) -> bool:

@@ -68,6 +68,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "work_dir": str(project / "data" / "work"),
         "alert_webhook_url": None,
         "stale_after_days": None,
+        "row_loss_pct": 1.0,
     }
 
 
@@ -328,3 +329,29 @@ def test_what_the_lakes_store_can_do_is_taken(
     monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
     monkeypatch.setenv(f"MEDALLION_{name}", value)
     assert load_settings().model_dump()[name.lower()] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("MEDALLION_LAKE_ULR", "do you mean MEDALLION_LAKE_URL?"),
+        ("MEDALLION_DUCKDB_PTH", "do you mean MEDALLION_DUCKDB_PATH?"),
+        ("MEDALLION_EDITION", "MEDALLION_EDITION is no setting"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(UsageError) as raised:
+        load_settings()
+    assert said in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_target_that_does_not_work_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_TARGET", "duckdbb")
+    with pytest.raises(UsageError) as raised:
+        load_settings()
+    assert "'duckdb' or 'postgres'" in str(raised.value)
+    assert "spark" not in str(raised.value)
