@@ -1,6 +1,7 @@
 """Run one read-only query and write its result."""
 
 import csv
+import re
 import sys
 from collections import Counter
 from decimal import Decimal
@@ -11,6 +12,14 @@ from ingestion.engines.base import Session, reason_of
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from orchestration.console import compact_json, print_json, print_table
+
+# DuckDB shows those of the schema main, and PostgreSQL knows no such statement
+SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
+TABLES = """
+    select table_schema, table_name, table_type from information_schema.tables
+    where table_schema in ('raw', 'tlc', 'staging', 'intermediate', 'marts')
+    order by table_schema, table_name
+"""
 
 
 def query(settings: Settings, sql: str, output: str) -> None:
@@ -26,7 +35,7 @@ def query(settings: Settings, sql: str, output: str) -> None:
             if output == "parquet":
                 _write_parquet(session, sql)
                 return
-            result = session.read(sql)
+            result = session.query(TABLES) if SHOW_TABLES.match(sql) else session.read(sql)
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":

@@ -135,8 +135,20 @@ def history(
         end_with([v.fault for v in versions if v.fault])
 
 
+def trip_id_of(text: str) -> int:
+    """A trip_id as its digits say it."""
+    if not text.isdecimal():
+        raise typer.BadParameter(
+            f"{text!r} is no trip_id: it is a number of 18 digits, as marts.fct_trips has them."
+        )
+    return int(text)
+
+
 def explain(
-    trip_id: Annotated[int, typer.Argument(help="A trip_id of marts.fct_trips.")],
+    trip_id: Annotated[
+        int,
+        typer.Argument(parser=trip_id_of, metavar="TRIP_ID", help="A trip_id of marts.fct_trips."),
+    ],
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,

@@ -1,5 +1,6 @@
 """What strangers may try: by a query, by names in files, by the places that are asked."""
 
+import tomllib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -10,7 +11,7 @@ import pytest
 
 from ingestion.engines import connect
 from ingestion.errors import WarehouseError
-from ingestion.settings import Settings
+from ingestion.settings import PROJECT_ROOT, Settings
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.support import postgres
@@ -287,3 +288,11 @@ def _answer(settings: Settings, sql: str) -> str | None:
     assert CANARY not in reason
     assert "\n" not in reason
     return None
+
+
+def test_every_package_of_the_lock_has_its_hash() -> None:
+    lock = tomllib.loads((PROJECT_ROOT / "uv.lock").read_text())
+    published = [p for p in lock["package"] if "registry" in p["source"]]
+    assert len(published) > 100
+    files = [f for p in published for f in (*p.get("wheels", ()), *filter(None, [p.get("sdist")]))]
+    assert all(f["hash"].startswith("sha256:") for f in files)

@@ -1,5 +1,6 @@
 """Terminals that cannot show every sign."""
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -31,3 +32,20 @@ def test_no_terminal_is_too_simple(place: Place, encoding: str, tally: Tally) ->
     assert "[/b]" in place.last_stderr
     assert "Traceback" not in place.last_stderr
     tally("terminals with another encoding", times=1)
+
+
+def test_a_query_prints_what_others_wrote_as_it_is(place: Place) -> None:
+    publish(place.published, "green", JANUARY, trips("green", JANUARY))
+    place.medallion("land", "--quiet")
+    place.medallion("load", "--quiet")
+    odd = "select 'nan'::double as n, ':x: [/b]' as t, '\\x01'::blob as b, [1, 2] as l"
+    shown = place.medallion("query", odd)
+    assert ":x: [/b]" in shown
+    (row,) = json.loads(place.medallion("query", odd, "--format", "json"))
+    assert row == {"n": None, "t": ":x: [/b]", "b": "01", "l": [1, 2]}
+    assert '01,"[1, 2]"' in place.medallion("query", odd, "--format", "csv")
+    place.medallion("query", "select 1 as a, 2 as a", "--format", "json", expect=2)
+    assert "give each a a name" in place.last_stderr
+    assert "green_tripdata" in place.medallion("query", "show tables")
+    place.medallion("explain", "abc", expect=2)
+    assert "no trip_id" in place.last_stderr
