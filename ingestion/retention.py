@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from ingestion.catalog import Catalog
 from ingestion.engines import engine_for
-from ingestion.engines.base import drop_raw, files_are_there, tables
+from ingestion.engines.base import Session, drop_raw, files_are_there, tables
+from ingestion.errors import WarehouseError
 from ingestion.settings import Settings
 
 NOT_IN_FACTS = (
@@ -28,7 +29,8 @@ def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
     """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
 
     Not those that the facts were built from and still are: a trip leads back to its raw row. Nor
-    those that the lake's catalog does not know: nobody else may have them.
+    those that the lake's catalog does not know: nobody else may have them. Raises
+    ``WarehouseError`` where this account may not see what the facts were built from.
     """
     in_lake = {version.table_name for version in Catalog(settings.lake_url).versions()}
     engine = engine_for(settings)
@@ -38,11 +40,27 @@ def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
         found = session.query(
             "select table_name, landed_at, row_count from raw.files as f"
             " where status = 'loaded' and not is_current and landed_at < ?"
-            + (NOT_IN_FACTS if ("intermediate", "month_builds") in tables(session) else "")
+            + (NOT_IN_FACTS if _builds_are_there(session) else "")
             + " order by landed_at",
             [datetime.now(UTC) - older_than],
         )
     return [Superseded(*row) for row in found.rows if row[0] in in_lake]
+
+
+def _builds_are_there(session: Session) -> bool:
+    """Whether dbt has built anything yet; what one may not see is not there to ``tables()``."""
+    if ("intermediate", "month_builds") in tables(session):
+        return True
+    hidden = session.query(
+        "select 1 from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where n.nspname = 'intermediate' and c.relname = 'month_builds'"
+    ).rows
+    if hidden:
+        raise WarehouseError(
+            "This account may not see intermediate.month_builds, which says what the facts were"
+            " built from, so nothing is dropped. Log in as one that loads and transforms."
+        )
+    return False
 
 
 def prune(settings: Settings, versions: list[Superseded]) -> None:

@@ -265,7 +265,10 @@ def _open_warehouse(settings: Settings) -> str:
     engine = engine_for(settings)
     if not engine.exists():
         return f"{engine.place} will be made by the first run"
+    engine.check_owner()
     with engine.session(read_only=True) as session:
+        if lacking := engine.lacks(session):
+            raise MedallionError(f"{engine.place} opens. {' '.join(lacking)}")
         versions = engine.held(session) if files_are_there(session) else ()
     check_lake(settings, Catalog(settings.lake_url))
     return f"{engine.place} opens, {len(versions)} versions in it"

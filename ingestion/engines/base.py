@@ -76,6 +76,9 @@ class Engine(Protocol):
     def check_owner(self) -> None:
         """Raise ``UsageError`` where it belongs to others than a run would write as."""
 
+    def lacks(self, session: Any, /) -> list[str]:
+        """What a run would lack there, a sentence each with what to do."""
+
     def prepare(self, session: Any, /) -> None:
         """Make the schemas raw and tlc, and raw.files, where they are not there."""
 

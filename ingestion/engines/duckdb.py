@@ -137,6 +137,10 @@ class DuckDb:
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make ready what this connection needs besides the file."""
 
+    def lacks(self, _session: DuckDbSession, /) -> list[str]:
+        """Who can open the file can do everything with it."""
+        return []
+
     def check_owner(self) -> None:
         """A file belongs to whoever may write it."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ingestion.catalog import Landing
 from ingestion.datasets import Dataset
 from ingestion.engines.base import complete_files, files_ddl, held_as_tables
+from ingestion.engines.postgres_needs import lacks
 from ingestion.engines.postgres_roles import (
     BUILT,
     LOADED,
@@ -173,6 +174,10 @@ class Postgres:
         """
         ((server,),) = session.query("select current_setting('max_parallel_workers')::int").rows
         return max(2, min(os.cpu_count() or 1, int(server)))
+
+    def lacks(self, session: PostgresSession, /) -> list[str]:
+        """What a run would lack on this server, a sentence each with what to do."""
+        return list(lacks(session, self.roles, self.loads_at_once(session)))
 
     def destination(self, _session: PostgresSession, /) -> "RawPostgres":
         """The destination, whose jobs connect by themselves."""

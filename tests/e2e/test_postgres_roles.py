@@ -221,8 +221,29 @@ def test_a_login_that_was_not_granted_the_roles_is_told_so(team: Place) -> None:
         with logged_in_as(team, login):
             team.medallion("load", "--quiet", *TARGET, expect=1)
             assert f"grant {prefix}_loader to" in team.last_stderr
+            detail = warehouse_check(team)
+            both = f"{prefix}_loader, {prefix}_transformer"
+            assert f"{login} may not act as {both}: grant {both} to {login}." in detail
+        execute(team, f"grant {both} to {login}; alter role {login} connection limit 3")
+        with logged_in_as(team, login):
+            assert f"the connection limit 3 of role {login} leaves" in warehouse_check(team)
+        execute(team, f"alter role {login} connection limit 50")
+        with logged_in_as(team, login):
+            assert "versions in it" in warehouse_check(team, good=True)
+        team.env["MEDALLION_POSTGRES_ROLES"] = ""
+        with logged_in_as(team, login):
+            assert f"Set MEDALLION_POSTGRES_ROLES={prefix}." in warehouse_check(team)
     finally:
+        team.env["MEDALLION_POSTGRES_ROLES"] = prefix
         execute(team, f"drop role {login}")
+
+
+def warehouse_check(place: Place, good: bool = False) -> str:
+    """What doctor says of the warehouse."""
+    checks = place.medallion_json("doctor", *TARGET, expect=0 if good else 1)
+    (found,) = [check for check in checks if check["name"] == "warehouse"]
+    assert found["good"] is good
+    return str(found["detail"])
 
 
 def test_the_sql_is_shown_and_changes_nothing(team: Place) -> None:
@@ -265,6 +286,14 @@ def test_what_a_reader_may_not_see_is_not_said_to_be_missing(team: Place, comman
     with logged_in_as(team, f"{team.env['MEDALLION_POSTGRES_ROLES']}_reader"):
         team.medallion(command, *TARGET, expect=1)
     assert "may not see the schema raw" in team.last_stderr
+
+
+def test_prune_drops_nothing_for_who_may_not_see_what_the_facts_were_built_from(
+    team: Place,
+) -> None:
+    with logged_in_as(team, f"{team.env['MEDALLION_POSTGRES_ROLES']}_loader"):
+        team.medallion("prune", "--older-than", "0", *TARGET, expect=1)
+    assert "may not see intermediate.month_builds" in team.last_stderr
 
 
 def test_a_role_that_is_a_member_of_another_is_refused(team: Place) -> None:
