@@ -33,7 +33,14 @@ if TYPE_CHECKING:
 
 # Whoever reads a view for hours must not make a night wait for as long. What waits for a reader
 # makes all later readers wait behind it, so they are let through between two attempts.
-SESSION_OPTIONS = "-c lock_timeout=20s"
+# The others are the server's defaults, which a database or a role may have changed for its own
+# ends: a month takes longer than a web page may, and the lock of a run is idle until its end.
+SESSION_OPTIONS = (
+    "-c lock_timeout=20s -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+    " -c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed"
+    " -c default_transaction_deferrable=off -c datestyle=ISO,MDY -c intervalstyle=postgres"
+    " -c extra_float_digits=1 -c standard_conforming_strings=on -c quote_all_identifiers=off"
+)
 LOCK_ATTEMPTS = 6
 LOCK_PAUSE_SECONDS = 0.5
 # Tells that a session is our own, and as it was asked for.
