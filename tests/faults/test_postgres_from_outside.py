@@ -90,6 +90,21 @@ def test_a_pooler_is_one_line_that_says_so(
     )
 
 
+def test_a_pooler_is_seen_by_dbt_alone(
+    server: DebianPostgres, variables: dict[str, str], tmp_path: Path, tally: Tally
+) -> None:
+    """It asks for nothing that a pooler would refuse when it connects."""
+    place = Place(tmp_path, {"MEDALLION_TARGET": "postgres"} | variables)
+    publish(place.published, "green", JANUARY, trips("green", JANUARY))
+    place.run("ingestion")
+    with pgbouncer(server, variables["PGDATABASE"]) as pooled:
+        place.env |= pooled
+        said = place.dbt("run", "--select", "dim_dates", "dim_zones", "stg_tlc__zones", expect=1)
+    told = "reached through a pooler" in " ".join(said.split())
+    assert told, said
+    tally("dbt build by itself behind a pooler", silent=int(not told))
+
+
 # --- one lake, an undisturbed warehouse, and others that are disturbed ---------------------------
 
 MANY_ROWS = 200_000

@@ -94,8 +94,18 @@
 {%- endmacro %}
 
 {% macro postgres__wait_for_turn(relation) -%}
+    {# each model has a connection of its own, unless a pooler lends one to several: it would keep the
+       lock when we are gone, or let somebody else give it up #}
+    {%- if run_query("select current_setting('medallion.turn', true)").columns[0].values()[0] -%}
+        {% do exceptions.raise_compiler_error(
+            'PostgreSQL at ' ~ target.host ~ ':' ~ target.port ~ ' is reached through a pooler (such as'
+            ~ ' PgBouncer), which does not keep the locks, the role and the settings of a session. Connect'
+            ~ ' to the server itself: set PGHOST and PGPORT to its own address.'
+        ) %}
+    {%- endif -%}
     {# as long as it takes: whoever builds it is at work, or gone and with them their lock #}
     {% call statement('wait_for_turn', auto_begin=False) -%}
+        select set_config('medallion.turn', '{{ model.unique_id }}', false);
         set lock_timeout = 0;
         select pg_advisory_lock(hashtextextended('{{ relation }}', 0));
         reset lock_timeout
