@@ -7,9 +7,11 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from ingestion.catalog import Catalog, Landing, file_key, name_of
-from ingestion.engines import connect
+from ingestion.engines import connect, engine_for
 from ingestion.engines.base import Session, tables
 from ingestion.errors import MedallionError
+from ingestion.evidence import unknown_fault
+from ingestion.read_views import Dialect
 from ingestion.settings import Settings
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
@@ -96,6 +98,15 @@ class Unbalanced:
 
 
 @dataclass(frozen=True)
+class RawChanged:
+    """A raw table that somebody has changed since it was loaded."""
+
+    table_name: str
+    loaded_rows: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class Balance:
     """The ledger of one dataset added up."""
 
@@ -121,6 +132,8 @@ class Audit:
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    raw_changed: list[RawChanged] = field(default_factory=list)
+    unknown: str | None = None  # what is shown, and the lake knows nothing of
     reconciliation: list[Reconciled] = field(default_factory=list)
 
     @property
@@ -138,13 +151,13 @@ class Audit:
 def audit(settings: Settings, recount: bool = False, as_of: date | None = None) -> Audit:
     """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built.
 
-    The ledger goes by the rows that were counted when a month was built. With ``recount`` the facts
-    are counted now, all of them, so that it also shows what somebody has done to them since. What
-    the lake's catalog knows (with ``as_of``: knew then) and the facts do not hold is missing.
+    The ledger goes by the rows that were counted when a month was loaded and built. With
+    ``recount`` raw tables and facts are counted now, all of them, so that it also shows what
+    somebody has done to them since. What the lake's catalog knows (with ``as_of``: knew then) and
+    the facts do not hold is missing; what it does not know and the warehouse shows is unknown.
     """
-    catalog = Catalog(settings.lake_url)
-    if as_of:
-        catalog = catalog.as_of(as_of)
+    whole = Catalog(settings.lake_url)
+    catalog = whole.as_of(as_of) if as_of else whole
     with connect(settings, read_only=True) as session:
         there = tables(session)
         if not {("marts", name) for name in TABLES} <= there:
@@ -171,8 +184,14 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             else None
         )
         missing = _missing(catalog, ledger, files, built)
+        unknown, raw_changed = None, []
         if files is not None:
             ledger += _forgotten(ledger, missing, files)
+            unknown = unknown_fault(session, whole, engine_for(settings).place)
+            if recount:
+                counted = _raw_rows(session, engine_for(settings).dialect, files)
+                ledger = [_with_raw(file, counted) for file in ledger]
+                raw_changed = _raw_changed(files, counted)
         reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
             " group by invalid_reason order by 2 desc, 1"
@@ -200,6 +219,8 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             if not f.is_balanced and (f.dataset, f.month) not in to_build
         ],
         missing=missing,
+        raw_changed=raw_changed,
+        unknown=unknown,
         reconciliation=[Reconciled(*row) for row in reconciliation],
     )
 
@@ -268,6 +289,42 @@ def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
     return files + [
         File(service, month, "", 0, 0, rows, valid)
         for (service, month, _), (rows, valid) in counted.items()
+    ]
+
+
+def _raw_rows(
+    session: Session, dialect: Dialect, files: dict[Identity, dict[str, Any]]
+) -> dict[Identity, int]:
+    """The rows of the raw tables in use as they are now; a view of a file is none of them."""
+    found = session.query(
+        "select table_name from information_schema.tables"
+        " where table_schema = 'raw' and table_type = 'BASE TABLE'"
+    )
+    there = {name for (name,) in found.rows}
+    identities = [
+        identity
+        for identity, row in files.items()
+        if row["is_current"] and row["table_name"] in there
+    ]
+    counts = " union all ".join(
+        f"select {n}, count(*) from raw.{dialect.quote(files[identity]['table_name'])}"
+        for n, identity in enumerate(identities)
+    )
+    return {identities[n]: rows for n, rows in session.query(counts).rows} if counts else {}
+
+
+def _with_raw(file: File, counted: dict[Identity, int]) -> File:
+    rows = counted.get((file.dataset, file.month, file.file_id))
+    return file if rows is None else replace(file, raw_rows=rows)
+
+
+def _raw_changed(
+    files: dict[Identity, dict[str, Any]], counted: dict[Identity, int]
+) -> list[RawChanged]:
+    return [
+        RawChanged(files[identity]["table_name"], files[identity]["row_count"], rows)
+        for identity, rows in counted.items()
+        if rows != files[identity]["row_count"]
     ]
 
 

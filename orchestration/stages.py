@@ -143,12 +143,21 @@ def load_faults(report: LoadReport) -> list[str]:
 
 
 def ledger_faults(result: Audit) -> list[str]:
-    """Files whose rows do not add up, one line each."""
+    """What does not add up, one line each: the lake and the warehouse, raw tables, the facts."""
     return [
-        f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
-        f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
-        " --full-refresh builds it anew"
-        for u in result.unbalanced
+        *([result.unknown] if result.unknown else []),
+        *(
+            f"raw.{c.table_name} holds {c.rows:,} rows, and {c.loaded_rows:,} were loaded: somebody"
+            " has changed it; drop it, and medallion run loads it again from the lake"
+            for c in result.raw_changed
+        ),
+        *(
+            f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
+            f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
+            " --full-refresh builds it anew"
+            for u in result.unbalanced
+            if not u.file_rows == u.fact_rows != u.raw_rows  # by raw alone, as told above
+        ),
     ]
 
 

@@ -186,8 +186,8 @@ def audit(
     recount: Annotated[
         bool,
         typer.Option(
-            help="Count the facts now, by a scan of their table, or go by what was counted when"
-            " each month was built.",
+            help="Count raw tables and facts now, by a scan of each, or go by what was counted when"
+            " each month was loaded and built.",
         ),
     ] = True,
     as_of: AsOf = None,

@@ -21,6 +21,11 @@ from ingestion.errors import MedallionError
 from ingestion.lake import land
 from ingestion.settings import Settings, local_path
 from ingestion.verification import restore, strays, verify
+from ingestion.warehouse import load
+from orchestration import stages
+from orchestration.audit import audit
+from orchestration.stages import ledger_faults
+from orchestration.status import status
 from tests.conftest import settings_in
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Job, publish_before
@@ -167,3 +172,60 @@ def test_bits_of_the_duckdb_file(job: Job, at_length: bool, tally: Tally) -> Non
     seconds = time.monotonic() - begun
     counts = compared(marts, job.marts())
     tally("bit flipped in the DuckDB file", times=times, silent=silent, **counts, seconds=seconds)
+
+
+@pytest.mark.parametrize("dataset", ["green", "taxi_zone_lookup"])
+def test_rows_of_a_raw_table(dataset: str, job: Job, tally: Tally) -> None:
+    settings = job.settings
+    assert ledger_faults(audit(settings, recount=True)) == []
+    before = all_rows(settings)
+    with connect(settings) as session:
+        named = session.query(
+            "select table_name, row_count from raw.files where dataset = ? order by 1", [dataset]
+        )
+        table, rows = named.rows[0]
+        whole = session.query(f"select * from raw.{table}").rows
+        ways = {
+            "lost": f"delete from raw.{table} where rowid = 0",
+            "doubled": f"insert into raw.{table} select * from raw.{table} limit 1",
+        }
+    silent = wrong = 0
+    begun = time.monotonic()
+    for way, statement in ways.items():
+        with connect(settings) as session:
+            session.execute(statement)
+        told = ledger_faults(audit(settings, recount=True))
+        found = rows + (1 if way == "doubled" else -1)
+        silent += not any(
+            line.startswith(f"raw.{table} holds {found} rows, and {rows} were loaded")
+            for line in told
+        )
+        with connect(settings) as session:
+            session.execute(f"drop table raw.{table}")  # as it says
+        load(settings)
+        assert ledger_faults(audit(settings, recount=True)) == []
+        with connect(settings, read_only=True) as session:
+            wrong += session.query(f"select * from raw.{table}").rows != whole
+    after = all_rows(settings)
+    wrong += sum(before[t] != after[t] for t in before if t.startswith(("raw.green", "marts.")))
+    seconds = time.monotonic() - begun
+    fault = "rows of a raw table changed"
+    tally(fault, times=len(ways), silent=silent, wrong=wrong, seconds=seconds)
+
+
+def test_a_lake_that_is_not_there(job: Job, tmp_path: Path, tally: Tally) -> None:
+    marts, silent = job.marts(), 0
+    begun = time.monotonic()
+    for is_mounted in (False, True):
+        url = (tmp_path / f"lake-{is_mounted}").as_uri()
+        other = job.settings.model_copy(update={"lake_url": url})
+        if is_mounted:
+            land(other, ["yellow"])
+        _, fault = outcome_of(lambda settings=other: stages.run(settings))  # type: ignore[misc]
+        lines = [str(fault), "".join(ledger_faults(audit(other))), str(status(other).unknown)]
+        unknown = "shows fhv 2023-01, green 2023-01 to 2023-02"
+        silent += sum(unknown not in line or url not in line for line in lines)
+    stages.run(job.settings)
+    counts = compared(marts, job.marts())
+    seconds = time.monotonic() - begun
+    tally("another lake, or none", times=2, silent=silent, **counts, seconds=seconds)
