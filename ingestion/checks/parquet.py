@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingestion.checks.csv import PATTERNS, SHOWN_CHARACTERS
 from ingestion.checks.disguise import what_it_is
 from ingestion.checks.drift import Checked, compare
 from ingestion.checks.parquet_footer import Footer, is_something_else, read_footer
@@ -223,11 +224,13 @@ def _check_cast(
         for batch in file.iter_batches(columns=[name]):
             values = batch.column(0)
             values.cast(target, safe=True)
-            if read_type == "timestamp" and not t.is_temporal(values.type):
-                # of all engines Arrow alone takes an hour without minutes
-                bare = pc.match_substring_regex(values, r"^\S+[ T]\d+$")
-                if pc.any(bare).as_py():
-                    raise pa.ArrowInvalid("a time without minutes")
+            if _is_text(values.type):
+                # Arrow alone takes an hour without minutes, and 1e400 for a number without end
+                texts = values.cast(pa.large_string())
+                alike = pc.match_substring_regex(texts, f"^({PATTERNS[read_type]})$")
+                if pc.any(pc.invert(alike)).as_py():
+                    odd = texts.filter(pc.invert(alike))[0].as_py()[:SHOWN_CHARACTERS]
+                    raise pa.ArrowInvalid(f"not every engine reads {odd!r} alike")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise UntrustedFileError(
             f"column {name} cannot be read as {read_type}: {first_line(exc)}"

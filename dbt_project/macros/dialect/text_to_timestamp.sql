@@ -24,10 +24,16 @@
     end
 {%- endmacro %}
 
-{# Five times as fast as the pattern; without the shape, try_cast would also read bare dates. #}
+{# Faster than the pattern for every text. try_cast alone would also read bare dates, and a blank or a
+   letter in a digit's place: so what it read must be spelled as the text was. #}
 {% macro duckdb__text_to_timestamp(text) -%}
     case
         when {{ text }} like '19__-__-__ __:__:__' or {{ text }} like '20__-__-__ __:__:__'
-            then try_cast({{ text }} as timestamp)
+            then case
+                when
+                    cast(try_cast({{ text }} as timestamp) as varchar) = {{ text }}
+                    or {{ text_matches(text, '^[0-9]{4}-[0-9]{2}-[0-9]{2} 24:00:00$') }}
+                    then try_cast({{ text }} as timestamp)
+            end
     end
 {%- endmacro %}
