@@ -1,5 +1,5 @@
--- A row here is a licence class of TLC's report that stands for none of the services: its figures are
--- compared with nothing. TLC has renamed a class or has a new one: name it in tlc_reconciliation.
+-- A row here is a licence class of TLC's report that stands for none of the services: its figures
+-- are compared with nothing. TLC has renamed it or has a new one: name it in tlc_reconciliation.
 -- depends_on: {{ ref('tlc_reconciliation') }}
 
 with report as (

@@ -29,6 +29,21 @@ def test_plain_dbt_build_passes_and_changes_nothing(copy: Place) -> None:
     assert copy.fingerprint() == before
 
 
+def test_a_wrong_path_is_one_error_and_makes_no_database(place: Place) -> None:
+    for name, said in (("wrong.duckdb", "Mend the path, or load first"), ("tlc.duckdb", "choose")):
+        place.env["MEDALLION_DUCKDB_PATH"] = str(place.folder / name)
+        output = place.dbt("build", expect=2)
+        assert output.count(said) == 1
+        assert "ERROR=" not in output
+        assert not (place.folder / name).exists()
+
+
+def test_a_warehouse_without_anything_loaded_says_to_load_first(place: Place) -> None:
+    duckdb.connect(place.warehouse).close()
+    output = place.dbt("build", expect=2)
+    assert "Load first: medallion load, or python -m ingestion" in output
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A dbt project of the test's own."""
