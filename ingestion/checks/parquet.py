@@ -28,6 +28,7 @@ FIRST_DAY, LAST_DAY = -2_440_588, 106_751_990
 UNITS_A_DAY = {"day": 1, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
 MEMORY = "1GB"  # of DuckDB, for the texts of one file
 BATCH_ROWS = 1 << 16
+HAS_NUL = 1 << 40  # in place of a length
 
 
 def check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
@@ -57,7 +58,7 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
             raise UntrustedFileError("the file has columns and no rows")
         to_be_cast = list(_to_be_cast(dataset, schema))
         with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
-            _check_texts(connection, path, schema)
+            _check_texts(connection, path, schema, footer.rows)
         _check_times(file, footer)
         for name in to_be_cast:
             _check_cast(file, footer, name, dataset.read_schema[read_name(name)])
@@ -102,7 +103,9 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
     return None if t.is_decimal(file_type) or text else False
 
 
-def _check_texts(connection: "duckdb.DuckDBPyConnection", path: Path, schema: "pa.Schema") -> None:
+def _check_texts(
+    connection: "duckdb.DuckDBPyConnection", path: Path, schema: "pa.Schema", rows: int
+) -> None:
     """Read every text in DuckDB, which is strict on UTF-8 where pyarrow is not."""
     import duckdb
 
@@ -117,28 +120,24 @@ def _check_texts(connection: "duckdb.DuckDBPyConnection", path: Path, schema: "p
     if not texts:
         return
 
-    def read(columns: list[str]) -> list[tuple[str, int, int, bool]]:
+    def read(columns: list[str], aggregate: str) -> list[int]:
         parts = []
         for name in columns:
             column = _quoted(name)
             if not _is_text(schema.field(name).type):
                 column = f"cast({column} as varchar)"
-            parts += [
-                f"coalesce(max(strlen({column})), 0)",
-                f"coalesce(sum(strlen({column})), 0)",
-                f"coalesce(bool_or(contains({column}, chr(0))), false)",
-            ]
-        values = connection.execute(
-            f"select {', '.join(parts)} {source}", [path_pattern(str(path))]
-        ).fetchall()[0]
-        return [(name, *values[3 * i : 3 * i + 3]) for i, name in enumerate(columns)]
+            parts.append(f"coalesce({aggregate.format(column)}, 0)")
+        sql = f"select {', '.join(parts)} {source}"
+        return list(connection.execute(sql, [path_pattern(str(path))]).fetchall()[0])
 
+    # one aggregate of what DuckDB works out once for each entry of a dictionary
+    longest_or_nul = f"max(if(contains({{0}}, chr(0)), {HAS_NUL}, strlen({{0}})))"
     try:
-        found_texts = read(texts)
+        longest = read(texts, longest_or_nul)
     except duckdb.Error:
         for name in texts:  # which of them it is
             try:
-                read([name])
+                read([name], longest_or_nul)
             except duckdb.Error as exc:
                 reason = first_line(exc).replace(f' "{path}"', "")
                 if "not valid UTF8" in reason:
@@ -146,17 +145,17 @@ def _check_texts(connection: "duckdb.DuckDBPyConnection", path: Path, schema: "p
                 raise UntrustedFileError(f"column {name} cannot be read: {reason}") from exc
         raise
     most = most_unpacked(path.stat().st_size)
-    for name, longest, total, has_nul in found_texts:
-        if has_nul:
+    for name, bytes_ in zip(texts, longest, strict=True):
+        if bytes_ == HAS_NUL:
             raise UntrustedFileError(
                 f"column {name} holds a NUL character, which PostgreSQL cannot hold"
             )
-        if longest > LONGEST_TEXT:
+        if bytes_ > LONGEST_TEXT:
             raise UntrustedFileError(
-                f"column {name} holds a text of {longest:,} bytes, where {LONGEST_TEXT:,} are the"
+                f"column {name} holds a text of {bytes_:,} bytes, where {LONGEST_TEXT:,} are the"
                 " most"
             )
-        if total > most:
+        if bytes_ * rows > most and (total := read([name], "sum(strlen({0}))")[0]) > most:
             raise UntrustedFileError(
                 f"column {name} unpacks to {total:,} bytes, where {most:,} are the most for a file"
                 " of this size"
