@@ -26,6 +26,7 @@ from ingestion.engines.base import (
 from ingestion.errors import MedallionError, UnreachableError, WarehouseError
 from ingestion.progress import Progress, Quiet
 from ingestion.reading.faults import Failure, may_pass
+from ingestion.scratch import clear_scratch
 from ingestion.settings import Settings
 from ingestion.stores.store import Store, open_lake
 
@@ -76,6 +77,7 @@ def load(
     """
     progress = progress or Quiet()
     engine = engine_for(settings)
+    clear_scratch(settings.dlt_dir)
 
     def known() -> Catalog:
         return Catalog(settings.lake_url)

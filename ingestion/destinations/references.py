@@ -9,13 +9,11 @@ the destination's job moves the bytes.
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import dlt
 from dlt.common.destination import Destination
@@ -26,13 +24,11 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from ingestion.dlt_context import our_configuration
 from ingestion.errors import MedallionError, UnreachableError
-from ingestion.locks import HeldError, locked_file, turn_with_file
-from ingestion.progress import Quiet
 from ingestion.reading.faults import Failure
+from ingestion.scratch import scratch_folder
 from ingestion.stores.store import Store
 
 FILE_HINT = "x-medallion-file"
-SCRATCH = "scratch-"
 RESTORE = "medallion verify says how to restore it"
 
 
@@ -70,7 +66,7 @@ def run_references(
     (https://github.com/dlt-hub/dlt/issues/3023).
     """
     load = {"workers": workers, "raise_on_failed_jobs": False}
-    with _scratch(dlt_dir) as folder, our_configuration(folder, load=load):
+    with scratch_folder(dlt_dir) as folder, our_configuration(folder, load=load):
         sources = [
             _source(schema, [r for r in references if r.schema == schema], folder)
             for schema in dict.fromkeys(r.schema for r in references)
@@ -105,33 +101,6 @@ def _may_pass(exc: BaseException | None) -> bool:
         inner = getattr(exc, "exception", None)
         exc = inner if isinstance(inner, BaseException) else exc.__cause__ or exc.__context__
     return False
-
-
-@contextmanager
-def _scratch(dlt_dir: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards, as are those of processes that were killed.
-
-    Its lock, beside other locks of ours, says that it is ours and in use: whatever else is in
-    ``dlt_dir`` is left alone, and containers that share it have process ids of their own.
-    """
-    locks = dlt_dir.with_name("locks")
-    with ExitStack() as held:
-        try:
-            # nobody looks for what was left while a lock is there and not yet held
-            with turn_with_file(locks / "dlt.lock", "its scratch folders", Quiet()):
-                for left in locks.glob(f"{SCRATCH}*.lock"):
-                    with suppress(HeldError, OSError), locked_file(left):
-                        shutil.rmtree(dlt_dir / left.stem, ignore_errors=True)
-                        left.unlink()
-                folder = dlt_dir / f"{SCRATCH}{uuid4().hex}"
-                lock = locks / f"{folder.name}.lock"
-                held.callback(lock.unlink, missing_ok=True)
-                held.enter_context(locked_file(lock))
-                folder.mkdir(mode=0o700, parents=True)
-                held.callback(shutil.rmtree, folder, ignore_errors=True)
-        except OSError as exc:
-            raise MedallionError(f"Cannot write to {dlt_dir}: {exc.strerror}.") from exc
-        yield folder
 
 
 def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
