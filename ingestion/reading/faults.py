@@ -13,7 +13,8 @@ PASSING = (
     duckdb.FatalException,
     duckdb.PermissionException,
 )
-GONE = ("No files found", "HTTP 404", "(404")
+# of these, what tells of a file that is not there, or ends before its pages do
+IN_FILE = ("No files found", "HTTP 404", "(404", "Could not read enough bytes")
 
 
 @dataclass(frozen=True)
@@ -28,4 +29,4 @@ def may_pass(exc: BaseException | None) -> bool:
     """Whether to read the same file again may end better."""
     if not isinstance(exc, duckdb.Error):
         return True
-    return isinstance(exc, PASSING) and not any(sign in str(exc) for sign in GONE)
+    return isinstance(exc, PASSING) and not any(sign in str(exc) for sign in IN_FILE)
