@@ -247,8 +247,9 @@ def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool
                 settings.alert_webhook_url.get_secret_value(),
                 json=message,
                 timeout=SECONDS_TO_ANSWER,
+                allow_redirects=False,  # the message is for whom the settings name
             )
-            if answer.ok:
+            if answer.status_code < 300:
                 return True
             reason = f"it answers {answer.status_code}"
         except requests.RequestException as exc:
