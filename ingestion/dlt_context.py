@@ -38,7 +38,12 @@ def our_configuration(run_dir: Path, **values: Any) -> Iterator[None]:
     ``values`` are by dlt's sections. Nothing is reported home or logged, and names stay as they
     are published.
     """
-    runtime = {"dlthub_telemetry": False, "log_level": "CRITICAL"}
+    runtime = {
+        "dlthub_telemetry": False,
+        "log_level": "CRITICAL",
+        # dlt would end its own step, and the run would then go on
+        "intercept_signals": False,
+    }
     for name in REQUESTS:
         if value := os.environ.get(f"RUNTIME__REQUEST_{name.upper()}"):
             runtime[f"request_{name}"] = value

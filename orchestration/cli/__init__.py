@@ -7,11 +7,16 @@ help is there at once.
 
 import io
 import os
+import signal
 import sys
+import threading
 
 import typer
 
 from orchestration.cli import backfill, lookup, stages, upkeep, watching
+
+SECONDS_TO_END = 4.0
+SIGNALLED = 128
 
 app = typer.Typer(
     name="medallion",
@@ -45,16 +50,34 @@ for verb in (
 
 
 def main() -> None:
-    """Run the command line; an interrupt leaves with 130 and everything as it was committed."""
+    """Run the command line; after a signal leave with 128 and its number, 130 for Ctrl-C.
+
+    Everything stays as it was committed.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        asked.append(number)
+        # a driver that waits for its server hears no exception; what is not committed by then is
+        # done again by the next run
+        timer = threading.Timer(SECONDS_TO_END, os._exit, [SIGNALLED + number])
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     for stream in (sys.stdout, sys.stderr):
         # a terminal that cannot show a sign gets another for it, and no traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         app()
-    except KeyboardInterrupt:
+    except SystemExit:
+        if not asked:
+            raise
         sys.stderr.write("interrupted; run the same again to go on\n")
-        sys.exit(130)
+        sys.exit(SIGNALLED + asked[0])
     except BrokenPipeError:
         # the reader of our output went away, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -139,8 +139,19 @@ def _work(
         counts.put(dict(counted))
 
 
-def _watch(step: str, where: str, counted: Counter[str], moment: Moment | None) -> None:
-    """Count the calls of a step, and die before or after the one that is meant."""
+def signalled_at(moment: Moment, number: signal.Signals) -> None:
+    """Let this process send itself a signal at the moment."""
+    _watch(moment.step, STEPS[moment.step], Counter(), moment, number)
+
+
+def _watch(
+    step: str,
+    where: str,
+    counted: Counter[str],
+    moment: Moment | None,
+    number: signal.Signals = signal.SIGKILL,
+) -> None:
+    """Count the calls of a step, and send the signal before or after the one that is meant."""
     module, _, name = where.partition(":")
     owner: Any = import_module(module)
     *outer, name = name.split(".")
@@ -153,10 +164,10 @@ def _watch(step: str, where: str, counted: Counter[str], moment: Moment | None) 
         counted[step] += 1
         meant = moment and (moment.step, moment.call) == (step, counted[step])
         if meant and moment and not moment.after:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         result = wrapped(*args, **kwargs)
-        if meant:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if meant and moment and moment.after:
+            os.kill(os.getpid(), number)
         return result
 
     setattr(owner, name, watched)
