@@ -55,7 +55,7 @@ def fetch(
     A partial download of the same version that a killed run left there is continued. Raises
     ``FetchError`` when it cannot be had.
     """
-    spool.mkdir(parents=True, exist_ok=True)
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
     digits = hashlib.sha256(identity.encode()).hexdigest()[:24]
     part = spool / f"{_prefix(file)}{digits}.part"

@@ -38,7 +38,8 @@ def turns_with_files(
     """
     with ExitStack() as stack:
         try:
-            settings.spool_dir.mkdir(parents=True, exist_ok=True)
+            settings.spool_dir.parent.mkdir(parents=True, exist_ok=True)
+            settings.spool_dir.mkdir(mode=0o700, exist_ok=True)
             # everybody locks in the same order, and so nobody waits in a circle
             for name in sorted(names):
                 lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"

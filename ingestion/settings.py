@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
 
+    @field_validator("work_dir")
+    @classmethod
+    def _without_percent(cls, path: Path) -> Path:
+        if "%" in str(path):
+            raise ValueError("name a folder whose path has no %, which dlt takes for a placeholder")
+        return path
+
     @field_validator("duckdb_path")
     @classmethod
     def _tells_from_schemas(cls, path: Path) -> Path:

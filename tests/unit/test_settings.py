@@ -355,3 +355,9 @@ def test_a_target_that_does_not_work_is_not_offered(monkeypatch: pytest.MonkeyPa
         load_settings()
     assert "'duckdb' or 'postgres'" in str(raised.value)
     assert "spark" not in str(raised.value)
+
+
+def test_a_work_folder_that_dlt_cannot_work_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_WORK_DIR", "/tmp/100%/work")
+    with pytest.raises(UsageError, match="MEDALLION_WORK_DIR: name a folder whose path has no %"):
+        load_settings()
