@@ -50,6 +50,12 @@ class LockedError(WarehouseError):
     may_pass = True
 
 
+class NotLoadedError(MedallionError):
+    """A version could not be loaded, for a reason that lies not in its file."""
+
+    may_pass = True
+
+
 class CorruptedError(MedallionError):
     """The lake does not hold what was written to it."""
 

@@ -4,17 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from prefect.artifacts import (
-    acreate_link_artifact,
-    acreate_markdown_artifact,
-    acreate_table_artifact,
-)
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from ingestion.settings import PROJECT_ROOT
 from orchestration.audit import Audit
 from orchestration.transform import Node
 
-DOCS = PROJECT_ROOT / "docs"
 MONTHS_SHOWN = 60
 FILES_NAMED = 8
 
@@ -23,13 +17,9 @@ async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> No
     """What was new, what was done and what went wrong."""
     text = [f"# {title}", *(f"- {line}" for line in lines)]
     if faults:
-        text += ["", "## What went wrong", *(f"- {fault}" for fault in faults)]
+        text += ["", "## What went wrong", *(f"- {fault}" for fault in dict.fromkeys(faults))]
+        text += ["", "docs/operations.md, Alerts, says what each means, and what to do."]
     await acreate_markdown_artifact("\n".join(text), key="summary", description="What a run did")
-    await acreate_link_artifact(
-        (DOCS / "operations.md").as_uri(),
-        key="docs",
-        link_text="What each alert means, and what to do",
-    )
 
 
 def listed(files: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from prefect.states import Failed
 from pydantic import Field
 
 from ingestion.engines import engine_for
-from ingestion.errors import MedallionError, UntrustedFileError
+from ingestion.errors import MedallionError, UntrustedFileError, UsageError
 from ingestion.lake import Outcome, rows_lost
 from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
@@ -37,6 +37,7 @@ from orchestration.tasks import (
     held,
     land,
     load,
+    load_landed,
     look,
     outcome_of,
     take_turn,
@@ -81,6 +82,11 @@ class Ingested:
         if loaded.is_completed() and loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 
+    @property
+    def is_good(self) -> bool:
+        """Whether there was no fault."""
+        return not (self.faults or self.told)
+
 
 def ingest_name() -> str:
     """What a run of ingest is called: by its months."""
@@ -105,7 +111,11 @@ async def ingest(
 
     """
     runs.begin()
-    files = discover(datasets, _first_day(start), _first_day(end))
+    first, last = _span(start, end)
+    discovered = discover(datasets, first, last, return_state=True)
+    files = outcome_of(discovered)
+    if not discovered.is_completed():
+        return _ingest_landed(files, datasets, first, last)
     in_lake, loaded = look(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
@@ -119,19 +129,42 @@ async def ingest(
         )
         done.add(file, land_state, load_state)
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
+    return _said(done)
+
+
+def _ingest_landed(
+    fault: Exception, datasets: list[Dataset], start: date | None, end: date | None
+) -> Ingested | State:
+    """Load what landed before, where the publisher is away; raise where nothing did.
+
+    A wrong setting is for a person to mend: nothing is done.
+    """
+    if not isinstance(fault, MedallionError) or isinstance(fault, UsageError):
+        raise fault
+    loaded = load_landed(datasets, start, end, return_state=True)
+    if loaded.is_completed() and outcome_of(loaded) is None:
+        raise fault
+    done = Ingested(faults=[str(fault)])
+    rows = outcome_of(loaded)
+    if loaded.is_completed():
+        done.rows += rows
+    else:
+        (done.told if isinstance(rows, UntrustedFileError) else done.faults).append(str(rows))
+    return _said(done)
+
+
+def _said(done: Ingested) -> Ingested | State:
+    """What an ingest ends with: where nobody else in this process would say so, its faults."""
     context = FlowRunContext.get()
     alone = context is not None and context.flow_run is not None and context.flow_run.deployment_id
-    if alone and (done.faults or done.told):
-        # there is nobody else in this process who would say so
-        return _failed(done)
-    return done
+    return _failed(done) if alone and not done.is_good else done
 
 
 async def ingest_spread(
     datasets: list[Dataset], start: Month | None, end: Month | None, at_once: int
 ) -> Ingested:
     """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
-    files = discover(datasets, _first_day(start), _first_day(end))
+    files = discover(datasets, *_span(start, end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
     before, tables_before = held()
     turns = asyncio.Semaphore(at_once)
@@ -203,6 +236,7 @@ async def nightly(
 
     """
     runs.begin()
+    first, last = _span(start, end)
     with take_turn(), recorded(load_settings(), "nightly", by="flow") as faults:
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
@@ -210,13 +244,20 @@ async def nightly(
             ingested = await ingest(datasets, start, end)
             assert isinstance(ingested, Ingested)  # a subflow, not a deployment's run
             done = ingested
-        built = await transform(full_refresh)
-        result = audit()
+        try:
+            built = await transform(full_refresh)
+            result = audit()
+        except MedallionError as exc:
+            if done.is_good:
+                raise
+            done.faults.append(str(exc))
+            faults += done.faults + done.told
+            return _failed(done)
         unbalanced = ledger_faults(result)
         if unbalanced:
             events.unbalanced(unbalanced, engine_for(load_settings()).place)
             done.told += unbalanced
-        missing = in_scope(result.missing, datasets, _first_day(start), _first_day(end))
+        missing = in_scope(result.missing, datasets, first, last)
         done.faults += missing_faults(m for m in missing if m.name not in done.at_fault)
         faults += done.faults + done.told
     title = await _name_run(done)
@@ -235,7 +276,7 @@ async def nightly(
     await artifacts.summary(title, lines, done.faults + done.told)
     for line in lines:
         print(line)  # noqa: T201
-    return _failed(done) if done.faults or done.told else title
+    return title if done.is_good else _failed(done)
 
 
 def _failed(done: Ingested) -> State:
@@ -243,7 +284,7 @@ def _failed(done: Ingested) -> State:
 
     It is not called Failed where events have told of every fault: once is enough.
     """
-    message = "; ".join(done.faults + done.told)
+    message = "; ".join(dict.fromkeys(done.faults + done.told))
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
 
 
@@ -265,8 +306,12 @@ async def _name_run(done: Ingested) -> str:
     return title
 
 
-def _first_day(month: str | None) -> date | None:
-    return date.fromisoformat(f"{month}-01") if month else None
+def _span(start: str | None, end: str | None) -> tuple[date | None, date | None]:
+    """The first days of the first and the last month; raise where they are the wrong way round."""
+    if start and end and start > end:
+        raise UsageError(f"start {start} is after end {end}. Nothing was done.")
+    first, last = (date.fromisoformat(f"{month}-01") if month else None for month in (start, end))
+    return first, last
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ Each wraps a plain function; the work in it is plain and blocking.
 """
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
@@ -17,19 +18,21 @@ from ingestion.engines import engine_for
 from ingestion.errors import (
     FetchError,
     MedallionError,
+    NotLoadedError,
     UntrustedFileError,
     WarehouseBusyError,
-    WarehouseError,
 )
 from ingestion.lake import Outcome
 from ingestion.progress import Lines
 from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
+from ingestion.warehouse import LoadReport
 from orchestration import events
 from orchestration.audit import Audit
 from orchestration.audit import audit as audit_stage
 from orchestration.caching import file_key
 from orchestration.deadline import deadline
+from orchestration.stages import load_faults
 from orchestration.transform import TransformReport
 from orchestration.transform import transform as transform_stage
 
@@ -205,14 +208,36 @@ def load(file: PublishedFile) -> int:
         month = file.month
         report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
     stem = f"{file.dataset}_tripdata_{month:%Y_%m}__" if month else f"{file.dataset}__"
-    for table, reason in report.failed.items():
-        if not table.startswith(stem):
-            continue  # reference files are loaded with every month, and have tasks of their own
-        if table in report.quarantined:
-            events.quarantined(file.name, f"it could not be loaded: {reason}")
-            raise UntrustedFileError(f"{table} could not be loaded: {reason}")
-        raise WarehouseError(f"{table} could not be loaded: {reason}")
-    return report.rows
+    # reference files are loaded with every month, and have tasks of their own
+    failed = {t: reason for t, reason in report.failed.items() if t.startswith(stem)}
+    return rows_of(replace(report, failed=failed), file.name)
+
+
+@task(
+    task_run_name="load what has landed",
+    persist_result=False,
+    timeout_seconds=TRANSFORM_SECONDS,
+    **in_turn,
+)
+def load_landed(datasets: list[Dataset], start: date | None, end: date | None) -> int | None:
+    """Load what the lake holds where nobody can say what is published; None where it is empty."""
+    settings = load_settings()
+    if not Catalog(settings.lake_url).current():
+        return None
+    with deadline(TRANSFORM_SECONDS, "loading what has landed"):
+        report = warehouse.load(settings, datasets, start, end, None, Lines(print))
+    return rows_of(report, "what has landed")
+
+
+def rows_of(report: LoadReport, what: str) -> int:
+    """The rows loaded; raise where a version was not."""
+    if not report.failed:
+        return report.rows
+    reason = "; ".join(load_faults(report))
+    if report.failed.keys() - report.quarantined:
+        raise NotLoadedError(reason)
+    events.quarantined(what, f"it could not be loaded: {reason}")
+    raise UntrustedFileError(reason)
 
 
 @task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)

@@ -16,13 +16,14 @@ from prefect.testing import fixtures
 from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.engines import connect
-from ingestion.errors import UnreachableError
+from ingestion.errors import NotLoadedError, UnreachableError, UntrustedFileError
 from ingestion.lake import land as land_all
 from ingestion.settings import Settings, load_settings
+from ingestion.warehouse import LoadReport
 from orchestration import events
 from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.status import doctor
-from orchestration.tasks import discover, look, outcome_of, take_turn
+from orchestration.tasks import discover, look, outcome_of, rows_of, take_turn
 from tests.support import processes
 from tests.support.damage import damage_page
 from tests.support.stores import free_ports
@@ -223,3 +224,35 @@ def test_who_holds_the_warehouse_is_waited_for(
         released.result()
     holder.join(processes.PATIENCE_SECONDS)
     assert (done.republished, done.rows, done.faults) == (["green 2024-01"], 30, [])
+
+
+def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told(
+    folder: Path,
+) -> None:
+    land_all(load_settings())
+    folder.rename(folder.with_name("away"))
+    done = ingested()
+    (fault,) = done.faults
+    assert f"there is no folder {folder}" in fault
+    assert "Is it mounted?" in fault
+    with connect(load_settings(), read_only=True) as session:
+        assert session.query("select count(*) from tlc.green_tripdata").rows == [(20,)]
+
+
+def test_months_the_wrong_way_round_fail_with_one_line_and_nothing_is_done(folder: Path) -> None:
+    for of in (nightly, ingest):
+        state = asyncio.run(of(start="2024-05", end="2024-01", return_state=True))  # type: ignore[arg-type, call-overload]
+        assert state.is_failed()
+        assert state.message.endswith("start 2024-05 is after end 2024-01. Nothing was done.")
+        assert "\n" not in state.message
+    assert not (folder.parent / "lake").exists()
+
+
+def test_a_version_that_could_not_be_loaded_is_tried_again_where_its_file_is_good() -> None:
+    passing = LoadReport(failed={"green": "the store does not answer"})
+    with pytest.raises(NotLoadedError, match="green could not be loaded: the store") as caught:
+        rows_of(passing, "green 2024-01")
+    assert caught.value.may_pass
+    damaged = LoadReport(failed={"green": "damaged"}, quarantined=frozenset({"green"}))
+    with pytest.raises(UntrustedFileError, match="green could not be loaded: damaged"):
+        rows_of(damaged, "green 2024-01")
