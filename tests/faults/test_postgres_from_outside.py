@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg2.errors
 import pytest
 
 from ingestion.errors import MedallionError
@@ -370,3 +371,39 @@ def test_what_happens_to_a_load_is_told_and_mended_by_the_next(
         counts.update(lost=MANY_ROWS - distinct, doubled=rows - distinct, wrong=rows - right)
         server.query("drop schema raw, tlc cascade", database)
     tally(fault, times=times, silent=silent, seconds=seconds, **counts)
+
+
+def test_a_deadlock_is_told_or_tried_again(
+    server: DebianPostgres, variables: dict[str, str], tmp_path: Path, tally: Tally
+) -> None:
+    place = Place(tmp_path, {"MEDALLION_TARGET": "postgres"} | variables)
+    database = variables["PGDATABASE"]
+    publish(place.published, "green", JANUARY, trips("green", JANUARY))
+    place.run("ingestion")
+    publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=30, seed=1))
+    waits = (
+        "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+        f" and datname = '{database}' and application_name = 'medallion'"
+    )
+    with server.connect(database) as other, other.cursor() as cursor:
+        other.autocommit = False
+        # the view that the load replaces last, and then a row that it has changed before
+        cursor.execute("select count(*) from tlc.green_tripdata")
+        run = place.start("ingestion")
+        wait_until(lambda: server.query(waits))
+        with suppress(psycopg2.errors.DeadlockDetected):
+            cursor.execute("update raw.files set etag = etag where dataset = 'green'")
+        other.rollback()
+    stderr = run.communicate(timeout=PATIENCE_SECONDS)[1]
+    assert "Traceback" not in stderr
+    silent = run.returncode not in (0, 1) or (run.returncode == 1 and "deadlock" not in stderr)
+    before = time.monotonic()
+    place.run("ingestion")
+    rows = server.query("select count(*) from tlc.green_tripdata", database)[0][0]
+    tally(
+        "PostgreSQL finds a deadlock",
+        lost=max(0, 30 - rows),
+        doubled=max(0, rows - 30),
+        silent=int(silent),
+        seconds=time.monotonic() - before,
+    )
