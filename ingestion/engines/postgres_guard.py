@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from ingestion.engines.base import ONE_THAT_READS
 from ingestion.errors import WarehouseError
 
 # Their members reach files and programs of the server without being superusers.
@@ -65,6 +66,10 @@ def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     cursor.execute("begin read write" if superuser else "begin read only")
     try:
         return _read_as_reader(cursor, sql) if superuser else _read(cursor, sql)
+    except psycopg2.errors.FeatureNotSupported as exc:
+        if "data-modifying" not in str(exc):
+            raise
+        raise WarehouseError(ONE_THAT_READS) from exc
     finally:
         with suppress(psycopg2.Error):  # a connection that was lost has nothing to take back
             cursor.execute("rollback")

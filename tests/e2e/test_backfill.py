@@ -18,13 +18,16 @@ def test_a_month_that_fails_is_named_and_the_others_go_on(place: Place) -> None:
     assert "2024-02" in place.last_stderr
     assert [m["month"] for m in months] == ["2024-01", "2024-02", "2024-03"]
     loaded = "select month, fact_rows from marts.ledger order by month"
-    assert place.query(loaded) == [(MONTHS[0], 20), (MONTHS[2], 20)]
+    assert place.query(loaded) == [(MONTHS[0], 20), (MONTHS[1], 0), (MONTHS[2], 20)]
+    reasons = "select month from marts.ledger where missing_reason is not null"
+    assert place.query(reasons) == [(MONTHS[1],)]
 
     publish(place.published, "green", MONTHS[1], trips("green", MONTHS[1]))
     months = place.medallion_json("backfill", *SPAN)
     # what was done is not done again
     assert [m["rows loaded"] for m in months] == [0, 20, 0]
     assert place.query(loaded) == [(month, 20) for month in MONTHS]
+    assert place.query(reasons) == []
 
 
 def test_months_are_asked_for(place: Place) -> None:

@@ -186,7 +186,7 @@ def test_a_new_month_reads_no_other_and_waits_for_no_reader(night: Place) -> Non
 
 def test_a_transform_waits_for_no_reader_of_anything(night: Place) -> None:
     """What did not change is left alone, and what did is replaced beside what readers see."""
-    publish(night.published, "green", AUGUST, trips("green", AUGUST, rows=35, seed=1))
+    publish(night.published, "green", AUGUST, trips("green", AUGUST, rows=200, seed=1))
     for verb in ("land", "load"):
         night.medallion(verb, "--quiet", "--target", "postgres")
     dims = "select xmin, ctid, * from marts.dim_zones order by zone_id"
