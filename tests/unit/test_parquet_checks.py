@@ -138,7 +138,9 @@ WRAPPED: list[tuple[str, Callable[[bytes], bytes], FileFormat]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "wrap", "file_format"), WRAPPED, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("said", "wrap", "file_format"), WRAPPED, ids=lambda v: v[:40] if isinstance(v, str) else "as"
+)
 def test_what_is_wrapped_is_called_what_it_is(
     said: str, wrap: Callable[[bytes], bytes], file_format: FileFormat, tmp_path: Path
 ) -> None:
