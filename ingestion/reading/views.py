@@ -243,5 +243,7 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
     try:
         write(partial)
         partial.replace(target)
+    except duckdb.IOException as exc:
+        raise MedallionError(f"Cannot write {target}: {str(exc).splitlines()[0]}") from exc
     finally:
         partial.unlink(missing_ok=True)
