@@ -187,13 +187,16 @@ def test_it_is_scheduled_at_six_in_new_york_across_both_clock_changes(team: Team
         dates = asyncio.run(cron.get_dates(5, start=day))
         assert {d.astimezone(new_york).hour for d in dates} == {6}
         assert len({d.astimezone(UTC).hour for d in dates}) == 2
-    coming = team.server.post(
-        "/flow_runs/filter",
-        flow_runs={
-            "deployment_id": {"any_": [deployment["id"]]},
-            "state": {"type": {"any_": ["SCHEDULED"]}},
-        },
-    )
+    scheduled = {
+        "deployment_id": {"any_": [deployment["id"]]},
+        "state": {"type": {"any_": ["SCHEDULED"]}},
+    }
+    team.server.set_schedules(active=True)
+    try:
+        wait_until(lambda: team.server.post("/flow_runs/filter", flow_runs=scheduled))
+        coming = team.server.post("/flow_runs/filter", flow_runs=scheduled)
+    finally:
+        team.server.set_schedules(active=False)
     assert {
         datetime.fromisoformat(r["expected_start_time"]).astimezone(new_york).hour for r in coming
     } == {6}
@@ -293,13 +296,13 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
         start = postgres.stop(Path(team.place.env["PGHOST"]))
 
         def waits() -> bool:
-            (ingest,) = (
-                r["id"] for r in team.server.runs_of(run) if r["name"].startswith("ingest")
-            )
-            return any(t["state_name"] == "AwaitingRetry" for t in team.server.tasks(ingest))
+            tasks = [t for r in team.server.runs_of(run) for t in team.server.tasks(r["id"])]
+            return any(t["state_name"] == "AwaitingRetry" for t in tasks)
 
-        wait_until(waits)
-        start()
+        try:
+            wait_until(waits)
+        finally:
+            start()
     ended = team.server.ended(run)
     assert ended["state_name"] == "Completed", (ended["state"], team.server.logs(run))
     assert team.is_balanced()
