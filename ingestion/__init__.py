@@ -55,6 +55,6 @@ def dataset(
 
     """
     # importing ingestion stays cheap
-    from ingestion.reading.rows import read
+    from ingestion.lake.reading.arrow import read
 
     return read(name, start, end, as_of, columns, settings)

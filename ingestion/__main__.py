@@ -10,14 +10,14 @@ from collections import Counter
 from contextlib import suppress
 from datetime import date
 
-from ingestion.catalog import Catalog
-from ingestion.datasets import DATASETS
-from ingestion.engines import engine_for
 from ingestion.errors import MedallionError, UnreachableError
-from ingestion.lake import LandReport, Outcome, land
+from ingestion.lake.catalog import Catalog
+from ingestion.land import LandReport, Outcome, land
+from ingestion.load import LoadReport, check_lake, load
 from ingestion.progress import Lines
 from ingestion.settings import Settings, load_settings
-from ingestion.warehouse import LoadReport, check_lake, load
+from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.warehouse import engine_for
 
 
 def main(arguments: list[str] | None = None) -> int:

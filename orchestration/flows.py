@@ -21,14 +21,15 @@ from prefect.deployments import run_deployment
 from prefect.states import Failed
 from pydantic import Field
 
-from ingestion.engines import engine_for
 from ingestion.errors import MedallionError, UntrustedFileError, UsageError
-from ingestion.lake import Outcome, rows_lost
-from ingestion.publisher import PublishedFile
+from ingestion.land import Outcome, rows_lost
 from ingestion.settings import load_settings
-from orchestration import artifacts, events, runs
-from orchestration.last_run import recorded
-from orchestration.stages import in_scope, ledger_faults, missing_faults
+from ingestion.sources.files.publisher import PublishedFile
+from ingestion.warehouse import engine_for
+from orchestration.flow import artifacts, events, runs
+from orchestration.job.last_run import recorded
+from orchestration.job.pipeline import in_scope, ledger_faults, missing_faults
+from orchestration.job.transform import TransformError, TransformReport
 from orchestration.tasks import (
     Dataset,
     audit,
@@ -42,7 +43,6 @@ from orchestration.tasks import (
     outcome_of,
     take_turn,
 )
-from orchestration.transform import TransformError, TransformReport
 
 INCOMPLETE = "Incomplete"
 CACHED = "Cached"  # Prefect's name for the state of a task that did not run

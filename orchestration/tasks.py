@@ -12,9 +12,8 @@ from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from ingestion import discovery, lake, publisher, warehouse
-from ingestion.catalog import Catalog, Landing
-from ingestion.engines import engine_for
+from ingestion import land as lake
+from ingestion import load as warehouse
 from ingestion.errors import (
     FetchError,
     MedallionError,
@@ -22,19 +21,22 @@ from ingestion.errors import (
     UntrustedFileError,
     WarehouseBusyError,
 )
-from ingestion.lake import Outcome
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.land import Outcome
+from ingestion.load import LoadReport
 from ingestion.progress import Lines
-from ingestion.publisher import PublishedFile
 from ingestion.settings import load_settings
-from ingestion.warehouse import LoadReport
-from orchestration import events
-from orchestration.audit import Audit
-from orchestration.audit import audit as audit_stage
-from orchestration.caching import file_key
-from orchestration.deadline import deadline
-from orchestration.stages import load_faults
-from orchestration.transform import TransformReport
-from orchestration.transform import transform as transform_stage
+from ingestion.sources.files import discovery, publisher
+from ingestion.sources.files.publisher import PublishedFile
+from ingestion.warehouse import engine_for
+from orchestration.flow import events
+from orchestration.flow.caching import file_key
+from orchestration.flow.deadline import deadline
+from orchestration.job.audit import Audit
+from orchestration.job.audit import audit as audit_stage
+from orchestration.job.pipeline import load_faults
+from orchestration.job.transform import TransformReport
+from orchestration.job.transform import transform as transform_stage
 
 MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ingestion.lake import LandReport, land
+from ingestion.land import LandReport, land
+from ingestion.load import LoadReport, load
 from ingestion.settings import PROJECT_ROOT, Settings
-from ingestion.warehouse import LoadReport, load
 from tests.support.stores import STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 

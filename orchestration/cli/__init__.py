@@ -13,7 +13,8 @@ import threading
 
 import typer
 
-from orchestration.cli import backfill, lookup, stages, upkeep, watching
+from orchestration.cli import backfill, lookup, stages, upkeep
+from orchestration.cli import watch as watching
 
 SECONDS_TO_END = 4.0
 SIGNALLED = 128

@@ -48,7 +48,7 @@ def backfill(
         if first is None or last is None:
             raise typer.BadParameter("give the months: --from YYYY-MM --to YYYY-MM")
         if deployment:
-            from orchestration.server import start_nightly
+            from orchestration.flow.server import start_nightly
 
             months = {"start": f"{first:%Y-%m}", "end": f"{last:%Y-%m}"}
             name = start_nightly(
@@ -56,12 +56,12 @@ def backfill(
             )
             typer.echo(f"nightly/nightly has a run {name}, which hands out the months")
             return
-        from ingestion.catalog import Catalog
         from ingestion.errors import MedallionError
-        from ingestion.publisher import months_between
-        from ingestion.warehouse import check_lake
-        from orchestration import stages
-        from orchestration.console import print_json, print_table, progress
+        from ingestion.lake.catalog import Catalog
+        from ingestion.load import check_lake
+        from ingestion.sources.files.publisher import months_between
+        from orchestration.cli.console import print_json, print_table, progress
+        from orchestration.job import pipeline as stages
 
         check_lake(settings, Catalog(settings.lake_url))
         rows, faults = [], []

@@ -45,8 +45,8 @@ def status(
     """Show what is published, landed, loaded and built, what is stale, and the last run."""
     with command(sample, target, as_of=as_of) as settings:
         scope = scope_of(dataset, start, end)
-        from orchestration.console import print_json, print_table, stdout
-        from orchestration.status import status as status_stage
+        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.job.status import status as status_stage
 
         found = status_stage(settings, *scope, as_of)
         if as_json:
@@ -112,11 +112,11 @@ def history(
     changes none. A version that cannot be read from the lake is named, and the exit code is 1.
     """
     with command(sample, target) as settings:
-        from ingestion.datasets import DATASETS
         from ingestion.errors import UsageError
-        from ingestion.history import compare
-        from orchestration.console import print_json, progress
-        from orchestration.versions import print_versions
+        from ingestion.lake.history import compare
+        from ingestion.sources.tlc.datasets import DATASETS
+        from orchestration.cli.console import print_json, progress
+        from orchestration.cli.show_history import print_versions
 
         if month is None and DATASETS[str(dataset)].monthly:
             raise UsageError(
@@ -156,8 +156,8 @@ def explain(
 ) -> None:
     """Lead a trip back to its raw row, its file and address, and the rule it fails."""
     with command(sample, target, as_of=as_of) as settings:
-        from orchestration.console import print_json, print_table, stdout
-        from orchestration.explain import explain as explain_trip
+        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.job.explain import explain as explain_trip
 
         found = explain_trip(settings, trip_id)
         if as_json:
@@ -192,7 +192,7 @@ def query(
 ) -> None:
     """Run one read-only query on the warehouse."""
     with command(sample, target, as_of=as_of) as settings:
-        from orchestration.query import query as run_query
+        from orchestration.cli.run_query import query as run_query
 
         run_query(settings, sql, str(output))
 
@@ -200,8 +200,8 @@ def query(
 def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
     """Check settings, addresses and permissions; secrets are masked."""
     with command(sample, target) as settings:
-        from orchestration.console import print_json, print_table
-        from orchestration.status import doctor as doctor_checks
+        from orchestration.cli.console import print_json, print_table
+        from orchestration.job.status import doctor as doctor_checks
 
         checks = doctor_checks(settings)
         if as_json:

@@ -107,9 +107,9 @@ def command(
     from ingestion.errors import MedallionError
 
     try:
-        from ingestion.engines.embedded import warehouse_server
         from ingestion.progress import Lines
         from ingestion.progress import Quiet as Silence
+        from ingestion.warehouse.postgres.embedded import warehouse_server
 
         settings = _settings(sample, target, republish)
         if as_of:
@@ -132,7 +132,7 @@ def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
         return settings
     published = settings.work_dir / "sample"
     if republish or not published.exists():
-        from ingestion.sample import publish_sample_whole
+        from ingestion.sources.tlc.sample import publish_sample_whole
 
         publish_sample_whole(published, settings.work_dir / "locks" / "sample.lock", republish)
     return settings.for_sample(published)
@@ -149,7 +149,7 @@ def scope_of(
 
 def end_with(faults: list[str]) -> None:
     """Print the faults and leave with 1 where there are any."""
-    from orchestration.console import print_faults
+    from orchestration.cli.console import print_faults
 
     print_faults(faults)
     if faults:

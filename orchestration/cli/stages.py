@@ -55,8 +55,8 @@ def run(
         raise typer.BadParameter("--republish is for --sample only.")
     with command(sample, target, quiet, republish) as settings:
         scope = scope_of(dataset, start, end)
-        from orchestration import stages
-        from orchestration.console import print_json, print_summary, progress
+        from orchestration.cli.console import print_json, print_summary, progress
+        from orchestration.job import pipeline as stages
 
         with progress(quiet) as watcher:
             report = stages.run(settings, *scope, as_of, full_refresh, watcher, drop_unknown)
@@ -101,9 +101,9 @@ def land(
     """Land what is published and new in the lake, bytes unchanged."""
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
-        from ingestion.lake import land as land_stage
-        from orchestration.console import print_json, print_table, progress
-        from orchestration.stages import land_faults
+        from ingestion.land import land as land_stage
+        from orchestration.cli.console import print_json, print_table, progress
+        from orchestration.job.pipeline import land_faults
 
         with progress(quiet) as watcher:
             report = land_stage(settings, *scope, watcher)
@@ -138,9 +138,9 @@ def load(
     """Load what the lake holds and the warehouse does not, then replace the read views."""
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
-        from ingestion.warehouse import load as load_stage
-        from orchestration.console import print_json, print_table, progress
-        from orchestration.stages import load_faults
+        from ingestion.load import load as load_stage
+        from orchestration.cli.console import print_json, print_table, progress
+        from orchestration.job.pipeline import load_faults
 
         with progress(quiet) as watcher:
             report = load_stage(settings, *scope, None, watcher, drop_unknown)
@@ -161,9 +161,9 @@ def transform(
 ) -> None:
     """Build the marts with dbt: the months that are stale, and nothing else."""
     with command(sample, target, quiet) as settings:
-        from ingestion.engines import engine_for
-        from orchestration.console import print_json, progress, stdout
-        from orchestration.transform import transform as transform_stage
+        from ingestion.warehouse import engine_for
+        from orchestration.cli.console import print_json, progress, stdout
+        from orchestration.job.transform import transform as transform_stage
 
         with engine_for(settings).only_run(), progress(quiet) as watcher:
             report = transform_stage(settings, full_refresh, watcher)
@@ -200,9 +200,9 @@ def audit(
     A file is missing while its newest version is not in the facts.
     """
     with command(sample, target, as_of=as_of) as settings:
-        from orchestration.audit import audit as audit_stage
-        from orchestration.console import print_json, print_table, stdout
-        from orchestration.stages import ledger_faults, missing_faults, reconciliation_faults
+        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.job.audit import audit as audit_stage
+        from orchestration.job.pipeline import ledger_faults, missing_faults, reconciliation_faults
 
         result = audit_stage(settings, recount, as_of)
         if as_json:

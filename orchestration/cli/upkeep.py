@@ -24,8 +24,8 @@ def verify(
     Records that cannot be read, and objects that no record speaks of, are faults too.
     """
     with command(sample, target, quiet) as settings:
-        from ingestion import verification
-        from orchestration.console import print_json, progress, stdout
+        from ingestion.lake import verify as verification
+        from orchestration.cli.console import print_json, progress, stdout
 
         with progress(quiet) as watcher:
             versions = verification.verify(settings, watcher)
@@ -76,9 +76,9 @@ def prune(
 ) -> None:
     """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
     with command(sample, target) as settings:
-        from ingestion.retention import prune as prune_versions
-        from ingestion.retention import superseded
-        from orchestration.console import print_json, print_table, stdout
+        from ingestion.warehouse.retention import prune as prune_versions
+        from ingestion.warehouse.retention import superseded
+        from orchestration.cli.console import print_json, print_table, stdout
 
         versions = superseded(settings, timedelta(days=older_than))
         if yes:
@@ -106,8 +106,8 @@ def catalog(
     `green_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
     """
     with command(sample, None) as settings:
-        from ingestion.reading.views import write_lake_views
-        from orchestration.console import print_json, stdout
+        from ingestion.lake.reading.views import write_lake_views
+        from orchestration.cli.console import print_json, stdout
 
         beside = f"lake{'.' * bool(settings.edition)}{settings.edition}.duckdb"
         path = (out or settings.duckdb_path.with_name(beside)).expanduser().absolute()
@@ -148,9 +148,9 @@ def setup_postgres(
     afterwards. It can be run again at any time, and changes no password.
     """
     with command(sample, "postgres") as settings:
-        from ingestion.engines.postgres import Postgres
-        from ingestion.engines.postgres_roles import roles_named
-        from orchestration.console import stdout
+        from ingestion.warehouse.postgres.engine import Postgres
+        from ingestion.warehouse.postgres.roles import roles_named
+        from orchestration.cli.console import stdout
 
         roles = roles_named(prefix or settings.postgres_roles or "medallion")
         engine = Postgres(settings)

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.datasets import TRIP_DATASETS
-from ingestion.publisher import months_between
-from ingestion.reading.views import write_lake_views
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.reading.views import write_lake_views
+from ingestion.lake.storage.store import Store
 from ingestion.settings import Settings
-from ingestion.stores.store import Store
+from ingestion.sources.files.publisher import months_between
+from ingestion.sources.tlc.datasets import TRIP_DATASETS
 from tests.benchmarks.support import report, side_by_side
 from tests.support.stores import fresh_environment, scratch, store_server
 from tests.support.trips import trips
@@ -29,7 +29,7 @@ ROWS = 10
 MONTH = date(2019, 5, 1)
 QUERY = """
 import sys, duckdb
-from ingestion.reading.attach import attach_lake
+from ingestion.lake.reading.attach import attach_lake
 with duckdb.connect(sys.argv[1], read_only=True) as connection:
     attach_lake(connection, sys.argv[2])
     connection.sql(sys.argv[3]).fetchall()

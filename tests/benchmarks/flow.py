@@ -11,7 +11,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from ingestion.publisher import months_between
+from ingestion.sources.files.publisher import months_between
 from tests.benchmarks.support import report, side_by_side, write_month
 
 ROWS = 100_000

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import boto3
 
-from ingestion.catalog import Catalog
-from ingestion.lake import land
-from ingestion.stores.store import open_lake
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.storage.store import open_lake
+from ingestion.land import land
 from tests.benchmarks.support import report, settings_in, side_by_side, timed, write_month
 from tests.support.stores import BUCKET, fresh_environment, scratch, store_server
 

@@ -7,7 +7,7 @@ from datetime import date
 from itertools import count
 from pathlib import Path
 
-from ingestion.lake import land
+from ingestion.land import land
 from tests.benchmarks.support import report, settings_in, side_by_side, write_month
 
 

@@ -9,8 +9,8 @@ import duckdb
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ingestion.lake import land
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
 from tests.benchmarks.support import report, rows_of_a_month, settings_in, side_by_side, write_month
 
 ROWS = rows_of_a_month(3_000_000)

@@ -7,9 +7,9 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from ingestion.lake import land
-from ingestion.publisher import months_between
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
+from ingestion.sources.files.publisher import months_between
 from tests.benchmarks.support import report, settings_in, timed, write_month
 
 ROUNDS = 3

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.publisher import months_between
+from ingestion.sources.files.publisher import months_between
 from tests.benchmarks.support import (
     environment,
     medallion,

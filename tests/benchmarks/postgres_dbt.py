@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestion.engines import connect
-from ingestion.engines.base import Session
-from ingestion.lake import land
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
+from ingestion.warehouse import connect
+from ingestion.warehouse.base import Session
 from tests.benchmarks.support import (
     environment,
     own_database,

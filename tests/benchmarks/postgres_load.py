@@ -28,10 +28,10 @@ import pyarrow.parquet as pq
 import sqlalchemy
 from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 
-from ingestion.engines import connect
-from ingestion.engines.base import Session
-from ingestion.lake import land
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
+from ingestion.warehouse import connect
+from ingestion.warehouse.base import Session
 from tests.benchmarks.support import (
     own_database,
     report,

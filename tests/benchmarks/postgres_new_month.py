@@ -16,7 +16,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from ingestion.publisher import months_between
+from ingestion.sources.files.publisher import months_between
 from tests.benchmarks.support import (
     environment,
     medallion,

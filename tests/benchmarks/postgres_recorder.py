@@ -101,7 +101,7 @@ def main() -> None:
 
     psycopg2.connect = recording_connect
     from ingestion.settings import load_settings
-    from orchestration.transform import transform
+    from orchestration.job.transform import transform
 
     transform(load_settings())
     transactions = sorted(RecordingConnection.done, key=lambda t: t.ended)

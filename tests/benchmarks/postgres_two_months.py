@@ -9,10 +9,10 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from ingestion.engines import connect
-from ingestion.engines.base import Session
-from ingestion.lake import land
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
+from ingestion.warehouse import connect
+from ingestion.warehouse.base import Session
 from tests.benchmarks.support import (
     own_database,
     report,

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.datasets import DATASETS
 from ingestion.settings import Settings
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.support import postgres
 
 ROW_GROUP = 1 << 20

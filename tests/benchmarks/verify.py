@@ -5,8 +5,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from ingestion.lake import land
-from ingestion.verification import verify
+from ingestion.lake.verify import verify
+from ingestion.land import land
 from tests.benchmarks.support import report, settings_in, side_by_side, write_month
 
 MONTHS = 30

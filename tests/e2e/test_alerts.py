@@ -16,12 +16,13 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
-from ingestion.engines import engine_for
 from ingestion.errors import UsageError
 from ingestion.settings import Settings
-from orchestration import alerts, events
-from orchestration import watch as watching
-from orchestration.cli.watching import watch as watch_command
+from ingestion.warehouse import engine_for
+from orchestration.alerting import setup as alerts
+from orchestration.alerting import watch as watching
+from orchestration.cli.watch import watch as watch_command
+from orchestration.flow import events
 from tests.conftest import settings_in
 from tests.e2e.conftest import Place
 from tests.support import orchestrator
@@ -122,7 +123,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 
 def test_setting_up_twice_leaves_one_of_each(team: Team) -> None:
-    printed = team.place.run("orchestration.alerts") + team.place.last_stderr
+    printed = team.place.run("orchestration.alerting.setup") + team.place.last_stderr
     assert printed.splitlines() == NAMES
     before = team.server.post("/automations/filter")
     assert team.set_up() == NAMES
@@ -140,7 +141,7 @@ def test_set_up_says_what_is_missing(team: Team) -> None:
         team.set_up(blocks=[f"webhook/{alerts.WEBHOOK_BLOCK}"])
     team.place.env["PREFECT_API_URL"] = ""
     try:
-        team.place.run("orchestration.alerts", expect=2)
+        team.place.run("orchestration.alerting.setup", expect=2)
     finally:
         team.place.env["PREFECT_API_URL"] = team.server.api
     assert "PREFECT_API_URL" in team.place.last_stderr

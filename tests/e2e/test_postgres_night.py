@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ingestion.sample import publish_sample
 from ingestion.settings import PROJECT_ROOT
+from ingestion.sources.tlc.sample import publish_sample
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS, wait_until

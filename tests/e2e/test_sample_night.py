@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.sample import publish_sample
+from ingestion.sources.tlc.sample import publish_sample
 from tests.e2e.conftest import FACTS, Place
 from tests.support.samples import publish_part
 

@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as t
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.csv_files import csv_rows
-from ingestion.datasets import FileFormat
-from ingestion.engines import connect
-from ingestion.lake import land
+from ingestion.formats.csv_reader import csv_rows
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.settings import Settings, local_path
-from ingestion.warehouse import load
+from ingestion.sources.tlc.datasets import FileFormat
+from ingestion.warehouse import connect
 from tests.support.trips import publish, trips
 
 ROWS = 30

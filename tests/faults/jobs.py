@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.catalog import Catalog
-from ingestion.engines import connect
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.storage import store as lakes
+from ingestion.lake.storage.store import open_lake
 from ingestion.settings import Settings
-from ingestion.stores import store as lakes
-from ingestion.stores.store import open_lake
+from ingestion.warehouse import connect
 from tests.conftest import settings_in
 from tests.faults.kills import Undisturbed, compared, job, rows_of
 from tests.support import postgres

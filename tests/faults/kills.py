@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ingestion.settings import Settings
-from orchestration.stages import run
+from orchestration.job.pipeline import run
 
 # Children are forked from a server that has the slow imports behind it.
 _context = multiprocessing.get_context("forkserver")
@@ -22,29 +22,29 @@ _PRELOADED = [
     "dbt.adapters.duckdb",
     "dbt.adapters.postgres",
     "dbt.cli.main",
-    "ingestion.destinations.duckdb",
-    "ingestion.destinations.lake",
-    "ingestion.destinations.postgres",
-    "orchestration.stages",
+    "ingestion.warehouse.duckdb.destination",
+    "ingestion.lake.destination",
+    "ingestion.warehouse.postgres.destination",
+    "orchestration.job.pipeline",
     "pyarrow.parquet",
 ]
 
 # The steps of the job by name: a kill falls before or after one of its calls.
 STEPS = {
-    "fetch a file": "ingestion.lake:fetch",
-    "check a file": "ingestion.lake:check",
-    "put a file into the lake": "ingestion.stores.store:Store.put",
-    "write a catalog record": "ingestion.stores.store:Store.write",
-    "load a table (DuckDB)": "ingestion.destinations.duckdb:RawTableJob.run",
-    "load a table (PostgreSQL)": "ingestion.destinations.postgres:RawTableJob.run",
-    "statement of the loader (DuckDB)": "ingestion.engines.duckdb:DuckDbSession.execute",
+    "fetch a file": "ingestion.land:fetch",
+    "check a file": "ingestion.land:check",
+    "put a file into the lake": "ingestion.lake.storage.store:Store.put",
+    "write a catalog record": "ingestion.lake.storage.store:Store.write",
+    "load a table (DuckDB)": "ingestion.warehouse.duckdb.destination:RawTableJob.run",
+    "load a table (PostgreSQL)": "ingestion.warehouse.postgres.destination:RawTableJob.run",
+    "statement of the loader (DuckDB)": "ingestion.warehouse.duckdb.engine:DuckDbSession.execute",
     "statement of the loader (PostgreSQL)": (
-        "ingestion.engines.postgres_session:PostgresSession.execute"
+        "ingestion.warehouse.postgres.session:PostgresSession.execute"
     ),
-    "publish the read views": "ingestion.evidence:publish",
-    "transform": "orchestration.stages:transform",
+    "publish the read views": "ingestion.warehouse.files_table:publish",
+    "transform": "orchestration.job.pipeline:transform",
     "statement of dbt": "dbt.adapters.sql.connections:SQLConnectionManager.add_query",
-    "audit": "orchestration.stages:audit",
+    "audit": "orchestration.job.pipeline:audit",
 }
 PATIENCE_SECONDS = 300
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from ingestion.catalog import Catalog, Landing, key_of
-from ingestion.engines import connect
 from ingestion.errors import MedallionError
-from ingestion.lake import land
+from ingestion.lake.catalog import Catalog, Landing, key_of
+from ingestion.lake.verify import restore, strays, verify
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.settings import Settings, local_path
-from ingestion.verification import restore, strays, verify
-from ingestion.warehouse import load
-from orchestration import stages
-from orchestration.audit import audit
-from orchestration.stages import ledger_faults
-from orchestration.status import status
+from ingestion.warehouse import connect
+from orchestration.job import pipeline as stages
+from orchestration.job.audit import audit
+from orchestration.job.pipeline import ledger_faults
+from orchestration.job.status import status
 from tests.conftest import settings_in
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Job, publish_before

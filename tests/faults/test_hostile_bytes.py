@@ -168,8 +168,8 @@ CHECK = """
 import resource, sys
 from datetime import date
 from pathlib import Path
-from ingestion.checks.check import check
-from ingestion.datasets import DATASETS
+from ingestion.formats.validate import check
+from ingestion.sources.tlc.datasets import DATASETS
 from ingestion.errors import UntrustedFileError
 try:
     print(check(Path(sys.argv[1]), DATASETS["green"], date(2019, 1, 1)))

@@ -7,8 +7,8 @@ import duckdb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingestion.csv_files import csv_batches, csv_rows, duckdb_csv_sql
 from ingestion.errors import UntrustedFileError
+from ingestion.formats.csv_reader import csv_batches, csv_rows, duckdb_csv_sql
 from tests.faults.conftest import Tally
 
 PLAIN = ["", "1", "abc", " ", "x y", "NULL", "\\N", "nan", "1e5", "0x1", "2019-01-01", "true"]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ingestion.datasets import DATASETS, read_name
+from ingestion.sources.tlc.datasets import DATASETS, read_name
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
 from tests.support import postgres

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from ingestion.errors import FetchError, MedallionError
-from ingestion.fetching import CHUNK_BYTES, Fetched, fetch
-from ingestion.lake import LandReport, Outcome, land
-from ingestion.publisher import PublishedFile, published_files
+from ingestion.land import LandReport, Outcome, land
 from ingestion.settings import Settings
-from ingestion.web import no_way_to
+from ingestion.sources.files.download import CHUNK_BYTES, Fetched, fetch
+from ingestion.sources.files.http import no_way_to
+from ingestion.sources.files.publisher import PublishedFile, published_files
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.support.debian_postgres import authority

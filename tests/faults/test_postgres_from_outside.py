@@ -18,8 +18,8 @@ import psycopg2.errors
 import pytest
 
 from ingestion.errors import MedallionError
-from ingestion.lake import land
-from ingestion.warehouse import load
+from ingestion.land import land
+from ingestion.load import load
 from tests.conftest import settings_in
 from tests.e2e.conftest import FACTS, MARTS, Place
 from tests.faults.conftest import Tally

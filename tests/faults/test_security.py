@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.engines import connect
 from ingestion.errors import WarehouseError
 from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.warehouse import connect
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.support import postgres

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError
-from ingestion.lake import Outcome, land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.storage import store as stores
+from ingestion.lake.storage.store import open_lake
+from ingestion.lake.verify import verify
+from ingestion.land import Outcome, land
 from ingestion.settings import Settings
-from ingestion.stores import store as stores
-from ingestion.stores.store import open_lake
-from ingestion.verification import verify
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.support.fault_proxy import Cut, FaultProxy, Hang, Refuse, in_front_of

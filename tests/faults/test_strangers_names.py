@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingestion.engines import connect
 from ingestion.settings import Settings
+from ingestion.warehouse import connect
 from tests.conftest import settings_in
 from tests.faults.commands import Command, Done
 from tests.faults.conftest import Tally

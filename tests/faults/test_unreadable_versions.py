@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ingestion.engines import connect
-from ingestion.lake import Outcome, land
+from ingestion.land import Outcome, land
+from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
+from ingestion.warehouse import connect
 from tests.conftest import MakeSettings
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.load import LoadReport
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport
 from tests.conftest import MakeSettings
 from tests.support.debian_postgres import DebianPostgres, debian_postgres
 from tests.support.trips import publish, trips

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.datasets import TRIP_DATASETS
-from ingestion.engines import connect, engine_for
-from ingestion.lake import Outcome, land
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.land import Outcome, land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.warehouse import load
+from ingestion.sources.tlc.datasets import TRIP_DATASETS
+from ingestion.warehouse import connect, engine_for
 from tests.conftest import MakeSettings
 from tests.support import postgres
 from tests.support.trips import csv_heads, month_of, publish, trips

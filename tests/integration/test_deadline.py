@@ -14,7 +14,7 @@ from tests.support.processes import wait_until
 WORK = """
 import sys
 import psycopg2
-from orchestration import deadline
+from orchestration.flow import deadline
 
 deadline.GRACE_SECONDS = 0.0
 connection = psycopg2.connect("")

@@ -10,7 +10,7 @@ import pytest
 from ingestion.settings import PROJECT_ROOT
 
 WORK = """
-from ingestion.engines.embedded import warehouse_server
+from ingestion.warehouse.postgres.embedded import warehouse_server
 from ingestion.progress import Quiet
 from ingestion.settings import load_settings
 

@@ -15,14 +15,14 @@ from prefect.settings import PREFECT_HOME, temporary_settings
 from prefect.testing import fixtures
 from prefect.testing.utilities import prefect_test_harness
 
-from ingestion.engines import connect
 from ingestion.errors import NotLoadedError, UnreachableError, UntrustedFileError
-from ingestion.lake import land as land_all
+from ingestion.land import land as land_all
+from ingestion.load import LoadReport
 from ingestion.settings import Settings, load_settings
-from ingestion.warehouse import LoadReport
-from orchestration import events
+from ingestion.warehouse import connect
+from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
-from orchestration.status import doctor
+from orchestration.job.status import doctor
 from orchestration.tasks import discover, look, outcome_of, rows_of, take_turn
 from tests.support import processes
 from tests.support.damage import damage_page

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from ingestion.history import Version, compare
-from ingestion.lake import land
-from ingestion.row_changes import RowChanges
+from ingestion.lake.history import Version, compare
+from ingestion.lake.row_diff import RowChanges
+from ingestion.land import land
 from ingestion.settings import Settings
-from orchestration.versions import print_versions
+from orchestration.cli.show_history import print_versions
 from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trips, with_column
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import FetchError
-from ingestion.fetching import CHUNK_BYTES, fetch
-from ingestion.publisher import PublishedFile, published_files
 from ingestion.settings import Settings
+from ingestion.sources.files.download import CHUNK_BYTES, fetch
+from ingestion.sources.files.publisher import PublishedFile, published_files
 from tests.conftest import MakeSettings
 from tests.support import processes
 from tests.support.web import MODIFIED, Break, Stall, Status, Web
@@ -214,8 +214,8 @@ BIG = 256 << 20
 MEASURED = """
 import sys
 from pathlib import Path
-from ingestion.fetching import fetch
-from ingestion.publisher import PublishedFile
+from ingestion.sources.files.download import fetch
+from ingestion.sources.files.publisher import PublishedFile
 
 url, size, spool = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 fetched = fetch(PublishedFile("green", None, url, None, None, size), spool)

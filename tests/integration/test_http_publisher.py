@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import FetchError
-from ingestion.fetching import fetch
-from ingestion.publisher import PublishedFile, asked_again, months_between, published_files
 from ingestion.settings import Settings
-from ingestion.web import CONNECTIONS
+from ingestion.sources.files.download import fetch
+from ingestion.sources.files.http import CONNECTIONS
+from ingestion.sources.files.publisher import (
+    PublishedFile,
+    asked_again,
+    months_between,
+    published_files,
+)
 from tests.conftest import MakeSettings
 from tests.support.web import MODIFIED, Status, Web
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ingestion.engines import connect
-from ingestion.lake import land
-from ingestion.retention import prune, superseded
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.warehouse import load
+from ingestion.warehouse import connect
+from ingestion.warehouse.retention import prune, superseded
 from tests.support.trips import publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]

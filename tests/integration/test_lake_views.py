@@ -11,16 +11,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from ingestion import catalog as log
 from ingestion import dataset
-from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake import land
-from ingestion.read_views import ORIGIN
-from ingestion.reading.attach import attach_lake
-from ingestion.reading.views import LakeViews, write_lake_views
+from ingestion.lake import catalog as log
+from ingestion.lake.reading.attach import attach_lake
+from ingestion.lake.reading.views import LakeViews, write_lake_views
+from ingestion.lake.storage.store import open_lake
+from ingestion.land import land
+from ingestion.schema_on_read import ORIGIN
 from ingestion.settings import Settings
-from ingestion.stores.store import open_lake
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.catalog import Catalog
-from ingestion.history import history
-from ingestion.lake import LandReport, Outcome, land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.history import history
+from ingestion.lake.verify import strays, verify
+from ingestion.land import LandReport, Outcome, land
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
-from ingestion.verification import strays, verify
 from tests.conftest import MakeSettings
 from tests.support.lakes import BROKEN, current, lake_file, objects, outcomes, sha256
 from tests.support.trips import ZONES, publish, trip_files, trips
@@ -102,7 +102,7 @@ def test_real_files_that_break_and_are_republished(
 
 LAND_AGAIN = """
 import json, sys
-from ingestion.lake import land
+from ingestion.land import land
 from ingestion.settings import load_settings
 files = land(load_settings()).files
 slow = [m for m in ("dlt", "pyarrow", "requests", "duckdb") if m in sys.modules]

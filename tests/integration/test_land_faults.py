@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError
-from ingestion.lake import Outcome, land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.verify import strays, verify
+from ingestion.land import Outcome, land
 from ingestion.settings import Settings
-from ingestion.verification import strays, verify
 from tests.conftest import MakeSettings
 from tests.support import processes
 from tests.support.lakes import BROKEN, objects, outcomes, said

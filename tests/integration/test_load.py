@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.catalog import Catalog
-from ingestion.datasets import DATASETS, TRIP_DATASETS
-from ingestion.lake import LandReport
-from ingestion.read_views import ORIGIN
+from ingestion.lake.catalog import Catalog
+from ingestion.land import LandReport
+from ingestion.load import LoadReport, load
+from ingestion.schema_on_read import ORIGIN
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from tests.support.lakes import lake_file
 from tests.support.trips import ZONES, publish, trips, with_column
 from tests.support.warehouses import first_difference, landed_and_loaded, opened, rows, shown_months

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.errors import MedallionError, WarehouseBusyError
-from ingestion.lake import land
+from ingestion.land import land
+from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
 from tests.conftest import settings_in
 from tests.support import processes
 from tests.support.lakes import lake_file
@@ -188,7 +188,7 @@ def test_a_work_folder_that_cannot_be_made_is_a_fault(
 
 # --- kill -9 -------------------------------------------------------------------------------------
 
-JOB, LOAD = "ingestion/destinations/duckdb.py", "ingestion/warehouse.py"
+JOB, LOAD = "ingestion/warehouse/duckdb/destination.py", "ingestion/load.py"
 
 
 def publish_for_a_kill(folder: Path) -> None:

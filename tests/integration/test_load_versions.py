@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from ingestion.errors import MedallionError
-from ingestion.lake import land
+from ingestion.land import land
+from ingestion.load import LoadReport, load
 from ingestion.settings import Settings, local_path
-from ingestion.warehouse import LoadReport, load
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import (
     contents,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.engines import connect, engine_for
 from ingestion.errors import WarehouseBusyError
-from ingestion.lake import land
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.warehouse import load
+from ingestion.warehouse import connect, engine_for
 from tests.conftest import MakeSettings
 from tests.support import postgres, processes
 from tests.support.trips import publish, trips

@@ -14,18 +14,18 @@ import pytest
 
 import ingestion
 from ingestion.__main__ import main as ingestion_alone
-from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError
-from ingestion.history import compare
-from ingestion.lake import land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.history import compare
+from ingestion.lake.reading.views import write_lake_views
+from ingestion.lake.verify import strays, verify
+from ingestion.land import land
+from ingestion.load import LoadReport, load
 from ingestion.progress import Quiet
-from ingestion.reading.views import write_lake_views
-from ingestion.retention import superseded
 from ingestion.settings import Settings, local_path
-from ingestion.verification import strays, verify
-from ingestion.warehouse import LoadReport, load
-from orchestration import stages
-from orchestration.status import doctor, status
+from ingestion.warehouse.retention import superseded
+from orchestration.job import pipeline as stages
+from orchestration.job.status import doctor, status
 from orchestration.tasks import held, look
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import contents, differences, landed_and_loaded, rows, shown_months

@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.datasets import DATASETS, Column, Era
-from ingestion.engines import connect as open_warehouse
-from ingestion.engines import engine_for
-from ingestion.engines.postgres_session import connect_libpq
 from ingestion.errors import MedallionError
-from ingestion.lake import land
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
-from ingestion.warehouse import load
+from ingestion.sources.tlc.datasets import DATASETS, Column, Era
+from ingestion.warehouse import connect as open_warehouse
+from ingestion.warehouse import engine_for
+from ingestion.warehouse.postgres.session import connect_libpq
 from tests.conftest import MakeSettings
 from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS

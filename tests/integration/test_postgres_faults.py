@@ -16,10 +16,10 @@ from unittest.mock import patch
 import pytest
 from psycopg2 import sql
 
-from ingestion.engines import postgres as engine
 from ingestion.errors import MedallionError
-from ingestion.lake import land
-from ingestion.warehouse import LoadReport, load
+from ingestion.land import land
+from ingestion.load import LoadReport, load
+from ingestion.warehouse.postgres import engine
 from tests.conftest import MakeSettings, settings_in
 from tests.e2e.conftest import Place
 from tests.support.debian_postgres import (

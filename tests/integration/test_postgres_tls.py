@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.lake import land
+from ingestion.land import land
 from tests.conftest import settings_in
 from tests.e2e.conftest import Place
 from tests.support.debian_postgres import Authority, DebianPostgres, authority, debian_postgres

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingestion.engines import postgres as engine
-from ingestion.lake import Outcome, land
+from ingestion.land import Outcome, land
+from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
+from ingestion.warehouse.postgres import engine
 from tests.conftest import MakeSettings
 from tests.support.debian_postgres import DebianPostgres
 from tests.support.trips import publish, trips

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 import ingestion
-from ingestion.catalog import Catalog, Landing
-from ingestion.datasets import DATASETS
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake import land
-from ingestion.read_views import ORIGIN
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.land import land
+from ingestion.schema_on_read import ORIGIN
 from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column
 
@@ -224,7 +224,7 @@ def test_the_demand_model_on_the_page_is_better_than_an_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
 ) -> None:
     from examples.demand_model import forecast
-    from ingestion.sample import publish_sample
+    from ingestion.sources.tlc.sample import publish_sample
 
     publish_sample(tmp_path / "published")
     settings = make_settings()

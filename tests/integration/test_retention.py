@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.engines import connect
-from ingestion.engines.base import tables
-from ingestion.lake import land
-from ingestion.retention import prune, superseded
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.verify import verify
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.verification import verify
-from ingestion.warehouse import load
+from ingestion.warehouse import connect
+from ingestion.warehouse.base import tables
+from ingestion.warehouse.retention import prune, superseded
 from tests.conftest import MakeSettings
 from tests.support import postgres
 from tests.support.trips import publish, trips

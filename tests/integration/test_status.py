@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.lake import land
-from ingestion.publisher import months_between
-from orchestration.status import status
+from ingestion.land import land
+from ingestion.sources.files.publisher import months_between
+from orchestration.job.status import status
 from tests.conftest import MakeSettings
 from tests.support.trips import publish, trips
 from tests.support.web import Web

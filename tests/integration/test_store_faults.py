@@ -12,14 +12,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ingestion.catalog import Catalog
 from ingestion.errors import MedallionError, UnreachableError
-from ingestion.lake import Outcome, land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.storage import store as stores
+from ingestion.lake.storage.store import open_lake
+from ingestion.lake.verify import verify
+from ingestion.land import Outcome, land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.stores import store as stores
-from ingestion.stores.store import open_lake
-from ingestion.verification import verify
-from ingestion.warehouse import load
 from tests.support.fault_proxy import (
     Before,
     Cut,

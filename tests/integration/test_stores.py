@@ -12,14 +12,14 @@ import duckdb
 import pytest
 
 import ingestion
-from ingestion.catalog import Catalog
-from ingestion.engines import connect
-from ingestion.history import compare
-from ingestion.lake import LandReport, land
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.history import compare
+from ingestion.lake.storage.store import open_lake
+from ingestion.lake.verify import restore, strays, verify
+from ingestion.land import LandReport, land
+from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.stores.store import open_lake
-from ingestion.verification import restore, strays, verify
-from ingestion.warehouse import load
+from ingestion.warehouse import connect
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
 
@@ -209,7 +209,7 @@ WITHOUT = """
 import sys
 sys.modules[{package!r}] = None  # as if it were not installed
 from ingestion.errors import UsageError
-from ingestion.stores.store import Store
+from ingestion.lake.storage.store import Store
 try:
     Store({url!r})
 except UsageError as exc:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingestion.catalog import Catalog, Landing
-from ingestion.lake import LandReport
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.land import LandReport
 from ingestion.settings import Settings, local_path
 
 # what a CDN says in place of a file

@@ -15,9 +15,9 @@ from typing import Any
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
     [
-        "ingestion.destinations.duckdb",
-        "ingestion.destinations.lake",
-        "ingestion.warehouse",
+        "ingestion.warehouse.duckdb.destination",
+        "ingestion.lake.destination",
+        "ingestion.load",
         "pyarrow.parquet",
         "requests",
     ]

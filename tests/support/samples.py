@@ -4,7 +4,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from ingestion.sample import publish_sample
+from ingestion.sources.tlc.sample import publish_sample
 
 TRIP_FILES = {
     "trip-data/yellow_tripdata_2023-01.parquet",

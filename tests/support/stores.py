@@ -24,10 +24,10 @@ from uuid import uuid4
 
 import pytest
 
+from ingestion.lake.storage import s3
+from ingestion.lake.storage.store import file_system_class, file_system_options
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
-from ingestion.stores import s3
-from ingestion.stores.store import file_system_class, file_system_options
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 STORES = ("file", "s3", "gs", "az")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.datasets import DATASETS, Column, FileFormat
+from ingestion.sources.tlc.datasets import DATASETS, Column, FileFormat
 
 _TYPES: dict[str, pa.DataType] = {
     "int32": pa.int32(),

@@ -7,9 +7,9 @@ from typing import Any
 
 import duckdb
 
-from ingestion.lake import land
+from ingestion.land import land
+from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
-from ingestion.warehouse import LoadReport, load
 from tests.support import processes
 
 

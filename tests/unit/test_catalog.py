@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.catalog import Catalog, Landing, key_of, version_name
 from ingestion.errors import MedallionError
-from ingestion.publisher import PublishedFile
+from ingestion.lake.catalog import Catalog, Landing, key_of, version_name
+from ingestion.sources.files.publisher import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.checks.check import Checked, check
-from ingestion.datasets import DATASETS, TRIP_DATASETS
 from ingestion.errors import UntrustedFileError
-from ingestion.read_views import DUCKDB, Branch, month_sql, read_view_sql
+from ingestion.formats.validate import Checked, check
+from ingestion.schema_on_read import DUCKDB, Branch, month_sql, read_view_sql
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from tests.support.trips import ZONES, trip_files, trips, with_column
 
 MONTH = date(2024, 1, 1)

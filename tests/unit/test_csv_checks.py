@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.checks.check import check
-from ingestion.checks.drift import Checked
-from ingestion.csv_files import duckdb_csv_sql
-from ingestion.datasets import DATASETS, FileFormat
 from ingestion.errors import UntrustedFileError
-from ingestion.read_views import DUCKDB, Branch, key_sql, month_sql, read_view_sql
+from ingestion.formats.csv_reader import duckdb_csv_sql
+from ingestion.formats.drift import Checked
+from ingestion.formats.validate import check
+from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
+from ingestion.sources.tlc.datasets import DATASETS, FileFormat
 from tests.support.trips import csv_heads, month_of
 
 GREEN = DATASETS["green"]

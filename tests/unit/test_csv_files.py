@@ -6,8 +6,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.csv_files import csv_batches, csv_rows, duckdb_csv_sql
 from ingestion.errors import UntrustedFileError
+from ingestion.formats.csv_reader import csv_batches, csv_rows, duckdb_csv_sql
 
 Rows = list[tuple[str, ...]]
 

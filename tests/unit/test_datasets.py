@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.datasets import DATASETS, TRIP_DATASETS, read_name
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS, read_name
 from tests.support.trips import trip_files
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.discovery import discover
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake import Outcome, land
+from ingestion.land import Outcome, land
 from ingestion.progress import Lines
-from ingestion.publisher import PublishedFile, asked_again, months_between
 from ingestion.settings import Settings
+from ingestion.sources.files.discovery import discover
+from ingestion.sources.files.publisher import PublishedFile, asked_again, months_between
 from tests.support.trips import ZONES, publish, trips
 from tests.support.web import Web
 
@@ -300,7 +300,7 @@ def test_a_folder_that_has_gone_is_no_wrong_setting(
 
 MAY_NOT = """
 import sys
-from ingestion.discovery import discover
+from ingestion.sources.files.discovery import discover
 from ingestion.errors import MedallionError
 from ingestion.settings import Settings
 try:

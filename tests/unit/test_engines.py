@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from ingestion.engines.base import reason_of
+from ingestion.warehouse.base import reason_of
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_importing_opens_no_file_socket_or_database(imported: Any) -> None:
-    assert {"ingestion.lake", "ingestion.warehouse", "ingestion.destinations.lake"} <= set(
+    assert {"ingestion.land", "ingestion.load", "ingestion.lake.destination"} <= set(
         imported["modules"]
     )
     assert imported["events"] == []

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.checks.check import check
-from ingestion.checks.parquet_footer import read_footer
-from ingestion.datasets import DATASETS, FileFormat
 from ingestion.errors import UntrustedFileError
+from ingestion.formats.parquet_footer import read_footer
+from ingestion.formats.validate import check
+from ingestion.sources.tlc.datasets import DATASETS, FileFormat
 from tests.support.trips import trips, with_column
 
 GREEN = DATASETS["green"]

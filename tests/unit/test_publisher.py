@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import FetchError, UsageError
-from ingestion.fetching import fetch
-from ingestion.publisher import months_between, published_files
 from ingestion.settings import Settings
+from ingestion.sources.files.download import fetch
+from ingestion.sources.files.publisher import months_between, published_files
 from tests.support.trips import publish
 
 MakeSettings = Callable[..., Settings]

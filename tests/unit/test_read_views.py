@@ -6,8 +6,8 @@ from datetime import date, datetime
 import duckdb
 import pytest
 
-from ingestion.datasets import DATASETS
-from ingestion.read_views import DUCKDB, ORIGIN, Branch, key_sql, month_sql, read_view_sql
+from ingestion.schema_on_read import DUCKDB, ORIGIN, Branch, key_sql, month_sql, read_view_sql
+from ingestion.sources.tlc.datasets import DATASETS
 
 GREEN, YELLOW = DATASETS["green"], DATASETS["yellow"]
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)

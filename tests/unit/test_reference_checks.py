@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.checks.check import check
-from ingestion.datasets import DATASETS, REPORT_COLUMNS
 from ingestion.errors import UntrustedFileError
+from ingestion.formats.validate import check
+from ingestion.sources.tlc.datasets import DATASETS, REPORT_COLUMNS
 from tests.support.trips import ZONES
 
 REPORT = ",".join(REPORT_COLUMNS) + "\n"

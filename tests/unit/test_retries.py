@@ -13,6 +13,7 @@ from ingestion.errors import (
     WarehouseBusyError,
     WarehouseError,
 )
+from orchestration.job.transform import TransformError
 from orchestration.tasks import (
     WITHOUT_END,
     audit,
@@ -25,7 +26,6 @@ from orchestration.tasks import (
     may_pass,
     take_turn,
 )
-from orchestration.transform import TransformError
 
 
 def after(tries: int) -> TaskRun:

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.checks.check import check
-from ingestion.datasets import DATASETS, REPORT_COLUMNS, TRIP_DATASETS
-from ingestion.sample import MONTHS, RESTATED, publish_sample, publish_sample_whole
+from ingestion.formats.validate import check
 from ingestion.settings import PROJECT_ROOT
+from ingestion.sources.tlc.datasets import DATASETS, REPORT_COLUMNS, TRIP_DATASETS
+from ingestion.sources.tlc.sample import MONTHS, RESTATED, publish_sample, publish_sample_whole
 from tests.support import processes
 
 SEEDS = PROJECT_ROOT / "dbt_project" / "seeds"

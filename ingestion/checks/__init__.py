@@ -1,1 +1,0 @@
-"""Whether a downloaded file can be trusted to be what its name says."""

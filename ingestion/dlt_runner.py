@@ -1,0 +1,186 @@
+"""Load packages of references: files that dlt moves without opening them.
+
+dlt rewrites an imported Parquet file that has a column of null type, which most TLC months have,
+and so changes its bytes (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633).
+It imports CSV as it is. So a job's file is a CSV manifest of two lines, the address of the file to
+load and a folder for a copy: dlt extracts, normalizes, schedules and retries it like any other, and
+the destination's job moves the bytes.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination import Destination
+from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.extract import DltSource
+from dlt.load.exceptions import LoadClientJobRetry
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ingestion.dlt_context import our_configuration
+from ingestion.errors import MedallionError, UnreachableError
+from ingestion.lake.reading.errors import Failure
+from ingestion.lake.storage.store import Store
+from ingestion.scratch import scratch_folder
+
+FILE_HINT = "x-medallion-file"
+RESTORE = "medallion verify says how to restore it"
+
+
+class UnreadableFileError(DestinationTerminalException):
+    """The file that a job was to load is at fault: while it is what it is, no try ends better."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One file to load: where it is, the table it makes, and what its job must know of it."""
+
+    schema: str
+    table_name: str
+    url: str
+    columns: Mapping[str, Any]  # dlt's column hints
+    hint: Mapping[str, Any]
+
+
+def run_references(
+    pipeline_name: str,
+    destination: Destination[Any, Any],
+    references: list[Reference],
+    dlt_dir: Path,
+    place: str,
+    workers: int,
+) -> dict[str, Failure]:
+    """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
+
+    So many ``workers`` are at jobs at once. A job that fails does not end the others.
+
+    Returns the failure of each table whose job failed; raises ``MedallionError``, which names the
+    ``place``, where the run as a whole cannot be done. The working directory is new each time and
+    is dropped afterwards: what is done is said by the evidence that the jobs leave, so a killed run
+    leaves no package behind that would be loaded in place of the next one
+    (https://github.com/dlt-hub/dlt/issues/3023).
+    """
+    load = {"workers": workers, "raise_on_failed_jobs": False}
+    with scratch_folder(dlt_dir) as folder, our_configuration(folder, load=load):
+        sources = [
+            _source(schema, [r for r in references if r.schema == schema], folder)
+            for schema in dict.fromkeys(r.schema for r in references)
+        ]
+        pipeline = dlt.pipeline(
+            pipeline_name,
+            pipelines_dir=str(folder / "pipelines"),
+            destination=destination,
+            dataset_name="raw",
+        )
+        try:
+            info = pipeline.run(sources)
+        except PipelineStepFailed as exc:
+            # a failed change of dlt's tables tells of the reason in what caused it
+            reason = exc.exception.__cause__ or exc.exception
+            cause = getattr(exc.exception, "failed_message", None) or str(reason)
+            raise (UnreachableError if _may_pass(exc) else MedallionError)(
+                f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
+            ) from exc
+    return {
+        job.job_file_info.table_name: _failure(job.failed_message)
+        for package in info.load_packages
+        for job in package.jobs["failed_jobs"]
+    }
+
+
+def _may_pass(exc: BaseException | None) -> bool:
+    """Whether a server was away: dlt gave a job up after some tries, or could not even begin."""
+    while exc is not None:
+        if isinstance(exc, (LoadClientJobRetry, UnreachableError)):
+            return True
+        inner = getattr(exc, "exception", None)
+        exc = inner if isinstance(inner, BaseException) else exc.__cause__ or exc.__context__
+    return False
+
+
+def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
+    @dlt.source(schema=dlt.Schema(name))
+    def files() -> Any:
+        for reference in references:
+            manifest = folder / f"{reference.table_name}.csv"
+            manifest.write_text(f"{reference.url}\n{folder}\n")
+            item = dlt.mark.with_file_import(
+                str(manifest),
+                "csv",
+                hints=dlt.mark.make_hints(
+                    columns=dict(reference.columns),
+                    additional_table_hints={FILE_HINT: dict(reference.hint)},
+                ),
+            )
+            yield dlt.resource([item], name=reference.table_name, write_disposition="append")
+
+    return files()
+
+
+def referenced_url(manifest: str) -> str:
+    """The address of the file that a job's manifest names."""
+    return Path(manifest).read_text().splitlines()[0]
+
+
+@contextmanager
+def lake_file(manifest: str, file_id: str) -> Iterator[str]:
+    """The path of the version in the lake that a job's manifest names, proved whole by its sha256.
+
+    From a bucket it is a copy that is gone afterwards. A raw table is never made of other bytes
+    than were landed. Raises ``DestinationTerminalException``, and ``UnreadableFileError`` where the
+    store answers and has other bytes or none.
+    """
+    url, scratch = Path(manifest).read_text().splitlines()
+    lake_url, _, name = url.rpartition("/")
+    in_bucket = "://" in url
+    path = Path(scratch) / name if in_bucket else Path(url)
+    try:
+        try:
+            found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)
+        except FileNotFoundError:
+            raise UnreadableFileError(f"{url} is gone: {RESTORE}") from None
+        except MedallionError as exc:  # the store's SDK has tried again whatever may pass
+            raise DestinationTerminalException(str(exc)) from exc
+        if found != file_id:
+            raise UnreadableFileError(
+                f"{url} has changed since it was landed (sha256 {found}): {RESTORE}"
+            )
+        yield str(path)
+    finally:
+        if in_bucket:
+            path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise MedallionError(f"{path} cannot be read: {exc.strerror}.") from exc
+
+
+def _failure(message: str | None) -> Failure:
+    """What is left of a job's exception: dlt keeps its traceback as text."""
+    unreadable = f"{UnreadableFileError.__module__}.{UnreadableFileError.__qualname__}: "
+    return Failure(_reason(message), _last_line(message).startswith(unreadable))
+
+
+def _reason(failure: str | None) -> str:
+    """What a traceback comes to: its last line, without the name of the exception.
+
+    A damaged file lets its bytes into the words of its reader.
+    """
+    line = "".join(c if c.isprintable() else "?" for c in _last_line(failure))
+    return re.sub(r"^[\w.]+(Exception|Error): ", "", line) or "it gave no reason"
+
+
+def _last_line(text: str | None) -> str:
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,1 @@
+"""File formats: how a file is read, and whether it can be trusted."""

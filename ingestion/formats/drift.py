@@ -1,0 +1,46 @@
+"""How the columns of a file differ from those of its era."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ingestion.errors import UntrustedFileError
+from ingestion.sources.tlc.datasets import TEXT, Column, Dataset, Era, read_name
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a trusted file holds: its rows, its columns as (name, type), and remarks on drift."""
+
+    row_count: int
+    columns: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...] = field(default=())
+
+
+def compare(dataset: Dataset, era: Era, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
+    found = {read_name(name): (name, file_type) for name, file_type in columns}
+    expected = {read_name(c.name): c for c in era.columns}
+    missing = [c.name for name, c in expected.items() if c.required and name not in found]
+    if missing:
+        raise UntrustedFileError(f"it has no column {', '.join(missing)}")
+    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
+    if twice:
+        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+    return tuple(_remarks(dataset, expected, found))
+
+
+def _remarks(
+    dataset: Dataset, expected: dict[str, Column], found: dict[str, tuple[str, str]]
+) -> Iterator[str]:
+    for name, column in expected.items():
+        if name not in found:
+            yield f"column {column.name} is not there any more"
+        elif found[name][1] not in column.file_types | {TEXT}:
+            yield (
+                f"column {found[name][0]} is {found[name][1]}, where"
+                f" {' or '.join(sorted(column.file_types))} is known"
+            )
+    for name, (spelled, file_type) in found.items():
+        if name not in dataset.read_schema:
+            yield f"unknown column {spelled} ({file_type}) is kept in raw and not read"

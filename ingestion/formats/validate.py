@@ -1,0 +1,40 @@
+"""Whether a downloaded file can be trusted to be what its name says.
+
+A file is trusted when its structure is readable by every reader of ours, holds rows, has the
+columns without which its dataset is worthless, and when every known column can be read as its read
+type without changing a value. Anything else raises ``UntrustedFileError``, and the file goes to
+quarantine. What is merely new (an unknown column, another type that casts safely) is a remark, and
+stays in raw.
+"""
+
+from datetime import date
+from pathlib import Path
+
+from ingestion.errors import UntrustedFileError
+from ingestion.formats.drift import Checked
+from ingestion.formats.sniff import what_it_holds, what_it_is
+from ingestion.formats.validate_csv import check_csv
+from ingestion.formats.validate_parquet import check_parquet
+from ingestion.sources.tlc.datasets import Dataset, FileFormat
+
+
+def check(
+    path: Path, dataset: Dataset, month: date | None, file_format: FileFormat | None = None
+) -> Checked:
+    """Read the file as the format that it has, by default the one that its name says.
+
+    Raises ``UntrustedFileError`` with the reason to distrust it.
+    """
+    if path.stat().st_size == 0:
+        raise UntrustedFileError("the file is empty (0 bytes)")
+    file_format = file_format or dataset.format_of(path.name)
+    if file_format == "parquet":
+        return check_parquet(path, dataset, month)
+    gzipped = file_format == "csv.gz"
+    try:
+        return check_csv(path, gzipped, dataset, month)
+    except UntrustedFileError as exc:
+        known = what_it_holds(path) if gzipped else what_it_is(path)
+        if not known:
+            raise
+        raise UntrustedFileError(f"{exc} ({known})") from exc

@@ -1,0 +1,122 @@
+"""Whether a CSV file is the table that its name says, and every field can be read as its type.
+
+Its structure is read strictly, line by line; its values are tried in batches, and where one does
+not fit, its line is found.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingestion.errors import UntrustedFileError
+from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows
+from ingestion.formats.drift import Checked, compare
+from ingestion.formats.limits import MOST_COLUMNS
+from ingestion.sources.tlc.datasets import TEXT, Dataset, ReadType, read_name
+from ingestion.sources.tlc.validate import judge_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN_CHARACTERS = 40
+# What every engine reads as the same value, blanks around it aside. Whole numbers of so many digits
+# are exact as doubles; a double of these is neither too large nor too small for any engine.
+PATTERNS: dict[ReadType, str] = {
+    "bigint": r"[-+]?\d{1,15}(\.0{0,15})?",
+    "double": r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,2})?",
+    "timestamp": r"[12]\d{3}-\d\d-\d\d([ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?)?",
+}
+
+
+def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -> Checked:
+    """Read the whole file; raise ``UntrustedFileError`` with the reason to distrust it."""
+    with csv_rows(path, gzipped, line_breaks=not dataset.monthly) as rows:
+        columns = [(name, TEXT) for name in rows.columns]
+        era = dataset.csv_era(month, rows.columns)
+        remarks = compare(dataset, era, columns[: rows.named])
+        _check_names(rows.columns)
+        judge = judge_of(dataset, rows.columns)
+        row_count = full = 0
+        for row in rows:
+            row_count += 1
+            full += judge(rows.line, row) if judge else 1
+    if full == 0:
+        raise UntrustedFileError("the file has a header and no rows")
+    _check_values(path, gzipped, dataset, rows, row_count)
+    return Checked(row_count, tuple(columns), (*remarks, *_remarks(rows)))
+
+
+def _check_names(columns: Sequence[str]) -> None:
+    """Refuse what no table has, such as a third column without a name beside one named `_3`."""
+    if len(columns) > MOST_COLUMNS:
+        raise UntrustedFileError(
+            f"it has {len(columns):,} columns, where {MOST_COLUMNS:,} are the most"
+        )
+    names = Counter(name.lower() for name in columns)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+
+
+def _check_values(
+    path: Path, gzipped: bool, dataset: Dataset, rows: CsvRows, row_count: int
+) -> None:
+    """Try every field that is to be read as something else than text."""
+    import pyarrow as pa
+
+    read_types = (dataset.read_schema.get(read_name(name), "text") for name in rows.columns)
+    typed = {i: read_type for i, read_type in enumerate(read_types) if read_type != "text"}
+    done = 0
+    try:
+        for batch in csv_batches(path, gzipped, rows.columns):
+            for i, read_type in typed.items():
+                misfit = _first_misfit(batch.column(i), read_type)
+                if misfit is not None:
+                    line = _line_of(path, gzipped, done + misfit)
+                    value = batch.column(i)[misfit].as_py()[:SHOWN_CHARACTERS]
+                    raise UntrustedFileError(
+                        f"line {line}: column {rows.columns[i].strip()} cannot be read as"
+                        f" {read_type}: {value!r}"
+                    )
+            done += batch.num_rows
+    except (pa.ArrowException, OSError) as exc:
+        raise UntrustedFileError(f"not a readable CSV file: {exc}") from exc
+    if done != row_count:
+        raise UntrustedFileError(f"readers disagree on its rows: {row_count:,} or {done:,}")
+
+
+def _first_misfit(values: "pa.Array", read_type: ReadType) -> int | None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fits = pc.match_substring_regex(values, f"^ *({PATTERNS[read_type]})? *$")
+    if read_type == "timestamp":
+        days = pc.utf8_slice_codeunits(pc.utf8_ltrim(values, " "), 0, 10).dictionary_encode()
+        real = pa.array([_is_day(day) for day in days.dictionary.to_pylist()], pa.bool_())
+        fits = pc.and_(fits, real.take(days.indices))
+    first: int = pc.index(fits, False).as_py()
+    return None if first < 0 else first
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return not text or bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _line_of(path: Path, gzipped: bool, ordinal: int) -> int:
+    with csv_rows(path, gzipped, line_breaks=True) as rows:
+        next(islice(rows, ordinal, None))
+        return rows.line
+
+
+def _remarks(rows: CsvRows) -> list[str]:
+    over = len(rows.columns) - rows.named
+    if not over:
+        return []
+    names = ", ".join(rows.columns[-over:])
+    return [f"its rows have more fields ({over}) than its header: {names} are kept in raw"]

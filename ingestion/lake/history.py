@@ -1,0 +1,281 @@
+"""The versions of one published file, and what changed from one to the next.
+
+Columns, types and rows are known to the catalog. Sums, pickups, and which rows differ come from the
+versions' own bytes, read by the dataset's read schema: a column's other type or other spelling is
+no change of a value.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+import duckdb
+
+from ingestion.errors import MedallionError
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.reading.attach import attach_lake
+from ingestion.lake.reading.files import branches
+from ingestion.lake.row_diff import RowChanges, row_changes
+from ingestion.progress import Progress, Quiet
+from ingestion.schema_on_read import DUCKDB, rows_sql
+from ingestion.settings import Settings
+from ingestion.sources.tlc.datasets import DATASETS, Column, Dataset, Era, ReadType, read_name
+
+# What a row speaks of, by read names: two rows that agree on all of these that both versions have
+# are of the same trip (zone, month of the report), whatever else they say.
+PICKUPS = (
+    "tpep_pickup_datetime",
+    "lpep_pickup_datetime",
+    "pickup_datetime",
+    "trip_pickup_datetime",
+)
+IDENTITY = (
+    *PICKUPS,
+    *("tpep_dropoff_datetime", "lpep_dropoff_datetime", "dropoff_datetime"),
+    *("trip_dropoff_datetime", "pulocationid", "dolocationid"),
+    *("start_lon", "start_lat", "end_lon", "end_lat"),
+    *("pickup_longitude", "pickup_latitude", "dropoff_longitude", "dropoff_latitude"),
+    *("hvfhs_license_num", "dispatching_base_num"),
+    *("locationid", "month_year", "license_class"),
+)
+COUNTED_TO = "1e15"  # miles or USD: what is beyond, or no number, is in no sum
+DISTANCES = ("trip_distance", "trip_miles")  # miles
+MONEY = (  # USD
+    *("fare_amount", "fare_amt", "base_passenger_fare", "extra", "surcharge", "mta_tax"),
+    *("tip_amount", "tip_amt", "tips", "tolls_amount", "tolls_amt", "tolls", "ehail_fee"),
+    *("improvement_surcharge", "congestion_surcharge", "airport_fee", "cbd_congestion_fee"),
+    *("bcf", "sales_tax", "driver_pay", "total_amount", "total_amt"),
+)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one version adds up to: miles and USD by read name, to the cent; its pickups."""
+
+    rows: int
+    first_pickup: datetime | None
+    last_pickup: datetime | None
+    sums: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one version changed of the trusted one before it.
+
+    Columns and types are by published name, sums and rows by read name.
+    """
+
+    since: str  # file_id of the version before
+    bytes: int  # after less before
+    columns_new: list[str] = field(default_factory=list)
+    columns_gone: list[str] = field(default_factory=list)
+    columns_renamed: dict[str, str] = field(default_factory=dict)
+    types: dict[str, tuple[str, str]] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)  # after less before, where they differ
+    rows: RowChanges | None = None  # none where either could not be read
+
+
+@dataclass(frozen=True)
+class Version:
+    """One content of one file; ``changes`` compare it with the trusted version before it."""
+
+    version: Landing
+    is_current: bool
+    figures: Figures | None = None
+    changes: Changes | None = None
+    fault: str | None = None  # why the lake's bytes could not be read
+
+
+def history(settings: Settings, dataset: str, month: date | None) -> list[Landing]:
+    """Every version of one published file, in the order they first came; none is read."""
+    return _versions(Catalog(settings.lake_url), dataset, month)
+
+
+def _versions(catalog: Catalog, dataset: str, month: date | None) -> list[Landing]:
+    return [v for v in catalog.versions() if v.key == (dataset, month)]
+
+
+def compare(
+    settings: Settings, dataset: str, month: date | None, progress: Progress | None = None
+) -> list[Version]:
+    """Every version of one published file, oldest first, with its figures and what it changed.
+
+    Each trusted version is read once for its figures and twice for each comparison. What is in
+    quarantine is not read, and what cannot be read has a ``fault`` in place of figures. Memory is
+    bound by ``MEDALLION_DUCKDB_MEMORY_LIMIT``; the rest spills into the work folder.
+    """
+    progress = progress or Quiet()
+    catalog = Catalog(settings.lake_url)
+    landings = _versions(catalog, dataset, month)
+    trusted = [v for v in landings if v.status == "landed"]
+    current = {v.file_id for v in catalog.current() if v.key == (dataset, month)}
+    progress.stage("compare", len(trusted), sum(v.bytes for v in trusted))
+    found: list[Version] = []
+    before: Version | None = None
+    with _scratch(settings) as connection:
+        for landing in landings:
+            version = Version(landing, landing.file_id in current)
+            if landing.status == "landed":
+                version = _read(settings, connection, version, before)
+                before = version
+                progress.advance(landing.bytes)
+                progress.file_done(landing.table_name, version.fault or "read", landing.row_count)
+            found.append(version)
+    return found
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that spills into a folder of its own."""
+    try:
+        settings.work_dir.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix="compare-", dir=settings.work_dir) as folder,
+            duckdb.connect(
+                config={
+                    "memory_limit": settings.duckdb_memory_limit,
+                    "temp_directory": folder,
+                    "preserve_insertion_order": False,
+                }
+            ) as connection,
+        ):
+            attach_lake(connection, settings.lake_url)
+            yield connection
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {settings.work_dir}: {exc.strerror}.") from exc
+
+
+def _read(
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    version: Version,
+    before: Version | None,
+) -> Version:
+    landing = version.version
+    changes = schema_changes(before.version, landing) if before else None
+    try:
+        version = replace(version, figures=_figures(settings, connection, landing))
+        if before and before.figures and version.figures and changes:
+            changes = replace(
+                changes,
+                sums=_differences(before.figures, version.figures),
+                rows=_rows(settings, connection, before.version, landing),
+            )
+    except duckdb.OutOfMemoryException as exc:
+        raise MedallionError(
+            f"{landing.name} could not be compared: {_first_line(exc)}."
+            f" Raise MEDALLION_DUCKDB_MEMORY_LIMIT, or make room in {settings.work_dir}."
+        ) from exc
+    except (duckdb.Error, OSError) as exc:
+        fault = (
+            f"{landing.name}, {landing.lake_path} cannot be read from the lake:"
+            f" {_first_line(exc)}. Restore it from a backup; medallion verify says what else is"
+            " damaged."
+        )
+        return replace(version, changes=changes, fault=fault)
+    return replace(version, changes=changes)
+
+
+def schema_changes(before: Landing, after: Landing) -> Changes:
+    """What the catalog knows to differ between two versions: bytes, columns and types."""
+    old, new = (
+        {read_name(name): (name, file_type) for name, file_type in landing.columns}
+        for landing in (before, after)
+    )
+    both = [name for name in new if name in old]
+    return Changes(
+        since=before.file_id,
+        bytes=after.bytes - before.bytes,
+        columns_new=[new[name][0] for name in new if name not in old],
+        columns_gone=[old[name][0] for name in old if name not in new],
+        columns_renamed={
+            old[name][0]: new[name][0] for name in both if old[name][0] != new[name][0]
+        },
+        types={
+            new[name][0]: (old[name][1], new[name][1])
+            for name in both
+            if old[name][1] != new[name][1]
+        },
+    )
+
+
+def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
+    """The select that reads one version's bytes where they lie, by the dataset's read schema."""
+    return rows_sql(dataset, branches(settings.lake_url, [landing]), DUCKDB)
+
+
+def _figures(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, landing: Landing
+) -> Figures:
+    dataset = DATASETS[landing.dataset]
+    held = _names(landing)
+    summed = [name for name in (*DISTANCES, *MONEY) if name in held & dataset.read_schema.keys()]
+    pickup = next((DUCKDB.quote(name) for name in PICKUPS if name in held), "null")
+    # the doubles of a million fares add up to the cent whatever the order; one that is no number,
+    # or is beyond all money, would be all that is left of them
+    sums = "".join(
+        f", round(fsum({name}) filter (abs({name}) < {COUNTED_TO}), 2)"
+        for name in map(DUCKDB.quote, summed)
+    )
+    row = connection.execute(
+        f"select count(*), min(try_cast({pickup} as timestamp)),"
+        f" max(try_cast({pickup} as timestamp)){sums}"
+        f" from ({_select(settings, dataset, landing)})"
+    ).fetchone()
+    assert row is not None, "an aggregate gives one row"
+    rows, first, last, *totals = row
+    return Figures(rows, first, last, dict(zip(summed, totals, strict=True)))
+
+
+def _differences(before: Figures, after: Figures) -> dict[str, float]:
+    differences = {
+        name: round((after.sums[name] or 0) - (before.sums[name] or 0), 2)
+        for name in after.sums
+        if name in before.sums
+    }
+    return {name: difference for name, difference in differences.items() if difference}
+
+
+def _rows(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, before: Landing, after: Landing
+) -> RowChanges:
+    held = _names(before) & _names(after)
+    dataset = _with_unknown(DATASETS[after.dataset], before, after)
+    columns = [name for name in dataset.read_schema if name in held]
+    identity = [name for name in IDENTITY if name in columns]
+    measures = [name for name in (*DISTANCES, *MONEY) if name in columns]
+    # a charge and the refund that takes it back agree on everything but their amounts
+    keys: Sequence[Sequence[str]] = [[*identity, *measures], identity] if measures else [identity]
+    old, new = (_select(settings, dataset, landing) for landing in (before, after))
+    return row_changes(connection, old, new, columns, keys if identity else [])
+
+
+def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
+    """The dataset with those columns of both versions that it does not know yet."""
+    old, new = ({read_name(n): t for n, t in landing.columns} for landing in (before, after))
+    unknown = tuple(
+        Column(name, _read_type(old[name], new[name]), frozenset(), False)
+        for name in new
+        if name in old and name not in dataset.read_schema
+    )
+    return replace(dataset, eras=(*dataset.eras, Era(date.max, unknown)))
+
+
+def _read_type(*file_types: str) -> ReadType:
+    """The read type that holds the values of such columns."""
+    if all(t.startswith(("int", "uint")) for t in file_types):
+        return "bigint"
+    if all(t.startswith(("int", "uint", "float", "double", "halffloat")) for t in file_types):
+        return "double"
+    return "timestamp" if all(t.startswith(("timestamp", "date")) for t in file_types) else "text"
+
+
+def _names(landing: Landing) -> set[str]:
+    return {read_name(name) for name, _ in landing.columns}
+
+
+def _first_line(exc: BaseException) -> Any:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Reading the lake where it lies: Arrow batches, and views for DuckDB."""

@@ -1,0 +1,157 @@
+"""The lake as Python reads it: rows of one dataset as Arrow record batches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.reading.attach import attach_lake
+from ingestion.lake.reading.files import branches
+from ingestion.schema_on_read import DUCKDB, ORIGIN, rows_sql
+from ingestion.settings import Settings, load_settings
+from ingestion.sources.tlc.datasets import DATASETS, Dataset
+
+if TYPE_CHECKING:
+    Day = str | date
+
+BATCH_ROWS = 100_000
+
+
+def read(
+    name: str,
+    start: "Day | None" = None,
+    end: "Day | None" = None,
+    as_of: "Day | None" = None,
+    columns: str | Sequence[str] | None = None,
+    settings: Settings | None = None,
+) -> pa.RecordBatchReader:
+    """See ``ingestion.dataset``."""
+    dataset = DATASETS.get(name)
+    if dataset is None:
+        raise UsageError(f"There is no dataset {name}; there are {', '.join(DATASETS)}.")
+    first, last = _month(start), _month(end)
+    if first and last and first > last:
+        raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
+    wanted = _columns(dataset, columns)
+    settings = settings or load_settings()
+
+    def in_scope(version: Landing) -> bool:
+        return version.dataset == name and (
+            version.month is None
+            or (
+                (first is None or version.month >= first)
+                and (last is None or version.month <= last)
+            )
+        )
+
+    catalog = Catalog(settings.lake_url)
+    if (first or last) and not any(map(in_scope, catalog.landings)):
+        raise UsageError(_no_month(name, first, last, catalog))
+    day = _day(as_of)
+    then = catalog.as_of(day) if day else catalog
+    versions = [version for version in then.current() if in_scope(version)]
+    if not versions and (faulty := [x for x in then.quarantined() if in_scope(x)]):
+        raise MedallionError(f"{faulty[0].name} is in quarantine: {faulty[0].error}.")
+    select = (
+        f"select {', '.join(DUCKDB.quote(c) for c in wanted)}"
+        f" from ({rows_sql(dataset, branches(settings.lake_url, versions), DUCKDB)})"
+    )
+    connection = duckdb.connect(config={"memory_limit": settings.duckdb_memory_limit})
+    try:
+        attach_lake(connection, settings.lake_url)
+        with _in_one_line(name):
+            reader = connection.execute(select).to_arrow_reader(BATCH_ROWS)
+    except BaseException:
+        connection.close()
+        raise
+    return pa.RecordBatchReader.from_batches(reader.schema, _batches(connection, reader, name))
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, name: str
+) -> Iterator[pa.RecordBatch]:
+    """What the query gives, one batch at a time; the connection ends with it.
+
+    Without a row it is one empty batch: Polars takes the columns from the first.
+    """
+    with connection, _in_one_line(name):
+        batch = None
+        for batch in reader:
+            yield batch
+        if batch is None:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+
+
+@contextmanager
+def _in_one_line(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as exc:
+        raise MedallionError(f"{name} cannot be read: {' '.join(str(exc).split())}") from exc
+
+
+def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]:
+    known = [*ORIGIN, *dataset.read_schema]
+    if columns is None:
+        return known
+    try:
+        wanted = [columns] if isinstance(columns, str) else list(columns)
+    except TypeError:
+        raise UsageError(f"{columns!r} are no columns; give a list of their names.") from None
+    if not wanted:
+        raise UsageError("There are no columns to read; name some, or leave them out for all.")
+    unknown = [c for c in wanted if c not in known]
+    if unknown:
+        raise UsageError(f"{dataset.name} has no column {unknown[0]}; it has {', '.join(known)}.")
+    return wanted
+
+
+def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog) -> str:
+    """That the lake has never held one of these months, and which it holds."""
+    named = [(way, month) for way, month in (("from", first), ("to", last)) if month]
+    span = " ".join(f"{way} {month:%Y-%m}" for way, month in named)
+    flags = " ".join(f"--{way} {month:%Y-%m}" for way, month in named)
+    months = sorted(x.month for x in catalog.current() if x.dataset == name and x.month)
+    held = f"it has {months[0]:%Y-%m} to {months[-1]:%Y-%m}" if months else "it has none at all"
+    return (
+        f"The lake has no month of {name} {span}; {held}. What is published is landed by medallion"
+        f" land --dataset {name} {flags}."
+    )
+
+
+def _month(value: "Day | None") -> date | None:
+    """A month as its first day, from a date, a time or ``YYYY-MM``."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(f"{value}-01")
+        except ValueError:
+            raise UsageError(f"{value} is no month; give one as 2024-01.") from None
+    if value is None:
+        return None
+    if not _is_date(value):
+        raise UsageError(f'{value!r} is no month; give one as "2024-01" or as a date.')
+    return date(value.year, value.month, 1)
+
+
+def _day(value: "Day | None") -> date | None:
+    """A day, from a date, a time or ``YYYY-MM-DD``."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise UsageError(f"{value} is no day; give one as 2024-05-01.") from None
+    if value is None:
+        return None
+    if not _is_date(value):
+        raise UsageError(f'{value!r} is no day; give one as "2024-05-01" or as a date.')
+    return date(value.year, value.month, value.day)  # a time, which is a date too, is its day
+
+
+def _is_date(value: object) -> bool:
+    """Whether it is a date or a time, also one of pandas, whose missing time has no year."""
+    return isinstance(value, date) and isinstance(value.year, int)

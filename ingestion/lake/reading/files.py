@@ -1,0 +1,124 @@
+"""How DuckDB reads the lake's files where they lie, as SQL text.
+
+A union with a branch a file would open every file to plan any query: 600 of them over a network.
+So files with the same columns are one list, of which DuckDB opens the first; the month and the key
+of a row's version are looked up by the name of its file, which prunes the list before another one
+is opened. Files that differ in a column's name or type are never read together.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from ingestion.formats.csv_reader import duckdb_csv_sql
+from ingestion.lake.catalog import Landing
+from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
+from ingestion.settings import local_path
+
+# Which file of a list a row is from; DuckDB prunes a list by no other name.
+FILE = "filename"
+ORDINAL = "file_row_number"
+# A folder env=prod on the way to a file is no column of it.
+NO_HIVE = "hive_partitioning = false"
+
+
+Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
+# Gives SQL of what is asked about a version, for each row of it.
+LookUp = Callable[[Callable[[Landing], str]], str]
+Condition = Callable[[LookUp], str]
+
+
+def text_sql(value: str) -> str:
+    """A text as SQL, whatever is in it."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def address(lake_url: str, lake_path: str) -> str:
+    """Where a file of the lake is, as DuckDB's ``filename`` says it."""
+    root = local_path(lake_url)
+    return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
+
+
+def path_pattern(path: str) -> str:
+    """The pattern that one file of a folder matches and no other: DuckDB takes paths for those."""
+    return re.sub(r"([*?[])", r"[\1]", path)
+
+
+def source_sql(lake_url: str, lake_path: str) -> str:
+    """What DuckDB is told to read of the lake to get one file, as SQL.
+
+    An address in a bucket is itself: S3's are read without patterns, and the settings refuse the
+    others where they would be one.
+    """
+    source = address(lake_url, lake_path)
+    return text_sql(path_pattern(source) if local_path(lake_url) else source)
+
+
+def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
+    """The table function that gives one file's rows, in order, with its own columns and types.
+
+    ``columns`` are the file's, by name and type; ``source`` is SQL of its pattern.
+    """
+    if lake_path.endswith(".parquet"):
+        return f"read_parquet({source}, {NO_HIVE})"
+    return duckdb_csv_sql(source, lake_path.endswith(".gz"), [name for name, *_ in columns])
+
+
+def branches(
+    lake_url: str, versions: Iterable[Landing], condition: Condition | None = None
+) -> list[Branch]:
+    """How a read view reads these versions of one dataset from the lake.
+
+    ``condition`` gives SQL that says whether a version is read at all, of what it looks up of it.
+    """
+    alone: list[Landing] = []
+    lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
+    for version in versions:
+        names = {name.lower() for name, _ in version.columns}
+        if version.lake_path.endswith(".parquet") and not names & {FILE, ORDINAL}:
+            lists[version.columns].append(version)
+        else:
+            alone.append(version)
+    return [
+        *(_one_file(lake_url, version, condition) for version in alone),
+        *(_list(lake_url, same, condition) for same in lists.values()),
+    ]
+
+
+def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> Branch:
+    def looked_up(value: Callable[[Landing], str]) -> str:
+        return value(version)
+
+    source = source_sql(lake_url, version.lake_path)
+    relation = reader_sql(version.lake_path, version.columns, source)
+    if condition:
+        relation = f"(select * from {relation} where {condition(looked_up)})"
+    return Branch(
+        relation=relation,
+        source_month=month_sql(version.month),
+        file_key=key_sql(version.file_key),
+        row_ordinal="row_number() over () - 1",
+        columns=version.columns,
+    )
+
+
+def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | None) -> Branch:
+    sources = [source_sql(lake_url, version.lake_path) for version in versions]
+    names = [text_sql(address(lake_url, version.lake_path)) for version in versions]
+
+    def looked_up(value: Callable[[Landing], str]) -> str:
+        if len(versions) == 1:  # DuckDB prunes no list of one
+            return value(versions[0])
+        pairs = ", ".join(f"{n}: {value(v)}" for n, v in zip(names, versions, strict=True))
+        return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"
+
+    relation = f"read_parquet([{', '.join(sources)}], filename = true, {NO_HIVE})"
+    if condition:
+        relation = f"(select *, {ORDINAL} from {relation} where {condition(looked_up)})"
+    return Branch(
+        relation=relation,
+        source_month=looked_up(lambda version: month_sql(version.month)),
+        file_key=looked_up(lambda version: key_sql(version.file_key)),
+        row_ordinal=ORDINAL,
+        columns=versions[0].columns,
+    )

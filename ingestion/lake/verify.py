@@ -1,0 +1,191 @@
+"""Prove that the lake still holds every version, and bring back what its publisher still has.
+
+A version that comes back lies where it lay: the catalog's records of it hold again, and so do the
+past days that they speak of.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ingestion.errors import CorruptedError, FetchError, MedallionError
+from ingestion.lake.catalog import Catalog, Landing, key_of, land_again, name_of, record_remedy
+from ingestion.lake.file_version import record_name
+from ingestion.lake.storage.store import open_lake
+from ingestion.locks import turns_with_files
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import Settings
+from ingestion.sources.files.download import fetch
+from ingestion.sources.files.publisher import PublishedFile
+
+READS_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One object of the lake: ``fault`` says what is wrong with it, if anything is."""
+
+    landing: Landing
+    fault: str | None
+    is_restored: bool = False
+    not_restored: str | None = None  # why it could not be, where that was tried
+
+    @property
+    def remedy(self) -> str:
+        """How to have the version back."""
+        kept = f"restore {self.landing.lake_path} from the bucket's versions or a backup"
+        if self.not_restored:
+            return f"it could not be restored ({self.not_restored}): {kept}"
+        return f"{kept}; or, while it is still published, with medallion verify --restore"
+
+
+def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
+    """Read every version in the lake again and compare its sha256 with the catalog's.
+
+    Records that cannot be read are left out: ``strays()`` names them.
+    """
+    progress = progress or Quiet()
+    store = open_lake(settings)
+    catalog = Catalog(store, in_part=True)
+    # what is in quarantine now may have been in use, and lie where it lay then
+    versions = list({v.lake_path: v for v in (*catalog.landings, *catalog.versions())}.values())
+    progress.stage("verify", len(versions), sum(v.bytes for v in versions))
+
+    def one(version: Landing) -> Verified:
+        try:
+            found = store.sha256(version.lake_path)
+        except FileNotFoundError:
+            fault = "it is gone"
+        else:
+            fault = "" if found == version.file_id else f"its bytes have changed (sha256 {found})"
+        progress.advance(version.bytes)
+        progress.file_done(version.name, fault or "intact")
+        return Verified(version, fault or None)
+
+    with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="verify") as pool:
+        return list(pool.map(one, versions))
+
+
+@dataclass(frozen=True)
+class Stray:
+    """An object that its record is lost of, or a record that cannot be read."""
+
+    path: str
+    fault: str
+    remedy: str
+
+
+def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
+    """What lies in the lake by a name of ours, and is no part of any landing that can be believed.
+
+    Strangers' objects are none. A landing of this machine that is under way is waited for.
+    """
+    store = open_lake(settings)
+    # listed first: whatever is landed meanwhile has its record when these are read
+    objects = [
+        name for folder in ("raw", "quarantine") for name in store.names(folder) if key_of(name)
+    ]
+    catalog = Catalog(store, in_part=True)
+    lost = _without_record(objects, catalog)
+    if lost:
+        with turns_with_files(settings, {_file_of(name) for name in lost}, progress or Quiet()):
+            catalog = Catalog(store, in_part=True)
+            lost = _without_record(lost, catalog)
+    kept = "from the bucket's versions or a backup"
+    records = [
+        Stray(
+            record.name,
+            f"the record of a landing cannot be read ({record.reason})",
+            record_remedy(record.name),
+        )
+        for record in catalog.unreadable
+    ]
+    records += [
+        Stray(
+            name,
+            "the record of a landing no longer says what was written to it",
+            record_remedy(name),
+        )
+        for name in catalog.changed
+    ]
+    now = datetime.now(UTC)
+    records += [
+        Stray(
+            record_name(landing),
+            f"it says {landing.landed_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} here",
+            "set this machine's clock; or, where the one that landed it was wrong or the record is"
+            " counted after such a one, delete it and land its file again:"
+            f" {land_again(record_name(landing))}",
+        )
+        for landing in catalog.ahead_of(now)
+    ]
+    return records + [
+        Stray(
+            name,
+            "no landing speaks of it: its record is lost, or a landing was killed",
+            f"restore its record in catalog/ {kept}; or, while this version is still published,"
+            f" land it again: {land_again(name)}",
+        )
+        for name in lost
+    ]
+
+
+def _without_record(objects: Iterable[str], catalog: Catalog) -> list[str]:
+    known = {landing.lake_path for landing in catalog.landings}
+    return [name for name in objects if name not in known]
+
+
+def _file_of(name: str) -> str:
+    key = key_of(name)
+    return name_of(*key) if key else name
+
+
+def restore(
+    settings: Settings, verified: Iterable[Verified], progress: Progress | None = None
+) -> list[Verified]:
+    """Put each faulty version in its place again, where its publisher still has the same bytes.
+
+    Returns all that came in: restored, or with why it could not be. Raises ``MedallionError`` when
+    the lake or the disk refuses.
+    """
+    progress = progress or Quiet()
+    verified = list(verified)
+    faulty = [v for v in verified if v.fault]
+    progress.stage("restore", len(faulty), sum(v.landing.bytes for v in faulty))
+    return [_restored(settings, v, progress) if v.fault else v for v in verified]
+
+
+def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verified:
+    version = faulty.landing
+    try:
+        with turns_with_files(settings, [version.name], progress):
+            _fetch_into_place(settings, version, progress)
+    except (FetchError, CorruptedError) as exc:
+        result = replace(faulty, not_restored=str(exc).rstrip("."))
+    else:
+        result = replace(faulty, fault=None, is_restored=True)
+    progress.file_done(version.name, result.not_restored or "restored")
+    return result
+
+
+def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) -> None:
+    # as it was published when this version was seen last
+    published = PublishedFile(
+        version.dataset,
+        version.month,
+        version.source_url,
+        version.etag,
+        version.last_modified,
+        version.bytes,
+    )
+    try:
+        fetched = fetch(published, settings.spool_dir, progress.advance)
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+    try:
+        if fetched.sha256 != version.file_id:
+            raise FetchError(f"what is published now is another version, sha256 {fetched.sha256}")
+        open_lake(settings).put(fetched.path, version.lake_path, version.file_id)
+    finally:
+        fetched.path.unlink()

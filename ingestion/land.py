@@ -1,0 +1,307 @@
+"""Land what is published into the lake.
+
+A file is fetched whole, hashed, checked, and copied into the lake by dlt, unchanged; only then is
+the landing written to the catalog. What is unchanged costs one HEAD. What cannot be trusted is
+kept in ``quarantine/`` with its reason, and everything else goes on.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
+
+from ingestion.errors import FetchError, MedallionError, UntrustedFileError
+from ingestion.formats.drift import Checked
+from ingestion.formats.validate import check
+from ingestion.lake.catalog import Catalog, Landing, clock_fault
+from ingestion.lake.storage.checksums import Digests
+from ingestion.lake.storage.store import Store, open_lake
+from ingestion.locks import turns_with_files
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import Settings
+from ingestion.sources.files.discovery import discover
+from ingestion.sources.files.download import Fetched, fetch, forget_parts, has_parts
+from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.tlc.datasets import DATASETS
+
+FETCHES_AT_ONCE = 4
+# One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
+# is shared, and no more than this waits in the spool.
+BATCH_FILES = 16
+BATCH_BYTES = 2 << 30
+
+
+class Outcome(StrEnum):
+    """How it went with one published file."""
+
+    UNCHANGED = "unchanged"
+    NEW = "new"
+    REPUBLISHED = "re-published"
+    SAME_CONTENT = "same content"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came of one published file; ``landing`` is there unless it failed.
+
+    ``remarks`` say what is odd about a file that is new or changed, one line each.
+    """
+
+    published: PublishedFile
+    outcome: Outcome
+    landing: Landing | None = None
+    error: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LandReport:
+    """What came of every published file in scope."""
+
+    files: list[Landed] = field(default_factory=list)
+
+    def of(self, *outcomes: Outcome) -> list[Landed]:
+        """Files that went so."""
+        return [f for f in self.files if f.outcome in outcomes]
+
+
+def land(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    progress: Progress | None = None,
+) -> LandReport:
+    """Find what is published of the datasets and months, and land what the lake does not hold.
+
+    Returns one entry a published file, and one for what is meant and is not published. Raises
+    ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it has
+    nothing, or the lake or the disk refuses.
+    """
+    published = discover(settings, datasets, start, end, progress)
+    return land_files(settings, published, progress)
+
+
+def land_files(
+    settings: Settings, published: Sequence[PublishedFile], progress: Progress | None = None
+) -> LandReport:
+    """Land those of the published files that the lake does not hold."""
+    progress = progress or Quiet()
+    store = open_lake(settings)
+    catalog = Catalog(store)
+    done: dict[PublishedFile, Landed] = {}
+    todo = []
+    for file in published:
+        if file.fault:
+            done[file] = Landed(file, Outcome.FAILED, error=file.fault)
+        elif is_landed(catalog, file):
+            last = catalog.newest(file.dataset, file.month)
+            done[file] = Landed(file, Outcome.UNCHANGED, last)
+        else:  # what is in quarantine is fetched again: the fault may have passed
+            todo.append(file)
+    left = [file for file in done if has_parts(file, settings.spool_dir)]
+    if left:  # by a run that was killed when it had landed them
+        with turns_with_files(settings, [file.name for file in left], progress):
+            for file in left:
+                forget_parts(file, settings.spool_dir)
+    if not todo:
+        return LandReport([done[file] for file in published])
+    now = datetime.now(UTC)
+    if ahead := catalog.ahead_of(now):
+        progress.say(f"warning: {clock_fault(ahead, now)}")
+    progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
+    for batch in _batches(todo):
+        with turns_with_files(settings, [file.name for file in batch], progress):
+            landed_files = _land_batch(settings, store, batch, progress)
+        for landed in landed_files:
+            done[landed.published] = landed
+            rows = landed.landing.row_count if landed.landing else None
+            note = f"{landed.outcome}: {landed.error}" if landed.error else landed.outcome
+            progress.file_done(landed.published.name, note, rows)
+            for remark in landed.remarks:
+                progress.say(f"{landed.published.name}: {remark}")
+    return LandReport([done[file] for file in published])
+
+
+def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
+    batch: list[PublishedFile] = []
+    size = 0
+    for file in files:
+        if batch and (len(batch) == BATCH_FILES or size + (file.bytes or 0) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.bytes or 0
+    if batch:
+        yield batch
+
+
+def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
+    """Whether the lake holds what is published now, and trusts it."""
+    last = catalog.newest(file.dataset, file.month)
+    landed = last is not None and last.status == "landed"
+    return landed and not file.fault and catalog.holds(file)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A download, and what the check said of it."""
+
+    fetched: Fetched
+    checked: Checked | None
+    distrust: str | None
+    found: Future[Digests] | None  # taken while dlt prepares the load
+
+
+def _land_batch(
+    settings: Settings, store: Store, batch: Sequence[PublishedFile], progress: Progress
+) -> list[Landed]:
+    catalog = Catalog(store)
+
+    def prepare(file: PublishedFile) -> _Candidate | FetchError:
+        try:
+            fetched = fetch(file, settings.spool_dir, progress.advance)
+        except FetchError as exc:
+            return exc
+        except OSError as exc:
+            raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+        found = store.digests_of(fetched.path, pool)
+        try:
+            checked = check(fetched.path, DATASETS[file.dataset], file.month, file.file_format)
+        except UntrustedFileError as exc:
+            return _Candidate(fetched, None, str(exc), found)
+        return _Candidate(fetched, checked, None, found)
+
+    # another process may have landed some of them while this one waited for its turn
+    landed = [
+        Landed(file, Outcome.UNCHANGED, catalog.newest(file.dataset, file.month))
+        for file in batch
+        if is_landed(catalog, file)
+    ]
+    rest = [file for file in batch if not is_landed(catalog, file)]
+    with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
+        prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
+        candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
+        _store(settings, store, catalog, candidates)
+    for file, candidate in prepared.items():
+        if isinstance(candidate, FetchError):
+            landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
+            continue
+        landed.append(_record(catalog, file, candidate, settings.row_loss_pct))
+        forget_parts(file, settings.spool_dir)
+    return landed
+
+
+def _name(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
+    return catalog.name_for(file.dataset, file.month, candidate.fetched.sha256)
+
+
+def _lake_path(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
+    folder = "quarantine" if candidate.distrust else f"raw/{file.dataset}"
+    return f"{folder}/{_name(catalog, file, candidate)}.{file.file_format}"
+
+
+def _store(
+    settings: Settings,
+    store: Store,
+    catalog: Catalog,
+    candidates: dict[PublishedFile, _Candidate],
+) -> None:
+    """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
+    # The slow imports wait until there is something to land.
+    from ingestion.dlt_runner import Reference, run_references
+    from ingestion.lake.destination import Lake
+
+    new = {
+        file: candidate
+        for file, candidate in candidates.items()
+        if not _is_stored(catalog, file, candidate)
+    }
+    for file, candidate in new.items():
+        if candidate.distrust:
+            # dlt would open it to load it, which is what it cannot be trusted for
+            fetched = candidate.fetched
+            name = _lake_path(catalog, file, candidate)
+            store.put(fetched.path, name, fetched.sha256, candidate.found)
+    references = [
+        Reference(
+            schema=file.dataset,
+            table_name=_name(catalog, file, candidate),
+            url=str(candidate.fetched.path),
+            columns=_any_columns(candidate.checked),
+            hint={
+                "file_id": candidate.fetched.sha256,
+                "lake_path": _lake_path(catalog, file, candidate),
+            },
+        )
+        for file, candidate in new.items()
+        if candidate.checked
+    ]
+    if references:
+        place = f"the lake {settings.lake_url}"
+        faults: list[MedallionError] = []
+        found = {c.fetched.sha256: c.found for c in new.values() if c.found}
+        destination = Lake(store=store, found=found, faults=faults)
+        failed = run_references(
+            "lake", destination, references, settings.dlt_dir, place, workers=FETCHES_AT_ONCE
+        )
+        for fault in faults:
+            raise fault
+        for failure in failed.values():
+            raise MedallionError(failure.reason)
+
+
+def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
+    """Whether the lake holds these bytes where what was found of them says that they belong."""
+    seen = catalog.version(file.dataset, file.month, candidate.fetched.sha256)
+    return seen is not None and seen.lake_path == _lake_path(catalog, file, candidate)
+
+
+def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
+    """Column hints for a table whose types the lake does not need to know."""
+    return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
+
+
+def rows_lost(before: Landing, after: Landing, tolerated_pct: float) -> tuple[str, ...]:
+    """A remark where a version has so much less rows than the one before it, in percent."""
+    old, new = before.row_count or 0, after.row_count or 0
+    if not old or 100 * (old - new) / old <= tolerated_pct:
+        return ()
+    return (f"{old - new:,} of {old:,} rows are gone, {100 * (old - new) / old:.1f} %",)
+
+
+def _record(
+    catalog: Catalog, file: PublishedFile, candidate: _Candidate, tolerated_pct: float
+) -> Landed:
+    fetched, checked = candidate.fetched, candidate.checked
+    before = next((x for x in catalog.current() if x.key == (file.dataset, file.month)), None)
+    landing = Landing(
+        dataset=file.dataset,
+        month=file.month,
+        file_id=fetched.sha256,
+        source_url=file.url,
+        etag=fetched.etag,
+        last_modified=fetched.last_modified,
+        bytes=fetched.bytes,
+        row_count=checked.row_count if checked else None,
+        columns=checked.columns if checked else (),
+        lake_path=_lake_path(catalog, file, candidate),
+        landed_at=datetime.now(UTC),
+        status="landed" if checked else "quarantined",
+        error=candidate.distrust,
+        remarks=checked.remarks if checked else (),
+    )
+    last = catalog.newest(file.dataset, file.month)
+    if last is None or replace(landing, landed_at=last.landed_at) != last:
+        landing = catalog.append(landing)
+    if candidate.distrust:
+        return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
+    if before is None:
+        return Landed(file, Outcome.NEW, landing, remarks=landing.remarks)
+    if before.file_id == fetched.sha256:
+        return Landed(file, Outcome.SAME_CONTENT, landing)
+    remarks = (*rows_lost(before, landing, tolerated_pct), *landing.remarks)
+    return Landed(file, Outcome.REPUBLISHED, landing, remarks=remarks)

@@ -1,0 +1,337 @@
+"""Load what the lake holds into the warehouse: a raw table per file version, then the read views.
+
+What is loaded is said by ``raw.files``, whose rows are written in the same transaction as their
+tables; it is compared with the lake's catalog, so a load does what is missing and nothing else,
+and after a kill it does the rest.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from ingestion.errors import MedallionError, UnreachableError, WarehouseError
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.reading.errors import Failure, may_pass
+from ingestion.lake.storage.store import Store, open_lake
+from ingestion.progress import Progress, Quiet
+from ingestion.scratch import clear_scratch
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from ingestion.warehouse import files_table as evidence
+from ingestion.warehouse.base import (
+    Engine,
+    ReadsInPlace,
+    Session,
+    files_are_there,
+    has_all_columns,
+    tables,
+)
+
+# One run of dlt for so many versions: a kill costs no more than what was under way.
+BATCH_VERSIONS = 50
+# To count a file in a bucket is to wait for it.
+FOOTERS_AT_ONCE = 8
+MICROSECONDS = 6
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What one load did: versions loaded, with errors by table name for those that were not.
+
+    Of these, ``quarantined`` cannot be read: they stand in ``raw.files`` with the reason. What
+    kept the others from being loaded may pass.
+    """
+
+    loaded: list[Landing] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    quarantined: frozenset[str] = frozenset()
+
+    @property
+    def rows(self) -> int:
+        """Rows loaded."""
+        return sum(v.row_count or 0 for v in self.loaded)
+
+
+def load(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+    progress: Progress | None = None,
+    drop_unknown: bool = False,
+) -> LoadReport:
+    """Load the current versions that the warehouse does not hold, then replace the read views.
+
+    The datasets and months narrow what is loaded (reference files always are); the views always
+    cover everything loaded. With ``as_of``, current is what had been landed by the end of that
+    day. Raises ``WarehouseBusyError`` when another process holds the warehouse, and
+    ``MedallionError`` where it shows what the lake's catalog does not know, now or on any day: that
+    is shown on, unless told to ``drop_unknown``.
+
+    A version that cannot be read is put in quarantine, and the one before it is shown. Every load
+    tries it again: that reads one file, and succeeds once the file, or what reads it, is mended.
+    """
+    progress = progress or Quiet()
+    engine = engine_for(settings)
+    clear_scratch(settings.dlt_dir)
+
+    def known() -> Catalog:
+        return Catalog(settings.lake_url)
+
+    whole = known()
+    catalog = whole.as_of(as_of) if as_of else whole
+    current = catalog.current()
+
+    def in_scope(version: Landing) -> bool:
+        if version.month is None:
+            return True
+        return (
+            (not datasets or version.dataset in datasets)
+            and (start is None or version.month >= start)
+            and (end is None or version.month <= end)
+        )
+
+    if _is_up_to_date(engine, catalog, current, in_scope, None if drop_unknown else whole):
+        return LoadReport()
+    with engine.session() as session:
+        try:
+            engine.prepare(session)
+            held, proved = engine.held(session), _loaded(evidence.said(session))
+            # what was loaded before is shown on, be it to be read in another way or place now
+            wanted = [v for v in current if in_scope(v) or v.table_name in proved]
+            todo = [v for v in wanted if v.table_name not in held]
+            done: list[Landing] = []
+            failures: dict[Landing, Failure] = {}
+            while todo:
+                if isinstance(engine, ReadsInPlace):
+                    failed = _read_versions(engine, session, todo, proved, progress)
+                else:
+                    failed = _load_versions(settings, engine, session, todo, progress)
+                done += [v for v in todo if v not in failed]
+                failures |= failed
+                todo = _before(catalog, [v for v in failed if failed[v].is_unreadable], held)
+            unreadable = {v: f.reason for v, f in failures.items() if f.is_unreadable}
+            with session.transaction():
+                if isinstance(engine, ReadsInPlace):
+                    # with the views, which no longer read what is replaced here
+                    for version in done:
+                        engine.show(session, version)
+                        evidence.record_in_place(session, version)
+                evidence.publish(engine, session, known, unreadable, as_of, drop_unknown)
+        except (WarehouseError, UnreachableError) as exc:
+            # dlt's part has named the place
+            where = f"Cannot write to {engine.place}: "
+            raise type(exc)(f"{where}{str(exc).removeprefix(where)}") from exc
+    return LoadReport(
+        done,
+        {v.table_name: f.reason for v, f in failures.items()},
+        frozenset(v.table_name for v in unreadable),
+    )
+
+
+def check_lake(settings: Settings, catalog: Catalog) -> None:
+    """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
+
+    Asked before anything is landed too: a lake that is not mounted is not to be filled anew.
+    """
+    if fault := lake_fault(settings, catalog):
+        raise MedallionError(fault)
+
+
+def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
+    """What to say where the warehouse shows what the lake does not know of."""
+    engine = engine_for(settings)
+    if not engine.exists():
+        return None
+    with engine.session(read_only=True) as session:
+        if not files_are_there(session):
+            return None
+        return evidence.unknown_fault(session, catalog, engine.place)
+
+
+def tables_in_use(settings: Settings) -> set[str]:
+    """The raw tables that the read views show; none where there is no warehouse yet."""
+    return _tables_held(settings, "is_current")
+
+
+def tables_held(settings: Settings) -> set[str]:
+    """All raw tables, also of versions that are no longer shown."""
+    return _tables_held(settings, "true")
+
+
+def _tables_held(settings: Settings, of: str) -> set[str]:
+    engine = engine_for(settings)
+    if not engine.exists():
+        return set()
+    with engine.session(read_only=True) as session:
+        if ("raw", "files") not in tables(session):
+            return set()
+        rows = session.query(f"select table_name from raw.files where {of}").rows
+        return {name for (name,) in rows} & engine.held(session)
+
+
+def _is_up_to_date(
+    engine: Engine,
+    catalog: Catalog,
+    current: Sequence[Landing],
+    in_scope: Callable[[Landing], bool],
+    whole: Catalog | None,
+) -> bool:
+    """Whether all that is wanted is held, and ``raw.files`` says what the catalog says.
+
+    Asked read-only, so that a night without news disturbs nobody. Raises ``MedallionError`` where
+    what is shown is not in the ``whole`` catalog.
+    """
+    if not engine.exists():
+        return False
+    with engine.session(read_only=True) as session:
+        if ("raw", "files") not in tables(session):
+            return False
+        if whole:
+            evidence.check_known(session, whole, engine.place)
+        if not has_all_columns(session):
+            return False
+        files = evidence.said(session)
+        held = engine.held(session)
+        in_view = evidence.shown(catalog.versions(), current, held)
+        if evidence.unknown(session, catalog) or evidence.stale_views(
+            session, engine, in_view.values()
+        ):
+            return False
+    in_use = {v.table_name for v in current}
+    loaded = _loaded(files)
+    wanted = {v.table_name for v in current if in_scope(v) or v.table_name in loaded}
+    return wanted <= held and all(
+        evidence.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
+        for v in catalog.versions()
+        if v.table_name in files or v.status == "quarantined"
+    )
+
+
+def _loaded(said: Mapping[str, evidence.Said]) -> set[str]:
+    return {name for name, row in said.items() if row.is_loaded}
+
+
+def _before(catalog: Catalog, unreadable: Sequence[Landing], held: set[str]) -> list[Landing]:
+    """Of each file, the trusted version that came before one that cannot be read, if not held."""
+    found = []
+    for failed in unreadable:
+        older = [
+            v
+            for v in catalog.versions()
+            if v.key == failed.key and v.status == "landed" and v.landed_at < failed.landed_at
+        ]
+        if older and older[-1].table_name not in held:
+            found.append(older[-1])
+    return found
+
+
+def _load_versions(
+    settings: Settings,
+    engine: Engine,
+    session: Session,
+    todo: Sequence[Landing],
+    progress: Progress,
+) -> dict[Landing, Failure]:
+    """Load each version as one job of dlt; return why some could not be."""
+    # The slow imports wait until there is something to load.
+    from ingestion.dlt_runner import run_references
+
+    progress.stage("load", len(todo), sum(v.bytes for v in todo))
+    store = open_lake(settings)
+    failed: dict[Landing, Failure] = {}
+    for i in range(0, len(todo), BATCH_VERSIONS):
+        batch = todo[i : i + BATCH_VERSIONS]
+        failures = run_references(
+            "warehouse",
+            engine.destination(session),
+            [_reference(store, v) for v in batch],
+            settings.dlt_dir,
+            engine.place,
+            workers=engine.loads_at_once(session),
+        )
+        for version in batch:
+            failure = failures.get(version.table_name)
+            if failure:
+                failed[version] = failure
+            progress.advance(version.bytes)
+            note = failure.reason if failure else "loaded"
+            progress.file_done(version.name, note, version.row_count)
+    return failed
+
+
+def _read_versions(
+    engine: ReadsInPlace,
+    session: Session,
+    todo: Sequence[Landing],
+    proved: set[str],
+    progress: Progress,
+) -> dict[Landing, Failure]:
+    """Read each version where it lies, once; return why some cannot be.
+
+    Of what was ``proved``, when it was loaded or read before, only the rows are counted.
+    """
+    progress.stage("read", len(todo), sum(v.bytes for v in todo))
+
+    def fault(version: Landing) -> Failure | None:
+        try:
+            rows = engine.count_rows(session, version, version.table_name not in proved)
+        except WarehouseError as exc:
+            reason = str(exc).partition(" LINE 1: ")[0]  # without our own statement
+            return Failure(reason, is_unreadable=not may_pass(exc.__cause__))
+        if rows == version.row_count:
+            return None
+        return Failure(f"{rows} rows, not {version.row_count}", is_unreadable=True)
+
+    failed: dict[Landing, Failure] = {}
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
+        for version, failure in zip(todo, pool.map(fault, todo), strict=True):
+            if failure:
+                failed[version] = failure
+            progress.advance(version.bytes)
+            note = failure.reason if failure else "read in place"
+            progress.file_done(version.name, note, version.row_count)
+    return failed
+
+
+def _reference(store: Store, version: Landing) -> Any:
+    """One job: the version's file, dlt's view of its columns, and the evidence that it leaves."""
+    from ingestion.dlt_runner import Reference
+
+    return Reference(
+        schema=version.dataset,
+        table_name=version.table_name,
+        url=store.address(version.lake_path),
+        columns=_column_hints(version),
+        hint=evidence.files_row(version),
+    )
+
+
+def _column_hints(version: Landing) -> dict[str, Any]:
+    """What dlt is to know of the columns; the job takes the file's own types in any case."""
+    import pyarrow as pa
+    from dlt.common.libs.pyarrow import (
+        UnsupportedArrowTypeException,
+        py_arrow_to_table_schema_columns,
+    )
+
+    hints: dict[str, Any] = {}
+    if version.lake_path.endswith(".parquet"):
+        for name, file_type in version.columns:
+            # a type that dlt or the catalog has no name for may well be one that the engine has
+            with suppress(UnsupportedArrowTypeException, ValueError):
+                column = pa.field(name, pa.type_for_alias(file_type))
+                hints |= py_arrow_to_table_schema_columns(pa.schema([column]))
+    for hint in hints.values():
+        # finer than some engines can hold, which is for the job to say
+        if hint.get("data_type") == "timestamp" and hint.get("precision", 0) > MICROSECONDS:
+            del hint["precision"]
+    # a column of null type has no type for dlt
+    return {
+        name: {"name": name, "data_type": "text"} | hints.get(name, {})
+        for name, _ in version.columns
+    }

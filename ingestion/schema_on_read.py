@@ -1,0 +1,112 @@
+"""The read views ``tlc.*``: schema on read, as SQL text. They move no data and change no value.
+
+One view a dataset: a union over the current versions, each branch with explicit casts from the
+file's own columns to the dataset's read schema, plus what says where a row comes from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from ingestion.sources.tlc.datasets import TEXT, Dataset, ReadType, read_name
+
+# Where a row comes from: the file's month and version, and the row's place in the file, from 0.
+ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One version as the view reads it, or several that have the same columns."""
+
+    relation: str  # SQL of what holds the rows
+    source_month: str  # SQL of the month of a row's file: a literal, so that others are pruned
+    file_key: str  # SQL of the key of its version
+    row_ordinal: str  # SQL of its ordinal there, from 0
+    columns: Sequence[tuple[str, str]]  # (published name, type in the file)
+
+
+def month_sql(month: date | None) -> str:
+    """The literal of a file's month."""
+    return f"date '{month}'" if month else "cast(null as date)"
+
+
+def key_sql(file_key: int) -> str:
+    """The literal of a version's key."""
+    return f"cast({file_key} as bigint)"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one engine spells the read types and quotes a name."""
+
+    types: Mapping[ReadType, str]  # as its information_schema spells them, in small letters
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier, whatever is in it."""
+        return '"' + name.replace('"', '""') + '"'
+
+
+DUCKDB = Dialect(
+    {"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"}
+)
+POSTGRES = Dialect(
+    {
+        "bigint": "bigint",
+        "double": "double precision",
+        "text": "text",
+        "timestamp": "timestamp without time zone",
+    }
+)
+
+
+def read_view_sql(
+    dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
+) -> str:
+    """The statement that makes ``tlc.<view>``; with no version there are columns and no rows.
+
+    The columns named ``first`` come before the others of the read schema.
+    """
+    rows = rows_sql(dataset, branches, dialect, first)
+    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{rows}"
+
+
+def rows_sql(
+    dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
+) -> str:
+    """The select that gives the rows of these branches under the dataset's read schema."""
+    schema = {name: dataset.read_schema[name] for name in first} | dataset.read_schema
+    selects = [_select(schema, branch, dialect) for branch in branches] or [
+        _select_nothing(schema, dialect)
+    ]
+    return "\nunion all\n".join(selects)
+
+
+def _select(schema: Mapping[str, ReadType], branch: Branch, dialect: Dialect) -> str:
+    published = {read_name(name): (name, file_type) for name, file_type in branch.columns}
+    parts = [
+        f"{branch.source_month} as source_month",
+        f"{branch.file_key} as file_key",
+        f"cast({branch.row_ordinal} as bigint) as row_ordinal",
+    ]
+    for name, read_type in schema.items():
+        value = _value(*published[name], read_type, dialect) if name in published else "null"
+        parts.append(f"cast({value} as {dialect.types[read_type]}) as {dialect.quote(name)}")
+    return f"select {', '.join(parts)} from {branch.relation}"
+
+
+def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> str:
+    """A column as it can be cast to its read type; an empty field of a CSV file is null."""
+    column = dialect.quote(name)
+    if file_type != TEXT:
+        return column
+    if read_type == "text":
+        return f"nullif({column}, '')"
+    value = f"nullif(trim({column}), '')"
+    # a whole number may be written 1.0, which PostgreSQL reads as a double only
+    return f"cast({value} as {dialect.types['double']})" if read_type == "bigint" else value
+
+
+def _select_nothing(schema: Mapping[str, ReadType], dialect: Dialect) -> str:
+    columns = ORIGIN | {n: dialect.types[t] for n, t in schema.items()}
+    parts = (f"cast(null as {t}) as {dialect.quote(name)}" for name, t in columns.items())
+    return f"select {', '.join(parts)} where 1 = 0"

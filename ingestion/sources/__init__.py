@@ -1,0 +1,1 @@
+"""Where data comes from: what each source publishes, and how one item is fetched."""

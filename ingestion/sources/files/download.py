@@ -1,0 +1,266 @@
+"""How a published file is fetched: whole, hashed, in bounded memory.
+
+Downloads stream into a file and survive broken connections. What is put together comes from one
+version only: a part counts where the server says that it is the part that was asked for, of the
+version that the beginning is of.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ingestion.errors import FetchError
+from ingestion.settings import local_path
+from ingestion.sources.files.http import (
+    NOT_PUBLISHED,
+    Fingerprint,
+    Part,
+    client,
+    faults,
+    file_fingerprint,
+    part_of,
+    response_fingerprint,
+    root_cause,
+)
+from ingestion.sources.files.publisher import PublishedFile
+
+if TYPE_CHECKING:
+    from requests import Response
+
+DOWNLOAD_ATTEMPTS = 6
+CHUNK_BYTES = 1 << 20
+_HTML = ("<!doctype html", "<html")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A whole download: its bytes' hash, and what the publisher said of the bytes it sent."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    etag: str | None
+    last_modified: datetime | None
+
+
+def fetch(
+    file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
+) -> Fetched:
+    """Download ``file`` whole into the folder ``spool``, in bounded memory.
+
+    A partial download of the same version that a killed run left there is continued. Raises
+    ``FetchError`` when it cannot be had.
+    """
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
+    digits = hashlib.sha256(identity.encode()).hexdigest()[:24]
+    part = spool / f"{_prefix(file)}{digits}.part"
+    source = local_path(file.url)
+    if source is not None:
+        return _copy(file, source, part, on_bytes)
+    return _download(file, part, on_bytes)
+
+
+def forget_parts(file: PublishedFile, spool: Path) -> None:
+    """Delete every download of ``file`` in ``spool``, of whatever version, whole or not."""
+    for part in spool.glob(f"{_prefix(file)}*"):
+        part.unlink(missing_ok=True)
+
+
+def has_parts(file: PublishedFile, spool: Path) -> bool:
+    """Whether a run that was killed has left a download of ``file`` in ``spool``."""
+    return any(spool.glob(f"{_prefix(file)}*"))
+
+
+def _prefix(file: PublishedFile) -> str:
+    return f"{file.name.replace(' ', '-')}."
+
+
+def _copy(
+    file: PublishedFile, source: Path, part: Path, on_bytes: Callable[[int], None]
+) -> Fetched:
+    try:
+        etag, modified, _ = file_fingerprint(source)
+        reader = source.open("rb")
+    except OSError as exc:
+        raise _unreadable(file, source, exc) from exc
+    digest, size = hashlib.sha256(), 0
+    with reader, part.open("wb") as writer:
+        for chunk in _chunks(file, source, reader):
+            writer.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+            on_bytes(len(chunk))
+    return Fetched(part, digest.hexdigest(), size, etag, modified)
+
+
+def _chunks(file: PublishedFile, source: Path, reader: BinaryIO) -> Iterator[bytes]:
+    try:
+        while chunk := reader.read(CHUNK_BYTES):
+            yield chunk
+    except OSError as exc:
+        raise _unreadable(file, source, exc) from exc
+
+
+def _unreadable(file: PublishedFile, source: Path, exc: OSError) -> FetchError:
+    if isinstance(exc, FileNotFoundError):
+        return FetchError(f"{file.name}: {source} was there and is gone; run again.")
+    what = "let this account read it, and " if isinstance(exc, PermissionError) else ""
+    return FetchError(f"{file.name}: {source} cannot be read: {exc.strerror}; {what}run again.")
+
+
+def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
+    """Stream one address into ``part``; each broken attempt goes on where the last one stopped."""
+    import requests
+
+    download = _Download(part)
+    fault: Exception | None = None
+    for _ in range(DOWNLOAD_ATTEMPTS):
+        have, begun = download.begun()
+        headers = {"Range": f"bytes={have}-", "If-Range": str(begun.etag)} if begun else {}
+        try:
+            with client().get(file.url, headers=headers, stream=True) as response:
+                if response.status_code == 416:  # what is there is not part of this version
+                    download.forget()
+                if response.status_code in NOT_PUBLISHED:
+                    raise FetchError(
+                        f"{file.name}: {file.url} was published and is gone; run again."
+                    )
+                response.raise_for_status()
+                found = response_fingerprint(response)
+                packed = _is_packed(response)
+                if response.status_code == 206 and not (
+                    begun and _continues(response, have, begun, found)
+                ):
+                    download.forget()
+                    raise requests.ConnectionError(
+                        "the server sent another part, or of another version, than was asked for"
+                    )
+                if response.status_code != 206:
+                    download.begin(found if not packed else Fingerprint(None, None, None))
+                _let_no_cut_pass(file, response, found)
+                with part.open("ab") as writer:
+                    for chunk in _body(response, keep_packed=file.url.endswith(".gz")):
+                        if not writer.tell():
+                            _let_no_page_pass(file, chunk)
+                        writer.write(chunk)
+                        on_bytes(len(chunk))
+            size = part.stat().st_size
+            if not packed and found.bytes not in (None, size):
+                if size > (found.bytes or 0):
+                    download.forget()
+                raise requests.ConnectionError(
+                    f"{size:,} of {found.bytes:,} bytes came before the connection closed"
+                )
+        except faults() as exc:
+            fault = exc
+            continue
+        download.forget()
+        if not packed and (file.etag, file.last_modified) == found[:2] and file.bytes:
+            _let_no_lie_pass(file, size)
+        with part.open("rb") as reader:
+            digest = hashlib.file_digest(reader, "sha256").hexdigest()
+        return Fetched(part, digest, size, found.etag, found.last_modified)
+    assert fault is not None
+    raise FetchError(
+        f"{file.name}: cannot download {file.url}: {root_cause(fault)}. Run again later."
+    )
+
+
+class _Download:
+    """What has come of a file, and beside it the version that it is of, where it may go on."""
+
+    def __init__(self, part: Path):
+        self._part = part
+        self._version = part.with_suffix(".etag")
+
+    def begun(self) -> tuple[int, Fingerprint | None]:
+        """How many bytes there are, and of which version; none where it cannot go on."""
+        try:
+            etag, modified, size = json.loads(self._version.read_text())
+            have = self._part.stat().st_size
+            moment = datetime.fromisoformat(modified) if modified else None
+        except (OSError, ValueError, TypeError):
+            return 0, None
+        return (have, Fingerprint(etag, moment, size)) if have else (0, None)
+
+    def begin(self, version: Fingerprint) -> None:
+        """Start at the first byte, in an order in which a kill never leaves another version's."""
+        self.forget()
+        self._part.write_bytes(b"")
+        if version.can_be_continued:
+            etag, modified, size = version
+            content = json.dumps([etag, modified.isoformat() if modified else None, size])
+            self._version.write_text(content)
+
+    def forget(self) -> None:
+        """Go on no more: the next attempt is for the whole."""
+        self._version.unlink(missing_ok=True)
+
+
+def _continues(response: "Response", have: int, begun: Fingerprint, found: Fingerprint) -> bool:
+    """Whether an answer is the rest of what has begun, by the server's own words.
+
+    Some servers send the part that is asked for whatever version they hold by then.
+    """
+    part = part_of(response)
+    return (
+        part is not None
+        and part.total is not None
+        and part == Part(have, part.total - 1, part.total)
+        and begun.bytes in (None, part.total)
+        and begun.etag == found.etag
+        # which need not be said with a part
+        and found.last_modified in (None, begun.last_modified)
+    )
+
+
+def _is_packed(response: "Response") -> bool:
+    """Whether the server packed what it sends, though it was asked not to."""
+    return response.headers.get("Content-Encoding", "identity").strip().lower() not in (
+        "",
+        "identity",
+    )
+
+
+def _body(response: "Response", keep_packed: bool) -> Iterator[bytes]:
+    """The file's bytes; those of a ``.gz`` as they are, which some servers say are packed."""
+    if not keep_packed:
+        yield from response.iter_content(CHUNK_BYTES)
+        return
+    body: Any = response.raw
+    yield from body.stream(CHUNK_BYTES, decode_content=False)
+
+
+def _let_no_page_pass(file: PublishedFile, beginning: bytes) -> None:
+    """Refuse a web page, which no file of ours is and networks answer with that ask for a login."""
+    text = beginning[:1024].decode("utf-8-sig", "replace").lstrip().lower()
+    if text.startswith(_HTML):
+        raise FetchError(
+            f"{file.name}: {file.url} is an HTML error page, not the file. Open it in a browser:"
+            " a network that asks for a login answers so, and a server in trouble. Then run again."
+        )
+
+
+def _let_no_cut_pass(file: PublishedFile, response: "Response", found: Fingerprint) -> None:
+    """Refuse what may be cut short without a sign: CSV ends anywhere."""
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    if file.file_format == "csv" and found.bytes is None and not chunked:
+        raise FetchError(
+            f"{file.name}: {file.url} comes without its length, so that nobody can tell whether it"
+            " is whole. Let the server send Content-Length, or put the file into a folder."
+        )
+
+
+def _let_no_lie_pass(file: PublishedFile, size: int) -> None:
+    """Refuse a length that is another than the server said before of the same version."""
+    if file.bytes != size:
+        raise FetchError(
+            f"{file.name}: {file.url} is {file.bytes:,} bytes long by what the server says of it,"
+            f" and {size:,} came. Run again; if it stays so, the server or a cache before it is"
+            " at fault."
+        )

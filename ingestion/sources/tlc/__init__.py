@@ -1,0 +1,1 @@
+"""New York City's Taxi and Limousine Commission: what it publishes."""

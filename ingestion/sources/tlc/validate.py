@@ -1,0 +1,87 @@
+"""Whether a reference file can be understood row by row: its keys, its months and its numbers.
+
+What is refused here never reaches the models, which would fail on it every night; the version
+before stays in use. The models understand what is let pass: rows of TLC's report that are blank or
+repeated word for word, a class in any case, and numbers as people write them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from ingestion.errors import UntrustedFileError
+from ingestion.sources.tlc.datasets import REPORT_COLUMNS, Dataset, read_name
+
+SHOWN_CHARACTERS = 40
+LARGEST_ZONE = 2**31 - 1
+_MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
+# 1,234 · 12.5 · 75% · - for none; a no-break space may part thousands or stand around
+_NUMBER = re.compile(r"\d[\d,]{0,17}(\.\d{0,17})?%?", re.ASCII)
+_NONE = ("", "-", "null")
+_BLANKS = " \t\u00a0"
+
+Judge = Callable[[int, Sequence[str]], bool]
+
+
+def judge_of(dataset: Dataset, columns: Sequence[str]) -> Judge | None:
+    """What says of a row, given with its line, whether it holds anything.
+
+    It raises ``UntrustedFileError`` for one that has no meaning.
+    """
+    places = {read_name(name): place for place, name in enumerate(columns)}
+    if dataset.name == "taxi_zone_lookup":
+        return _zones(places)
+    if dataset.name == "tlc_monthly_report":
+        return _report(places)
+    return None
+
+
+def _zones(places: dict[str, int]) -> Judge:
+    seen: dict[int, int] = {}
+
+    def judge(line: int, row: Sequence[str]) -> bool:
+        written = row[places["locationid"]]
+        zone = written.strip(" ")
+        if not (zone.isascii() and zone.isdigit() and 0 < int(zone) <= LARGEST_ZONE):
+            raise _misfit(line, "LocationID", "is no number of a zone", written)
+        first = seen.setdefault(int(zone), line)
+        if first != line:
+            raise _misfit(line, "LocationID", f"stands on line {first} too", written)
+        return True
+
+    return judge
+
+
+def _report(places: dict[str, int]) -> Judge:
+    month_name, class_name, *number_names = REPORT_COLUMNS
+    numbers = [
+        (name, places[REPORT_COLUMNS[name]])
+        for name in number_names
+        if REPORT_COLUMNS[name] in places
+    ]
+    seen: dict[tuple[str, str], tuple[int, Sequence[str]]] = {}
+
+    def judge(line: int, row: Sequence[str]) -> bool:
+        if not any(field.strip(_BLANKS) for field in row):
+            return False
+        month = row[places["month_year"]]
+        if not _MONTH.fullmatch(month):
+            raise _misfit(line, month_name, "is no month as 2024-01", month)
+        written = row[places["license_class"]]
+        if not written.strip(_BLANKS):
+            raise _misfit(line, class_name, "is blank", written)
+        for name, place in numbers:
+            text = row[place].strip(_BLANKS).replace("\u00a0", "")
+            if text.lower() not in _NONE and not _NUMBER.fullmatch(text):
+                raise _misfit(line, name, "is no number", row[place])
+        key = (month, written.strip(_BLANKS).lower())
+        first, same = seen.setdefault(key, (line, row))
+        if list(same) != list(row):
+            fault = f"has other figures for {month} on line {first}"
+            raise _misfit(line, class_name, fault, written)
+        return True
+
+    return judge
+
+
+def _misfit(line: int, column: str, fault: str, value: str) -> UntrustedFileError:
+    return UntrustedFileError(f"line {line}: {column} {fault}: {value[:SHOWN_CHARACTERS]!r}")

@@ -1,0 +1,104 @@
+"""DuckDB as a dlt destination whose job makes one raw table and its evidence in one transaction."""
+
+import json
+from typing import Any
+
+import duckdb as engine
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.client import LoadJob, RunnableLoadJob
+from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.destinations import duckdb
+from dlt.destinations.impl.duckdb.duck import DuckDbClient
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+
+from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.lake.reading.errors import may_pass
+from ingestion.lake.reading.files import path_pattern, reader_sql
+
+EVIDENCE_TABLE = "files"
+
+
+class RawTableJob(RunnableLoadJob):
+    """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
+
+    The table has the file's columns, types and rows, in the file's order: ``rowid`` is the row's
+    ordinal. Running it again gives the same; killed anywhere, it leaves nothing.
+    """
+
+    _job_client: DuckDbClient
+
+    def run(self) -> None:
+        """Replace table and evidence in one transaction; raise when a row went missing."""
+        sql: DuckDbSqlClient = self._job_client.sql_client
+        evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        table = sql.make_qualified_table_name(self.load_table_name)
+        files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        connection = sql.native_connection
+        with lake_file(self._file_path, evidence["file_id"]) as path, sql.begin_transaction():
+            try:
+                if self._is_view(connection):  # of the file in the lake: it was read in place
+                    connection.execute(f"drop view {table}")
+                connection.execute(
+                    f"create or replace table {table} as"
+                    f" select * from {reader_sql(evidence['lake_path'], evidence['columns'])}",
+                    [path_pattern(path)],
+                )
+                counted = connection.execute(f"select count(*) from {table}")
+                ((raw_rows,),) = counted.fetchall()
+                connection.execute(
+                    f"delete from {files} where table_name = ?", [evidence["table_name"]]
+                )
+                names = ", ".join(evidence)
+                marks = ", ".join("?" for _ in evidence)
+                connection.execute(
+                    f"insert into {files} ({names}, loaded_at) values ({marks}, now())",
+                    [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
+                )
+            except engine.Error as exc:
+                # dlt would try again at once, which helps with neither
+                fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
+                raise fault(str(exc).splitlines()[0]) from exc
+            if raw_rows != evidence["row_count"]:
+                raise UnreadableFileError(
+                    f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
+                )
+
+    def _is_view(self, connection: engine.DuckDBPyConnection) -> bool:
+        found = connection.execute(
+            "select 1 from duckdb_views() where schema_name = 'raw' and view_name = ?",
+            [self.load_table_name],
+        )
+        return found.fetchone() is not None
+
+
+class RawClient(DuckDbClient):
+    """dlt's DuckDB client, with our job for file versions."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Return our job for a file version and dlt's own for dlt's own tables."""
+        if FILE_HINT in table:
+            return RawTableJob(file_path)
+        return super().create_load_job(table, file_path, load_id, restore)
+
+
+class RawDuckDb(duckdb):
+    """dlt's DuckDB destination with ``RawClient``."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        caps = super()._raw_capabilities()
+        # the format of our manifests
+        caps.supported_loader_file_formats = [*(caps.supported_loader_file_formats or ()), "csv"]
+        return caps
+
+    @property
+    def client_class(self) -> type[RawClient]:
+        """The client that dlt makes for each load."""
+        return RawClient
+
+
+def raw_duckdb(connection: engine.DuckDBPyConnection) -> RawDuckDb:
+    """The warehouse behind an open connection, which its opener closes."""
+    return RawDuckDb(credentials=connection)

@@ -1,0 +1,246 @@
+"""DuckDB: the warehouse is one file."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
+from ingestion.lake.catalog import Landing
+from ingestion.locks import HeldError, locked_file
+from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
+from ingestion.settings import Settings
+from ingestion.sources.tlc.datasets import Dataset
+from ingestion.warehouse.base import (
+    Result,
+    complete_files,
+    files_ddl,
+    held_as_tables,
+    reason_of,
+)
+from ingestion.warehouse.duckdb.guard import check_that_it_reads, lock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ingestion.warehouse.duckdb.destination import RawDuckDb
+
+
+class DuckDbSession:
+    """An open DuckDB file; ``readable`` are folders that its views read."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, readable: Sequence[str] = ()):
+        self.connection = connection
+        self._readable = readable
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
+        """Run one statement and fetch what it gives."""
+        with _one_line():
+            cursor = self._executed(sql, parameters)
+            return Result([c[0] for c in cursor.description or ()], cursor.fetchall())
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
+        """Run statements that give nothing."""
+        with _one_line():
+            self.connection.execute(sql, list(parameters))
+
+    def execute_patiently(self, sql: str, _relation: str, /) -> None:
+        """Run a statement; nobody else can be reading."""
+        self.execute(sql)
+
+    def read(self, sql: str, /) -> Result:
+        """Run what somebody else has written: one statement, which gives rows and cannot write.
+
+        The connection reads nothing but the warehouse from then on.
+        """
+        self._let_only_read(sql)
+        return self.query(sql)
+
+    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
+        """The same, read in batches."""
+        self._let_only_read(sql)
+        with _one_line():
+            return self._executed(sql).to_arrow_reader()
+
+    def _let_only_read(self, sql: str) -> None:
+        with _one_line():
+            lock(self.connection, self._readable)
+            check_that_it_reads(self.connection, sql)
+
+    def _executed(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        cursor: duckdb.DuckDBPyConnection | None = self.connection.execute(sql, list(parameters))
+        if cursor is None:  # an empty text, or nothing but a comment
+            raise WarehouseError("there is no statement in it")
+        return cursor
+
+    def wait_for_turn(self, what: str, /) -> None:
+        """Only one process at a time has the file open to write."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        self.connection.begin()
+        try:
+            yield
+            with _one_line():
+                self.connection.commit()
+        except BaseException:
+            with suppress(duckdb.TransactionException):  # a failed commit has ended it already
+                self.connection.rollback()
+            raise
+
+
+class DuckDb:
+    """The warehouse in the file that the settings name."""
+
+    dialect = DUCKDB
+
+    def __init__(self, settings: Settings):
+        self._path = settings.duckdb_path
+        self._memory_limit = settings.duckdb_memory_limit
+        self._run_command = settings.run_command
+        self.place = f"the warehouse {self._path}"
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.exists()
+
+    @contextmanager
+    def session(self, read_only: bool = False) -> Iterator[DuckDbSession]:
+        """Open the file; say who holds it, when another process does."""
+        if read_only and not self.exists():
+            raise MedallionError(
+                f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = duckdb.connect(
+                self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
+            )
+        except duckdb.Error as exc:
+            raise _cannot_open(self._path, exc) from exc
+        except OSError as exc:
+            raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+        try:
+            self._opened(connection)
+            yield DuckDbSession(connection, self._readable())
+        finally:
+            connection.close()
+
+    def _readable(self) -> Sequence[str]:
+        """Folders that the views of this warehouse read."""
+        return ()
+
+    def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make ready what this connection needs besides the file."""
+
+    def lacks(self, _session: DuckDbSession, /) -> list[str]:
+        """Who can open the file can do everything with it."""
+        return []
+
+    def check_owner(self) -> None:
+        """A file belongs to whoever may write it."""
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Keep other runs out: between two stages nobody holds the file itself."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_file(self._path.with_name(f"{self._path.name}.run")))
+            except HeldError as exc:
+                raise WarehouseBusyError(
+                    f"Another run ({exc}) is under way on {self.place}; wait for it, or try later."
+                ) from None
+            except OSError as exc:
+                raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+            yield
+
+    def prepare(self, session: DuckDbSession, /) -> None:
+        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        session.execute("create schema if not exists raw; create schema if not exists tlc")
+        session.execute(files_ddl(text="varchar", json_type="json"))
+        complete_files(session)
+
+    def loads_at_once(self, _session: DuckDbSession, /) -> int:
+        """Two fill the cores while one waits for its only row group; more only use memory."""
+        return 2
+
+    def destination(self, session: DuckDbSession, /) -> "RawDuckDb":
+        """The destination on the same connection: a process opens the file only once."""
+        from ingestion.warehouse.duckdb.destination import raw_duckdb
+
+        return raw_duckdb(session.connection)
+
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse."""
+        return {
+            "MEDALLION_DUCKDB_PATH": str(self._path),
+            "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
+        }
+
+    def held(self, session: DuckDbSession, /) -> set[str]:
+        """The versions that were loaded."""
+        return held_as_tables(session)
+
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """Read each raw table, whose ``rowid`` is the row's ordinal in the file."""
+        return [self._table(version) for version in versions]
+
+    def _table(self, version: Landing) -> Branch:
+        has_rowid = any(name.lower() == "rowid" for name, _ in version.columns)
+        return Branch(
+            relation=f"raw.{DUCKDB.quote(version.table_name)}",
+            row_ordinal="row_number() over () - 1" if has_rowid else "rowid",
+            columns=version.columns,
+            source_month=month_sql(version.month),
+            file_key=key_sql(version.file_key),
+        )
+
+    def replace_view(
+        self, session: DuckDbSession, dataset: Dataset, branches: Sequence[Branch], /
+    ) -> None:
+        """Make the read view of a dataset anew, over these versions."""
+        session.execute(read_view_sql(dataset, branches, DUCKDB))
+
+    def view_comments(self, session: DuckDbSession, /) -> dict[str, str]:
+        """What the comment on each view of ``tlc`` says."""
+        found = session.query(
+            "select view_name, comment from duckdb_views() where schema_name = 'tlc'"
+        )
+        return dict(found.rows)
+
+    def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
+        """The statement that gives one raw row as published, by its ordinal."""
+        return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as exc:
+        raise WarehouseError(_with_remedy(exc)) from exc
+
+
+def _with_remedy(exc: duckdb.Error) -> str:
+    """What DuckDB says, and what to do where its file has changed behind its back."""
+    is_damage = "Corrupt database file" in str(exc) or isinstance(
+        exc, duckdb.SerializationException
+    )
+    remedy = ". The file is damaged: delete it, and medallion run makes it anew from the lake"
+    return reason_of(exc) + (remedy if is_damage else "")
+
+
+def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
+    text = str(exc)
+    if "Could not set lock on file" not in text:
+        return MedallionError(f"Cannot open the warehouse {path}: {_with_remedy(exc)}")
+    holder = re.search(r"held in (.+? \(PID \d+\))", text)
+    who = holder[1] if holder else "another process"
+    return WarehouseBusyError(
+        f"The warehouse {path} is held by {who}. DuckDB lets one process write and no other"
+        " look on; close that one, or wait for it, and try again."
+    )

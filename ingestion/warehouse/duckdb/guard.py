@@ -1,0 +1,111 @@
+"""What keeps a query that somebody else wrote from doing anything but read the warehouse.
+
+DuckDB opens the file to read only. That leaves a statement the files of the machine, the network,
+extensions and the session's settings; each of them is taken away here.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import duckdb
+
+from ingestion.errors import WarehouseError
+from ingestion.lake.reading.files import text_sql
+from ingestion.warehouse.base import ONE_THAT_READS
+
+SELECT = duckdb.StatementType.SELECT  # with what `from`, `describe`, `summarize` and `show` come to
+WORD = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
+# Table functions that read nothing but their arguments and the warehouse. All others may read files
+# or memory, run text as a statement, or change what a session does: one of them turns logging on.
+HARMLESS = {
+    "generate_series",
+    "histogram",
+    "histogram_values",
+    "icu_calendar_names",
+    "json_each",
+    "json_tree",
+    "pg_timezone_names",
+    "pragma_database_size",
+    "pragma_show",
+    "pragma_storage_info",
+    "pragma_table_info",
+    "pragma_version",
+    "range",
+    "repeat",
+    "repeat_row",
+    "summary",
+    "test_all_types",
+    "unnest",
+}
+CATALOG = "duckdb_"  # duckdb_tables() and its like; secrets are shown without what is secret
+LOCKED = (
+    "set allow_unredacted_secrets = false",
+    "set enable_external_access = false",
+    "set python_enable_replacements = false",
+    "set lock_configuration = true",
+)
+
+
+def lock(connection: duckdb.DuckDBPyConnection, readable: Sequence[str]) -> None:
+    """Let the connection reach no file but those under the ``readable`` folders, and no network.
+
+    It cannot be unlocked for as long as the database is open; to lock it again changes nothing.
+    """
+    locked = connection.execute("select current_setting('lock_configuration')").fetchone()
+    if locked == (True,):
+        return
+    if readable:
+        folders = ", ".join(text_sql(folder) for folder in readable)
+        connection.execute(f"set allowed_directories = [{folders}]")
+    for statement in LOCKED:
+        connection.execute(statement)
+
+
+def check_that_it_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse what is not one statement that reads tables and views; raise ``WarehouseError``."""
+    tokens = list(_tokens(sql))
+    for statement in _statements(connection, sql):
+        if statement.type == duckdb.StatementType.EXPLAIN:
+            _check_what_is_explained(connection, tokens)
+        elif statement.type != SELECT:
+            raise WarehouseError(ONE_THAT_READS)
+    functions = connection.execute(
+        "select function_name from duckdb_functions()"
+        " where function_type in ('table', 'table_macro')"
+    ).fetchall()
+    called = {name for (name, _), (sign, _) in pairwise(tokens) if sign == "("}
+    for (name,) in functions:
+        if name in called and name not in HARMLESS and not name.startswith(CATALOG):
+            raise WarehouseError(f"{ONE_THAT_READS} tables and views, without {name}()")
+
+
+def _statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
+    # a pivot comes to two, of which one is without a text of its own
+    found = [s for s in connection.extract_statements(sql) if s.query]
+    if len(found) > 1:
+        raise WarehouseError(ONE_THAT_READS)
+    return found
+
+
+def _check_what_is_explained(
+    connection: duckdb.DuckDBPyConnection, tokens: Sequence[tuple[str, str]]
+) -> None:
+    """``explain analyze`` runs what it explains, a ``copy`` to a file too."""
+    _, (word, text), *others = [*tokens, ("", "")]
+    explained = others[0][1] if word == "analyze" and others else text
+    try:
+        types = [s.type for s in _statements(connection, explained)]
+    except duckdb.Error:  # options in brackets
+        types = []
+    if types != [SELECT]:
+        raise WarehouseError(f"{ONE_THAT_READS}; explain [analyze] takes a select")
+
+
+def _tokens(sql: str) -> Iterator[tuple[str, str]]:
+    """Each word or sign, as DuckDB compares names, and the statement from there on."""
+    text = sql.encode()
+    for place, _ in duckdb.tokenize(sql):
+        rest = text[place:].decode()
+        found = WORD.match(rest)
+        yield (found[1] or found[2]).lower() if found else rest[:1], rest

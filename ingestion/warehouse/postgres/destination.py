@@ -1,0 +1,236 @@
+"""PostgreSQL as a dlt destination whose job is one binary COPY with its table and its evidence.
+
+dlt's own Parquet job reinterprets the bits of a column whose type differs from the table's, and is
+about half as fast. This one maps the file's types, casts safely or refuses, and commits table, rows
+and evidence together.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.client import LoadJob, RunnableLoadJob
+from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TSchemaTables, TTableSchemaColumns
+from dlt.destinations import postgres
+from dlt.destinations.impl.postgres.configuration import (
+    PostgresClientConfiguration,
+    PostgresCredentials,
+)
+from dlt.destinations.impl.postgres.postgres import PostgresClient
+from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+
+from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.errors import UntrustedFileError
+from ingestion.formats.csv_reader import csv_batches
+from ingestion.warehouse.duckdb.destination import EVIDENCE_TABLE
+from ingestion.warehouse.postgres.arrow_copy import (
+    CopyColumn,
+    PieceReader,
+    copy_columns,
+    copy_stream,
+)
+from ingestion.warehouse.postgres.engine import ROW_ORDINAL
+from ingestion.warehouse.postgres.session import connect_libpq, who_holds
+
+# By their first letters, the SQLSTATEs of what the server says of values, names and types that it
+# cannot hold: data exception, feature not supported, syntax or a name, a limit of the program.
+UNHOLDABLE = ("22", "0A", "42", "54")
+NO_RIGHT = "42501"
+
+
+class RawTableJob(RunnableLoadJob):
+    """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
+
+    Running it again gives the same; killed anywhere, it leaves nothing.
+    """
+
+    _job_client: "RawClient"
+
+    def run(self) -> None:
+        """Replace table and evidence in one transaction; raise when a row went missing."""
+        evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        with lake_file(self._file_path, evidence["file_id"]) as path:
+            self._load(path, evidence)
+
+    def _load(self, path: str, evidence: dict[str, Any]) -> None:
+        sql = self._job_client.sql_client
+        table = sql.make_qualified_table_name(self.load_table_name)
+        files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        stream: PieceReader | None = None
+        try:
+            with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
+                if _is_loaded(cursor, files, evidence["table_name"], table):
+                    return  # by another worker, meanwhile
+                columns, batches = _open(path, evidence)
+                _make_empty(cursor, table, _definitions(columns))
+                names = ", ".join(_quoted(c.name) for c in columns)
+                stream = copy_stream(columns, batches)
+                # it is empty since this transaction began, so its rows may be written as old ones
+                cursor.copy_expert(
+                    f"copy {table} ({names}) from stdin (format binary, freeze)",
+                    stream,
+                )
+                if cursor.rowcount != evidence["row_count"]:
+                    raise UnreadableFileError(
+                        f"{cursor.rowcount} rows were loaded of {evidence['row_count']}"
+                    )
+                cursor.execute(
+                    f"delete from {files} where table_name = %s", [evidence["table_name"]]
+                )
+                marks = ", ".join("%s" for _ in evidence)
+                cursor.execute(
+                    f"insert into {files} ({', '.join(evidence)}, loaded_at)"
+                    f" values ({marks}, now())",
+                    [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
+                )
+            with sql.native_connection.cursor() as cursor:
+                cursor.execute(f"analyze {table}")
+        except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
+            raise _fault(_is_in_file(exc))(f"{path}: {_first_line(exc)}") from exc
+        except psycopg2.errors.LockNotAvailable as exc:
+            held = who_holds(sql.native_connection, table, files)
+            raise DestinationTerminalException(held) from exc
+        except psycopg2.Error as exc:
+            if stream and stream.fault:
+                reason = f"{path}: {_first_line(stream.fault)}"
+                raise _fault(_is_in_file(stream.fault))(reason) from exc
+            context = " ".join((exc.diag.context or "").split())
+            where = f" ({context})" if context else ""  # row and column of a COPY
+            code = exc.pgcode or ""
+            unreadable = code.startswith(UNHOLDABLE) and code != NO_RIGHT
+            raise _fault(unreadable)(f"{table}: {_first_line(exc)}{where}") from exc
+
+
+def _fault(unreadable: bool) -> type[DestinationTerminalException]:
+    return UnreadableFileError if unreadable else DestinationTerminalException
+
+
+def _is_in_file(exc: BaseException) -> bool:
+    """Whether the file is at fault; for a damaged one Arrow raises an ``OSError`` without a number.
+
+    What the system says has one, and may pass, as may a lack of memory, or an interrupt.
+    """
+    passing = (MemoryError, KeyboardInterrupt, SystemExit)
+    return not (isinstance(exc, passing) or getattr(exc, "errno", None))
+
+
+def _make_empty(cursor: Any, table: str, definitions: str) -> None:
+    """Make the table anew, or empty it where views read it though its evidence is gone."""
+    cursor.execute("savepoint before_table")
+    try:
+        cursor.execute(f"drop table if exists {table}")
+        cursor.execute(f"create table {table} ({definitions})")
+    except psycopg2.errors.DependentObjectsStillExist:
+        cursor.execute("rollback to savepoint before_table")
+        cursor.execute(f"truncate {table}")
+    cursor.execute("release savepoint before_table")
+
+
+def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
+    """Whether the version is loaded, once nobody else is loading it any more."""
+    # as long as it takes: whoever loads it is at work, or gone and with them their lock
+    cursor.execute("set local lock_timeout = 0")
+    cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
+    cursor.execute("reset lock_timeout")
+    cursor.execute(
+        f"select 1 from {files} where table_name = %s and status = 'loaded'"
+        " and to_regclass(%s) is not null",
+        [table_name, table],
+    )
+    return cursor.fetchone() is not None
+
+
+def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
+    """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
+    if not evidence["lake_path"].endswith(".parquet"):
+        names = [name for name, _ in evidence["columns"]]
+        schema = pa.schema([(name, pa.string()) for name in names])
+        batches = csv_batches(path, evidence["lake_path"].endswith(".gz"), names)
+        return copy_columns(schema, ROW_ORDINAL), batches
+    # pyarrow buffers the whole file ahead unless told not to
+    file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 16)
+
+
+def _definitions(columns: list[CopyColumn]) -> str:
+    return ", ".join(f"{_quoted(c.name)} {c.sql_type}" for c in columns)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__
+
+
+class LibpqSqlClient(Psycopg2SqlClient):
+    """dlt's SQL client on a connection that libpq's own variables describe."""
+
+    def open_connection(self) -> "psycopg2.extensions.connection":
+        """Connect, with dlt's dataset on the search path."""
+        options = (self.credentials.query or {}).get("options", "")
+        self._conn = connect_libpq(
+            self.credentials.database,
+            f"-c search_path={self.dataset_name},public {options}",
+        )
+        self._reset_connection()
+        return self._conn
+
+
+class RawClient(PostgresClient):
+    """dlt's PostgreSQL client, with our connection and our job for file versions."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        config: PostgresClientConfiguration,
+        capabilities: DestinationCapabilitiesContext,
+    ):
+        super().__init__(schema, config, capabilities)
+        own = self.sql_client
+        self.sql_client = LibpqSqlClient(
+            own.dataset_name, own.staging_dataset_name, config.credentials, capabilities
+        )
+
+    def _build_schema_update_sql(
+        self, storage_tables: Iterable[tuple[str, TTableSchemaColumns]]
+    ) -> tuple[list[str], TSchemaTables]:
+        """Leave raw tables to their jobs, which make them with their rows or not at all."""
+        own = ((n, c) for n, c in storage_tables if FILE_HINT not in self.schema.tables[n])
+        return super()._build_schema_update_sql(own)
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """Return our job for a file version and dlt's own for dlt's own tables."""
+        if FILE_HINT in table:
+            return RawTableJob(file_path)
+        return super().create_load_job(table, file_path, load_id, restore)
+
+
+class RawPostgres(postgres):
+    """dlt's PostgreSQL destination with ``RawClient``."""
+
+    @property
+    def client_class(self) -> type[RawClient]:
+        """The client that dlt makes for each load."""
+        return RawClient
+
+
+def raw_postgres(database: str, options: str) -> RawPostgres:
+    """One database on the server that libpq's variables describe, in sessions with ``options``."""
+    # dlt wants credentials to be named; LibpqSqlClient leaves all but the database to libpq
+    credentials = PostgresCredentials()
+    credentials.database = database
+    credentials.username = credentials.password = credentials.host = "libpq"  # noqa: S105
+    credentials.query = {"options": options}
+    return RawPostgres(credentials=credentials)

@@ -1,0 +1,345 @@
+"""PostgreSQL: the warehouse that a team shares."""
+
+import getpass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
+from ingestion.lake.catalog import Landing
+from ingestion.schema_on_read import (
+    ORIGIN,
+    POSTGRES,
+    Branch,
+    key_sql,
+    month_sql,
+    read_view_sql,
+)
+from ingestion.settings import Settings
+from ingestion.sources.tlc.datasets import Dataset
+from ingestion.warehouse.base import complete_files, files_ddl, held_as_tables
+from ingestion.warehouse.postgres.requirements import lacks
+from ingestion.warehouse.postgres.roles import (
+    BUILT,
+    LOADED,
+    Roles,
+    database_sql,
+    managing_roles,
+    roles_sql,
+    too_powerful_sql,
+)
+from ingestion.warehouse.postgres.session import (
+    PostgresSession,
+    connect_libpq,
+    lock_key,
+    place_of,
+    session_options,
+)
+
+if TYPE_CHECKING:
+    from ingestion.warehouse.postgres.destination import RawPostgres
+
+OLDEST_SERVER = 150000
+# Beside the file's columns in each raw table: a row's ordinal in its file, from 0.
+ROW_ORDINAL = "_row_ordinal"
+KEEPALIVE_OPTIONS = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
+)
+
+
+class Postgres:
+    """The warehouse in the database that libpq's variables name."""
+
+    dialect = POSTGRES
+
+    def __init__(self, settings: Settings):
+        if os.environ.get("PGSERVICE"):
+            raise UsageError(
+                "PGSERVICE: dbt cannot read it; name the server by PGHOST, PGPORT, PGUSER and"
+                " PGDATABASE."
+            )
+        self._edition = settings.edition
+        self._run_command = settings.run_command
+        self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
+        self.database = _database() + (f"_{self._edition}" if self._edition else "")
+        self.place = f"the warehouse {place_of(self.database)}"
+
+    def exists(self) -> bool:
+        """Whether an edition was made; the team's own database is there, or connecting fails."""
+        return not self._edition or has_database(self.database)
+
+    @contextmanager
+    def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
+        """Connect; raise ``MedallionError`` in one line where that cannot be done."""
+        if read_only and not self.exists():
+            raise MedallionError(
+                f"There is no warehouse at {place_of(self.database)} yet."
+                f" Build it with: {self._run_command}"
+            )
+        if self._edition and not read_only:
+            # an edition is ours to make; the database of the team is not
+            create_database(self.database, self.roles)
+        # readers act as whoever they are, which shows them all that they may see
+        connection = connect_libpq(self.database, "" if read_only else self._as_loader())
+        try:
+            if connection.server_version < OLDEST_SERVER:
+                found = connection.server_version // 10000
+                raise MedallionError(
+                    f"{self.place} is PostgreSQL {found}; 15 is the oldest that works."
+                )
+            connection.set_session(readonly=read_only, autocommit=True)
+            session = PostgresSession(connection)
+            if not read_only:
+                ((acting,),) = session.query("select current_user::text").rows
+                self._refuse_others(session, acting)
+            yield session
+        finally:
+            connection.close()
+
+    def check_owner(self) -> None:
+        """Raise ``UsageError`` where the schemas belong to roles that a run would not act as."""
+        if not self.exists():
+            return
+        connection = connect_libpq(self.database)
+        try:
+            session = PostgresSession(connection)
+            ((login,),) = session.query("select current_user::text").rows
+            acting = (self.roles.loader, self.roles.transformer) if self.roles else (login,)
+            self._refuse_others(session, *acting)
+        finally:
+            connection.close()
+
+    def _refuse_others(self, session: PostgresSession, *acting: str) -> None:
+        """Let nobody write but the roles that the schemas belong to, where they belong to roles.
+
+        What others make there, a superuser too, is theirs: the roles could never replace it.
+        """
+        managing = managing_roles(_owners(session))
+        if managing and not set(acting) <= {managing.loader, managing.transformer}:
+            raise UsageError(
+                f"The schemas of {self.place} belong to the roles {managing.loader} and"
+                f" {managing.transformer}, and this would write as {acting[0]}. Set"
+                f" MEDALLION_POSTGRES_ROLES={managing.prefix}."
+            )
+
+    @contextmanager
+    def only_run(self) -> Iterator[None]:
+        """Hold a lock in the database for the length of a ``with`` block.
+
+        The server lets go of it when the connection ends, or when a machine that vanished has not
+        answered for about a minute and a half.
+        """
+        if self._edition:
+            create_database(self.database, self.roles)
+        self.check_owner()
+        connection = connect_libpq(self.database, KEEPALIVE_OPTIONS)
+        try:
+            connection.autocommit = True
+            session = PostgresSession(connection)
+            key = lock_key("run")
+            if session.query(f"select pg_try_advisory_lock({key})").rows != [(True,)]:
+                raise WarehouseBusyError(
+                    f"Another run is under way on {self.place}: {_who_runs(session, key)}."
+                    " Wait for it, or try later."
+                )
+            yield
+        finally:
+            connection.close()
+
+    def _as_loader(self) -> str:
+        return f"-c role={self.roles.loader}" if self.roles else ""
+
+    def _as_transformer(self) -> str:
+        # as an option a role outlives a rollback; dbt's `set role` in a transaction does not
+        return f"-c role={self.roles.transformer}" if self.roles else ""
+
+    def prepare(self, session: PostgresSession, /) -> None:
+        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        with session.transaction():
+            # two that make the same at once are no `if not exists` to the server
+            session.wait_for_turn("prepare")
+            for schema in ("raw", "tlc"):
+                # `if not exists` asks for the right to make one even where it is there
+                if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
+                    session.execute(f"create schema if not exists {schema}")
+            session.execute(files_ddl(text="text", json_type="jsonb"))
+            complete_files(session)
+
+    def loads_at_once(self, session: PostgresSession, /) -> int:
+        """One stream keeps about a core busy on either side.
+
+        The server does not tell its cores; how many of them its owner lets one query use comes
+        nearest.
+        """
+        ((server,),) = session.query("select current_setting('max_parallel_workers')::int").rows
+        return max(2, min(os.cpu_count() or 1, int(server)))
+
+    def lacks(self, session: PostgresSession, /) -> list[str]:
+        """What a run would lack on this server, a sentence each with what to do."""
+        return list(lacks(session, self.roles, self.loads_at_once(session)))
+
+    def destination(self, _session: PostgresSession, /) -> "RawPostgres":
+        """The destination, whose jobs connect by themselves."""
+        from ingestion.warehouse.postgres.destination import raw_postgres
+
+        return raw_postgres(self.database, self._as_loader())
+
+    def environment(self) -> dict[str, str]:
+        """What dbt's profile reads to reach the same warehouse, and libpq for its sessions."""
+        return {
+            "PGDATABASE": self.database,
+            "PGOPTIONS": f"{session_options()} {self._as_transformer()}".strip(),
+            "MEDALLION_POSTGRES_ROLES": self.roles.prefix if self.roles else "",
+        }
+
+    def setup_sql(self, roles: Roles) -> list[str]:
+        """Every statement of ``set_up``, to be read or run by hand."""
+        return [*roles_sql(roles), *database_sql(roles, self.database)]
+
+    def set_up(self, roles: Roles) -> None:
+        """Make the roles and give each its part of the database, in one transaction.
+
+        Raises ``MedallionError`` where a role is there already and can do more than that, or where
+        whoever connects may not do this.
+        """
+        if self._edition:
+            create_database(self.database)
+        connection = connect_libpq(self.database)
+        try:
+            session = PostgresSession(connection)
+            with session.transaction():
+                for statement in self.setup_sql(roles):
+                    session.execute(statement)
+                powerful = [name for (name,) in session.query(too_powerful_sql(roles)).rows]
+                if powerful:
+                    raise MedallionError(
+                        f"{', '.join(powerful)} can do more than load, transform or read."
+                        " Take that from it with `alter role`, or `revoke` what it is a member of,"
+                        " or give other names with --prefix."
+                    )
+        finally:
+            connection.close()
+
+    def held(self, session: PostgresSession, /) -> set[str]:
+        """The versions that were loaded."""
+        return held_as_tables(session)
+
+    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+        """Read each raw table, where a column holds the row's ordinal in the file."""
+        return [
+            Branch(
+                relation=f"raw.{POSTGRES.quote(version.table_name)}",
+                row_ordinal=POSTGRES.quote(ROW_ORDINAL),
+                columns=version.columns,
+                source_month=month_sql(version.month),
+                file_key=key_sql(version.file_key),
+            )
+            for version in versions
+        ]
+
+    def replace_view(
+        self, session: PostgresSession, dataset: Dataset, branches: Sequence[Branch], /
+    ) -> None:
+        """Make the read view of a dataset anew, over these versions.
+
+        The server adds columns to a view only behind those that it has, and changes none. Where
+        one has another type by now, what reads the view goes with it: views, which dbt makes anew.
+        """
+        view = f"tlc.{POSTGRES.quote(dataset.view)}"
+        rows = session.query(
+            "select column_name, data_type from information_schema.columns"
+            " where table_schema = 'tlc' and table_name = ? order by ordinal_position",
+            [dataset.view],
+        ).rows
+        there = {name: data_type for name, data_type in rows if name not in ORIGIN}
+        wanted = {name: POSTGRES.types[t] for name, t in dataset.read_schema.items()}
+        if not there.items() <= wanted.items():
+            session.execute_patiently(f"drop view {view} cascade", view)
+            there = {}
+        sql = read_view_sql(dataset, branches, POSTGRES, first=list(there))
+        session.execute_patiently(sql, view)
+
+    def view_comments(self, session: PostgresSession, /) -> dict[str, str]:
+        """What the comment on each view of ``tlc`` says."""
+        found = session.query(
+            "select relname, obj_description(oid, 'pg_class') from pg_class"
+            " where relnamespace = to_regnamespace('tlc') and relkind = 'v'"
+        )
+        return dict(found.rows)
+
+    def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
+        """The statement that gives one raw row as published, by its ordinal."""
+        return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
+
+
+def has_database(name: str) -> bool:
+    """Whether the server has a database of that name."""
+    connection = connect_libpq("postgres")
+    try:
+        known = PostgresSession(connection).query(
+            "select 1 from pg_database where datname = ?", [name]
+        )
+        return bool(known.rows)
+    finally:
+        connection.close()
+
+
+def create_database(name: str, roles: Roles | None = None) -> None:
+    """Make a database on the server where it is not there yet, with each role's part of it.
+
+    A part that is not there, because of a kill or since roles are new to it, is given now.
+    """
+    if not has_database(name):
+        connection = connect_libpq("postgres")
+        try:
+            connection.autocommit = True
+            session = PostgresSession(connection)
+            session.execute(f"create database {POSTGRES.quote(name)}")
+        finally:
+            connection.close()
+    if roles:
+        connection = connect_libpq(name)
+        try:
+            connection.autocommit = True
+            session = PostgresSession(connection)
+            if not _has_parts(session, roles):
+                with session.transaction():
+                    for statement in database_sql(roles, name):
+                        session.execute(statement)
+        except WarehouseError as exc:
+            raise WarehouseError(
+                f"Cannot give {', '.join(roles.all)} their part of {place_of(name)}: {exc}. Its"
+                " owner or a superuser has to run this once."
+            ) from exc
+        finally:
+            connection.close()
+
+
+def _has_parts(session: PostgresSession, roles: Roles) -> bool:
+    """Whether each role has its schemas, which it gets in one transaction with all the rest."""
+    return set(_owners(session).items()) >= {
+        *((schema, roles.loader) for schema in LOADED),
+        *((schema, roles.transformer) for schema in BUILT),
+    }
+
+
+def _owners(session: PostgresSession) -> dict[str, str]:
+    """Who each schema belongs to."""
+    return dict(session.query("select nspname, nspowner::regrole::text from pg_namespace").rows)
+
+
+def _who_runs(session: PostgresSession, key: int) -> str:
+    found = session.query(
+        "select format('pid %s on %s, since %s', l.pid, coalesce(host(a.client_addr),"
+        " 'the server'), date_trunc('second', a.backend_start))"
+        " from pg_locks as l left join pg_stat_activity as a on l.pid = a.pid"
+        " where l.locktype = 'advisory' and l.granted"
+        " and ((l.classid::bigint << 32) | l.objid::bigint) = ?",
+        [key],
+    )
+    return ", ".join(line for (line,) in found.rows) or "it has just ended"
+
+
+def _database() -> str:
+    return os.environ.get("PGDATABASE") or os.environ.get("PGUSER") or getpass.getuser()

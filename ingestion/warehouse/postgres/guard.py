@@ -1,0 +1,109 @@
+"""What keeps a query that somebody else wrote from doing anything but read the warehouse.
+
+A transaction that may only read still lets a superuser read and write files of the server and end
+other sessions, by functions in a select. So a superuser's query runs with the rights of
+``pg_read_all_data`` and no others. It cannot go back to its own: the server refuses to change the
+role within a function that runs with its owner's rights.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg2.errors
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from ingestion.errors import WarehouseError
+from ingestion.warehouse.base import ONE_THAT_READS
+
+# Their members reach files and programs of the server without being superusers.
+FILE_ROLES = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
+POWERS = """
+    select
+        rolsuper,
+        array(
+            select r.rolname::text from pg_roles as r
+            where r.rolname = any(%s) and pg_has_role(session_user, r.oid, 'member')
+        )
+    from pg_roles where rolname = session_user
+"""
+STATEMENT = "select set_config('medallion.statement', %s, true)"
+# A cursor takes one statement that gives rows, and none that begins or ends a transaction.
+OPEN_ANSWER = """
+    do $$
+    declare answer refcursor := 'answer';
+    begin open answer for execute current_setting('medallion.statement'); end $$
+"""
+READER = "pg_read_all_data"
+MAKE_READER = f"""
+    create function pg_temp.medallion_answer() returns setof record
+    language plpgsql security definer as $$
+    begin return query execute current_setting('medallion.statement'); end $$;
+    alter function pg_temp.medallion_answer() owner to {READER};
+    set transaction read only;
+    set local role {READER}
+"""
+TYPES = """
+    select format_type(type, null)
+    from unnest(%s::oid[]) with ordinality as c (type, place) order by place
+"""
+SHOWS_TEXT = re.compile(r"\s*(explain|show)\s", re.IGNORECASE)
+
+
+def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run one statement that gives rows; give the names of its columns, and the rows.
+
+    Nothing that it set, locked or made is left afterwards.
+    """
+    cursor.execute(POWERS, [list(FILE_ROLES)])
+    superuser, powers = cursor.fetchone() or (False, [])
+    if powers and not superuser:
+        raise WarehouseError(
+            f"this account is a member of {', '.join(powers)}, so that a query could reach the"
+            " server's files; log in as another, such as the reader of `medallion setup-postgres`"
+        )
+    cursor.execute("begin read write" if superuser else "begin read only")
+    try:
+        return _read_as_reader(cursor, sql) if superuser else _read(cursor, sql)
+    except psycopg2.errors.FeatureNotSupported as exc:
+        if "data-modifying" not in str(exc):
+            raise
+        raise WarehouseError(ONE_THAT_READS) from exc
+    finally:
+        with suppress(psycopg2.Error):  # a connection that was lost has nothing to take back
+            cursor.execute("rollback")
+
+
+def _read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    _open(cursor, sql)
+    cursor.execute("fetch all from answer")
+    return _names(cursor), cursor.fetchall()
+
+
+def _open(cursor: Cursor, sql: str) -> None:
+    """Open a cursor on it, which runs nothing of it yet, and refuses what gives no rows."""
+    cursor.execute(STATEMENT, [sql])
+    cursor.execute(OPEN_ANSWER)
+
+
+def _read_as_reader(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    cursor.execute(MAKE_READER)
+    _open(cursor, sql)
+    cursor.execute("close answer")
+    names, types = ["QUERY PLAN"], ["text"]
+    if not SHOWS_TEXT.match(sql):
+        # the form of the answer; without a row, nothing of the statement is run
+        _read(cursor, f"select * from (\n{sql.rstrip().removesuffix(';')}\n) as answer limit 0")
+        names = _names(cursor)
+        cursor.execute(TYPES, [[column.type_code for column in cursor.description or ()]])
+        types = [name for (name,) in cursor.fetchall()]
+    cursor.execute(STATEMENT, [sql])
+    columns = ", ".join(f"c{place} {name}" for place, name in enumerate(types))
+    cursor.execute(f"select * from pg_temp.medallion_answer() as answer ({columns})")
+    return names, cursor.fetchall()
+
+
+def _names(cursor: Cursor) -> list[str]:
+    columns: Sequence[Any] = cursor.description or ()
+    return [column.name for column in columns]

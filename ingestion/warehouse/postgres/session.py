@@ -1,0 +1,289 @@
+"""A session with PostgreSQL, and how it is opened.
+
+The connection is libpq's own business: ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``,
+``PGDATABASE``, ``PGSSLMODE`` and all its other variables and files work as everywhere, and no
+password passes through here.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+
+from ingestion.errors import (
+    LockedError,
+    MedallionError,
+    UnreachableError,
+    UsageError,
+    WarehouseError,
+)
+from ingestion.warehouse.base import ONE_THAT_READS, Result
+from ingestion.warehouse.postgres.guard import read
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Whoever reads a view for hours must not make a night wait for as long. What waits for a reader
+# makes all later readers wait behind it, so they are let through between two attempts.
+# The others are the server's defaults, which a database or a role may have changed for its own
+# ends: a month takes longer than a web page may, and the lock of a run is idle until its end.
+SESSION_OPTIONS = (
+    "-c lock_timeout=20s -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+    " -c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed"
+    " -c default_transaction_deferrable=off -c datestyle=ISO,MDY -c intervalstyle=postgres"
+    " -c extra_float_digits=1 -c standard_conforming_strings=on -c quote_all_identifiers=off"
+)
+LOCK_ATTEMPTS = 6
+LOCK_PAUSE_SECONDS = 0.5
+# Tells that a session is our own, and as it was asked for.
+SESSION_MARK = "medallion.session"
+SEND_BUFFER_BYTES = 4 << 20  # what Linux lets TCP's grow to; the kernel gives what it allows
+# Why a connection was refused, where that may pass; a wrong password or certificate stays so.
+PASSING_REFUSALS = (
+    "Connection refused",
+    "No such file or directory",  # of the socket of a server that is down
+    "timeout expired",
+    "Connection timed out",
+    "No route to host",
+    "server closed the connection",
+    "is starting up",
+    "is shutting down",
+    "in recovery mode",
+    "too many",
+    "slots are reserved",
+)
+
+
+class PostgresSession:
+    """An open connection; statements outside ``transaction()`` commit by themselves."""
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
+        """Run one statement and fetch what it gives."""
+        with _one_line(), self.connection.cursor() as cursor:
+            cursor.execute(_marks(sql, parameters), list(parameters) or None)
+            with _of_this_calendar():
+                rows = cursor.fetchall() if cursor.description else []
+            return Result([c.name for c in cursor.description or ()], rows)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
+        """Run statements that give nothing."""
+        with _one_line(), self.connection.cursor() as cursor:
+            cursor.execute(_marks(sql, parameters), list(parameters) or None)
+
+    def execute_patiently(self, sql: str, relation: str, /) -> None:
+        """Run a statement that nobody may read ``relation`` for; part of a transaction.
+
+        Tried again where readers hold it. Raises ``LockedError``, which names them, in the end.
+        """
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            self.execute("savepoint attempt")
+            try:
+                self.execute(sql)
+            except LockedError:
+                self.execute("rollback to savepoint attempt")
+                if attempt == LOCK_ATTEMPTS:
+                    raise LockedError(who_holds(self.connection, relation)) from None
+                time.sleep(LOCK_PAUSE_SECONDS)
+            else:
+                self.execute("release savepoint attempt")
+                return
+
+    def read(self, sql: str, /) -> Result:
+        """Run what somebody else has written: one statement, which gives rows and cannot write.
+
+        Nothing that it sets or locks outlasts it. Raises ``WarehouseError`` for an account that
+        could reach the server's files.
+        """
+        try:
+            with _one_line(), self.connection.cursor() as cursor, _of_this_calendar():
+                return Result(*read(cursor, sql))
+        except WarehouseError as exc:
+            if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
+                raise WarehouseError(ONE_THAT_READS) from exc
+            # what follows repeats the statement, and tells of ours
+            raise WarehouseError(re.split(r" (?:QUERY|CONTEXT): ", str(exc))[0]) from exc
+
+    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
+        """The same, read in batches."""
+        import pyarrow as pa
+
+        result = self.read(sql)
+        columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
+        return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
+
+    def wait_for_turn(self, what: str, /) -> None:
+        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
+        self.execute("set local lock_timeout = 0")
+        self.query(f"select pg_advisory_xact_lock({lock_key(what)})")
+        self.execute("reset lock_timeout")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        with _one_line():
+            self.connection.autocommit = False
+        try:
+            yield
+            with _one_line():
+                self.connection.commit()
+        except BaseException:
+            # a connection that was lost has nothing to take back
+            with suppress(psycopg2.Error):
+                self.connection.rollback()
+            raise
+        finally:
+            if not self.connection.closed:
+                with _one_line():
+                    self.connection.autocommit = True
+
+
+def connect_libpq(database: str, options: str = "") -> Connection:
+    """Connect as libpq's variables say; raise ``MedallionError`` with the server's reason."""
+    mark = secrets.token_hex(8)
+    try:
+        # libpq takes everything else from the environment
+        connection = psycopg2.connect(
+            dbname=database,
+            application_name="medallion",
+            options=f"{session_options()} {options} -c {SESSION_MARK}={mark}",
+        )
+    except psycopg2.OperationalError as exc:
+        reason = " ".join(str(exc).split())
+        if "unsupported startup parameter" in reason:
+            raise UsageError(f"{_pooler(database)} It says: {reason}") from None
+        passing = any(sign in reason for sign in PASSING_REFUSALS)
+        raise (UnreachableError if passing else MedallionError)(
+            f"Cannot connect to {place_of(database)}: {reason}. {_remedy(reason)}"
+        ) from None
+    try:
+        with _one_line(), connection.cursor() as cursor:
+            cursor.execute(f"select current_setting('{SESSION_MARK}', true)")
+            is_ours = cursor.fetchone() == (mark,)
+            connection.rollback()
+        if not is_ours:
+            raise UsageError(_pooler(database))
+    except BaseException:
+        connection.close()
+        raise
+    _let_run_ahead(connection)
+    return connection
+
+
+def _pooler(database: str) -> str:
+    """Why a connection that others use in turns does not serve.
+
+    The lock that keeps two runs apart, the role that a stage acts as, and settings such as
+    ``lock_timeout`` are the session's. A pooler loses them, or leaves them to the next client.
+    """
+    return (
+        f"{place_of(database)} is reached through a pooler (such as PgBouncer), which does not keep"
+        " the locks, the role and the settings of a session. Connect to the server itself: set"
+        " PGHOST and PGPORT to its own address."
+    )
+
+
+def _remedy(reason: str) -> str:
+    """What to do about a connection that was refused."""
+    if (role := re.search(r'set role "([^"]+)"', reason)) is not None:
+        return (
+            f"MEDALLION_POSTGRES_ROLES needs it: grant {role[1]} to whoever logs in, or log in as"
+            " somebody else (PGUSER)."
+        )
+    if "role" in reason and 'parameter "role"' in reason:
+        return "Make the roles of MEDALLION_POSTGRES_ROLES with: medallion setup-postgres."
+    return "Check PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE."
+
+
+def session_options() -> str:
+    """How every session of ours is set; what the user says comes later, and so counts."""
+    return " ".join(filter(None, [SESSION_OPTIONS, os.environ.get("PGOPTIONS")]))
+
+
+def lock_key(what: str) -> int:
+    """A number that stands for ``what`` among the advisory locks of a database."""
+    digest = hashlib.sha256(f"medallion {what}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
+def place_of(database: str) -> str:
+    """The server and the database, as a user knows them."""
+    host = os.environ.get("PGHOST", "the local socket")
+    port = os.environ.get("PGPORT", "5432")
+    return f"PostgreSQL at {host}:{port}, database {database}"
+
+
+def _let_run_ahead(connection: Connection) -> None:
+    """Let a client on the server's own machine send while the server works on what came before.
+
+    The kernel buffers far less for a local socket than for TCP, whose buffers grow by themselves:
+    the two would take turns, and a month take half as long again.
+    """
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        if line.family == socket.AF_UNIX:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def who_holds(ours: Connection, *relations: str) -> str:
+    """Who holds tables or views now that waiting for it was in vain, and what to do about it."""
+    connection = connect_libpq(ours.info.dbname)
+    try:
+        # an account that is not in pg_read_all_stats is not told since when others are at it
+        found = PostgresSession(connection).query(
+            "select format('pid %s (%s, %s%s)', a.pid, a.usename,"
+            " coalesce(nullif(a.application_name, ''), 'no application name'),"
+            " ', since ' || date_trunc('second', a.xact_start))"
+            " from pg_stat_activity as a where a.pid <> ? and a.pid in ("
+            "select l.pid from pg_locks as l where l.granted"
+            " and l.relation in (select to_regclass(name) from unnest(?) as name)"
+            " and l.database = (select oid from pg_database where datname = current_database()))"
+            " order by a.xact_start, a.pid",
+            [ours.info.backend_pid, list(relations)],
+        )
+    finally:
+        connection.close()
+    held = ", ".join(line for (line,) in found.rows) or "nobody any more"
+    return (
+        f"{' or '.join(relations)} is held by {held}. Run this again when they have ended, or end"
+        " them with: select pg_terminate_backend(pid)"
+    )
+
+
+def _marks(sql: str, parameters: Sequence[Any]) -> str:
+    """The statement with psycopg's parameter marks; without parameters it is taken as it is."""
+    return sql.replace("%", "%%").replace("?", "%s") if parameters else sql
+
+
+@contextmanager
+def _of_this_calendar() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OverflowError) as exc:
+        # a time that Python's calendar does not have, such as the year 10000
+        raise WarehouseError(f"{exc}: cast it to text") from exc
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.QueryCanceled as exc:
+        raise WarehouseError(" ".join(str(exc).split())) from exc
+    except psycopg2.errors.LockNotAvailable as exc:
+        raise LockedError(" ".join(str(exc).split())) from exc
+    except psycopg2.Error as exc:
+        gone = isinstance(exc, (psycopg2.OperationalError, psycopg2.InterfaceError)) and (
+            exc.pgcode is None or exc.pgcode.startswith(("08", "57P"))
+        )
+        reason = " ".join(str(exc).split())
+        raise (UnreachableError if gone else WarehouseError)(reason) from exc

@@ -1,0 +1,1 @@
+"""Who is told when a night is not as it should be."""

@@ -1,0 +1,155 @@
+"""Set up the alerts: Prefect automations that send a message for each kind of fault.
+
+``python -m orchestration.alerting.setup`` creates the automations of
+``orchestration.alerting.automations``, or changes them to what stands there. It may be run as often
+as one likes. Each fault gives one message: what happened, where, since when, and what to do next.
+Prefect's server sends the messages; ``orchestration.alerting.watch`` tells when it is down.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+
+import httpx
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+
+from ingestion.errors import MedallionError, UnreachableError, UsageError
+from ingestion.settings import Settings, load_settings
+from orchestration.alerting.automations import (
+    NEVER_STARTED,
+    NIGHTLY,
+    NO_HEARTBEAT,
+    Receivers,
+    alerts,
+    zombie,
+)
+
+WEBHOOK_BLOCK = "medallion-alerts"
+
+
+def set_up(
+    settings: Settings,
+    blocks: Iterable[str] = (),
+    never_started: timedelta = NEVER_STARTED,
+    no_heartbeat: timedelta = NO_HEARTBEAT,
+) -> list[str]:
+    """Make the automations, or change those that differ; return the names of all.
+
+    Messages go to ``settings.alert_webhook_url`` and to Prefect's notification blocks that
+    ``blocks`` names as ``slack-webhook/NAME``. Without any, only the automation is set up that
+    ends runs whose process is gone. Raises ``UsageError`` where the server or a block is not named
+    rightly, ``MedallionError`` where the deployment is missing.
+    """
+    server = get_current_settings()
+    api = server.api.url
+    if not api:
+        raise UsageError("No Prefect server is named. Set PREFECT_API_URL.")
+    try:
+        with get_client(sync_client=True) as client:
+            nightly = _nightly(client)
+            receivers = Receivers(
+                (server.ui_url or api.removesuffix("/api")).rstrip("/"),
+                tuple(_webhook(settings)),
+                tuple(_notification(client, name) for name in blocks),
+            )
+            wanted = [zombie(no_heartbeat)]
+            if receivers.webhooks or receivers.notifications:
+                wanted += [alert.automation(receivers) for alert in alerts(nightly, never_started)]
+            for automation in wanted:
+                _upsert(client, automation)
+    except httpx.HTTPStatusError as exc:
+        # not its text: that repeats what was sent, the webhook's address with it
+        raise MedallionError(
+            f"The Prefect server at {api} answers {exc.response.status_code}"
+            f" to {exc.request.method} {exc.request.url.path}."
+        ) from None
+    except httpx.HTTPError as exc:
+        raise UnreachableError(f"Cannot reach the Prefect server at {api}: {exc}") from exc
+    return [automation.name for automation in wanted]
+
+
+def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    found = client.read_automations_by_name(automation.name)
+    for superfluous in found[1:]:
+        client.delete_automation(superfluous.id)
+    # an update sends only what was set; nobody sets the types, and it may not send the owner
+    whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
+    if not found:
+        client.create_automation(whole)
+    elif found[0].model_dump(exclude={"id"}) != whole.model_dump():
+        # only then: an update forgets since when a trigger has been waiting, and for what
+        client.update_automation(found[0].id, whole)
+
+
+def _nightly(client: SyncPrefectClient) -> str:
+    try:
+        return str(client.read_deployment_by_name(NIGHTLY).id)
+    except ObjectNotFound as exc:
+        raise MedallionError(
+            f"The Prefect server knows no deployment {NIGHTLY}."
+            " Deploy it with: prefect --no-prompt deploy --all"
+        ) from exc
+
+
+def _webhook(settings: Settings) -> list[str]:
+    """Keep the address in a block of Prefect's, where it is encrypted and masked."""
+    if not settings.alert_webhook_url:
+        return []
+    block = Webhook(
+        method="POST",
+        url=settings.alert_webhook_url,
+        headers={"Content-Type": "application/json"},
+        allow_private_urls=True,
+    )
+    return [str(block.save(WEBHOOK_BLOCK, overwrite=True))]
+
+
+def _notification(client: SyncPrefectClient, block: str) -> str:
+    kind, _, name = block.partition("/")
+    try:
+        found = client.read_block_document_by_name(name, kind)
+    except ObjectNotFound as exc:
+        raise UsageError(
+            f"The Prefect server knows no block {block}; give one as slack-webhook/NAME."
+        ) from exc
+    if "notify" not in (found.block_schema.capabilities if found.block_schema else ()):
+        raise UsageError(f"The block {block} sends no notifications.")
+    return str(found.id)
+
+
+def main() -> int:
+    """Set up the alerts from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestration.alerting.setup", description=__doc__
+    )
+    parser.add_argument(
+        "--block",
+        action="append",
+        default=[],
+        metavar="TYPE/NAME",
+        help="send to this notification block of Prefect's too, as slack-webhook/NAME or"
+        " sendgrid-email/NAME; may be repeated",
+    )
+    blocks = parser.parse_args().block
+    try:
+        settings = load_settings()
+        names = set_up(settings, blocks)
+    except MedallionError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return exc.exit_code
+    sys.stdout.writelines(f"{name}\n" for name in names)
+    if not (settings.alert_webhook_url or blocks):
+        sys.stderr.write(
+            "No receiver is named: alerts that were there stay as they were, and none is new."
+            " Set MEDALLION_ALERT_WEBHOOK_URL, or give --block.\n"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

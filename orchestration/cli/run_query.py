@@ -1,0 +1,87 @@
+"""Run one read-only query and write its result."""
+
+import csv
+import re
+import sys
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+from ingestion.errors import MedallionError, UsageError, WarehouseError
+from ingestion.settings import Settings
+from ingestion.warehouse import connect
+from ingestion.warehouse.base import Session, reason_of
+from orchestration.cli.console import compact_json, print_json, print_table
+
+# DuckDB shows those of the schema main, and PostgreSQL knows no such statement
+SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
+TABLES = """
+    select table_schema, table_name, table_type from information_schema.tables
+    where table_schema in ('raw', 'tlc', 'staging', 'intermediate', 'marts')
+    order by table_schema, table_name
+"""
+
+
+def query(settings: Settings, sql: str, output: str) -> None:
+    """Write the result of ``sql`` to stdout as table, csv, json or parquet.
+
+    Raises ``UsageError`` with the engine's reason where the statement is wrong or would write, and
+    ``MedallionError`` where its result cannot be had as Parquet.
+    """
+    if output == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
+    with connect(settings, read_only=True) as session:
+        try:
+            if output == "parquet":
+                _write_parquet(session, sql)
+                return
+            result = session.query(TABLES) if SHOW_TABLES.match(sql) else session.read(sql)
+        except WarehouseError as exc:
+            raise UsageError(f"The query failed: {exc}") from exc
+    if output == "json":
+        double = sorted(name for name, n in Counter(result.columns).items() if n > 1)
+        if double:
+            raise UsageError(
+                f"JSON has no two columns of one name: give each {', '.join(double)} a name of its"
+                " own by `as`, or take another --format."
+            )
+        print_json(result.records())
+    elif output == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(result.columns)
+        writer.writerows([_csv(value) for value in row] for row in result.rows)
+    else:
+        print_table(result.columns, result.rows)
+
+
+def _write_parquet(session: Session, sql: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        reader = session.arrow(sql)
+        with pq.ParquetWriter(sys.stdout.buffer, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+    except BrokenPipeError:
+        raise  # whoever reads has enough
+    except (pa.ArrowException, OverflowError) as exc:
+        raise MedallionError(
+            f"The result cannot be written as Parquet: {' '.join(str(exc).split())}."
+            " Cast that column to text, or take another --format."
+        ) from exc
+    except OSError as exc:  # a full disk, or a query that failed half-way, as Arrow's reader says
+        reason = exc.strerror or reason_of(exc)
+        raise MedallionError(f"The result cannot be written as Parquet: {reason}.") from exc
+
+
+def _csv(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case bytes() | bytearray() | memoryview():
+            return bytes(value).hex()
+        case dict() | list():
+            return compact_json(value)
+        case _:
+            return value

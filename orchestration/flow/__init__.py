@@ -1,0 +1,1 @@
+"""What only the flow needs of Prefect."""

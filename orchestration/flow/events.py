@@ -1,0 +1,76 @@
+"""The events that a run emits beside its state; the automations send alerts for them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.events import emit_event
+
+from orchestration.flow import runs
+
+QUARANTINED = "medallion.file.quarantined"
+ODD = "medallion.file.odd"
+UNBALANCED = "medallion.ledger.unbalanced"
+STALE = "medallion.source.stale"
+# not a fault: it ends one
+FRESH = "medallion.source.fresh"
+ALL = (QUARANTINED, ODD, UNBALANCED, STALE)
+
+
+def quarantined(file: str, reason: str) -> None:
+    """A published file cannot be trusted."""
+    _emit(
+        QUARANTINED,
+        file,
+        what=f"{file} is in quarantine: {reason}",
+        next="Every run tries it again. If it stays, see docs/troubleshooting.md, Quarantine.",
+    )
+
+
+def odd(file: str, remarks: Sequence[str]) -> None:
+    """A published file was taken, and differs from what is known or was there before."""
+    _emit(
+        ODD,
+        file,
+        what=f"{file} was taken and is odd: {'; '.join(remarks)}",
+        next="See what changed: medallion history. Its rows are in the marts.",
+    )
+
+
+def unbalanced(faults: list[str], place: str) -> None:
+    """Rows were lost or doubled."""
+    _emit(
+        UNBALANCED,
+        place,
+        what=f"The ledger does not balance: {'; '.join(faults[:5])}",
+        next="Run medallion audit, and see docs/troubleshooting.md, The ledger does not balance.",
+    )
+
+
+def source_stale(silence: str) -> None:
+    """Nothing new was published for too long."""
+    _emit(
+        STALE,
+        silence.partition(":")[0],
+        what=f"No new month: {silence}",
+        next="Look at TLC's page for a delay or for new addresses; MEDALLION_STALE_AFTER_DAYS.",
+    )
+
+
+def sources_fresh() -> None:
+    """No dataset is silent for too long, or any longer."""
+    _emit(FRESH, "publisher", what="Every dataset has new months", next="Nothing.")
+
+
+def _emit(event: str, where: str, **payload: Any) -> None:
+    run = runs.current()
+    flow_run = {
+        "prefect.resource.id": f"prefect.flow-run.{run}",
+        "prefect.resource.role": "flow-run",
+    }
+    emit_event(
+        event,
+        resource={"prefect.resource.id": f"{event}.{where}", "prefect.resource.name": where},
+        related=[flow_run] if run else [],
+        payload={"where": where, "since": datetime.now(UTC).isoformat(), **payload},
+    )

@@ -1,0 +1,1 @@
+"""The job as plain functions, without Prefect."""

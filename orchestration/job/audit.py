@@ -1,0 +1,355 @@
+"""What the warehouse proves about itself: the ledger, and how it compares with TLC's report."""
+
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Literal
+
+from ingestion.errors import MedallionError
+from ingestion.lake.catalog import Catalog, Landing, file_key, name_of
+from ingestion.schema_on_read import Dialect
+from ingestion.settings import Settings
+from ingestion.warehouse import connect, engine_for
+from ingestion.warehouse.base import Session, tables
+from ingestion.warehouse.files_table import unknown_fault
+
+TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
+
+FACTS_NOW = (
+    "select service, source_month, file_key, count(*), count(case when is_valid then 1 end)"
+    " from marts.fct_trips group by service, source_month, file_key"
+)
+MONTHS_BUILT = (
+    "select service, source_month, file_key from intermediate.month_builds"
+    " where table_name = 'marts.fct_trips' and source_month is not null"
+)
+LAST_BUILD = "select succeeded from intermediate.dbt_invocations order by completed_at desc limit 1"
+Identity = tuple[str, date | None, str]  # dataset, month, sha256
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """One service and month beside TLC's monthly report."""
+
+    service: str
+    month: date
+    trips_per_day: float
+    tlc_trips_per_day: float | None
+    diff_pct: float | None
+    tolerance_pct: float | None
+    status: str
+    known_divergence: str | None
+
+
+@dataclass(frozen=True)
+class File:
+    """One file version in use: its rows, those in raw, in the facts, and valid ones of these."""
+
+    dataset: str
+    month: date
+    file_id: str
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+    valid_rows: int
+
+    @property
+    def file_key(self) -> int:
+        """What its facts are known by."""
+        return file_key(self.file_id)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether no row was lost or doubled."""
+        return self.file_rows == self.raw_rows == self.fact_rows
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A published file whose newest version is not in the facts, and the stage that lacks it.
+
+    ``older_in_use`` says whether an older version is there in its place.
+    """
+
+    dataset: str
+    month: date | None
+    file_id: str
+    stage: Literal["land", "load", "transform"]
+    reason: str
+    older_in_use: bool
+    table_name: str  # its raw table, if it were loaded
+
+    @property
+    def name(self) -> str:
+        """What people call the file: ``green 2024-01``."""
+        return name_of(self.dataset, self.month)
+
+
+@dataclass(frozen=True)
+class Unbalanced:
+    """A file of which rows were lost or doubled."""
+
+    dataset: str
+    month: date
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+
+
+@dataclass(frozen=True)
+class RawChanged:
+    """A raw table that somebody has changed since it was loaded."""
+
+    table_name: str
+    loaded_rows: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The ledger of one dataset added up."""
+
+    dataset: str
+    files: int
+    file_rows: int
+    raw_rows: int
+    fact_rows: int
+    valid_rows: int
+    invalid_rows: int
+    is_balanced: bool
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The ledger added up, its exceptions, and the reconciliation."""
+
+    files: int = 0
+    file_rows: int = 0
+    valid_rows: int = 0
+    invalid_rows: int = 0
+    balances: list[Balance] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+    unbalanced: list[Unbalanced] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    raw_changed: list[RawChanged] = field(default_factory=list)
+    unknown: str | None = None  # what is shown, and the lake knows nothing of
+    reconciliation: list[Reconciled] = field(default_factory=list)
+
+    @property
+    def out_of_tolerance(self) -> list[Reconciled]:
+        """Months that differ from TLC's report for no reason that the register gives."""
+        return [r for r in self.reconciliation if r.status == "out_of_tolerance"]
+
+    @property
+    def largest_difference(self) -> Reconciled | None:
+        """The month that differs most from TLC's report."""
+        compared = [r for r in self.reconciliation if r.diff_pct is not None]
+        return max(compared, key=lambda r: abs(r.diff_pct or 0), default=None)
+
+
+def audit(settings: Settings, recount: bool = False, as_of: date | None = None) -> Audit:
+    """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built.
+
+    The ledger goes by the rows that were counted when a month was loaded and built. With
+    ``recount`` raw tables and facts are counted now, all of them, so that it also shows what
+    somebody has done to them since. What the lake's catalog knows (with ``as_of``: knew then) and
+    the facts do not hold is missing; what it does not know and the warehouse shows is unknown.
+    """
+    whole = Catalog(settings.lake_url)
+    catalog = whole.as_of(as_of) if as_of else whole
+    with connect(settings, read_only=True) as session:
+        there = tables(session)
+        if not {("marts", name) for name in TABLES} <= there:
+            raise MedallionError(
+                f"The marts are not built yet. Build them with: {settings.run_command}"
+            )
+        # a month without a version in use is missing, which is told of as such
+        ledger = [
+            _file(row)
+            for row in session.query("select * from marts.ledger").records()
+            if row.get("missing_file_id") != row["file_id"] or row["raw_rows"] or row["fact_rows"]
+        ]
+        if recount:
+            ledger = _recounted(ledger, session.query(FACTS_NOW).rows)
+        # an account that may only read the marts is shown none of these
+        files = (
+            {_identity(row): row for row in session.query("select * from raw.files").records()}
+            if ("raw", "files") in there
+            else None
+        )
+        built = (
+            _built(session)
+            if {("intermediate", "month_builds"), ("intermediate", "dbt_invocations")} <= there
+            else None
+        )
+        missing = _missing(catalog, ledger, files, built)
+        unknown, raw_changed = None, []
+        if files is not None:
+            ledger += _forgotten(ledger, missing, files)
+            unknown = unknown_fault(session, whole, engine_for(settings).place)
+            if recount:
+                counted = _raw_rows(session, engine_for(settings).dialect, files)
+                ledger = [_with_raw(file, counted) for file in ledger]
+                raw_changed = _raw_changed(files, counted)
+        reasons = session.query(
+            "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
+            " group by invalid_reason order by 2 desc, 1"
+        ).rows
+        reconciliation = session.query(
+            "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
+            " status, known_divergence from marts.tlc_reconciliation order by service, month"
+        ).rows
+    to_build = {(m.dataset, m.month) for m in missing if m.stage == "transform"}
+    ledger.sort(key=lambda file: (file.dataset, file.month))
+    balances = [
+        _added_up(dataset, list(files))
+        for dataset, files in groupby(ledger, key=attrgetter("dataset"))
+    ]
+    return Audit(
+        files=sum(b.files for b in balances),
+        file_rows=sum(b.file_rows for b in balances),
+        valid_rows=sum(b.valid_rows for b in balances),
+        invalid_rows=sum(b.invalid_rows for b in balances),
+        balances=balances,
+        reasons={reason: int(rows) for reason, rows in reasons},
+        unbalanced=[
+            Unbalanced(f.dataset, f.month, f.file_rows, f.raw_rows, f.fact_rows)
+            for f in ledger
+            if not f.is_balanced and (f.dataset, f.month) not in to_build
+        ],
+        missing=missing,
+        raw_changed=raw_changed,
+        unknown=unknown,
+        reconciliation=[Reconciled(*row) for row in reconciliation],
+    )
+
+
+def _file(row: dict[str, Any]) -> File:
+    names = ("dataset", "month", "file_id", "file_rows", "raw_rows", "fact_rows", "valid_rows")
+    return File(*(row[name] for name in names))
+
+
+def _identity(row: dict[str, Any]) -> Identity:
+    return row["dataset"], row["month"], row["file_id"]
+
+
+def _built(session: Session) -> set[tuple[Any, ...]]:
+    """Service, month and file_key of what is built; a run of dbt that failed may have built it."""
+    if session.query(LAST_BUILD).rows == [(False,)]:
+        return set()
+    return set(session.query(MONTHS_BUILT).rows)
+
+
+def _missing(
+    catalog: Catalog,
+    ledger: list[File],
+    files: dict[Identity, dict[str, Any]] | None,
+    built: set[tuple[Any, ...]] | None,
+) -> list[Missing]:
+    """Files whose newest version is not in the facts; of reference files, not in the warehouse."""
+    counted = {(f.dataset, f.month, f.file_id) for f in ledger}
+    shown = {(f.dataset, f.month) for f in ledger} | {
+        (dataset, month) for (dataset, month, _), row in (files or {}).items() if row["is_current"]
+    }
+
+    def lacks(version: Landing) -> tuple[Literal["land", "load", "transform"], str] | None:
+        identity: Identity = (*version.key, version.file_id)
+        row = (files or {}).get(identity)
+        if version.status == "quarantined":
+            return "land", f"it is in quarantine: {version.error}"
+        if row and row["status"] == "quarantined":
+            return "load", f"it could not be loaded: {row['error']}"
+        if identity in counted or (row and row["is_current"] and version.month is None):
+            return None
+        if row and row["is_current"]:
+            is_built = built is None or (*version.key, version.file_key) in built
+            return None if is_built else ("transform", "it is loaded and not built")
+        if files is None and version.month is None:
+            return None
+        return "load", "it is not loaded" if files is not None else "it is not in the ledger"
+
+    found = []
+    for dataset, month in dict.fromkeys(version.key for version in catalog.versions()):
+        newest = catalog.newest(dataset, month)
+        lacked = lacks(newest) if newest else None
+        if newest and lacked:
+            older = (dataset, month) in shown and lacked[0] != "transform"
+            found.append(Missing(dataset, month, newest.file_id, *lacked, older, newest.table_name))
+    return sorted(found, key=lambda m: (m.dataset, m.month or date.min))
+
+
+def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
+    """The ledger with the facts of each file as they are now, and facts of no file in it."""
+    counted = {(service, month, key): (rows, valid) for service, month, key, rows, valid in facts}
+    files = []
+    for file in ledger:
+        rows, valid = counted.pop((file.dataset, file.month, file.file_key), (0, 0))
+        files.append(replace(file, fact_rows=rows, valid_rows=valid))
+    return files + [
+        File(service, month, "", 0, 0, rows, valid)
+        for (service, month, _), (rows, valid) in counted.items()
+    ]
+
+
+def _raw_rows(
+    session: Session, dialect: Dialect, files: dict[Identity, dict[str, Any]]
+) -> dict[Identity, int]:
+    """The rows of the raw tables in use as they are now; a view of a file is none of them."""
+    found = session.query(
+        "select table_name from information_schema.tables"
+        " where table_schema = 'raw' and table_type = 'BASE TABLE'"
+    )
+    there = {name for (name,) in found.rows}
+    identities = [
+        identity
+        for identity, row in files.items()
+        if row["is_current"] and row["table_name"] in there
+    ]
+    counts = " union all ".join(
+        f"select {n}, count(*) from raw.{dialect.quote(files[identity]['table_name'])}"
+        for n, identity in enumerate(identities)
+    )
+    return {identities[n]: rows for n, rows in session.query(counts).rows} if counts else {}
+
+
+def _with_raw(file: File, counted: dict[Identity, int]) -> File:
+    rows = counted.get((file.dataset, file.month, file.file_id))
+    return file if rows is None else replace(file, raw_rows=rows)
+
+
+def _raw_changed(
+    files: dict[Identity, dict[str, Any]], counted: dict[Identity, int]
+) -> list[RawChanged]:
+    return [
+        RawChanged(files[identity]["table_name"], files[identity]["row_count"], rows)
+        for identity, rows in counted.items()
+        if rows != files[identity]["row_count"]
+    ]
+
+
+def _forgotten(
+    ledger: list[File], missing: list[Missing], files: dict[Identity, dict[str, Any]]
+) -> list[File]:
+    """Files that are loaded and shown, and of which the ledger says nothing."""
+    known = {(f.dataset, f.month, f.file_id) for f in ledger}
+    known |= {(m.dataset, m.month, m.file_id) for m in missing if m.month}
+    return [
+        _file(row | {"file_rows": rows, "raw_rows": rows, "fact_rows": 0, "valid_rows": 0})
+        for identity, row in files.items()
+        if row["is_current"] and row["month"] and identity not in known
+        for rows in [row["row_count"]]
+    ]
+
+
+def _added_up(dataset: str, files: list[File]) -> Balance:
+    return Balance(
+        dataset,
+        files=len(files),
+        file_rows=sum(f.file_rows for f in files),
+        raw_rows=sum(f.raw_rows for f in files),
+        fact_rows=sum(f.fact_rows for f in files),
+        valid_rows=sum(f.valid_rows for f in files),
+        invalid_rows=sum(f.fact_rows - f.valid_rows for f in files),
+        is_balanced=all(f.is_balanced for f in files),
+    )

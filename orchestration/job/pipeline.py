@@ -1,0 +1,184 @@
+"""The whole job as plain functions, without any server: land, load, transform, audit."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from ingestion.errors import MedallionError
+from ingestion.lake.catalog import Catalog
+from ingestion.land import Landed, LandReport, Outcome, land
+from ingestion.load import LoadReport, check_lake, load
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from orchestration.job.audit import Audit, Missing, audit
+from orchestration.job.last_run import recorded
+from orchestration.job.transform import TransformReport, transform
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What one run did, stage by stage, and what the audit says of the result."""
+
+    warehouse: str
+    landed: LandReport
+    loaded: LoadReport
+    transformed: TransformReport
+    audit: Audit
+    missing: list[Missing]  # of what the run was asked for
+    in_place: bool
+
+    @property
+    def new(self) -> list[Landed]:
+        """Files that came for the first time."""
+        return self.landed.of(Outcome.NEW)
+
+    @property
+    def republished(self) -> list[Landed]:
+        """Files whose content the publisher changed."""
+        return self.landed.of(Outcome.REPUBLISHED)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is odd about files that came, one line each."""
+        return [f"{f.published.name}: {remark}" for f in self.landed.files for remark in f.remarks]
+
+    @property
+    def faults(self) -> list[str]:
+        """Why this run failed, one line each; empty where it is good."""
+        return [
+            *land_faults(self.landed),
+            *load_faults(self.loaded),
+            *missing_faults(m for m in self.missing if not self._is_told(m)),
+            *ledger_faults(self.audit),
+        ]
+
+    def _is_told(self, missing: Missing) -> bool:
+        """Whether a stage of this run has told of it."""
+        quarantined = {
+            (f.published.dataset, f.published.month) for f in self.landed.of(Outcome.QUARANTINED)
+        }
+        return (
+            missing.dataset,
+            missing.month,
+        ) in quarantined or missing.table_name in self.loaded.failed
+
+
+def run(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+    full_refresh: bool = False,
+    progress: Progress | None = None,
+    drop_unknown: bool = False,
+) -> RunReport:
+    """Land what is new, load it, transform what is stale and audit all; any night can be run again.
+
+    With ``as_of``, nothing is landed, and a warehouse of its own is built of what the lake held at
+    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all, or where the
+    warehouse shows what the lake does not know, unless told to ``drop_unknown``; and
+    ``WarehouseBusyError`` while another run is under way. A file that fails by itself is in the
+    report's ``faults``, and everything else has gone on.
+    """
+    progress = progress or Quiet()
+    if as_of:
+        settings = settings.as_of(as_of)
+        if as_of > datetime.now(UTC).date():
+            progress.say(f"{as_of} is still to come: this is what is known so far")
+    engine = engine_for(settings)
+    with engine.only_run(), recorded(settings, "run") as faults:
+        known = Catalog(settings.lake_url)
+        if not drop_unknown:
+            check_lake(settings, known)
+        landed = LandReport() if as_of else land(settings, datasets, start, end, progress)
+        if not (known.current(as_of) or Catalog(settings.lake_url).current(as_of)):
+            when = f" by {as_of}" if as_of else ""
+            nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
+            raise MedallionError(" ".join([*land_faults(landed), nothing]))
+        loaded = load(settings, datasets, start, end, as_of, progress, drop_unknown)
+        transformed = transform(settings, full_refresh, progress)
+        result = audit(settings, as_of=as_of)
+        report = RunReport(
+            engine.place,
+            landed,
+            loaded,
+            transformed,
+            result,
+            missing=in_scope(result.missing, datasets, start, end),
+            in_place=settings.raw == "in_place",
+        )
+        faults += report.faults
+        return report
+
+
+def in_scope(
+    missing: Iterable[Missing],
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> list[Missing]:
+    """Those of the datasets and months that a run was asked for, and reference files."""
+
+    def is_asked_for(dataset: str, month: date | None) -> bool:
+        return month is None or (
+            (not datasets or dataset in datasets)
+            and (start is None or month >= start)
+            and (end is None or month <= end)
+        )
+
+    return [m for m in missing if is_asked_for(m.dataset, m.month)]
+
+
+def land_faults(report: LandReport) -> list[str]:
+    """Files that could not be landed or trusted, one line each."""
+    faulty = report.of(Outcome.QUARANTINED, Outcome.FAILED)
+    return [f"{f.published.name} {f.outcome}: {f.error}" for f in faulty]
+
+
+def load_faults(report: LoadReport) -> list[str]:
+    """Versions that could not be loaded, one line each."""
+    return [f"{table} could not be loaded: {error}" for table, error in report.failed.items()]
+
+
+def ledger_faults(result: Audit) -> list[str]:
+    """What does not add up, one line each: the lake and the warehouse, raw tables, the facts."""
+    return [
+        *([result.unknown] if result.unknown else []),
+        *(
+            f"raw.{c.table_name} holds {c.rows:,} rows, and {c.loaded_rows:,} were loaded: somebody"
+            " has changed it; drop it, and medallion run loads it again from the lake"
+            for c in result.raw_changed
+        ),
+        *(
+            f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
+            f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
+            " --full-refresh builds it anew"
+            for u in result.unbalanced
+            if not u.file_rows == u.fact_rows != u.raw_rows  # by raw alone, as told above
+        ),
+    ]
+
+
+def missing_faults(missing: Iterable[Missing]) -> list[str]:
+    """Files whose newest version is not in the facts, one line each."""
+    next_steps = {
+        "land": "publishing it anew mends it; medallion land fetches it again",
+        "load": "medallion load tries it again",
+        "transform": "medallion transform builds it",
+    }
+    return [
+        f"{m.name}: the newest version, {m.file_id[:8]}, is not in use"
+        f"{', an older one is' if m.older_in_use else ''}: {m.reason}; {next_steps[m.stage]}"
+        for m in missing
+    ]
+
+
+def reconciliation_faults(result: Audit) -> list[str]:
+    """Months out of tolerance and not in the register, one line each."""
+    return [
+        f"{r.service} {r.month:%Y-%m} differs from TLC's report by {r.diff_pct:+.2f} %"
+        f" (tolerance {r.tolerance_pct or 0:g} %) and is not in the register"
+        for r in result.out_of_tolerance
+    ]

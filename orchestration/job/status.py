@@ -1,0 +1,274 @@
+"""Where every file stands: published, landed, loaded, built; and whether all is well to run."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingestion.errors import MedallionError
+from ingestion.lake.catalog import Catalog, clock_fault, file_key
+from ingestion.lake.reading.attach import attach_lake, extensions
+from ingestion.lake.storage.store import open_lake
+from ingestion.load import check_lake, lake_fault
+from ingestion.settings import Settings, local_path
+from ingestion.sources.files.discovery import discover
+from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.warehouse import engine_for
+from ingestion.warehouse.base import files_are_there, tables
+from orchestration.job.last_run import last_recorded
+
+LOW_DISK_BYTES = 5 << 30
+
+
+@dataclass(frozen=True)
+class FileStatus:
+    """One published or landed file, stage by stage."""
+
+    dataset: str
+    month: date | None
+    published: bool | None  # none where the publisher was not or could not be asked
+    changed: bool  # published with another fingerprint than the one that was landed last
+    versions: int
+    loaded: bool
+    built: bool
+    quarantined: str | None
+
+    @property
+    def stale(self) -> str | None:
+        """The first stage that has work to do for this file, if any has."""
+        if self.published and (self.changed or not self.versions):
+            return "land"
+        if self.quarantined and not self.loaded:
+            return None
+        if self.versions and not self.loaded:
+            return "load"
+        if self.loaded and self.month and not self.built:
+            return "transform"
+        return None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every file, and the last run: of the whole job as recorded here, or of dbt by itself."""
+
+    files: list[FileStatus]
+    unreachable: str | None
+    missing: list[str]  # what is meant and not published, one line each
+    unknown: str | None  # what the warehouse shows and the lake knows nothing of
+    last_run: dict[str, Any] | None
+
+
+def status(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+) -> Status:
+    """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
+
+    Without ``start``, a server is only asked for the newest months of each dataset. With ``as_of``,
+    the lake is what it was at the end of that day, and the publisher, who has no past, is not
+    asked.
+    """
+    unreachable: str | None = None
+    published: list[PublishedFile] = []
+    missing: list[str] = []
+    try:
+        if not as_of:
+            offers = discover(settings, datasets, start, end)
+            published = [offer for offer in offers if not offer.is_missing]
+            missing = [f"{offer.name}: {offer.fault}" for offer in offers if offer.is_missing]
+    except MedallionError as exc:
+        unreachable = str(exc)
+    catalog = Catalog(settings.lake_url)
+    unknown = lake_fault(settings, catalog)
+    if as_of:
+        catalog = catalog.as_of(as_of)
+    loaded, unreadable, built, last_run = _warehouse(settings)
+    last_run = max(
+        filter(None, [last_run, last_recorded(settings)]),
+        key=lambda run: run["completed_at"],
+        default=None,
+    )
+    current = {v.key: v for v in catalog.current()}
+    offered = {(p.dataset, p.month): p for p in published}
+    asked_from = _asked_from(settings, published, start)
+    keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
+    files = []
+    for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min)):
+        dataset, month = key
+        wanted = current.get(key)
+        if (datasets and dataset not in datasets) or (
+            month and ((start and month < start) or (end and month > end))
+        ):
+            continue
+        offer = offered.get(key)
+        is_asked = not (unreachable or as_of) and (
+            month is None or month >= asked_from.get(dataset, date.max)
+        )
+        newest = catalog.newest(*key)
+        distrust = newest.error if newest and newest.status == "quarantined" else None
+        if wanted and not distrust:
+            distrust = unreadable.get(wanted.table_name)
+        files.append(
+            FileStatus(
+                dataset,
+                month,
+                published=key in offered if is_asked else None,
+                changed=offer is not None and not catalog.holds(offer),
+                versions=sum(v.key == key for v in catalog.versions()),
+                loaded=wanted is not None and wanted.table_name in loaded,
+                built=wanted is not None and (*key, wanted.file_key) in built,
+                quarantined=distrust,
+            )
+        )
+    return Status(files, unreachable, missing, unknown, last_run)
+
+
+def _asked_from(
+    settings: Settings, published: Sequence[PublishedFile], start: date | None
+) -> dict[str, date]:
+    """From which month on the publisher was asked about each dataset."""
+    if start or local_path(settings.tlc_url):
+        return dict.fromkeys(DATASETS, start or date.min)
+    months = sorted((p.dataset, p.month) for p in published if p.month)
+    return dict(reversed(months))  # the oldest of those that are offered counts
+
+
+def _warehouse(
+    settings: Settings,
+) -> tuple[set[str], dict[str, str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
+    """Tables in use, why others are none, months in the facts by file_key, the last run of dbt."""
+    engine = engine_for(settings)
+    if not engine.exists():
+        return set(), {}, set(), None
+    loaded: set[str] = set()
+    unreadable: dict[str, str] = {}
+    built: set[tuple[str, date | None, int]] = set()
+    last_run = None
+    with engine.session(read_only=True) as session:
+        there = tables(session)
+        if files_are_there(session):
+            rows = session.query("select table_name from raw.files where is_current").rows
+            loaded = {name for (name,) in rows} & engine.held(session)
+            unreadable = dict(
+                session.query(
+                    "select table_name, error from raw.files where status = 'quarantined'"
+                ).rows
+            )
+        if ("intermediate", "month_builds") in there:
+            built = set(
+                session.query(
+                    "select service, source_month, file_key from intermediate.month_builds"
+                    " where table_name = 'marts.fct_trips' and source_month is not null"
+                ).rows
+            )
+            last = session.query(
+                "select command, completed_at, succeeded from intermediate.dbt_invocations"
+                " order by completed_at desc limit 1"
+            )
+            last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
+        if ("marts", "ledger") in there:
+            # a dataset without a model has months, and no row of them
+            built -= {
+                (dataset, month, file_key(file_id))
+                for dataset, month, file_id in session.query(
+                    "select dataset, month, file_id from marts.ledger where not is_balanced"
+                ).rows
+            }
+    return loaded, unreadable, built, last_run
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a run needs, and whether it is there."""
+
+    name: str
+    good: bool
+    detail: str
+
+
+def doctor(settings: Settings) -> list[Check]:
+    """Try everything that a run needs; secrets are never shown."""
+    return [
+        *_show_settings(settings),
+        _try("publisher", lambda: _reach(settings)),
+        _try("lake", lambda: _lake(settings)),
+        _try("work folder", lambda: _writable(settings.work_dir)),
+        *_extensions(settings),
+        _try("warehouse", lambda: _open_warehouse(settings)),
+    ]
+
+
+def _show_settings(settings: Settings) -> list[Check]:
+    values: dict[str, datetime | str] = settings.model_dump(mode="json")  # masks secrets
+    values["report_url"] = settings.report_source_url
+    return [Check(f"MEDALLION_{name.upper()}", True, str(v or "-")) for name, v in values.items()]
+
+
+def _extensions(settings: Settings) -> list[Check]:
+    """What DuckDB reads this lake with, and where that comes from; tried where it does."""
+
+    def attach() -> str:
+        if settings.raw == "in_place":
+            with duckdb.connect() as connection:
+                attach_lake(connection, settings.lake_url)
+        found = extensions(settings.lake_url)
+        if settings.lake_url.startswith("gs:"):
+            return "gcsfs, for DuckDB"
+        return "; ".join(e.origin for e in found) or "nothing but DuckDB itself"
+
+    return [_try("reading in place", attach)]
+
+
+def _try(name: str, attempt: Any) -> Check:
+    try:
+        return Check(name, True, attempt())
+    except (MedallionError, OSError) as exc:
+        return Check(name, False, str(exc))
+
+
+def _reach(settings: Settings) -> str:
+    found = discover(settings)
+    if missing := [f"{file.name}: {file.fault}" for file in found if file.is_missing]:
+        raise MedallionError(" ".join(missing))
+    return f"{len(found)} files to load by default at {settings.tlc_url}"
+
+
+def _lake(settings: Settings) -> str:
+    store = open_lake(settings)
+    store.probe()
+    catalog, now = Catalog(store), datetime.now(UTC)
+    if ahead := catalog.ahead_of(now):
+        raise MedallionError(clock_fault(ahead, now))
+    return f"{settings.lake_url} can be written, {len(catalog.versions())} versions"
+
+
+def _writable(folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    free = shutil.disk_usage(folder).free
+    if free < LOW_DISK_BYTES:
+        raise MedallionError(f"Only {free / 1e9:.1f} GB are free in {folder}.")
+    return f"{folder} can be written, {free / 1e9:.0f} GB free"
+
+
+def _open_warehouse(settings: Settings) -> str:
+    engine = engine_for(settings)
+    if not engine.exists():
+        return f"{engine.place} will be made by the first run"
+    engine.check_owner()
+    with engine.session(read_only=True) as session:
+        if lacking := engine.lacks(session):
+            raise MedallionError(f"{engine.place} opens. {' '.join(lacking)}")
+        versions = engine.held(session) if files_are_there(session) else ()
+    check_lake(settings, Catalog(settings.lake_url))
+    return f"{engine.place} opens, {len(versions)} versions in it"

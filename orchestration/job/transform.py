@@ -1,0 +1,241 @@
+"""Run dbt over the warehouse, when there is something to run it for.
+
+dbt runs in this process: killed together with it, it leaves no orphan that goes on writing. What a
+build was made from (the project's files and the raw versions in use) is kept in the warehouse by
+the project itself, so nothing new costs one query.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ingestion.errors import MedallionError
+from ingestion.progress import Progress, Quiet
+from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.warehouse import connect, engine_for
+from ingestion.warehouse.base import tables
+
+if TYPE_CHECKING:
+    from dbt.events.base_types import EventMsg  # type: ignore[attr-defined]
+
+PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
+# libpq's variables that set a session's parameters; how to connect is the user's to set
+LIBPQ_DEFAULTS = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
+BAD = ("error", "fail", "runtime error")
+# what libpq says when a server went away or does not answer, and our macros of readers that stay
+PASSING = (
+    "server closed the connection",
+    "terminating connection",
+    "connection to server",
+    "connection already closed",
+    "could not receive data from server",
+    " is held by ",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What came of one model or test."""
+
+    name: str
+    kind: str
+    status: str
+    seconds: float
+    message: str
+    failures: int | None  # rows that a test found
+
+
+class TransformError(MedallionError):
+    """dbt failed; the message names each node that did, and why; ``nodes`` is what was run."""
+
+    def __init__(self, message: str, nodes: tuple[Node, ...] = ()):
+        super().__init__(message)
+        self.nodes = nodes
+        self.may_pass = any(sign in message for sign in PASSING)
+
+
+@dataclass(frozen=True)
+class TransformReport:
+    """What one transform did."""
+
+    built: bool  # false where there was nothing to do
+    nodes: tuple[Node, ...] = ()
+
+    @property
+    def models(self) -> int:
+        """Models that were built."""
+        return sum(n.kind == "model" for n in self.nodes)
+
+    @property
+    def tests(self) -> int:
+        """Tests that were run."""
+        return sum(n.kind == "test" for n in self.nodes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What tests warned of, a line each."""
+        return tuple(f"{n.name}: {n.message}" for n in self.nodes if n.status == "warn")
+
+
+def transform(
+    settings: Settings, full_refresh: bool = False, progress: Progress | None = None
+) -> TransformReport:
+    """Build and test what is stale in the warehouse; raise ``TransformError`` where dbt fails."""
+    inputs = build_inputs(settings)
+    if not full_refresh and _is_built(settings, inputs):
+        return TransformReport(built=False)
+    args = ["build", "--exclude-resource-type", "unit_test"]
+    nodes = run_dbt(
+        settings,
+        [*args, "--full-refresh"] if full_refresh else args,
+        progress or Quiet(),
+        {"MEDALLION_BUILD_INPUTS": inputs},
+    )
+    return TransformReport(built=True, nodes=nodes)
+
+
+def build_inputs(settings: Settings) -> str:
+    """sha256 of what a build follows from: the dbt project's files and the raw versions in use."""
+    digest = hashlib.sha256()
+    for folder in PROJECT_SOURCES:
+        for path in sorted((PROJECT_DIR / folder).rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
+    digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    with connect(settings, read_only=True) as session:
+        files = session.query(
+            "select table_name, is_current, is_newest, error from raw.files order by table_name"
+        )
+    digest.update(repr(files.rows).encode())
+    return digest.hexdigest()
+
+
+def run_dbt(
+    settings: Settings,
+    args: list[str],
+    progress: Progress,
+    extra_env: Mapping[str, str] | None = None,
+) -> tuple[Node, ...]:
+    """Run one dbt command on the project; raise ``TransformError`` where a node of it fails."""
+    from dbt.cli.main import dbtRunner
+
+    # the settings that the profile reads, as this run understands them
+    engine = engine_for(settings)
+    env = {
+        **engine.environment(),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        **(extra_env or {}),
+    }
+    state = settings.work_dir / "dbt" / settings.target / (settings.edition or "real")
+    progress.say(f"dbt {' '.join(args)}")
+    with _environment(env), _closing_duckdb():
+        outcome = dbtRunner(callbacks=[_reporter(progress)]).invoke(
+            [
+                *args,
+                *("--project-dir", str(PROJECT_DIR)),
+                *("--profiles-dir", str(PROJECT_DIR)),
+                *("--target", settings.target),
+                *("--target-path", str(state / "target")),
+                *("--log-path", str(state / "logs")),
+                # not even errors: stdout is for results, and the reporter tells of the rest
+                *("--log-level", "none", "--log-level-file", "debug"),
+                "--no-use-colors",
+            ]
+        )
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
+    # a failed test is success=False without an exception
+    nodes = tuple(_node(r) for r in getattr(outcome.result, "results", None) or ())
+    bad = [n for n in nodes if n.status in BAD]
+    if bad or not outcome.success:
+        faults = [f"{n.name}: {n.message}" for n in bad]
+        faults = faults or [" ".join(str(outcome.exception or "it gave no reason").split())]
+        raise TransformError(
+            f"dbt failed at {len(faults)} place(s): {'; '.join(faults[:5])}."
+            f" Its log is {state / 'logs' / 'dbt.log'}.",
+            nodes,
+        )
+    return nodes
+
+
+def _node(result: Any) -> Node:
+    return Node(
+        name=result.node.name,
+        kind=str(result.node.resource_type),
+        status=str(result.status),
+        seconds=result.execution_time,
+        message=" ".join(str(result.message or "").split()),
+        failures=result.failures,
+    )
+
+
+def _is_built(settings: Settings, inputs: str) -> bool:
+    """Whether the last run of dbt succeeded, on these inputs, and what it made is still there."""
+    made = {path.stem for path in (PROJECT_DIR / "models").rglob("*.sql")}
+    with connect(settings, read_only=True) as session:
+        if not made | {"dbt_invocations"} <= {name for _, name in tables(session)}:
+            return False
+        last = session.query(
+            "select succeeded, inputs from intermediate.dbt_invocations"
+            " order by completed_at desc limit 1"
+        )
+    return last.rows == [(True, inputs)]
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and put the old ones and the working directory back afterwards.
+
+    dbt's own are taken away, as are those of libpq that change what a statement gives: they are
+    another project's.
+    """
+    before, cwd = dict(os.environ), os.getcwd()  # noqa: PTH109
+    for name in before:
+        if name.startswith("DBT_") or name in LIBPQ_DEFAULTS:
+            del os.environ[name]
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        os.chdir(cwd)
+
+
+@contextmanager
+def _closing_duckdb() -> Iterator[None]:
+    """Let go of the DuckDB file afterwards: dbt-duckdb holds it until the process ends.
+
+    https://github.com/duckdb/dbt-duckdb/issues/616
+    """
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+
+    try:
+        yield
+    finally:
+        reset_adapters()  # type: ignore[no-untyped-call]
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
+
+def _reporter(progress: Progress) -> Any:
+    """A dbt callback that tells ``progress`` of each node that ends."""
+
+    def on_event(event: "EventMsg") -> None:
+        data = event.data
+        match event.info.name:
+            case "ConcurrencyLine":
+                progress.stage("transform", int(getattr(data, "node_count", 0)))
+            case "NodeFinished":
+                node, status = data.node_info, str(data.node_info.node_status)
+                routine = node.materialized == "view" or node.resource_type != "model"
+                note = str(data.run_result.message or status)
+                progress.file_done(
+                    node.node_name, "" if routine and status not in (*BAD, "warn") else note
+                )
+
+    return on_event
