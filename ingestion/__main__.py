@@ -1,4 +1,4 @@
-"""The dlt pipelines by themselves: ``python -m ingestion [--dataset green] [--from 2024-01]``.
+"""The dlt pipelines by themselves: ``python -m ingestion [--dataset NAME] [--from 2024-01]``.
 
 Lands what is published and loads what was landed, with no orchestrator and no transformer.
 """
@@ -16,14 +16,14 @@ from ingestion.land import LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load
 from ingestion.progress import Lines
 from ingestion.settings import Settings, load_settings
-from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.sources import registry
 from ingestion.warehouse import engine_for
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Land, then load; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m ingestion", description=__doc__)
-    parser.add_argument("--dataset", action="append", choices=list(DATASETS), default=[])
+    parser.add_argument("--dataset", action="append", choices=list(registry.datasets()), default=[])
     parser.add_argument("--from", dest="start", type=_month, metavar="YYYY-MM")
     parser.add_argument("--to", dest="end", type=_month, metavar="YYYY-MM")
     parser.add_argument(

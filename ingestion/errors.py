@@ -4,6 +4,8 @@ Each message says what happened, to which file or table, and what to do next; en
 it as one line and turn its type into an exit code.
 """
 
+SHOWN_CHARACTERS = 40  # of a value from a file, in a message
+
 
 class MedallionError(Exception):
     """The run failed for a foreseeable reason (exit code 1)."""

@@ -20,10 +20,10 @@ from ingestion.lake.storage.store import Store, open_lake
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.discovery import discover
 from ingestion.sources.files.download import Fetched, fetch, forget_parts, has_parts
-from ingestion.sources.files.publisher import PublishedFile
-from ingestion.sources.tlc.datasets import DATASETS
 
 FETCHES_AT_ONCE = 4
 # One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
@@ -81,8 +81,35 @@ def land(
     ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it has
     nothing, or the lake or the disk refuses.
     """
-    published = discover(settings, datasets, start, end, progress)
+    published = published_now(settings, datasets, start, end, progress)
     return land_files(settings, published, progress)
+
+
+def published_now(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    progress: Progress | None = None,
+) -> list[PublishedFile]:
+    """What the sources publish of the datasets and months, and what of it is missing, with why.
+
+    Without ``datasets`` it is what the enabled sources publish. Raises ``MedallionError`` where a
+    source has nothing that is meant, or nothing any more.
+    """
+
+    def gave_months(url: str) -> bool:
+        return any(
+            landing.month and landing.source_url.startswith(f"{url}/")
+            for landing in Catalog(Store(settings.lake_url)).landings
+        )
+
+    named = list(dict.fromkeys(datasets))
+    found: list[PublishedFile] = []
+    for publisher in settings.publishers(named):
+        theirs = [name for name in named if registry.source_of(name) == publisher.source]
+        found += discover(publisher, theirs, start, end, progress, gave_months)
+    return found
 
 
 def land_files(
@@ -170,7 +197,8 @@ def _land_batch(
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
         found = store.digests_of(fetched.path, pool)
         try:
-            checked = check(fetched.path, DATASETS[file.dataset], file.month, file.file_format)
+            dataset = registry.datasets()[file.dataset]
+            checked = check(fetched.path, dataset, file.month, file.file_format)
         except UntrustedFileError as exc:
             return _Candidate(fetched, None, str(exc), found)
         return _Candidate(fetched, checked, None, found)

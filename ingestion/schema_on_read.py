@@ -1,14 +1,15 @@
-"""The read views ``tlc.*``: schema on read, as SQL text. They move no data and change no value.
+"""The read views, as SQL text: schema on read. They move no data and change no value.
 
-One view a dataset: a union over the current versions, each branch with explicit casts from the
-file's own columns to the dataset's read schema, plus what says where a row comes from.
+One view a dataset, in the schema of its source: a union over the current versions, each branch with
+explicit casts from the file's own columns to the dataset's read schema, plus what says where a row
+comes from.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ingestion.sources.tlc.datasets import TEXT, Dataset, ReadType, read_name
+from ingestion.sources.base import TEXT, Dataset, ReadType
 
 # Where a row comes from: the file's month and version, and the row's place in the file, from 0.
 ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
@@ -62,12 +63,17 @@ POSTGRES = Dialect(
 def read_view_sql(
     dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
 ) -> str:
-    """The statement that makes ``tlc.<view>``; with no version there are columns and no rows.
+    """The statement that makes a read view; with no version there are columns and no rows.
 
     The columns named ``first`` come before the others of the read schema.
     """
     rows = rows_sql(dataset, branches, dialect, first)
-    return f"create or replace view tlc.{dialect.quote(dataset.view)} as\n{rows}"
+    return f"create or replace view {view_name(dataset, dialect)} as\n{rows}"
+
+
+def view_name(dataset: Dataset, dialect: Dialect) -> str:
+    """The read view of a dataset as SQL names it: the source is its schema."""
+    return f"{dataset.source}.{dialect.quote(dataset.view)}"
 
 
 def rows_sql(
@@ -75,14 +81,16 @@ def rows_sql(
 ) -> str:
     """The select that gives the rows of these branches under the dataset's read schema."""
     schema = {name: dataset.read_schema[name] for name in first} | dataset.read_schema
-    selects = [_select(schema, branch, dialect) for branch in branches] or [
+    selects = [_select(dataset, schema, branch, dialect) for branch in branches] or [
         _select_nothing(schema, dialect)
     ]
     return "\nunion all\n".join(selects)
 
 
-def _select(schema: Mapping[str, ReadType], branch: Branch, dialect: Dialect) -> str:
-    published = {read_name(name): (name, file_type) for name, file_type in branch.columns}
+def _select(
+    dataset: Dataset, schema: Mapping[str, ReadType], branch: Branch, dialect: Dialect
+) -> str:
+    published = {dataset.read_name(name): (name, file_type) for name, file_type in branch.columns}
     parts = [
         f"{branch.source_month} as source_month",
         f"{branch.file_key} as file_key",

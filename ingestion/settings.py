@@ -6,54 +6,60 @@ relative paths that a user gives are relative to the working directory.
 """
 
 import os
+from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
-from urllib.parse import unquote, urlsplit
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ingestion.addresses import local_path
 from ingestion.errors import UsageError
+from ingestion.sources import registry
+from ingestion.sources.base import Publisher, Source
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
 
-TLC_URL = "https://d37ci6vzurychx.cloudfront.net"
-REPORT_URL = "https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv"
 # What no object's name may have. Google's and Azure's are patterns to DuckDB, with nothing to say
 # that a character means itself, and Azure's SDK takes a bracket for a host's. By a backslash not
 # every S3 server, and not Azure, finds again what was written.
 NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
 # DuckDB names a database after its file, up to the first point. Of these names it makes others, or
-# cannot tell the database from a schema of ours.
+# cannot tell the database from a schema of ours; nor may it be named as a source is.
 NO_DATABASE = {
-    *("raw", "tlc", "staging", "intermediate", "marts"),
+    *("raw", "staging", "intermediate", "marts"),
     *("information_schema", "pg_catalog", "main", "system", "temp"),
 }
 # Not ours to read: the image, the Prefect deployment and dbt have these.
 FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
 FOR_TESTS = "MEDALLION_TEST_"
-REPORT_IN_FOLDER = "misc/data_reports_monthly.csv"
+PREFIX = "MEDALLION_"
 
 
 class Settings(BaseSettings):
-    """What one run needs to know of its surroundings; ``.env.example`` explains each value."""
+    """What one run needs to know of its surroundings; ``.env.example`` explains each value.
+
+    Beside the fields below there is one for each address that a source lets be set, as the registry
+    names them: ``MEDALLION_{SOURCE}_URL``, and those of datasets that are published elsewhere.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="MEDALLION_",
+        env_prefix=PREFIX,
         env_ignore_empty=True,
-        extra="ignore",
+        extra="allow",
         frozen=True,
         validate_default=True,
         hide_input_in_errors=True,
     )
 
-    tlc_url: str = TLC_URL
-    report_url: str = ""
+    sources: str = ""
+    enabled_sources: str = ""
     lake_url: str = str(DATA_DIR / "lake")
     lake_encryption: str = ""
     lake_storage_class: str = ""
@@ -70,15 +76,36 @@ class Settings(BaseSettings):
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
     edition: str = Field(default="", exclude=True)
 
-    @field_validator("tlc_url", "report_url")
+    @model_validator(mode="before")
     @classmethod
-    def _known_scheme(cls, url: str) -> str:
-        if url and urlsplit(url).scheme not in ("http", "https", "file"):
-            raise ValueError("give an address that starts with https://, http:// or file://")
-        if "@" in url.partition("://")[2].partition("/")[0]:
-            # addresses are shown, and kept in the lake and the warehouse
-            raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
-        return _whole_path(url).rstrip("/")
+    def _with_addresses(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Read the addresses of the sources, which only the registry knows."""
+        environment = {name.upper(): value for name, value in os.environ.items()}
+        defaults = {_field(name): url for name, url in registry.address_variables().items()}
+        given = {
+            name: values.get(name) or environment.get(PREFIX + name.upper()) or url
+            for name, url in defaults.items()
+        }
+        faults = []
+        for name, url in given.items():
+            try:
+                given[name] = _published_at(url)
+            except ValueError as exc:
+                faults.append(f"{PREFIX}{name.upper()}: {exc}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        if unknown := values.keys() - cls.model_fields.keys() - given.keys():
+            raise ValueError(f"there is no setting {', '.join(sorted(unknown))}")
+        return values | given
+
+    @field_validator("enabled_sources")
+    @classmethod
+    def _known_sources(cls, names: str) -> str:
+        for name in _listed(names):
+            if name not in registry.sources():
+                known = ", ".join(registry.sources())
+                raise ValueError(f"there is no source {name}; there are {known}")
+        return names
 
     @field_validator("duckdb_path", "postgres_dir", "work_dir")
     @classmethod
@@ -149,14 +176,23 @@ class Settings(BaseSettings):
             )
         return self
 
-    @property
-    def report_source_url(self) -> str:
-        """Where TLC's monthly report is: as set, else beside a folder of files, else nyc.gov."""
-        if self.report_url:
-            return self.report_url
-        if self.tlc_url.startswith("file://"):
-            return f"{self.tlc_url}/{REPORT_IN_FOLDER}"
-        return REPORT_URL
+    def publisher(self, source: Source) -> Publisher:
+        """A source where these settings look for it."""
+        addresses = self.model_extra or {}
+        own = {d.name: addresses[_field(d.url_variable)] for d in source.datasets if d.url_variable}
+        return Publisher(
+            source,
+            addresses[_field(source.url_variable)],
+            {name: url for name, url in own.items() if url},
+        )
+
+    def publishers(self, datasets: Sequence[str] = ()) -> list[Publisher]:
+        """The sources of the datasets; without any, those that are enabled."""
+        wanted = {registry.source_of(name).name for name in datasets} or set(
+            _listed(self.enabled_sources)
+            or (source.name for source in registry.sources().values() if source.enabled)
+        )
+        return [self.publisher(s) for name, s in registry.sources().items() if name in wanted]
 
     @property
     def dlt_dir(self) -> Path:
@@ -177,10 +213,14 @@ class Settings(BaseSettings):
 
     def for_sample(self, published: Path) -> Self:
         """The same settings for the generated sample, whose lake and warehouse stand apart."""
+        addresses: dict[str, str] = {}
+        for source in registry.sources().values():
+            if source.sample:
+                addresses[_field(source.url_variable)] = published.as_uri()
+                addresses |= {_field(d.url_variable): "" for d in source.datasets if d.url_variable}
         return self.model_copy(
             update={
-                "tlc_url": published.as_uri(),
-                "report_url": "",
+                **addresses,
                 "lake_url": f"{self.lake_url}-sample",
                 **self._beside("sample"),
             }
@@ -203,6 +243,22 @@ def load_settings() -> Settings:
 
     So it is where a ``.env`` cannot be read.
     """
+    read_env_files()
+    _refuse_unknown_names()
+    try:
+        return Settings()
+    except ValidationError as exc:
+        faults = "; ".join(
+            # what concerns several names them itself
+            (f"{PREFIX}{str(e['loc'][0]).upper()}: " if e["loc"] else "")
+            + e["msg"].removeprefix("Value error, ")
+            for e in exc.errors()
+        )
+        raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+
+
+def read_env_files() -> None:
+    """Add to the environment what the ``.env`` files say and it does not."""
     # libpq and the SDKs of the clouds look for their variables in the environment only
     for path in (Path(".env").absolute(), PROJECT_ROOT / ".env"):
         try:
@@ -211,22 +267,12 @@ def load_settings() -> Settings:
             raise UsageError(f"Cannot read {path}: {exc.strerror}.") from exc
         except ValueError:  # in whose message, and cause, is what the file holds
             raise UsageError(f"Cannot read {path}: it is no plain text in UTF-8.") from None
-    _refuse_unknown_names()
-    try:
-        return Settings()
-    except ValidationError as exc:
-        faults = "; ".join(
-            # what concerns several names them itself
-            (f"MEDALLION_{str(e['loc'][0]).upper()}: " if e["loc"] else "")
-            + e["msg"].removeprefix("Value error, ")
-            for e in exc.errors()
-        )
-        raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
 
 
 def _refuse_unknown_names() -> None:
     """A name that is spelled wrong would leave its setting as it is, and nobody would know."""
-    known = {f"MEDALLION_{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_EDITION"}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_EDITION"}
+    known |= registry.address_variables().keys()
     faults = []
     for name in sorted(os.environ):
         upper = name.upper()
@@ -243,7 +289,7 @@ def _refuse_unknown_names() -> None:
 def fault_of_name(path: Path) -> str | None:
     """Why a DuckDB file of this name cannot be the warehouse, if so."""
     name = path.name.partition(".")[0]
-    if name.lower() not in NO_DATABASE:
+    if name.lower() not in NO_DATABASE | set(registry.schemas()):
         return None
     return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
 
@@ -257,7 +303,20 @@ def _whole_path(url: str) -> str:
     return url
 
 
-def local_path(url: str) -> Path | None:
-    """The path of a ``file://`` address, or none for any other."""
-    parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+def _published_at(url: str) -> str:
+    """The address of what is published, without a slash at its end; raise where it is none."""
+    if url and urlsplit(url).scheme not in ("http", "https", "file"):
+        raise ValueError("give an address that starts with https://, http:// or file://")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        # addresses are shown, and kept in the lake and the warehouse
+        raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
+    return _whole_path(url).rstrip("/")
+
+
+def _field(variable: str) -> str:
+    """The setting that an environment variable gives."""
+    return variable.removeprefix(PREFIX).lower()
+
+
+def _listed(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

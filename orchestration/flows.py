@@ -24,7 +24,7 @@ from pydantic import Field
 from ingestion.errors import MedallionError, UntrustedFileError, UsageError
 from ingestion.land import Outcome, rows_lost
 from ingestion.settings import load_settings
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from orchestration.flow import artifacts, events, runs
 from orchestration.job.last_run import recorded

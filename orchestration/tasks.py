@@ -6,11 +6,12 @@ Each wraps a plain function; the work in it is plain and blocking.
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from prefect import task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from pydantic import AfterValidator, WithJsonSchema
 
 from ingestion import land as lake
 from ingestion import load as warehouse
@@ -26,8 +27,9 @@ from ingestion.land import Outcome
 from ingestion.load import LoadReport
 from ingestion.progress import Lines
 from ingestion.settings import load_settings
-from ingestion.sources.files import discovery, publisher
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile
+from ingestion.sources.files import publisher
 from ingestion.warehouse import engine_for
 from orchestration.flow import events
 from orchestration.flow.caching import file_key
@@ -47,7 +49,19 @@ TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
 WITHOUT_END = 100_000
 TURN_POLL_SECONDS = 5.0
 
-Dataset = Literal["yellow", "green", "fhv", "fhvhv", "taxi_zone_lookup", "tlc_monthly_report"]
+
+def _known(name: str) -> str:
+    if name not in registry.datasets():
+        raise ValueError(f"there is no dataset {name}; there are {', '.join(registry.datasets())}")
+    return name
+
+
+# a parameter of the flows: one of the datasets that there are
+Dataset = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": list(registry.datasets())}),
+]
 
 
 def outcome_of(state: State) -> Any:
@@ -106,9 +120,13 @@ def take_turn() -> ExitStack:
 def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
     """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
     settings = load_settings()
-    files = discovery.discover(settings, datasets, start, end, Lines(print))
+    files = lake.published_now(settings, datasets, start, end, Lines(print))
     if start is None and end is None:
-        silent = publisher.overdue(settings, files)
+        silent = [
+            silence
+            for source in settings.publishers(datasets)
+            for silence in publisher.overdue(source, files, settings.stale_after_days)
+        ]
         for silence in silent:
             events.source_stale(silence)
         months = [file for file in files if file.month]
@@ -177,7 +195,9 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
     """
     with deadline(FILE_SECONDS, f"landing {file.name}"):
         # what could not be asked about when it was discovered may be there by now
-        offered = publisher.asked_again(file) if file.fault else file
+        offered = file
+        if file.fault:
+            offered = publisher.asked_again(file, registry.datasets()[file.dataset])
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
     if landed.outcome is Outcome.FAILED:
         fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingestion.errors import UntrustedFileError
-from ingestion.sources.tlc.datasets import TEXT, Column, Dataset, Era, read_name
+from ingestion.sources.base import TEXT, Column, Dataset, Era
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class Checked:
 
 def compare(dataset: Dataset, era: Era, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
-    found = {read_name(name): (name, file_type) for name, file_type in columns}
-    expected = {read_name(c.name): c for c in era.columns}
+    found = {dataset.read_name(name): (name, file_type) for name, file_type in columns}
+    expected = {dataset.read_name(c.name): c for c in era.columns}
     missing = [c.name for name, c in expected.items() if c.required and name not in found]
     if missing:
         raise UntrustedFileError(f"it has no column {', '.join(missing)}")
-    twice = [name for name, n in Counter(read_name(name) for name, _ in columns).items() if n > 1]
+    counts = Counter(dataset.read_name(name) for name, _ in columns)
+    twice = [name for name, n in counts.items() if n > 1]
     if twice:
         raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
     return tuple(_remarks(dataset, expected, found))

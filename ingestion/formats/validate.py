@@ -15,7 +15,7 @@ from ingestion.formats.drift import Checked
 from ingestion.formats.sniff import what_it_holds, what_it_is
 from ingestion.formats.validate_csv import check_csv
 from ingestion.formats.validate_parquet import check_parquet
-from ingestion.sources.tlc.datasets import Dataset, FileFormat
+from ingestion.sources.base import Dataset, FileFormat
 
 
 def check(

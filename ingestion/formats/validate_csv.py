@@ -11,17 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.errors import UntrustedFileError
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.limits import MOST_COLUMNS
-from ingestion.sources.tlc.datasets import TEXT, Dataset, ReadType, read_name
-from ingestion.sources.tlc.validate import judge_of
+from ingestion.sources.base import TEXT, Dataset, ReadType, RowCheck
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SHOWN_CHARACTERS = 40
 # What every engine reads as the same value, blanks around it aside. Whole numbers of so many digits
 # are exact as doubles; a double of these is neither too large nor too small for any engine.
 PATTERNS: dict[ReadType, str] = {
@@ -38,15 +36,21 @@ def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -
         era = dataset.csv_era(month, rows.columns)
         remarks = compare(dataset, era, columns[: rows.named])
         _check_names(rows.columns)
-        judge = judge_of(dataset, rows.columns)
+        check = _row_check(dataset, rows.columns)
         row_count = full = 0
         for row in rows:
             row_count += 1
-            full += judge(rows.line, row) if judge else 1
+            full += check(rows.line, row) if check else 1
     if full == 0:
         raise UntrustedFileError("the file has a header and no rows")
     _check_values(path, gzipped, dataset, rows, row_count)
     return Checked(row_count, tuple(columns), (*remarks, *_remarks(rows)))
+
+
+def _row_check(dataset: Dataset, columns: Sequence[str]) -> RowCheck | None:
+    if not dataset.row_check:
+        return None
+    return dataset.row_check({dataset.read_name(name): i for i, name in enumerate(columns)})
 
 
 def _check_names(columns: Sequence[str]) -> None:
@@ -67,7 +71,7 @@ def _check_values(
     """Try every field that is to be read as something else than text."""
     import pyarrow as pa
 
-    read_types = (dataset.read_schema.get(read_name(name), "text") for name in rows.columns)
+    read_types = (dataset.read_schema.get(dataset.read_name(name), "text") for name in rows.columns)
     typed = {i: read_type for i, read_type in enumerate(read_types) if read_type != "text"}
     done = 0
     try:

@@ -10,13 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.errors import UntrustedFileError
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.limits import LONGEST_TEXT, most_unpacked
 from ingestion.formats.parquet_footer import Footer, is_something_else, read_footer
 from ingestion.formats.sniff import what_it_is
-from ingestion.formats.validate_csv import PATTERNS, SHOWN_CHARACTERS
-from ingestion.sources.tlc.datasets import Dataset, ReadType, read_name
+from ingestion.formats.validate_csv import PATTERNS
+from ingestion.sources.base import Dataset, ReadType
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,14 +61,14 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
             _check_texts(connection, path, schema, footer.rows)
         _check_times(file, footer)
         for name in to_be_cast:
-            _check_cast(file, footer, name, dataset.read_schema[read_name(name)])
+            _check_cast(file, footer, name, dataset.read_schema[dataset.read_name(name)])
         return Checked(footer.rows, columns, (*remarks, *_not_in_postgres(schema)))
 
 
 def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
     """Columns whose values must each be tried; raise for one that has no cast at all."""
     for column in schema:
-        read_type = dataset.read_schema.get(read_name(column.name))
+        read_type = dataset.read_schema.get(dataset.read_name(column.name))
         fits = _fits(column.type, read_type) if read_type else True
         if fits is False:
             raise UntrustedFileError(

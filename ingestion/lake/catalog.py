@@ -29,7 +29,7 @@ from ingestion.lake.file_version import (
     version_name,
 )
 from ingestion.lake.storage.store import Store
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.base import PublishedFile
 
 __all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
 

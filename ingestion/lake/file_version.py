@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from ingestion.sources.tlc.datasets import DATASETS, FORMATS
+from ingestion.sources import registry
+from ingestion.sources.base import FORMATS
 
 CATALOG_DIR = "catalog"
 SHORT_ID = 8  # hex digits of a sha256 in a name, as long as no other version has them too
@@ -55,7 +56,7 @@ class Landing:
 
     @property
     def name(self) -> str:
-        """What people call it: ``green 2024-01``."""
+        """What people call it: the dataset, and the month as 2024-01."""
         return name_of(self.dataset, self.month)
 
     @property
@@ -75,12 +76,12 @@ class Landing:
 
 
 def name_of(dataset: str, month: date | None) -> str:
-    """What people call a published file: ``green 2024-01``."""
+    """What people call a published file: the dataset, and the month as 2024-01."""
     return f"{dataset} {month:%Y-%m}" if month else dataset
 
 
 def names_of(keys: Iterable[Key]) -> str:
-    """What people call several: ``green 2024-01 to 2024-03, taxi_zone_lookup``."""
+    """What people call several: each dataset with its spans of months."""
     spans: list[tuple[Key, Key]] = []
     for key in sorted(set(keys), key=lambda k: (k[0], k[1] or date.min)):
         dataset, month = key
@@ -99,19 +100,18 @@ def _month_before(month: date) -> date:
 
 def version_name(dataset: str, month: date | None, file_id: str, digits: int = SHORT_ID) -> str:
     """The name that one content of one published file has in the lake and in the warehouse."""
-    stem = f"{dataset}_tripdata_{month:%Y_%m}" if month else dataset
+    stem = f"{registry.datasets()[dataset].view}_{month:%Y_%m}" if month else dataset
     return f"{stem}__{file_id[:digits]}"
 
 
-# what the lake names an object that it keeps, and what the catalog names a record
-_DATASETS = "|".join(DATASETS)
+# what the lake names an object that it keeps
 _OBJECT = re.compile(
-    rf"(raw/(?P<folder>{_DATASETS})|quarantine)/"
-    rf"(?P<dataset>{_DATASETS})(_tripdata_(?P<month>\d{{4}}_\d\d))?"
+    r"(raw/(?P<folder>[a-z][a-z0-9_]*)|quarantine)/(?P<stem>[a-z][a-z0-9_]*)"
     rf"__(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.({'|'.join(map(re.escape, FORMATS))})",
     re.ASCII,
 )
-# a later release may have other datasets
+_MONTH = re.compile(r"\d{4}_\d\d", re.ASCII)
+# what the catalog names a record; a later release may have other datasets
 _RECORD = re.compile(
     rf"{CATALOG_DIR}/(?P<dataset>[a-z][a-z0-9_]*)/((?P<month>\d{{4}}-\d\d)|current)/"
     rf"(?P<stamp>\d{{8}}T\d{{12}}Z)-(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.json",
@@ -121,14 +121,25 @@ _RECORD = re.compile(
 
 def key_of(name: str) -> Key | None:
     """Of which published file an object or a record is, by its name; none where it is not ours."""
-    found = _OBJECT.fullmatch(name) or _RECORD.fullmatch(name)
-    if not found or found.groupdict().get("folder") not in (None, found["dataset"]):
+    if found := _RECORD.fullmatch(name):
+        month = f"{found['month']}-01" if found["month"] else None
+        return _key(found["dataset"], month)
+    if not (found := _OBJECT.fullmatch(name)):
         return None
+    for dataset in registry.datasets().values():
+        month = found["stem"].removeprefix(f"{dataset.view}_")
+        if found["folder"] not in (None, dataset.name):
+            continue
+        if found["stem"] == dataset.name:
+            return _key(dataset.name, None)
+        if dataset.monthly and month != found["stem"] and _MONTH.fullmatch(month):
+            return _key(dataset.name, f"{month.replace('_', '-')}-01")
+    return None
+
+
+def _key(dataset: str, month: str | None) -> Key | None:
     try:
-        month = found["month"]
-        return found["dataset"], (
-            date.fromisoformat(f"{month.replace('_', '-')}-01") if month else None
-        )
+        return dataset, date.fromisoformat(month) if month else None
     except ValueError:
         return None
 
@@ -168,9 +179,13 @@ def _parser() -> TypeAdapter[Landing]:
 
 def _contradiction(name: str, landing: Landing) -> str | None:
     """What the parts of a record say of each other that cannot be so."""
-    if landing.dataset not in DATASETS:
-        return f"dataset: this release knows no {landing.dataset!r}"
-    days = (1,) if DATASETS[landing.dataset].monthly else (None,)
+    dataset = registry.datasets().get(landing.dataset)
+    if dataset is None:
+        return (
+            f"dataset: no source has {landing.dataset!r}; is {registry.VARIABLE} set as it was"
+            " where it was landed"
+        )
+    days = (1,) if dataset.monthly else (None,)
     if (landing.month and landing.month.day) not in days:
         return f"month: {landing.month} is no month of {landing.dataset}"
     if key_of(name) != landing.key:

@@ -22,7 +22,8 @@ from ingestion.lake.row_diff import RowChanges, row_changes
 from ingestion.progress import Progress, Quiet
 from ingestion.schema_on_read import DUCKDB, rows_sql
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import DATASETS, Column, Dataset, Era, ReadType, read_name
+from ingestion.sources import registry
+from ingestion.sources.base import Column, Dataset, Era, ReadType
 
 # What a row speaks of, by read names: two rows that agree on all of these that both versions have
 # are of the same trip (zone, month of the report), whatever else they say.
@@ -181,8 +182,9 @@ def _read(
 
 def schema_changes(before: Landing, after: Landing) -> Changes:
     """What the catalog knows to differ between two versions: bytes, columns and types."""
+    dataset = registry.datasets()[after.dataset]
     old, new = (
-        {read_name(name): (name, file_type) for name, file_type in landing.columns}
+        {dataset.read_name(name): (name, file_type) for name, file_type in landing.columns}
         for landing in (before, after)
     )
     both = [name for name in new if name in old]
@@ -210,7 +212,7 @@ def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
 def _figures(
     settings: Settings, connection: duckdb.DuckDBPyConnection, landing: Landing
 ) -> Figures:
-    dataset = DATASETS[landing.dataset]
+    dataset = registry.datasets()[landing.dataset]
     held = _names(landing)
     summed = [name for name in (*DISTANCES, *MONEY) if name in held & dataset.read_schema.keys()]
     pickup = next((DUCKDB.quote(name) for name in PICKUPS if name in held), "null")
@@ -243,7 +245,7 @@ def _rows(
     settings: Settings, connection: duckdb.DuckDBPyConnection, before: Landing, after: Landing
 ) -> RowChanges:
     held = _names(before) & _names(after)
-    dataset = _with_unknown(DATASETS[after.dataset], before, after)
+    dataset = _with_unknown(registry.datasets()[after.dataset], before, after)
     columns = [name for name in dataset.read_schema if name in held]
     identity = [name for name in IDENTITY if name in columns]
     measures = [name for name in (*DISTANCES, *MONEY) if name in columns]
@@ -255,7 +257,10 @@ def _rows(
 
 def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
     """The dataset with those columns of both versions that it does not know yet."""
-    old, new = ({read_name(n): t for n, t in landing.columns} for landing in (before, after))
+    old, new = (
+        {dataset.read_name(name): file_type for name, file_type in landing.columns}
+        for landing in (before, after)
+    )
     unknown = tuple(
         Column(name, _read_type(old[name], new[name]), frozenset(), False)
         for name in new
@@ -274,7 +279,8 @@ def _read_type(*file_types: str) -> ReadType:
 
 
 def _names(landing: Landing) -> set[str]:
-    return {read_name(name) for name, _ in landing.columns}
+    dataset = registry.datasets()[landing.dataset]
+    return {dataset.read_name(name) for name, _ in landing.columns}
 
 
 def _first_line(exc: BaseException) -> Any:

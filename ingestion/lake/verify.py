@@ -16,8 +16,9 @@ from ingestion.lake.storage.store import open_lake
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.download import fetch
-from ingestion.sources.files.publisher import PublishedFile
 
 READS_AT_ONCE = 4
 
@@ -178,6 +179,7 @@ def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) 
         version.etag,
         version.last_modified,
         version.bytes,
+        file_format=registry.datasets()[version.dataset].format_of(version.lake_path),
     )
     try:
         fetched = fetch(published, settings.spool_dir, progress.advance)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ingestion.errors import WarehouseError
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import Branch, Dialect
-from ingestion.sources.tlc.datasets import Dataset
+from ingestion.sources.base import Dataset
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,7 @@ class Engine(Protocol):
         """What a run would lack there, a sentence each with what to do."""
 
     def prepare(self, session: Any, /) -> None:
-        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        """Make the schemas raw and of each source, and raw.files, where they are not there."""
 
     def loads_at_once(self, session: Any, /) -> int:
         """How many versions to load side by side."""
@@ -100,8 +100,8 @@ class Engine(Protocol):
     def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
         """Make the read view of a dataset anew, over these versions."""
 
-    def view_comments(self, session: Any, /) -> dict[str, str]:
-        """What the comment on each view of ``tlc`` says."""
+    def view_comments(self, session: Any, /) -> dict[tuple[str, str], str]:
+        """What the comment on each read view says, by schema and name."""
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.file_version import names_of
-from ingestion.schema_on_read import Branch, read_view_sql
-from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.schema_on_read import Branch, read_view_sql, view_name
+from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session
 
 
@@ -83,12 +83,15 @@ def publish(
             )
     stale = stale_views(session, engine, in_view.values())
     for name, (branches, fingerprint) in stale.items():
-        view = f"tlc.{engine.dialect.quote(DATASETS[name].view)}"
+        dataset = registry.datasets()[name]
+        view = view_name(dataset, engine.dialect)
         try:
-            engine.replace_view(session, DATASETS[name], branches)
+            engine.replace_view(session, dataset, branches)
             session.execute(f"comment on view {view} is '{fingerprint}'")
         except WarehouseError as exc:
-            raise type(exc)(f"tlc.{DATASETS[name].view} could not be replaced: {exc}") from exc
+            raise type(exc)(
+                f"{dataset.source}.{dataset.view} could not be replaced: {exc}"
+            ) from exc
 
 
 def said(session: Session) -> dict[str, Said]:
@@ -161,20 +164,22 @@ def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> S
     made from, and its columns whether somebody else has made it anew.
     """
     rows = session.query(
-        "select table_name, column_name, data_type from information_schema.columns"
-        " where table_schema = 'tlc'"
+        "select table_schema, table_name, column_name, data_type from information_schema.columns"
+        f" where table_schema in ({', '.join('?' for _ in registry.schemas())})",
+        registry.schemas(),
     ).rows
-    columns = {(view, name, data_type.lower()) for view, name, data_type in rows}
+    columns = {(schema, view, name, kind.lower()) for schema, view, name, kind in rows}
     comments = engine.view_comments(session)
     versions = list(shown)
     stale: Stale = {}
-    for dataset in DATASETS.values():
+    for dataset in registry.datasets().values():
         branches = engine.branches([v for v in versions if v.dataset == dataset.name])
         sql = read_view_sql(dataset, branches, engine.dialect)
         fingerprint = f"medallion {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
         types = engine.dialect.types
-        wanted = {(dataset.view, n, types[t]) for n, t in dataset.read_schema.items()}
-        if comments.get(dataset.view) != fingerprint or not wanted <= columns:
+        view = (dataset.source, dataset.view)
+        wanted = {(*view, name, types[t]) for name, t in dataset.read_schema.items()}
+        if comments.get(view) != fingerprint or not wanted <= columns:
             stale[dataset.name] = branches, fingerprint
     return stale
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from orchestration.cli.options import (
+    DATASET_NAMES,
     AsOf,
-    DatasetName,
     Datasets,
     From,
     Json,
@@ -18,6 +18,7 @@ from orchestration.cli.options import (
     Target,
     To,
     command,
+    dataset_of,
     end_with,
     month_of,
     scope_of,
@@ -97,7 +98,12 @@ def status(
 
 
 def history(
-    dataset: Annotated[DatasetName, typer.Argument(help="Which publication.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            parser=dataset_of, metavar="DATASET", help=f"Which publication: {DATASET_NAMES}."
+        ),
+    ],
     month: Annotated[
         date | None, typer.Argument(parser=month_of, metavar="YYYY-MM", help="Which month.")
     ] = None,
@@ -114,18 +120,18 @@ def history(
     with command(sample, target) as settings:
         from ingestion.errors import UsageError
         from ingestion.lake.history import compare
-        from ingestion.sources.tlc.datasets import DATASETS
+        from ingestion.sources import registry
         from orchestration.cli.console import print_json, progress
         from orchestration.cli.show_history import print_versions
 
-        if month is None and DATASETS[str(dataset)].monthly:
+        if month is None and registry.datasets()[dataset].monthly:
             raise UsageError(
                 f"{dataset} is published by the month: say which one, as in"
                 f" medallion history {dataset} 2024-01"
             )
-        name = f"{dataset} {month:%Y-%m}" if month else str(dataset)
+        name = f"{dataset} {month:%Y-%m}" if month else dataset
         with progress(quiet) as watcher:
-            versions = compare(settings, str(dataset), month, watcher)
+            versions = compare(settings, dataset, month, watcher)
         if not versions:
             raise UsageError(f"The lake holds no version of {name}.")
         if as_json:

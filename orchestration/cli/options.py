@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingestion.errors import MedallionError, UsageError
+from ingestion.sources import registry
+
 if TYPE_CHECKING:
     from ingestion.settings import Settings
-
-
-class DatasetName(StrEnum):
-    """What TLC publishes, as ``--dataset`` names it."""
-
-    YELLOW = "yellow"
-    GREEN = "green"
-    FHV = "fhv"
-    FHVHV = "fhvhv"
-    ZONES = "taxi_zone_lookup"
-    REPORT = "tlc_monthly_report"
 
 
 class TargetName(StrEnum):
@@ -47,8 +39,36 @@ def day_of(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is no date; write it as 2024-05-01.") from exc
 
 
+def dataset_of(text: str) -> str:
+    """The name of a dataset of any source; a ``.env`` may name further sources."""
+    from ingestion.settings import read_env_files
+
+    try:
+        read_env_files()
+        names = tuple(registry.datasets())
+    except UsageError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if text not in names:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, names))}.")
+    return text
+
+
+def _names() -> str:
+    try:
+        return "|".join(registry.datasets())
+    except MedallionError:  # the command says so
+        return "NAME"
+
+
+DATASET_NAMES = _names()
 Datasets = Annotated[
-    list[DatasetName] | None, typer.Option("--dataset", help="Only this dataset; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        parser=dataset_of,
+        metavar=f"<{DATASET_NAMES}>",
+        help="Only this dataset; may be repeated.",
+    ),
 ]
 From = Annotated[
     date | None,
@@ -104,8 +124,6 @@ def command(
 
     A foreseeable fault becomes one line on stderr and its exit code.
     """
-    from ingestion.errors import MedallionError
-
     try:
         from ingestion.progress import Lines
         from ingestion.progress import Quiet as Silence
@@ -132,19 +150,19 @@ def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
         return settings
     published = settings.work_dir / "sample"
     if republish or not published.exists():
-        from ingestion.sources.tlc.sample import publish_sample_whole
+        from ingestion.sources.samples import publish_samples
 
-        publish_sample_whole(published, settings.work_dir / "locks" / "sample.lock", republish)
+        publish_samples(published, settings.work_dir / "locks" / "sample.lock", republish)
     return settings.for_sample(published)
 
 
 def scope_of(
-    datasets: list[DatasetName] | None, start: date | None, end: date | None
+    datasets: list[str] | None, start: date | None, end: date | None
 ) -> tuple[list[str], date | None, date | None]:
     """The datasets and months of a command; raise where the months are the wrong way round."""
     if start and end and start > end:
         raise typer.BadParameter(f"--from {start:%Y-%m} is after --to {end:%Y-%m}.")
-    return [str(d) for d in datasets or ()], start, end
+    return list(datasets or ()), start, end
 
 
 def end_with(faults: list[str]) -> None:

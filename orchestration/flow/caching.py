@@ -10,13 +10,15 @@ from functools import cache
 
 import ingestion
 from ingestion.settings import PROJECT_ROOT, Settings
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile
 
 
 def file_key(settings: Settings, task: str, place: str, file: PublishedFile) -> str:
     """A key for one task on one published file: its fingerprint, where to, and the code."""
     fingerprint = (file.url, file.etag, file.bytes, file.last_modified)
-    parts = (task, place, settings.tlc_url, file.name, *fingerprint, _code())
+    publisher = settings.publisher(registry.source_of(file.dataset))
+    parts = (task, place, publisher.url, file.name, *fingerprint, _code())
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 

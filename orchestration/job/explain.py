@@ -6,7 +6,7 @@ from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import TRIP_DATASETS
+from ingestion.sources import registry
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import Session, tables
 
@@ -79,7 +79,7 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
 def _decode(trip_id: int) -> tuple[str, date, int]:
     place, ordinal = divmod(trip_id, ORDINALS)
     code, year_month = divmod(place, 10**6)
-    dataset = next((d.name for d in TRIP_DATASETS if d.code == code), None)
+    dataset = next((d.name for d in registry.datasets().values() if d.code == code), None)
     year, month = divmod(year_month, 100)
     if dataset is None or not 1 <= month <= 12 or year < 2009:
         raise UsageError(

@@ -14,11 +14,11 @@ from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, clock_fault, file_key
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
+from ingestion.land import published_now
 from ingestion.load import check_lake, lake_fault
-from ingestion.settings import Settings, local_path
-from ingestion.sources.files.discovery import discover
-from ingestion.sources.files.publisher import PublishedFile
-from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
 from orchestration.job.last_run import last_recorded
@@ -82,7 +82,7 @@ def status(
     missing: list[str] = []
     try:
         if not as_of:
-            offers = discover(settings, datasets, start, end)
+            offers = published_now(settings, datasets, start, end)
             published = [offer for offer in offers if not offer.is_missing]
             missing = [f"{offer.name}: {offer.fault}" for offer in offers if offer.is_missing]
     except MedallionError as exc:
@@ -136,10 +136,12 @@ def _asked_from(
     settings: Settings, published: Sequence[PublishedFile], start: date | None
 ) -> dict[str, date]:
     """From which month on the publisher was asked about each dataset."""
-    if start or local_path(settings.tlc_url):
-        return dict.fromkeys(DATASETS, start or date.min)
     months = sorted((p.dataset, p.month) for p in published if p.month)
-    return dict(reversed(months))  # the oldest of those that are offered counts
+    asked = dict(reversed(months))  # the oldest of those that are offered counts
+    for publisher in settings.publishers(list(registry.datasets())):
+        if start or publisher.folder:
+            asked |= dict.fromkeys((d.name for d in publisher.source.datasets), start or date.min)
+    return asked
 
 
 def _warehouse(
@@ -208,8 +210,14 @@ def doctor(settings: Settings) -> list[Check]:
 
 
 def _show_settings(settings: Settings) -> list[Check]:
-    values: dict[str, datetime | str] = settings.model_dump(mode="json")  # masks secrets
-    values["report_url"] = settings.report_source_url
+    set_values = settings.model_dump(mode="json")  # masks secrets
+    addresses = {name: set_values.pop(name) for name in settings.model_extra or {}}
+    values: dict[str, object] = addresses | set_values
+    for publisher in settings.publishers(list(registry.datasets())):
+        for dataset in publisher.source.datasets:
+            if dataset.url_variable:
+                name = dataset.url_variable.removeprefix("MEDALLION_").lower()
+                values[name] = publisher.address(dataset)
     return [Check(f"MEDALLION_{name.upper()}", True, str(v or "-")) for name, v in values.items()]
 
 
@@ -236,10 +244,11 @@ def _try(name: str, attempt: Any) -> Check:
 
 
 def _reach(settings: Settings) -> str:
-    found = discover(settings)
+    found = published_now(settings)
     if missing := [f"{file.name}: {file.fault}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
-    return f"{len(found)} files to load by default at {settings.tlc_url}"
+    places = ", ".join(publisher.url for publisher in settings.publishers())
+    return f"{len(found)} files to load by default at {places}"
 
 
 def _lake(settings: Settings) -> str:

@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as t
 
+from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import csv_rows
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.land import land
 from ingestion.load import load
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from ingestion.sources.tlc.datasets import FileFormat
 from ingestion.warehouse import connect
 from tests.support.trips import publish, trips

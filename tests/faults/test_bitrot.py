@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from ingestion.addresses import local_path
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, Landing, key_of
 from ingestion.lake.verify import restore, strays, verify
 from ingestion.land import land
 from ingestion.load import load
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from orchestration.job import pipeline as stages
 from orchestration.job.audit import audit

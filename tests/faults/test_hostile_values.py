@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ingestion.sources.tlc.datasets import DATASETS, read_name
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
 from tests.support import postgres
@@ -95,7 +95,7 @@ class Month:
 
     def column(self, read: str) -> list[Any]:
         """The values of a column, by the name that the read view gives it."""
-        names = {read_name(name): name for name in self.table.column_names}
+        names = {DATASETS[self.dataset].read_name(name): name for name in self.table.column_names}
         return self.table[names[read]].to_pylist() if read in names else [None] * len(self.table)
 
 

@@ -16,12 +16,13 @@ import pytest
 from ingestion.errors import FetchError, MedallionError
 from ingestion.land import LandReport, Outcome, land
 from ingestion.settings import Settings
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.download import CHUNK_BYTES, Fetched, fetch
 from ingestion.sources.files.http import no_way_to
-from ingestion.sources.files.publisher import PublishedFile, published_files
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.support.debian_postgres import authority
+from tests.support.publishing import published_files
 from tests.support.trips import ZONES, publish, trips
 from tests.support.web import Answer, Break, Drip, Fault, Web, serving
 

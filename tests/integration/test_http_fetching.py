@@ -12,10 +12,11 @@ import pytest
 
 from ingestion.errors import FetchError
 from ingestion.settings import Settings
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.download import CHUNK_BYTES, fetch
-from ingestion.sources.files.publisher import PublishedFile, published_files
 from tests.conftest import MakeSettings
 from tests.support import processes
+from tests.support.publishing import published_files
 from tests.support.web import MODIFIED, Break, Stall, Status, Web
 
 JANUARY = date(2024, 1, 1)
@@ -215,7 +216,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 from ingestion.sources.files.download import fetch
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.base import PublishedFile
 
 url, size, spool = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
 fetched = fetch(PublishedFile("green", None, url, None, None, size), spool)

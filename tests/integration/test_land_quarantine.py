@@ -5,10 +5,11 @@ import json
 from datetime import date
 from pathlib import Path
 
+from ingestion.addresses import local_path
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.verify import verify
 from ingestion.land import Outcome, land
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from tests.support.lakes import BROKEN, current, lake_file, objects, outcomes, sha256
 from tests.support.trips import publish, trips
 

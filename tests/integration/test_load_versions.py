@@ -11,10 +11,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from ingestion.addresses import local_path
 from ingestion.errors import MedallionError
 from ingestion.land import land
 from ingestion.load import LoadReport, load
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import (
     contents,

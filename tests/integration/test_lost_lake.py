@@ -14,6 +14,7 @@ import pytest
 
 import ingestion
 from ingestion.__main__ import main as ingestion_alone
+from ingestion.addresses import local_path
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.history import compare
@@ -22,7 +23,7 @@ from ingestion.lake.verify import strays, verify
 from ingestion.land import land
 from ingestion.load import LoadReport, load
 from ingestion.progress import Quiet
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 from ingestion.warehouse.retention import superseded
 from orchestration.job import pipeline as stages
 from orchestration.job.status import doctor, status

@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ingestion.addresses import local_path
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.land import LandReport
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 
 # what a CDN says in place of a file
 BROKEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"

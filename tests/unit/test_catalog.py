@@ -11,7 +11,7 @@ import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, Landing, key_of, version_name
-from ingestion.sources.files.publisher import PublishedFile
+from ingestion.sources.base import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)

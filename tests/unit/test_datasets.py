@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS, read_name
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from tests.support.trips import trip_files
 
 
@@ -89,11 +89,11 @@ def test_a_read_type_is_the_widest_of_any_era() -> None:
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda d: d.name)
 def test_a_read_schema_holds_every_column_of_every_era_once(dataset) -> None:
     eras = (*dataset.eras, *dataset.csv_eras)
-    names = [read_name(c.name) for era in eras for c in era.columns]
+    names = [dataset.read_name(c.name) for era in eras for c in era.columns]
     assert list(dataset.read_schema) == list(dict.fromkeys(names))
     assert all(name == name.lower() for name in dataset.read_schema)
     for era in eras:
-        assert len({read_name(c.name) for c in era.columns}) == len(era.columns)
+        assert len({dataset.read_name(c.name) for c in era.columns}) == len(era.columns)
         assert any(c.required for c in era.columns)
 
 
@@ -101,7 +101,7 @@ def test_numbers_never_become_times_nor_times_numbers() -> None:
     for dataset in DATASETS.values():
         for era in dataset.eras:
             for column in era.columns:
-                read_type = dataset.read_schema[read_name(column.name)]
+                read_type = dataset.read_schema[dataset.read_name(column.name)]
                 is_time = column.read_type == "timestamp"
                 assert read_type in (column.read_type, "text") or not is_time
                 assert is_time or read_type != "timestamp"

@@ -12,10 +12,12 @@ import pytest
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.land import Outcome, land
+from ingestion.land import published_now as discover
 from ingestion.progress import Lines
 from ingestion.settings import Settings
-from ingestion.sources.files.discovery import discover
-from ingestion.sources.files.publisher import PublishedFile, asked_again, months_between
+from ingestion.sources.base import PublishedFile
+from ingestion.sources.files.publisher import months_between
+from tests.support.publishing import asked_again
 from tests.support.trips import ZONES, publish, trips
 from tests.support.web import Web
 
@@ -300,7 +302,7 @@ def test_a_folder_that_has_gone_is_no_wrong_setting(
 
 MAY_NOT = """
 import sys
-from ingestion.sources.files.discovery import discover
+from ingestion.land import published_now as discover
 from ingestion.errors import MedallionError
 from ingestion.settings import Settings
 try:

@@ -11,7 +11,8 @@ import pytest
 from ingestion.errors import FetchError, UsageError
 from ingestion.settings import Settings
 from ingestion.sources.files.download import fetch
-from ingestion.sources.files.publisher import months_between, published_files
+from ingestion.sources.files.publisher import months_between
+from tests.support.publishing import published_files
 from tests.support.trips import publish
 
 MakeSettings = Callable[..., Settings]

@@ -6,7 +6,8 @@ import pytest
 
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.validate import check
-from ingestion.sources.tlc.datasets import DATASETS, REPORT_COLUMNS
+from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.sources.tlc.validate import REPORT_COLUMNS
 from tests.support.trips import ZONES
 
 REPORT = ",".join(REPORT_COLUMNS) + "\n"

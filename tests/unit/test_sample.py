@@ -15,8 +15,10 @@ import pytest
 
 from ingestion.formats.validate import check
 from ingestion.settings import PROJECT_ROOT
-from ingestion.sources.tlc.datasets import DATASETS, REPORT_COLUMNS, TRIP_DATASETS
-from ingestion.sources.tlc.sample import MONTHS, RESTATED, publish_sample, publish_sample_whole
+from ingestion.sources.samples import publish_samples
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
+from ingestion.sources.tlc.sample import MONTHS, RESTATED, publish_sample
+from ingestion.sources.tlc.validate import REPORT_COLUMNS
 from tests.support import processes
 
 SEEDS = PROJECT_ROOT / "dbt_project" / "seeds"
@@ -401,16 +403,16 @@ def test_a_call_that_is_killed_leaves_no_sample_that_is_short(
     published: Path, tmp_path: Path
 ) -> None:
     work, lock = (tmp_path / "work" / "sample", tmp_path / "work" / "sample.lock")
-    assert processes.killed_when("open", "fhv_tripdata_2023-02", publish_sample_whole, work, lock)
+    assert processes.killed_when("open", "fhv_tripdata_2023-02", publish_samples, work, lock)
     assert not work.exists()
-    publish_sample_whole(work, lock)
+    publish_samples(work, lock)
     assert contents(work) == contents(published)
     assert {path.name for path in work.parent.iterdir()} == {"sample", "sample.lock"}
 
 
 def test_two_calls_at_once_publish_one_sample(published: Path, tmp_path: Path) -> None:
     folder, lock = tmp_path / "sample", tmp_path / "sample.lock"
-    calls = [processes.start(publish_sample_whole, folder, lock) for _ in range(2)]
+    calls = [processes.start(publish_samples, folder, lock) for _ in range(2)]
     for call in calls:
         call.join(processes.PATIENCE_SECONDS)
         assert call.exitcode == 0
@@ -421,7 +423,7 @@ def test_a_sample_that_is_there_is_restated_when_that_is_asked_for(
     republished: Path, tmp_path: Path
 ) -> None:
     folder, lock = tmp_path / "sample", tmp_path / "sample.lock"
-    publish_sample_whole(folder, lock)
-    publish_sample_whole(folder, lock, republished=True)
-    publish_sample_whole(folder, lock)
+    publish_samples(folder, lock)
+    publish_samples(folder, lock, republished=True)
+    publish_samples(folder, lock)
     assert contents(folder) == contents(republished)

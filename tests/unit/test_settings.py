@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import ingestion
+from ingestion.addresses import local_path
 from ingestion.errors import UsageError
-from ingestion.settings import Settings, load_settings, local_path
+from ingestion.settings import Settings, load_settings
+from ingestion.sources import registry
 
 SHOW = """
 import json
@@ -56,6 +58,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
     assert values == {
         "tlc_url": "https://d37ci6vzurychx.cloudfront.net",
         "report_url": "",
+        "sources": "",
+        "enabled_sources": "",
         "lake_url": (project / "data" / "lake").as_uri(),
         "lake_encryption": "",
         "lake_storage_class": "",
@@ -239,11 +243,16 @@ def test_memory_limits_as_duckdb_writes_them(limit: str, monkeypatch: pytest.Mon
     assert load_settings().duckdb_memory_limit == limit
 
 
+def address_of_report(settings: Settings) -> str:
+    report = registry.datasets()["tlc_monthly_report"]
+    return settings.publisher(registry.source_of(report.name)).address(report)
+
+
 def test_the_sample_stands_apart(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
     settings = make_settings(report_url="https://report.example/r.csv")
     sample = settings.for_sample(tmp_path / "my sample")
     assert sample.tlc_url == (tmp_path / "my sample").as_uri()
-    assert sample.report_source_url == f"{sample.tlc_url}/misc/data_reports_monthly.csv"
+    assert address_of_report(sample) == f"{sample.tlc_url}/misc/data_reports_monthly.csv"
     assert sample.lake_url == f"{settings.lake_url}-sample"
     assert sample.duckdb_path == tmp_path / "warehouse.sample.duckdb"
     assert sample.work_dir == settings.work_dir
@@ -262,7 +271,7 @@ def test_a_past_day_has_a_warehouse_beside_the_current_one(
 
 def test_the_report_is_beside_a_folder_of_files_and_else_where_tlc_keeps_it() -> None:
     def report(**values: str) -> str:
-        return Settings(_env_file=None, **values).report_source_url
+        return address_of_report(Settings(_env_file=None, **values))
 
     assert report(tlc_url="file:///tlc/") == "file:///tlc/misc/data_reports_monthly.csv"
     assert report().startswith("https://www.nyc.gov/")

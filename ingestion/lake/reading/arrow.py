@@ -14,7 +14,8 @@ from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import branches
 from ingestion.schema_on_read import DUCKDB, ORIGIN, rows_sql
 from ingestion.settings import Settings, load_settings
-from ingestion.sources.tlc.datasets import DATASETS, Dataset
+from ingestion.sources import registry
+from ingestion.sources.base import Dataset
 
 if TYPE_CHECKING:
     Day = str | date
@@ -31,9 +32,9 @@ def read(
     settings: Settings | None = None,
 ) -> pa.RecordBatchReader:
     """See ``ingestion.dataset``."""
-    dataset = DATASETS.get(name)
+    dataset = registry.datasets().get(name)
     if dataset is None:
-        raise UsageError(f"There is no dataset {name}; there are {', '.join(DATASETS)}.")
+        raise UsageError(f"There is no dataset {name}; there are {', '.join(registry.datasets())}.")
     first, last = _month(start), _month(end)
     if first and last and first > last:
         raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")

@@ -10,10 +10,10 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import duckdb_csv_sql
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
-from ingestion.settings import local_path
 
 # Which file of a list a row is from; DuckDB prunes a list by no other name.
 FILE = "filename"

@@ -29,7 +29,7 @@ from ingestion.lake.reading.files import (
 )
 from ingestion.schema_on_read import DUCKDB, rows_sql
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.sources import registry
 
 AS_OF = "as_of_day"
 VERSIONS = "versions"  # the table
@@ -69,10 +69,12 @@ def write_lake_views(settings: Settings, out: Path) -> LakeViews:
     return LakeViews(out, script, len(catalog.versions()), connect)
 
 
+# how the script of any release begins
+_OURS = b"-- Views over a lake"
 _HEAD = """\
--- Views over a lake of TLC's trip records, for DuckDB; `medallion catalog` wrote them. Run this in
--- an empty database. The database beside it has them already, and its sessions need only what comes
--- before the table `versions`.
+-- Views over a lake, for DuckDB; `medallion catalog` wrote them. Run this in an empty database. The
+-- database beside it has them already, and its sessions need only what comes before the table
+-- `versions`.
 """
 
 
@@ -90,7 +92,8 @@ def _must_be_ours(out: Path, script: Path) -> None:
 
 def _is_our_database(path: Path) -> bool:
     """Whether it has what this module makes, and no table or view of anybody else's."""
-    ours = {name for d in DATASETS for name in (d, f"{d}_all")} | {VERSIONS}
+    datasets = registry.datasets()
+    ours = {name for d in datasets for name in (d, f"{d}_all")} | {VERSIONS}
     try:
         with duckdb.connect(path, read_only=True) as connection:
             found = connection.execute(
@@ -100,13 +103,13 @@ def _is_our_database(path: Path) -> bool:
     except duckdb.Error:
         return False
     names = {name for (name,) in found}
-    return names <= ours and {VERSIONS, *DATASETS} & names > {VERSIONS}
+    return names <= ours and {VERSIONS, *datasets} & names > {VERSIONS}
 
 
 def _is_our_script(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.readline().decode(errors="replace") == _HEAD.splitlines(keepends=True)[0]
+            return file.readline().startswith(_OURS)
     except OSError:
         return False
 
@@ -121,7 +124,7 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
     for version, since, until in catalog.days_current():
         days[version.key, version.file_id].append((since, until))
         then[version.key, version.file_id] = version
-    for dataset in DATASETS.values():
+    for dataset in registry.datasets().values():
         trusted = [
             v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
         ]

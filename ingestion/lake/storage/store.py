@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import fsspec
 
+from ingestion.addresses import local_path
 from ingestion.errors import CorruptedError
 from ingestion.lake.storage import s3
 from ingestion.lake.storage.checksums import (
@@ -28,7 +29,7 @@ from ingestion.lake.storage.checksums import (
     makes_checksums,
 )
 from ingestion.lake.storage.errors import explained
-from ingestion.settings import Settings, local_path
+from ingestion.settings import Settings
 
 # So much is sent or read at a time, and so many of these at once for one file.
 PART_BYTES = 8 << 20

@@ -6,38 +6,36 @@ publisher does not have, and months that are not due yet.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake.catalog import Catalog
-from ingestion.lake.storage.store import Store
 from ingestion.progress import Progress, Quiet
-from ingestion.settings import REPORT_IN_FOLDER, Settings, local_path
+from ingestion.sources.base import Dataset, PublishedFile, Publisher
 from ingestion.sources.files.lookalikes import Lookalike, lookalikes
 from ingestion.sources.files.publisher import (
-    MONTHS_FOLDER,
-    PublishedFile,
     is_overdue,
     listed_months,
     months_between,
     published_files,
 )
-from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS, Dataset
 
 NAMED_AT_MOST = 5
 
 
 def discover(
-    settings: Settings,
+    publisher: Publisher,
     datasets: Iterable[str] = (),
     start: date | None = None,
     end: date | None = None,
     progress: Progress | None = None,
+    gave_months: Callable[[str], bool] = lambda _url: False,
 ) -> list[PublishedFile]:
     """What ``published_files`` finds, and with its fault what is meant and is not published.
+
+    ``gave_months`` tells whether months of an address were landed before.
 
     That is: a dataset that is named; a month from ``start`` to ``end`` of a dataset that is named
     or has others of them, unless it is not due yet; and what looks like a month in a folder.
@@ -45,67 +43,64 @@ def discover(
     ``published_files`` does.
     """
     progress = progress or Quiet()
-    named = [DATASETS[name] for name in dict.fromkeys(datasets)]
-    monthly = [d for d in named if d.monthly] or ([] if named else list(TRIP_DATASETS))
-    folder = local_path(settings.tlc_url)
+    of = {d.name: d for d in publisher.source.datasets}
+    named = [of[name] for name in dict.fromkeys(datasets)]
+    monthly = [d for d in named if d.monthly] or ([] if named else list(publisher.source.monthly))
+    folder = publisher.folder
     held: dict[str, list[date]] = {}
     unread: list[Lookalike] = []
     try:
         if folder is not None:
-            held, unread = _look_into(settings, folder, monthly, bool(named), progress)
-        found = published_files(settings, [d.name for d in named], start, end)
+            has_given = partial(gave_months, publisher.url)
+            held, unread = _look_into(publisher, folder, monthly, bool(named), progress, has_given)
+        found = published_files(publisher, [d.name for d in named], start, end)
     except OSError as exc:
         raise MedallionError(
             f"{exc.filename or folder} cannot be read: {exc.strerror}. Let this account read it;"
-            " it is below what MEDALLION_TLC_URL names."
+            f" it is below what {publisher.source.url_variable} names."
         ) from exc
-    scope = _Scope(settings, named, monthly, start, end)
+    scope = _Scope(publisher, named, monthly, start, end)
     missing = _unread(scope, unread, held, progress)
     missing += scope.missing(found, {(f.dataset, f.month) for f in missing}, progress)
     return found + missing
 
 
 def _look_into(
-    settings: Settings,
+    publisher: Publisher,
     folder: Path,
     monthly: Sequence[Dataset],
     are_named: bool,
     progress: Progress,
+    gave_months: Callable[[], bool],
 ) -> tuple[dict[str, list[date]], list[Lookalike]]:
     """The months of every dataset in a folder, and what looks like one; raise where none is."""
     if not folder.is_dir():
-        gone = f"MEDALLION_TLC_URL: there is no folder {folder}"
-        if _gave_months(settings):
+        gone = f"{publisher.source.url_variable}: there is no folder {folder}"
+        if gave_months():
             raise MedallionError(f"{gone}, and months were landed from there. Is it mounted?")
         raise UsageError(f"{gone}.")
-    held = {d.name: [m for m, _ in listed_months(folder, d)] for d in TRIP_DATASETS}
-    unread = lookalikes(folder)
+    source = publisher.source
+    held = {d.name: [m for m, _ in listed_months(folder, d)] for d in source.monthly}
+    unread = lookalikes(source, folder)
     if not monthly or any(held.values()):
         return held, unread
-    if (folder / MONTHS_FOLDER).is_dir():
-        why = f"no month is in {folder / MONTHS_FOLDER}"
+    within = monthly[0].folder
+    if (folder / within).is_dir():
+        why = f"no month is in {folder / within}"
     else:
-        why = f"there is no {MONTHS_FOLDER}/ in {folder}: months are looked for there"
-        if folder.name == MONTHS_FOLDER:
+        why = f"there is no {within}/ in {folder}: months are looked for there"
+        if folder.name == within:
             why += "; name the folder above it"
-    others = [d.path or REPORT_IN_FOLDER for d in DATASETS.values() if not d.monthly]
+    others = [d.path for d in source.datasets if not d.monthly]
     if any((folder / path).is_file() for path in others) and not (
-        are_named or unread or _gave_months(settings)
+        are_named or unread or gave_months()
     ):
         progress.say(why)  # a folder of reference files, which never had a month
         return held, unread
     words = [like.words for like in unread if like.dataset.monthly]
     raise MedallionError(
-        ". ".join([f"Nothing is published at {settings.tlc_url}: {why}", *_some(words)])
+        ". ".join([f"Nothing is published at {publisher.url}: {why}", *_some(words)])
         + ". If it is a share, is it mounted?"
-    )
-
-
-def _gave_months(settings: Settings) -> bool:
-    """Whether months were landed from this publisher before."""
-    return any(
-        landing.month and landing.source_url.startswith(f"{settings.tlc_url}/")
-        for landing in Catalog(Store(settings.lake_url)).landings
     )
 
 
@@ -138,22 +133,22 @@ class _Scope:
 
     def __init__(
         self,
-        settings: Settings,
+        publisher: Publisher,
         named: Sequence[Dataset],
         monthly: Sequence[Dataset],
         start: date | None,
         end: date | None,
     ):
-        self._settings, self._named, self._monthly = settings, named, monthly
+        self._publisher, self._named, self._monthly = publisher, named, monthly
         self._start, self._end = start, end
 
     def has(self, dataset: Dataset, month: date | None) -> bool:
         """Whether a file is in scope; of a month that nobody can tell, where none is named."""
         if not dataset.monthly:
-            # the report may be looked for elsewhere
-            url = self.absent(dataset, None, "").url
+            # it may be looked for elsewhere
+            url = self._publisher.address(dataset)
             is_named = not self._named or dataset in self._named
-            return is_named and url.startswith(f"{self._settings.tlc_url}/")
+            return is_named and url.startswith(f"{self._publisher.url}/")
         if month is None:
             return dataset in self._monthly and not (self._start or self._end)
         return (
@@ -165,15 +160,27 @@ class _Scope:
     def absent(self, dataset: Dataset, month: date | None, fault: str) -> PublishedFile:
         """A file that is not there, under the address where it would be."""
         if dataset.monthly and month is None:
-            url = f"{self._settings.tlc_url}/{MONTHS_FOLDER}"
-        elif dataset.path:
-            formats = dataset.formats(month) if month else ()
-            path = dataset.file_path(month, formats[0] if formats else None)
-            is_folder = local_path(self._settings.tlc_url) is not None
-            url = f"{self._settings.tlc_url}/{quote(path) if is_folder else path}"
+            url = self._where(dataset)
+        elif month:
+            formats = dataset.formats(month)
+            url = self._publisher.address(
+                dataset, dataset.file_path(month, formats[0] if formats else None)
+            )
         else:
-            url = self._settings.report_source_url
-        return PublishedFile(dataset.name, month, url, None, None, None, fault, is_missing=True)
+            url = self._publisher.address(dataset)
+        return PublishedFile(
+            dataset.name,
+            month,
+            url,
+            *(None, None, None),
+            fault=fault,
+            is_missing=True,
+            file_format=dataset.format_of(url),
+        )
+
+    def _where(self, dataset: Dataset) -> str:
+        """The folder of a dataset's months."""
+        return f"{self._publisher.url}/{dataset.folder}".rstrip("/")
 
     def missing(
         self,
@@ -195,7 +202,7 @@ class _Scope:
             for month in self._expected(dataset, months):
                 if month in months or (dataset.name, month) in told:
                     continue
-                if month > max(months) and not is_overdue(month):
+                if month > max(months) and not is_overdue(self._publisher.source, month):
                     progress.say(f"{dataset.name} {month:%Y-%m} is not published yet")
                     continue
                 missing.append(self._no_month(dataset, month))
@@ -207,8 +214,8 @@ class _Scope:
             and not any(have[dataset.name] for dataset in self._monthly)
         ):
             raise MedallionError(
-                f"Nothing is published at {self._settings.tlc_url}{self._span()}. Are the months"
-                " right, and is MEDALLION_TLC_URL?"
+                f"Nothing is published at {self._publisher.url}{self._span()}. Are the months"
+                f" right, and is {self._publisher.source.url_variable}?"
             )
         return missing
 
@@ -216,7 +223,7 @@ class _Scope:
         """Months that are to be there, as others of the dataset are."""
         if not self._start or not months:
             return ()
-        # TLC took back what it had as CSV only; who keeps it has it
+        # a source may take back what it had as CSV only; who keeps it has it
         first = max(self._start, min(filter(None, [dataset.first_month, *months])))
         return months_between(first, self._end or max(months))
 
@@ -226,8 +233,7 @@ class _Scope:
             return self.absent(dataset, None, f"it is not published: nothing is at {absent.url}.")
         if self._start and self._start == self._end:
             return self._no_month(dataset, self._start)
-        where = f"{self._settings.tlc_url}/{MONTHS_FOLDER}"
-        fault = f"nothing of it is published at {where}{self._span()}"
+        fault = f"nothing of it is published at {self._where(dataset)}{self._span()}"
         return self.absent(dataset, None, f"{fault}{self._first(dataset)}.")
 
     def _no_month(self, dataset: Dataset, month: date) -> PublishedFile:
@@ -238,7 +244,10 @@ class _Scope:
     def _first(self, dataset: Dataset) -> str:
         first = dataset.first_edition
         is_before = first and self._end and self._end < first
-        return f"; the first month that TLC published of it is {first:%Y-%m}" if is_before else ""
+        if not is_before:
+            return ""
+        title = self._publisher.source.title
+        return f"; the first month that {title} published of it is {first:%Y-%m}"
 
     def _span(self) -> str:
         if self._start and self._start == self._end:

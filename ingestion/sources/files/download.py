@@ -13,8 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ingestion.addresses import local_path
 from ingestion.errors import FetchError
-from ingestion.settings import local_path
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.http import (
     NOT_PUBLISHED,
     Fingerprint,
@@ -26,7 +27,6 @@ from ingestion.sources.files.http import (
     response_fingerprint,
     root_cause,
 )
-from ingestion.sources.files.publisher import PublishedFile
 
 if TYPE_CHECKING:
     from requests import Response

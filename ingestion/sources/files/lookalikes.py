@@ -1,8 +1,7 @@
-"""Files and folders in a publisher's folder that look like what is read, and are not.
+"""Files and folders in a source's folder that look like what is read, and are not.
 
-A month is one file ``trip-data/{dataset}_tripdata_{YYYY-MM}.parquet``, ``.csv`` or ``.csv.gz``; the
-zones and TLC's report lie in ``misc/``. What is named nearly so was meant to be one: it is told
-of, with what to do.
+A month is one file under the dataset's path, in one of its formats; a single file has one path.
+What is named nearly so was meant to be one: it is told of, with what to do.
 """
 
 import os
@@ -10,23 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 
-from ingestion.settings import REPORT_IN_FOLDER
-from ingestion.sources.files.publisher import MONTHS_FOLDER, month_of_name
-from ingestion.sources.tlc.datasets import DATASETS, FORMATS, TRIP_DATASETS, Dataset
+from ingestion.sources.base import FORMATS, Dataset, Source
+from ingestion.sources.files.publisher import month_of_name
 
-_DATASETS = {d.name: d for d in TRIP_DATASETS}
-_LIKE = re.compile(
-    rf"(?P<dataset>{'|'.join(sorted(_DATASETS, key=len, reverse=True))})[ _-]*trip[ _-]*data[ _-]*"
-    r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)",
-    re.IGNORECASE | re.ASCII | re.DOTALL,
-)
-# TLC itself called the zones taxi+_zone_lookup.csv for years
-_REFERENCES = {
-    "misc/taxi_zone_lookup.csv": re.compile(r"taxi[ +_-]*zone[ +_-]*lookup", re.IGNORECASE),
-    REPORT_IN_FOLDER: re.compile(r"data[ _-]*reports[ _-]*monthly", re.IGNORECASE),
-}
+_MONTH = r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)"
 _PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".lz4", ".tar", ".tgz")
 _UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".tmp", ".aria2")
 
@@ -41,44 +30,68 @@ class Lookalike:
     words: str
 
 
-def lookalikes(folder: Path) -> list[Lookalike]:
-    """All of a publisher's folder, by their paths; raises ``OSError``."""
-    paths = sorted(_places(folder))
-    months = [found for path in paths if (found := _judged(folder, path))]
-    return months + [found for path in paths if (found := _reference(folder, path))]
+def lookalikes(source: Source, folder: Path) -> list[Lookalike]:
+    """All of a source's folder, by their paths; raises ``OSError``."""
+    paths = sorted(_places(source, folder))
+    months = [found for path in paths if (found := _judged(source, folder, path))]
+    return months + [found for path in paths if (found := _reference(source, folder, path))]
 
 
-def _places(folder: Path) -> Iterator[Path]:
-    """Where files are put: the folder itself, ``misc/``, ``trip-data/`` and what is in there."""
-    months = folder / MONTHS_FOLDER
+def _places(source: Source, folder: Path) -> Iterator[Path]:
+    """Where files are put: the folder itself, the folders of its datasets, and what is in there."""
+    of_months = {d.folder for d in source.monthly}
+    below = {_plain(name): folder / name for name in of_months if name}
     for path in folder.iterdir():
         yield path
-        is_like = re.sub(r"[ _-]", "", path.name.lower()) == MONTHS_FOLDER.replace("-", "")
-        if is_like and path != months and path.is_dir():
+        is_like = below.get(_plain(path.name), path) != path
+        if is_like and path.is_dir():
             yield from path.iterdir()
-    if (folder / "misc").is_dir():
-        yield from (folder / "misc").iterdir()
-    if not months.is_dir():
-        return
-    for path in months.iterdir():
-        yield path
-        if path.is_dir() and not _LIKE.search(path.name):
-            with os.scandir(path) as entries:
-                yield from (Path(entry.path) for entry in entries)
+    for name in sorted({d.folder for d in source.datasets} - of_months - {""}):
+        if (folder / name).is_dir():
+            yield from (folder / name).iterdir()
+    for months in sorted(folder / name for name in of_months):
+        if not months.is_dir():
+            continue
+        for path in months.iterdir():
+            if months != folder:
+                yield path
+            if path.is_dir() and not _like(source, path.name):
+                with os.scandir(path) as entries:
+                    yield from (Path(entry.path) for entry in entries)
 
 
-def _judged(folder: Path, path: Path) -> Lookalike | None:
-    if path.name.startswith(".") or not (like := _LIKE.search(path.name)):
+def _plain(name: str) -> str:
+    return re.sub(r"[ _-]", "", name.lower())
+
+
+def _like(source: Source, name: str) -> tuple[Dataset, "re.Match[str]"] | None:
+    """The dataset that a file's name seems to be a month of."""
+    for dataset in sorted(source.monthly, key=lambda d: len(d.name), reverse=True):
+        if found := _pattern(dataset).search(name):
+            return dataset, found
+    return None
+
+
+@cache
+def _pattern(dataset: Dataset) -> "re.Pattern[str]":
+    before = dataset.path.rpartition("/")[2].partition("{month}")[0]
+    # between words people write what they like
+    words = r"[ _-]*".join(map(re.escape, re.split(r"[ _-]+", before)))
+    return re.compile((dataset.alike or words) + _MONTH, re.IGNORECASE | re.ASCII | re.DOTALL)
+
+
+def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
+    if path.name.startswith(".") or not (found := _like(source, path.name)):
         return None
-    dataset = _DATASETS[like["dataset"].lower()]
-    is_in_place = path.parent == folder / MONTHS_FOLDER
+    dataset, like = found
+    is_in_place = path.parent == folder / dataset.folder
     exact = month_of_name(dataset, path.name)
     if exact and is_in_place and path.is_file():
         return None
     month = exact[0] if exact else _month(like["year"], like["month"])
     rest = like["rest"].lower()
-    name = f"{dataset.name}_tripdata_{month:%Y-%m}{_format(rest)}" if month else ""
-    put = f"{MONTHS_FOLDER}/{name}"
+    ending = next((f for f in reversed(FORMATS) if f".{f}" in rest), dataset.file_format)
+    put = dataset.file_path(month, ending) if month else ""
     if path.is_symlink() and not path.exists():
         words = f"is a link to {path.readlink()}, where nothing is: mend the link"
     elif path.is_dir():
@@ -94,7 +107,7 @@ def _judged(folder: Path, path: Path) -> Lookalike | None:
     elif rest.endswith(_PACKED) and rest != ".csv.gz":
         words = f"is packed in a way that is not read: unpack it as {put}"
     elif exact and not is_in_place:
-        words = f"does not lie in {MONTHS_FOLDER}/, where months are looked for: move it there"
+        words = f"does not lie in {dataset.folder}/, where months are looked for: move it there"
     elif exact:
         words = "is no regular file: put the file itself there"
     else:
@@ -102,11 +115,11 @@ def _judged(folder: Path, path: Path) -> Lookalike | None:
     return Lookalike(dataset, month, path, f"{path} {words}")
 
 
-def _reference(folder: Path, path: Path) -> Lookalike | None:
-    for dataset in (d for d in DATASETS.values() if not d.monthly):
-        put = dataset.path or REPORT_IN_FOLDER
-        is_like = _REFERENCES[put].search(path.name) and not path.name.startswith(".")
-        if is_like and not (folder / put).is_file():
+def _reference(source: Source, folder: Path, path: Path) -> Lookalike | None:
+    for dataset in (d for d in source.datasets if not d.monthly and d.alike):
+        put = dataset.path
+        is_like = re.search(dataset.alike, path.name, re.IGNORECASE)
+        if is_like and not path.name.startswith(".") and not (folder / put).is_file():
             return Lookalike(
                 dataset, None, path, f"{path} is not looked for under this name: put it as {put}"
             )
@@ -116,8 +129,3 @@ def _reference(folder: Path, path: Path) -> Lookalike | None:
 def _month(year: str, month: str) -> date | None:
     is_month = year.startswith("20") and 1 <= int(month) <= 12
     return date(int(year), int(month), 1) if is_month else None
-
-
-def _format(rest: str) -> str:
-    found = (f".{f}" for f in reversed(FORMATS) if f".{f}" in rest)
-    return next(found, ".parquet")

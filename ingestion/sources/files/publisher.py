@@ -12,85 +12,66 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+from ingestion.addresses import local_path
 from ingestion.errors import FetchError, UsageError
-from ingestion.settings import Settings, local_path
+from ingestion.sources.base import (
+    FORMATS,
+    Dataset,
+    FileFormat,
+    PublishedFile,
+    Publisher,
+    Source,
+)
 from ingestion.sources.files.http import CONNECTIONS, ask, file_fingerprint, no_way_to
-from ingestion.sources.tlc.datasets import DATASETS, FORMATS, Dataset, FileFormat
 
 DEFAULT_MONTHS = 3
 LOOK_BACK_MONTHS = 15
-MONTHS_FOLDER = "trip-data"
-# TLC publishes with a delay of about two months; a silence of twice that is worth a look.
-OVERDUE_DAYS = 120
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """One file as the publisher offers it now."""
-
-    dataset: str
-    month: date | None
-    url: str
-    etag: str | None
-    last_modified: datetime | None
-    bytes: int | None
-    fault: str | None = None  # why the publisher could not be asked about this file
-    is_missing: bool = False  # or why it is meant to be there and is not
-
-    @property
-    def name(self) -> str:
-        """What people call it: ``green 2024-01``."""
-        return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
-
-    @property
-    def file_format(self) -> FileFormat:
-        """What its address says that it is: ``parquet``, ``csv`` or ``csv.gz``."""
-        return DATASETS[self.dataset].format_of(self.url)
 
 
 def published_files(
-    settings: Settings,
+    publisher: Publisher,
     datasets: Iterable[str] = (),
     start: date | None = None,
     end: date | None = None,
 ) -> list[PublishedFile]:
-    """List what is published of the datasets (all, when none are named) from ``start`` to ``end``.
+    """List what a source publishes of the datasets (all, when none are named) in these months.
 
     Without ``start`` a folder gives every month there is, and a server the last three published
-    months of yellow and green (or of the datasets that are named). The zone lookup and TLC's
-    report are always looked for. A file that could not be asked about has its ``fault``; raises
-    ``FetchError`` where none could be, or where a server has no month at all of a dataset whose
-    newest are looked for.
+    months of the source's usual datasets (or of those that are named). Single files are always
+    looked for. A file that could not be asked about has its ``fault``; raises ``FetchError`` where
+    none could be, or where a server has no month at all of a dataset whose newest are looked for.
     """
-    named = [DATASETS[name] for name in datasets]
+    source = publisher.source
+    of = {d.name: d for d in source.datasets}
+    named = [of[name] for name in datasets]
     monthly = [d for d in named if d.monthly]
-    folder = local_path(settings.tlc_url)
+    folder = publisher.folder
     if folder is not None:
         if not folder.is_dir():
-            raise UsageError(f"MEDALLION_TLC_URL: there is no folder {folder}.")
+            raise UsageError(f"{source.url_variable}: there is no folder {folder}.")
         wanted = [
-            _Wanted(d, month, (f"{settings.tlc_url}/{quote(d.file_path(month, file_format))}",))
-            for d in monthly or ([] if named else _all_monthly())
+            _Wanted(d, month, (publisher.address(d, d.file_path(month, file_format)),))
+            for d in monthly or ([] if named else source.monthly)
             for month, file_format in listed_months(folder, d)
             if (start is None or month >= start) and (end is None or month <= end)
         ]
     elif start is None:
-        defaults = monthly or ([] if named else [DATASETS["yellow"], DATASETS["green"]])
-        return _newest(settings, defaults, end) + _ask(_references(settings, named))
+        defaults = monthly or ([] if named else [of[name] for name in source.usual])
+        return _newest(publisher, defaults, end) + _ask(_references(publisher, named))
     else:
         wanted = [
-            _month(settings, d, month)
-            for d in monthly or ([] if named else _all_monthly())
+            _month(publisher, d, month)
+            for d in monthly or ([] if named else source.monthly)
             for month in months_between(max(start, d.first_edition or start), end or _today())
         ]
-    return _head_all(wanted + _references(settings, named))
+    return _head_all(wanted + _references(publisher, named))
 
 
-def asked_again(file: PublishedFile) -> PublishedFile:
-    """The file as the publisher offers it now; with its ``fault`` where that has not passed."""
-    dataset, stem = DATASETS[file.dataset], file.url.removesuffix(file.file_format)
+def asked_again(file: PublishedFile, dataset: Dataset) -> PublishedFile:
+    """The file as it is published now; with its ``fault`` where that has not passed."""
+    stem = file.url.removesuffix(file.file_format)
     if dataset.monthly and not file.month:
         return file  # no file, but all of a dataset
     later = FORMATS[FORMATS.index(file.file_format) + 1 :]
@@ -108,18 +89,20 @@ class _Wanted:
     urls: tuple[str, ...]
 
 
-def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]:
-    """Which datasets have had no new month for too long, one line each.
+def overdue(
+    publisher: Publisher, published: Iterable[PublishedFile], days: int | None = None
+) -> list[str]:
+    """Which datasets of a source have had no new month for too long, one line each.
 
-    Counted are the days since the end of the newest published month. A folder of files is only
-    looked at when ``MEDALLION_STALE_AFTER_DAYS`` says so: nobody publishes there.
+    Counted are the ``days`` since the end of the newest published month; without them as many as
+    the source says. Of a folder that is none: nobody publishes there.
     """
-    days = settings.stale_after_days
     if days is None:
-        days = 0 if local_path(settings.tlc_url) else OVERDUE_DAYS
+        days = 0 if publisher.folder else publisher.source.overdue_days
+    names = {d.name for d in publisher.source.datasets}
     newest: dict[str, date] = {}
     for file in published:
-        if file.month:
+        if file.month and file.dataset in names:
             newest[file.dataset] = max(file.month, newest.get(file.dataset, file.month))
     ends = {dataset: _next_month(month) for dataset, month in newest.items()}
     return [
@@ -129,9 +112,9 @@ def overdue(settings: Settings, published: Iterable[PublishedFile]) -> list[str]
     ]
 
 
-def is_overdue(month: date) -> bool:
-    """Whether TLC should have published a month by now."""
-    return (_today() - _next_month(month)).days > OVERDUE_DAYS
+def is_overdue(source: Source, month: date) -> bool:
+    """Whether the source should have published a month by now."""
+    return (_today() - _next_month(month)).days > source.overdue_days
 
 
 def months_between(start: date, end: date) -> list[date]:
@@ -150,22 +133,17 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def _all_monthly() -> list[Dataset]:
-    return [d for d in DATASETS.values() if d.monthly]
-
-
-def _month(settings: Settings, dataset: Dataset, month: date) -> _Wanted:
+def _month(publisher: Publisher, dataset: Dataset, month: date) -> _Wanted:
     """A month on a server, which is asked for the best of its formats first."""
     paths = (dataset.file_path(month, file_format) for file_format in dataset.formats(month))
-    return _Wanted(dataset, month, tuple(f"{settings.tlc_url}/{path}" for path in paths))
+    return _Wanted(dataset, month, tuple(publisher.address(dataset, path) for path in paths))
 
 
-def _references(settings: Settings, named: Sequence[Dataset]) -> list[_Wanted]:
+def _references(publisher: Publisher, named: Sequence[Dataset]) -> list[_Wanted]:
+    """The single files: those that are named, and all of them beside months."""
     return [
-        _Wanted(
-            d, None, (f"{settings.tlc_url}/{d.path}" if d.path else settings.report_source_url,)
-        )
-        for d in DATASETS.values()
+        _Wanted(d, None, (publisher.address(d),))
+        for d in publisher.source.datasets
         if not d.monthly and (not named or d in named or any(n.monthly for n in named))
     ]
 
@@ -185,10 +163,11 @@ def listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat
 
     Raises ``OSError``.
     """
-    if not (folder / MONTHS_FOLDER).is_dir():
+    within = folder / dataset.folder
+    if not within.is_dir():
         return []
     found: dict[date, FileFormat] = {}
-    for path in (folder / MONTHS_FOLDER).iterdir():
+    for path in within.iterdir():
         if (named := month_of_name(dataset, path.name)) and path.is_file():
             month, file_format = named
             found[month] = min(file_format, found.get(month, file_format), key=FORMATS.index)
@@ -196,7 +175,7 @@ def listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat
 
 
 def _newest(
-    settings: Settings, datasets: Sequence[Dataset], end: date | None
+    publisher: Publisher, datasets: Sequence[Dataset], end: date | None
 ) -> list[PublishedFile]:
     """The last three published months of each dataset, oldest first."""
     last = end or _today()
@@ -204,18 +183,19 @@ def _newest(
     for dataset in datasets:
         first = dataset.first_edition or last
         looked_at = months = months_between(first, last)[-LOOK_BACK_MONTHS:]
-        # a batch of eight holds the three newest unless TLC is half a year late
+        # a batch of eight holds the three newest unless the source is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
             batch, months = months[-CONNECTIONS:], months[:-CONNECTIONS]
-            wanted = [_month(settings, dataset, m) for m in batch]
+            wanted = [_month(publisher, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
         if not newest and end is None:
             # month by month, it is the answer of a server that does not have that one yet
             raise FetchError(
                 f"Nothing of {dataset.name} is published since {looked_at[0]:%Y-%m}, up to"
-                f" {_month(settings, dataset, last).urls[0]}. Is that address right"
-                " (MEDALLION_TLC_URL)? If it is, name the datasets that are published there."
+                f" {_month(publisher, dataset, last).urls[0]}. Is that address right"
+                f" ({publisher.source.url_variable})? If it is, name the datasets that are"
+                " published there."
             )
         found += newest[-DEFAULT_MONTHS:]
     return found
@@ -280,8 +260,18 @@ def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
         return _faulty(file, url, str(exc))
     except OSError as exc:
         return _faulty(file, url, f"{path} cannot be read: {exc.strerror}.")
-    return PublishedFile(file.dataset.name, file.month, url, *found) if found else None
+    if not found:
+        return None
+    file_format = file.dataset.format_of(url)
+    return PublishedFile(file.dataset.name, file.month, url, *found, file_format=file_format)
 
 
 def _faulty(file: _Wanted, url: str, fault: str) -> PublishedFile:
-    return PublishedFile(file.dataset.name, file.month, url, None, None, None, fault)
+    return PublishedFile(
+        file.dataset.name,
+        file.month,
+        url,
+        *(None, None, None),
+        fault=fault,
+        file_format=file.dataset.format_of(url),
+    )

@@ -10,122 +10,14 @@ A star marks a column without which a month is worthless, or another dataset's.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import Literal, cast
+from typing import cast
 
+from ingestion.sources.base import TEXT, Column, Dataset, Era, ReadType
 from ingestion.sources.tlc.csv_headers import CSV_HEADERS
+from ingestion.sources.tlc.validate import REPORT_COLUMNS, report_row_check, zone_row_check
 
-ReadType = Literal["bigint", "double", "text", "timestamp"]
-FileFormat = Literal["parquet", "csv", "csv.gz"]
-# the formats of a month, the best first: of several editions that are published one is taken
-FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
-# the type of every column of a CSV file
-TEXT = "text"
-
-# A type to the right can hold every value of one to its left.
-_WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column as published in one era."""
-
-    name: str
-    read_type: ReadType
-    file_types: frozenset[str]
-    required: bool
-
-
-@dataclass(frozen=True)
-class Era:
-    """The columns that files carry from ``since`` until the next era begins."""
-
-    since: date
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One publication of TLC: a file a month, or one file that is replaced in place."""
-
-    name: str
-    code: int  # the first digit of every trip_id; 0 for what holds no trips
-    path: str  # below the publisher's address, with {month} as YYYY-MM
-    file_format: FileFormat
-    first_month: date | None
-    eras: tuple[Era, ...]
-    csv_eras: tuple[Era, ...] = ()  # of the months that TLC published as CSV, when it did
-
-    @property
-    def monthly(self) -> bool:
-        """Whether there is one file a month."""
-        return self.first_month is not None
-
-    @property
-    def view(self) -> str:
-        """The name of its read view in the schema ``tlc``."""
-        return {"tlc_monthly_report": "monthly_report"}.get(self.name) or (
-            f"{self.name}_tripdata" if self.monthly else self.name
-        )
-
-    def file_path(self, month: date | None, file_format: FileFormat | None = None) -> str:
-        """Where the file of ``month`` lies below the publisher's address, in one of its formats."""
-        path = self.path.format(month=f"{month:%Y-%m}" if month else "")
-        return path.removesuffix(self.file_format) + file_format if file_format else path
-
-    def format_of(self, address: str) -> FileFormat:
-        """The format of a file of this dataset by its address, or its path in the lake."""
-        endings = (f for f in reversed(FORMATS) if address.endswith(f".{f}"))
-        return next(endings, self.file_format) if self.monthly else self.file_format
-
-    def formats(self, month: date) -> tuple[FileFormat, ...]:
-        """The formats in which TLC, or who keeps what it published, may have ``month``."""
-        assert self.first_month, "only months are published in several formats"
-        as_csv = bool(self.csv_eras) and self.csv_eras[0].since <= month <= LAST_CSV_MONTH
-        return tuple(f for f in FORMATS if (as_csv if "csv" in f else month >= self.first_month))
-
-    @property
-    def first_edition(self) -> date | None:
-        """The first month that was ever published, in whatever format."""
-        if not self.monthly:
-            return None
-        return min(era.since for era in (*self.eras, *self.csv_eras))
-
-    def era(self, month: date | None) -> Era:
-        """The era that ``month`` belongs to; the newest for what has no months."""
-        return _era_of(self.eras, month)
-
-    def csv_era(self, month: date | None, names: Iterable[str]) -> Era:
-        """The era of a CSV file of ``month`` with these columns.
-
-        TLC's own, or for a file that was made of the Parquet edition that one's.
-        """
-        found = {read_name(name) for name in names}
-        eras = [_era_of(eras, month) for eras in (self.csv_eras, self.eras) if eras]
-        return max(eras, key=lambda era: len(found & {read_name(c.name) for c in era.columns}))
-
-    @cached_property
-    def read_schema(self) -> dict[str, ReadType]:
-        """Every column that any era published: lower-case name → the widest type any era used."""
-        schema: dict[str, ReadType] = {}
-        for column in (c for era in (*self.eras, *self.csv_eras) for c in era.columns):
-            name = read_name(column.name)
-            widest = max(schema.get(name, column.read_type), column.read_type, key=_WIDTH.index)
-            schema[name] = widest
-        return schema
-
-
-def read_name(published_name: str) -> str:
-    """The read view's name for a column, however this file spells it, pads it or writes it big."""
-    name = published_name.strip()
-    return REPORT_COLUMNS.get(name, name).lower()
-
-
-def _era_of(eras: tuple[Era, ...], month: date | None) -> Era:
-    started = [era for era in eras if month is None or era.since <= month]
-    return started[-1] if started else eras[0]
+SOURCE_NAME = "tlc"
 
 
 def _columns(text: str) -> tuple[Column, ...]:
@@ -153,12 +45,12 @@ def _renamed(columns: tuple[Column, ...], **names: str) -> tuple[Column, ...]:
 
 def _csv_eras(dataset: str, eras: tuple[Era, ...]) -> tuple[Era, ...]:
     """The eras of the CSV editions; a column has the read type that its namesake in Parquet has."""
-    known = {read_name(c.name): c.read_type for era in eras for c in era.columns}
+    known = {c.name.lower(): c.read_type for era in eras for c in era.columns}
 
     def column(field: str) -> Column:
         starred, _, read_type = field.partition(":")
         name = starred.rstrip("*")
-        as_read = cast(ReadType, read_type or known[read_name(name)])
+        as_read = cast(ReadType, read_type or known[name.lower()])
         return Column(name, as_read, frozenset({TEXT}), starred.endswith("*"))
 
     return _eras(
@@ -299,29 +191,10 @@ _ZONES = _columns("""
     service_zone  text  text
 """)
 
-# The header of TLC's report as its read names, in its order.
-REPORT_COLUMNS = {
-    "Month/Year": "month_year",
-    "License Class": "license_class",
-    "Trips Per Day": "trips_per_day",
-    "Farebox Per Day": "farebox_per_day",
-    "Unique Drivers": "unique_drivers",
-    "Unique Vehicles": "unique_vehicles",
-    "Vehicles Per Day": "vehicles_per_day",
-    "Avg Days Vehicles on Road": "avg_days_vehicles_on_road",
-    "Avg Hours Per Day Per Vehicle": "avg_hours_per_day_per_vehicle",
-    "Avg Days Drivers on Road": "avg_days_drivers_on_road",
-    "Avg Hours Per Day Per Driver": "avg_hours_per_day_per_driver",
-    "Avg Minutes Per Trip": "avg_minutes_per_trip",
-    "Percent of Trips Paid with Credit Card": "percent_of_trips_paid_with_credit_card",
-    "Trips Per Day Shared": "trips_per_day_shared",
-}
 _REPORT_REQUIRED = {"Month/Year", "License Class", "Trips Per Day"}
 _REPORT = tuple(
     Column(name, "text", frozenset({TEXT}), name in _REPORT_REQUIRED) for name in REPORT_COLUMNS
 )
-
-_TRIPS = "trip-data/{name}_tripdata_{{month}}.parquet"
 
 # In May 2022 TLC moved to Parquet; nothing later was ever published as CSV.
 LAST_CSV_MONTH = date(2022, 4, 1)
@@ -342,60 +215,57 @@ _GREEN = _eras(
 _FHV = _eras(("2015-01", _FHV_2015))
 _FHVHV = _eras(("2019-02", _FHVHV_2019), ("2025-01", _FHVHV_2019 + _CBD_FEE))
 
+
+def _trips(
+    name: str, code: int, first_month: date, eras: tuple[Era, ...], csv_eras: tuple[Era, ...]
+) -> Dataset:
+    """The trips of one service: a file a month."""
+    return Dataset(
+        name=name,
+        source=SOURCE_NAME,
+        code=code,
+        path=f"trip-data/{name}_tripdata_{{month}}.parquet",
+        file_format="parquet",
+        first_month=first_month,
+        eras=eras,
+        csv_eras=csv_eras,
+        last_csv_month=LAST_CSV_MONTH,
+        view=f"{name}_tripdata",
+        alike=f"{name}[ _-]*trip[ _-]*data[ _-]*",
+    )
+
+
 DATASETS: dict[str, Dataset] = {
     d.name: d
     for d in (
-        Dataset(
-            name="yellow",
-            code=1,
-            path=_TRIPS.format(name="yellow"),
-            file_format="parquet",
-            first_month=date(2009, 1, 1),
-            eras=_YELLOW,
-            csv_eras=_csv_eras("yellow", _YELLOW),
-        ),
-        Dataset(
-            name="green",
-            code=2,
-            path=_TRIPS.format(name="green"),
-            file_format="parquet",
-            first_month=date(2014, 1, 1),
-            eras=_GREEN,
-            csv_eras=_csv_eras("green", _GREEN),
-        ),
-        Dataset(
-            name="fhv",
-            code=3,
-            path=_TRIPS.format(name="fhv"),
-            file_format="parquet",
-            first_month=date(2015, 1, 1),
-            eras=_FHV,
-            csv_eras=_csv_eras("fhv", _FHV),
-        ),
-        Dataset(
-            name="fhvhv",
-            code=4,
-            path=_TRIPS.format(name="fhvhv"),
-            file_format="parquet",
-            first_month=date(2019, 2, 1),
-            eras=_FHVHV,
-            csv_eras=_csv_eras("fhvhv", _FHVHV),
-        ),
+        _trips("yellow", 1, date(2009, 1, 1), _YELLOW, _csv_eras("yellow", _YELLOW)),
+        _trips("green", 2, date(2014, 1, 1), _GREEN, _csv_eras("green", _GREEN)),
+        _trips("fhv", 3, date(2015, 1, 1), _FHV, _csv_eras("fhv", _FHV)),
+        _trips("fhvhv", 4, date(2019, 2, 1), _FHVHV, _csv_eras("fhvhv", _FHVHV)),
         Dataset(
             name="taxi_zone_lookup",
-            code=0,
+            source=SOURCE_NAME,
             path="misc/taxi_zone_lookup.csv",
             file_format="csv",
             first_month=None,
             eras=_eras(("2009-01", _ZONES)),
+            # TLC itself called the file taxi+_zone_lookup.csv for years
+            alike="taxi[ +_-]*zone[ +_-]*lookup",
+            row_check=zone_row_check,
         ),
         Dataset(
             name="tlc_monthly_report",
-            code=0,
-            path="",  # it has an address of its own: Settings.report_source_url
+            source=SOURCE_NAME,
+            path="misc/data_reports_monthly.csv",  # where the source is a folder
+            url="https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv",
+            url_variable="MEDALLION_REPORT_URL",
             file_format="csv",
             first_month=None,
             eras=_eras(("2010-01", _REPORT)),
+            view="monthly_report",
+            alike="data[ _-]*reports[ _-]*monthly",
+            read_names=REPORT_COLUMNS,
+            row_check=report_row_check,
         ),
     )
 }

@@ -6,12 +6,11 @@ repeated word for word, a class in any case, and numbers as people write them.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
-from ingestion.errors import UntrustedFileError
-from ingestion.sources.tlc.datasets import REPORT_COLUMNS, Dataset, read_name
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
+from ingestion.sources.base import RowCheck
 
-SHOWN_CHARACTERS = 40
 LARGEST_ZONE = 2**31 - 1
 _MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
 # 1,234 · 12.5 · 75% · - for none; a no-break space may part thousands or stand around
@@ -19,26 +18,30 @@ _NUMBER = re.compile(r"\d[\d,]{0,17}(\.\d{0,17})?%?", re.ASCII)
 _NONE = ("", "-", "null")
 _BLANKS = " \t\u00a0"
 
-Judge = Callable[[int, Sequence[str]], bool]
+# The header of TLC's report as its read names, in its order.
+REPORT_COLUMNS = {
+    "Month/Year": "month_year",
+    "License Class": "license_class",
+    "Trips Per Day": "trips_per_day",
+    "Farebox Per Day": "farebox_per_day",
+    "Unique Drivers": "unique_drivers",
+    "Unique Vehicles": "unique_vehicles",
+    "Vehicles Per Day": "vehicles_per_day",
+    "Avg Days Vehicles on Road": "avg_days_vehicles_on_road",
+    "Avg Hours Per Day Per Vehicle": "avg_hours_per_day_per_vehicle",
+    "Avg Days Drivers on Road": "avg_days_drivers_on_road",
+    "Avg Hours Per Day Per Driver": "avg_hours_per_day_per_driver",
+    "Avg Minutes Per Trip": "avg_minutes_per_trip",
+    "Percent of Trips Paid with Credit Card": "percent_of_trips_paid_with_credit_card",
+    "Trips Per Day Shared": "trips_per_day_shared",
+}
 
 
-def judge_of(dataset: Dataset, columns: Sequence[str]) -> Judge | None:
-    """What says of a row, given with its line, whether it holds anything.
-
-    It raises ``UntrustedFileError`` for one that has no meaning.
-    """
-    places = {read_name(name): place for place, name in enumerate(columns)}
-    if dataset.name == "taxi_zone_lookup":
-        return _zones(places)
-    if dataset.name == "tlc_monthly_report":
-        return _report(places)
-    return None
-
-
-def _zones(places: dict[str, int]) -> Judge:
+def zone_row_check(places: Mapping[str, int]) -> RowCheck:
+    """The check of a row of the zone lookup: its key is a number, and stands once."""
     seen: dict[int, int] = {}
 
-    def judge(line: int, row: Sequence[str]) -> bool:
+    def check(line: int, row: Sequence[str]) -> bool:
         written = row[places["locationid"]]
         zone = written.strip(" ")
         if not (zone.isascii() and zone.isdigit() and 0 < int(zone) <= LARGEST_ZONE):
@@ -48,10 +51,11 @@ def _zones(places: dict[str, int]) -> Judge:
             raise _misfit(line, "LocationID", f"stands on line {first} too", written)
         return True
 
-    return judge
+    return check
 
 
-def _report(places: dict[str, int]) -> Judge:
+def report_row_check(places: Mapping[str, int]) -> RowCheck:
+    """The check of a row of the monthly report; a blank row holds nothing."""
     month_name, class_name, *number_names = REPORT_COLUMNS
     numbers = [
         (name, places[REPORT_COLUMNS[name]])
@@ -60,7 +64,7 @@ def _report(places: dict[str, int]) -> Judge:
     ]
     seen: dict[tuple[str, str], tuple[int, Sequence[str]]] = {}
 
-    def judge(line: int, row: Sequence[str]) -> bool:
+    def check(line: int, row: Sequence[str]) -> bool:
         if not any(field.strip(_BLANKS) for field in row):
             return False
         month = row[places["month_year"]]
@@ -80,7 +84,7 @@ def _report(places: dict[str, int]) -> Judge:
             raise _misfit(line, class_name, fault, written)
         return True
 
-    return judge
+    return check
 
 
 def _misfit(line: int, column: str, fault: str, value: str) -> UntrustedFileError:

@@ -13,7 +13,8 @@ from ingestion.lake.catalog import Landing
 from ingestion.locks import HeldError, locked_file
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import Dataset
+from ingestion.sources import registry
+from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
     Result,
     complete_files,
@@ -159,8 +160,9 @@ class DuckDb:
             yield
 
     def prepare(self, session: DuckDbSession, /) -> None:
-        """Make the schemas raw and tlc, and raw.files, where they are not there."""
-        session.execute("create schema if not exists raw; create schema if not exists tlc")
+        """Make the schemas raw and of each source, and raw.files, where they are not there."""
+        for schema in ("raw", *registry.schemas()):
+            session.execute(f"create schema if not exists {schema}")
         session.execute(files_ddl(text="varchar", json_type="json"))
         complete_files(session)
 
@@ -205,12 +207,12 @@ class DuckDb:
         """Make the read view of a dataset anew, over these versions."""
         session.execute(read_view_sql(dataset, branches, DUCKDB))
 
-    def view_comments(self, session: DuckDbSession, /) -> dict[str, str]:
-        """What the comment on each view of ``tlc`` says."""
+    def view_comments(self, session: DuckDbSession, /) -> dict[tuple[str, str], str]:
+        """What the comment on each read view says, by schema and name."""
         found = session.query(
-            "select view_name, comment from duckdb_views() where schema_name = 'tlc'"
+            "select schema_name, view_name, comment from duckdb_views() where not internal"
         )
-        return dict(found.rows)
+        return {(schema, view): comment for schema, view, comment in found.rows}
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""

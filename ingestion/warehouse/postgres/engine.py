@@ -15,16 +15,18 @@ from ingestion.schema_on_read import (
     key_sql,
     month_sql,
     read_view_sql,
+    view_name,
 )
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import Dataset
+from ingestion.sources import registry
+from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import complete_files, files_ddl, held_as_tables
 from ingestion.warehouse.postgres.requirements import lacks
 from ingestion.warehouse.postgres.roles import (
     BUILT,
-    LOADED,
     Roles,
     database_sql,
+    loaded_schemas,
     managing_roles,
     roles_sql,
     too_powerful_sql,
@@ -155,11 +157,11 @@ class Postgres:
         return f"-c role={self.roles.transformer}" if self.roles else ""
 
     def prepare(self, session: PostgresSession, /) -> None:
-        """Make the schemas raw and tlc, and raw.files, where they are not there."""
+        """Make the schemas raw and of each source, and raw.files, where they are not there."""
         with session.transaction():
             # two that make the same at once are no `if not exists` to the server
             session.wait_for_turn("prepare")
-            for schema in ("raw", "tlc"):
+            for schema in ("raw", *registry.schemas()):
                 # `if not exists` asks for the right to make one even where it is there
                 if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
                     session.execute(f"create schema if not exists {schema}")
@@ -246,11 +248,11 @@ class Postgres:
         The server adds columns to a view only behind those that it has, and changes none. Where
         one has another type by now, what reads the view goes with it: views, which dbt makes anew.
         """
-        view = f"tlc.{POSTGRES.quote(dataset.view)}"
+        view = view_name(dataset, POSTGRES)
         rows = session.query(
             "select column_name, data_type from information_schema.columns"
-            " where table_schema = 'tlc' and table_name = ? order by ordinal_position",
-            [dataset.view],
+            " where table_schema = ? and table_name = ? order by ordinal_position",
+            [dataset.source, dataset.view],
         ).rows
         there = {name: data_type for name, data_type in rows if name not in ORIGIN}
         wanted = {name: POSTGRES.types[t] for name, t in dataset.read_schema.items()}
@@ -260,13 +262,15 @@ class Postgres:
         sql = read_view_sql(dataset, branches, POSTGRES, first=list(there))
         session.execute_patiently(sql, view)
 
-    def view_comments(self, session: PostgresSession, /) -> dict[str, str]:
-        """What the comment on each view of ``tlc`` says."""
+    def view_comments(self, session: PostgresSession, /) -> dict[tuple[str, str], str]:
+        """What the comment on each read view says, by schema and name."""
         found = session.query(
-            "select relname, obj_description(oid, 'pg_class') from pg_class"
-            " where relnamespace = to_regnamespace('tlc') and relkind = 'v'"
+            "select nspname, relname, obj_description(pg_class.oid, 'pg_class') from pg_class"
+            " inner join pg_namespace on pg_namespace.oid = relnamespace"
+            " where nspname = any(?) and relkind = 'v'",
+            [list(registry.schemas())],
         )
-        return dict(found.rows)
+        return {(schema, view): comment for schema, view, comment in found.rows}
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that gives one raw row as published, by its ordinal."""
@@ -319,7 +323,7 @@ def create_database(name: str, roles: Roles | None = None) -> None:
 def _has_parts(session: PostgresSession, roles: Roles) -> bool:
     """Whether each role has its schemas, which it gets in one transaction with all the rest."""
     return set(_owners(session).items()) >= {
-        *((schema, roles.loader) for schema in LOADED),
+        *((schema, roles.loader) for schema in loaded_schemas()),
         *((schema, roles.transformer) for schema in BUILT),
     }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ingestion.warehouse.postgres.roles import BUILT, LOADED, Roles
+from ingestion.warehouse.postgres.roles import BUILT, Roles, loaded_schemas
 from ingestion.warehouse.postgres.session import PostgresSession
 
 # dbt's threads in profiles.yml, and its own connection
@@ -89,7 +89,7 @@ def _roles(session: PostgresSession, roles: Roles) -> Iterator[str]:
     if denied:
         names = ", ".join(denied)
         yield f"{login} may not act as {names}: grant {names} to {login}."
-    for owner, schemas in ((roles.loader, LOADED), (roles.transformer, BUILT)):
+    for owner, schemas in ((roles.loader, loaded_schemas()), (roles.transformer, BUILT)):
         marks = ", ".join("?" for _ in schemas)
         theirs = session.query(
             f"select nspname from pg_namespace where nspname in ({marks})"
@@ -111,8 +111,8 @@ def _rights(session: PostgresSession) -> Iterator[str]:
         " has_database_privilege(current_database(), 'create')"
     ).rows
     ((user, database, may_make),) = rows
-    denied = [s for s in (*LOADED, *BUILT) if s in rights and not rights[s]]
+    denied = [s for s in (*loaded_schemas(), *BUILT) if s in rights and not rights[s]]
     if denied:
         yield f"{user} may not write in {', '.join(denied)}: grant it, or log in as another."
-    if not may_make and not rights.keys() >= {*LOADED, *BUILT}:
+    if not may_make and not rights.keys() >= {*loaded_schemas(), *BUILT}:
         yield f"{user} may not make schemas: grant create on database {database} to {user}."

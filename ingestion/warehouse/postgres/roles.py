@@ -9,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingestion.errors import UsageError
+from ingestion.sources import registry
 
-LOADED = ("raw", "tlc")
 BUILT = ("staging", "intermediate", "marts")
 READ = "marts"
 # needs no quotes, in SQL or in a connection's options
 NAME = r"[a-z_][a-z0-9_]{0,40}"
+
+
+def loaded_schemas() -> tuple[str, ...]:
+    """The schemas that the loader owns: what was published, and the read views of each source."""
+    return ("raw", *registry.schemas())
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def database_sql(roles: Roles, database: str) -> list[str]:
     is a superuser, or owns the database and may grant the roles.
     """
     ours = ", ".join(roles.all)
-    loaded, built = ", ".join(LOADED), ", ".join(BUILT)
+    loaded, built = ", ".join(loaded_schemas()), ", ".join(BUILT)
     name = '"' + database.replace('"', '""') + '"'
     return [
         # without this, an owner who is no superuser could not give anything to the roles
@@ -93,7 +98,7 @@ end $$""",
         "revoke all on schema public from public",
         *(
             statement
-            for owner, schemas in ((roles.loader, LOADED), (roles.transformer, BUILT))
+            for owner, schemas in ((roles.loader, loaded_schemas()), (roles.transformer, BUILT))
             for schema in schemas
             for statement in (
                 f"create schema if not exists {schema}",
@@ -126,7 +131,7 @@ end $$""",
 
 def managing_roles(owners: Mapping[str, str]) -> Roles | None:
     """The roles that the schemas belong to, by owner; none where they belong to somebody else."""
-    loader = owners.get(LOADED[0], "")
+    loader = owners.get("raw", "")
     roles = Roles(loader.removesuffix("_loader"))
     is_theirs = loader == roles.loader and owners.get(READ) == roles.transformer
     return roles if is_theirs else None

@@ -17,11 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.errors import MedallionError
-from ingestion.locks import turn_with_file
-from ingestion.progress import Quiet
-from ingestion.settings import REPORT_IN_FOLDER
-from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS, Dataset, read_name
+from ingestion.sources.base import Dataset
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from ingestion.sources.tlc.sample import city
 from ingestion.sources.tlc.sample.faults import plant, restated, trips_outside_month
 from ingestion.sources.tlc.sample.report import report_rows
@@ -59,25 +56,6 @@ _MADE_AS = {
 }
 
 
-def publish_sample_whole(folder: Path, lock: Path, republished: bool = False) -> None:
-    """Publish the sample into ``folder`` where that is not there yet, or ``republished`` at once.
-
-    The folder has its name once all is in it, so a killed call leaves none that is short. Whoever
-    holds the file ``lock`` is waited for. Raises ``MedallionError`` where it cannot be written.
-    """
-    try:
-        with turn_with_file(lock, "the sample", Quiet()):
-            if folder.exists():
-                if republished:
-                    publish_sample(folder, republished)
-                return
-            begun = folder.with_name(f"{folder.name}.part")
-            publish_sample(begun, republished)
-            begun.rename(folder)
-    except OSError as exc:
-        raise MedallionError(f"Cannot write the sample to {folder}: {exc.strerror}.") from exc
-
-
 def publish_sample(folder: Path, republished: bool = False) -> None:
     """Publish the sample into ``folder``, under the paths that TLC uses.
 
@@ -89,7 +67,7 @@ def publish_sample(folder: Path, republished: bool = False) -> None:
     zones = DATASETS["taxi_zone_lookup"]
     header = [column.name for column in zones.era(None).columns]
     _write(folder / zones.path, _csv([header, *city.lookup_rows()], csv.QUOTE_NONNUMERIC))
-    _write(folder / REPORT_IN_FOLDER, _csv(report_rows(made), csv.QUOTE_MINIMAL))
+    _write(folder / DATASETS["tlc_monthly_report"].path, _csv(report_rows(made), csv.QUOTE_MINIMAL))
     if republished:
         made[RESTATED] = restated(made[RESTATED])
     for (name, month), trips in made.items():
@@ -113,7 +91,7 @@ def _table(dataset: Dataset, month: date, trips: Trips) -> pa.Table:
     known = _TYPES_SINCE_2023_02 if recent else _TYPES_UNTIL_2023_01
     fields, arrays = [], []
     for column in dataset.era(month).columns:
-        name = read_name(column.name)
+        name = dataset.read_name(column.name)
         array = pa.array(trips[_MADE_AS.get(name, name)], from_pandas=True)
         if column.name in _EMPTY_UNTIL_2023_01 and not recent:
             array = pa.nulls(len(array))

@@ -7,8 +7,8 @@ from datetime import date
 
 import numpy as np
 
-from ingestion.sources.tlc.datasets import REPORT_COLUMNS
 from ingestion.sources.tlc.sample.trips import TAXIS, Trips, month_start
+from ingestion.sources.tlc.validate import REPORT_COLUMNS
 
 _NONE = "-"
 _SIX_HOURS = 6 * 3600

@@ -1,0 +1,10 @@
+"""Addresses of what is published and of lakes."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a ``file://`` address, or none for any other."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None

@@ -1,0 +1,102 @@
+"""Which sources there are: the one list that everything else reads.
+
+A source is a folder: of this package, with a ``source.py`` that has a ``SOURCE``; or of a folder
+that ``MEDALLION_SOURCES`` names, with a ``source.toml``. Adding a source touches nothing else.
+"""
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from ingestion.errors import UsageError
+from ingestion.sources.base import Dataset, Source
+
+# Settings cannot give it: they ask here which addresses there are to be set.
+VARIABLE = "MEDALLION_SOURCES"
+FILE_NAME = "source.toml"
+
+
+def sources() -> Mapping[str, Source]:
+    """Every source by its name; raises ``UsageError`` where one is declared wrongly."""
+    return _sources(os.environ.get(VARIABLE, ""))
+
+
+def datasets() -> Mapping[str, Dataset]:
+    """Every dataset of every source by its name."""
+    return _datasets(os.environ.get(VARIABLE, ""))
+
+
+def monthly_datasets() -> tuple[Dataset, ...]:
+    """The datasets with a file a month."""
+    return tuple(d for d in datasets().values() if d.monthly)
+
+
+def source_of(dataset: str) -> Source:
+    """The source of a dataset."""
+    return sources()[datasets()[dataset].source]
+
+
+def schemas() -> tuple[str, ...]:
+    """The schemas of the read views: one a source, named as it is."""
+    return tuple(sources())
+
+
+def address_variables() -> dict[str, str]:
+    """The environment variables that name addresses, and the address that each has by default.
+
+    It is empty where the default depends on another address.
+    """
+    variables = {source.url_variable: source.url for source in sources().values()}
+    return variables | {d.url_variable: "" for d in datasets().values() if d.url_variable}
+
+
+@cache
+def _sources(folders: str) -> Mapping[str, Source]:
+    found: dict[str, Source] = {}
+    for source in (*_shipped(), *_declared(folders)):
+        if source.name in found:
+            raise UsageError(f"There are two sources called {source.name}: rename one's folder.")
+        found[source.name] = source
+    return found
+
+
+@cache
+def _datasets(folders: str) -> Mapping[str, Dataset]:
+    found: dict[str, Dataset] = {}
+    for dataset in (d for source in _sources(folders).values() for d in source.datasets):
+        if dataset.name in found:
+            other = found[dataset.name].source
+            raise UsageError(
+                f"The sources {other} and {dataset.source} both have a dataset {dataset.name}:"
+                " rename one of them."
+            )
+        found[dataset.name] = dataset
+    return found
+
+
+def _shipped() -> Iterator[Source]:
+    package = importlib.import_module("ingestion.sources")
+    for folder in pkgutil.iter_modules(package.__path__, "ingestion.sources."):
+        name = f"{folder.name}.source"
+        if folder.ispkg and find_spec(name):
+            yield importlib.import_module(name).SOURCE
+
+
+def _declared(folders: str) -> Iterator[Source]:
+    if not folders:
+        return
+    from ingestion.sources.declared import read_source  # pydantic is slow to import
+
+    for folder in (Path(f).expanduser() for f in folders.split(os.pathsep) if f):
+        if not folder.is_dir():
+            raise UsageError(f"{VARIABLE}: there is no folder {folder}.")
+        files = sorted([*folder.glob(FILE_NAME), *folder.glob(f"*/{FILE_NAME}")])
+        if not files:
+            raise UsageError(
+                f"{VARIABLE}: no folder in {folder} has a {FILE_NAME}, which declares a source."
+            )
+        yield from map(read_source, files)

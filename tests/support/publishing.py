@@ -1,0 +1,27 @@
+"""What the trips' source publishes, asked for by a test's settings."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile, Publisher
+from ingestion.sources.files import publisher
+
+
+def publisher_of(settings: Settings) -> Publisher:
+    """The source that publishes the trips, where the settings look for it."""
+    return settings.publisher(registry.source_of("green"))
+
+
+def published_files(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> list[PublishedFile]:
+    return publisher.published_files(publisher_of(settings), datasets, start, end)
+
+
+def asked_again(file: PublishedFile) -> PublishedFile:
+    return publisher.asked_again(file, registry.datasets()[file.dataset])
