@@ -1,6 +1,6 @@
-"""Loads TLC's trip records, unchanged, into the lake and the warehouse.
+"""Loads what sources publish, unchanged, into the lake and the warehouse.
 
-Publisher → ``lake.land`` → lake → ``warehouse.load`` → raw tables and read views. Everything here
+Source → ``land`` → lake → ``load`` → raw tables and read views. Everything here
 is dlt and plain functions; it knows neither the transformer nor the orchestrator.
 
 Whoever only wants rows asks ``dataset``, which needs the lake and no warehouse.
@@ -35,8 +35,7 @@ def dataset(
     no promised order.
 
     Args:
-        name: ``yellow``, ``green``, ``fhv``, ``fhvhv``, ``taxi_zone_lookup`` or
-            ``tlc_monthly_report``.
+        name: A dataset of any source, as ``medallion land --help`` lists them.
         start: The first month, as ``"2024-01"`` or any date or time in it; without it, the first
             there is.
         end: The last month, which is part of it.

@@ -1,6 +1,6 @@
 """Load packages of references: files that dlt moves without opening them.
 
-dlt rewrites an imported Parquet file that has a column of null type, which most TLC months have,
+dlt rewrites an imported Parquet file that has a column of null type, which most real months have,
 and so changes its bytes (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633).
 It imports CSV as it is. So a job's file is a CSV manifest of two lines, the address of the file to
 load and a folder for a copy: dlt extracts, normalizes, schedules and retries it like any other, and

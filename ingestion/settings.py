@@ -140,7 +140,7 @@ class Settings(BaseSettings):
         if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
             raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
         if not url.startswith("file:") and not urlsplit(url).netloc:
-            raise ValueError("name a bucket, as in s3://my-bucket/tlc")
+            raise ValueError("name a bucket, as in s3://my-bucket/lake")
         if not url.startswith("file:") and ":" in urlsplit(url).netloc:
             # the address is shown and kept as well, and no bucket is named so
             raise ValueError("leave keys out of the address, and give them as docs/lake.md says")

@@ -229,7 +229,8 @@ async def nightly(
 
     Args:
         datasets: Which datasets; all, or the usual ones of a night, when none are named.
-        start: First month, as 2024-01. None: the last three published months of yellow and green.
+        start: First month, as 2024-01. None: the last three published months of the usual
+            datasets.
         end: Last month, included.
         full_refresh: Build every month anew, stale or not.
         months_at_once: 0 does all in one process; more hands months to the work pool's workers.

@@ -166,8 +166,8 @@ def csv_batches(
 def duckdb_csv_sql(source: str, gzipped: bool, columns: Sequence[str]) -> str:
     """The same rows as a table function of DuckDB; ``source`` is SQL of the file's address."""
     types = ", ".join(f"{_literal(name)}: 'varchar'" for name in columns)
-    # Strict mode refuses files that mix line ends, as TLC's do; what else it refuses does not pass
-    # the check. No text that holds a NUL passes either, so nothing is taken for null.
+    # Strict mode refuses files that mix line ends, as real ones do; what else it refuses does not
+    # pass the check. No text that holds a NUL passes either, so nothing is taken for null.
     # https://duckdb.org/docs/stable/data/csv/reading_faulty_csv_files
     return (
         f"read_csv({source}, columns = {{{types}}}, auto_detect = false, header = false, skip = 1,"

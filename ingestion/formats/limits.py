@@ -1,8 +1,8 @@
 """What a published file may come to, at most: a small file may unpack to more than a machine holds.
 
-TLC's largest months have 25 million rows of 24 columns in 0.5 GB; its CSV shrinks to a fifth in
-gzip. Each limit is several times that, and a file within all of them takes bounded memory to land
-and to load.
+The largest months that are known have 25 million rows of 24 columns in 0.5 GB; their CSV shrinks to
+a fifth in gzip. Each limit is several times that, and a file within all of them takes bounded
+memory to land and to load.
 """
 
 MOST_COLUMNS = 1_000  # PostgreSQL holds 1,600 at most, and fewer where they are wide

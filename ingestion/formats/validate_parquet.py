@@ -248,8 +248,8 @@ def _not_in_postgres(schema: "pa.Schema") -> Iterator[str]:
     """Say which columns PostgreSQL cannot hold: DuckDB loads the month, PostgreSQL refuses it."""
     import pyarrow as pa
 
+    from ingestion.warehouse.base import ROW_ORDINAL
     from ingestion.warehouse.postgres.arrow_copy import copy_columns
-    from ingestion.warehouse.postgres.engine import ROW_ORDINAL
 
     for column in schema:
         try:

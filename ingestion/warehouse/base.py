@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.common.destination import Destination
 
+EVIDENCE_TABLE = "files"  # in the schema raw: a row a version
+# Beside the file's columns in each raw table of PostgreSQL: a row's ordinal in its file, from 0.
+ROW_ORDINAL = "_row_ordinal"
+
 
 @dataclass(frozen=True)
 class Result:

@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="New York City's TLC trip records in a warehouse that proves it lost nothing.",
+    help="New York City's trip records in a warehouse that proves it lost nothing.",
     epilog="Settings come from the environment and .env; see .env.example. "
     "`medallion run --sample` shows it all on generated data.",
 )

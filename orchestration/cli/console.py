@@ -182,7 +182,7 @@ def print_faults(faults: Sequence[str]) -> None:
 
 
 def print_summary(report: RunReport, flags: str) -> None:
-    """What was new, the ledger's verdict, the difference from TLC's report, where to look next."""
+    """What was new, the ledger's verdict, the difference from the report, where to look next."""
     result = report.audit
     verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
     rows = [
@@ -199,7 +199,7 @@ def print_summary(report: RunReport, flags: str) -> None:
         *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
         ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
         *([("missing", _names(m.name for m in report.missing))] if report.missing else []),
-        ("TLC's report", _reconciliation(report)),
+        ("published report", _reconciliation(report)),
         ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]
     if not report.transformed.built:

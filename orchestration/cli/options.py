@@ -60,6 +60,14 @@ def _names() -> str:
         return "NAME"
 
 
+def _usual() -> str:
+    try:
+        usual = [n for s in registry.sources().values() if s.enabled for n in s.usual]
+    except MedallionError:  # the command says so
+        return "each dataset"
+    return " and ".join(usual)
+
+
 DATASET_NAMES = _names()
 Datasets = Annotated[
     list[str] | None,
@@ -76,7 +84,8 @@ From = Annotated[
         "--from",
         parser=month_of,
         metavar="YYYY-MM",
-        help="First month, included; of all services, where no --dataset is given.",
+        help="First month, included; of all services, where no --dataset is given. Without it: of a"
+        f" folder every month, of a server the last three of {_usual()}.",
     ),
 ]
 To = Annotated[

@@ -9,17 +9,23 @@ from typing import Any
 
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
+from ingestion.sources import registry
 from ingestion.warehouse import connect
-from ingestion.warehouse.base import Session, reason_of
+from ingestion.warehouse.base import Result, Session, reason_of
 from orchestration.cli.console import compact_json, print_json, print_table
 
 # DuckDB shows those of the schema main, and PostgreSQL knows no such statement
 SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
 TABLES = """
     select table_schema, table_name, table_type from information_schema.tables
-    where table_schema in ('raw', 'tlc', 'staging', 'intermediate', 'marts')
+    where table_schema in ({schemas})
     order by table_schema, table_name
 """
+
+
+def _tables(session: Session) -> Result:
+    schemas = ("raw", *registry.schemas(), "staging", "intermediate", "marts")
+    return session.query(TABLES.format(schemas=", ".join("?" for _ in schemas)), schemas)
 
 
 def query(settings: Settings, sql: str, output: str) -> None:
@@ -35,7 +41,7 @@ def query(settings: Settings, sql: str, output: str) -> None:
             if output == "parquet":
                 _write_parquet(session, sql)
                 return
-            result = session.query(TABLES) if SHOW_TABLES.match(sql) else session.read(sql)
+            result = _tables(session) if SHOW_TABLES.match(sql) else session.read(sql)
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":

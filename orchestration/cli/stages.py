@@ -48,7 +48,7 @@ def run(
 ) -> None:
     """Do the whole job once: land, load, transform, audit.
 
-    Without `--from`: the last three published months of yellow and green; from a `file://`
+    Without `--from`: the last three published months of the usual datasets; from a `file://`
     address, every file there is. Running it again does only what is new.
     """
     if republish and not sample:
@@ -195,7 +195,7 @@ def audit(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Show the ledger and the comparison with TLC's report; fail where a row or a file is missing.
+    """Show the ledger and the comparison with the report; fail where a row or a file is missing.
 
     A file is missing while its newest version is not in the facts.
     """
@@ -209,7 +209,7 @@ def audit(
             print_json(result)
         else:
             print_table(
-                ("service", "month", "trips/day", "TLC's", "diff %", "tolerance %", "status"),
+                ("service", "month", "trips/day", "published", "diff %", "tolerance %", "status"),
                 [
                     (
                         r.service,

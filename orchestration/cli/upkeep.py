@@ -102,8 +102,8 @@ def catalog(
 ) -> None:
     """Write a small DuckDB database of views over the lake, and its script, for any DuckDB to use.
 
-    For each dataset: `green` (current versions), `green_all` (every version), and
-    `green_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
+    For each dataset: `NAME` (current versions), `NAME_all` (every version), and
+    `NAME_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
     """
     with command(sample, None) as settings:
         from ingestion.lake.reading.views import write_lake_views

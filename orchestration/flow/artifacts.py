@@ -45,7 +45,7 @@ def _spoken(value: object) -> object:
 
 
 async def audited(result: Audit) -> None:
-    """The ledger, a line a dataset, and TLC's report beside our months, the newest first."""
+    """The ledger, a line a dataset, and the report beside our months, the newest first."""
     await acreate_table_artifact(
         [
             {name: _spoken(value) for name, value in asdict(balance).items()}
@@ -62,14 +62,14 @@ async def audited(result: Audit) -> None:
                 "month": f"{r.month:%Y-%m}",
                 "status": r.status.replace("_", " "),
                 "trips a day": _spoken(r.trips_per_day),
-                "TLC's": _spoken(r.tlc_trips_per_day),
+                "published": _spoken(r.tlc_trips_per_day),
                 "diff %": r.diff_pct if r.diff_pct is None else f"{r.diff_pct:+.2f}",
                 "tolerance %": r.tolerance_pct,
             }
             for r in newest[:MONTHS_SHOWN]
         ],
         key="reconciliation",
-        description="Our totals beside TLC's monthly report",
+        description="Our totals beside the publisher's monthly report",
     )
 
 

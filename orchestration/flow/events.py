@@ -53,7 +53,8 @@ def source_stale(silence: str) -> None:
         STALE,
         silence.partition(":")[0],
         what=f"No new month: {silence}",
-        next="Look at TLC's page for a delay or for new addresses; MEDALLION_STALE_AFTER_DAYS.",
+        next="Look at the publisher's page for a delay or for new addresses;"
+        " MEDALLION_STALE_AFTER_DAYS.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What the warehouse proves about itself: the ledger, and how it compares with TLC's report."""
+"""What the warehouse proves about itself: the ledger, and how it compares with the report."""
 
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -30,7 +30,7 @@ Identity = tuple[str, date | None, str]  # dataset, month, sha256
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One service and month beside TLC's monthly report."""
+    """One service and month beside the publisher's monthly report."""
 
     service: str
     month: date
@@ -82,7 +82,7 @@ class Missing:
 
     @property
     def name(self) -> str:
-        """What people call the file: ``green 2024-01``."""
+        """What people call the file: the dataset, and the month as 2024-01."""
         return name_of(self.dataset, self.month)
 
 
@@ -138,12 +138,12 @@ class Audit:
 
     @property
     def out_of_tolerance(self) -> list[Reconciled]:
-        """Months that differ from TLC's report for no reason that the register gives."""
+        """Months that differ from the publisher's report for no reason that the register gives."""
         return [r for r in self.reconciliation if r.status == "out_of_tolerance"]
 
     @property
     def largest_difference(self) -> Reconciled | None:
-        """The month that differs most from TLC's report."""
+        """The month that differs most from the publisher's report."""
         compared = [r for r in self.reconciliation if r.diff_pct is not None]
         return max(compared, key=lambda r: abs(r.diff_pct or 0), default=None)
 

@@ -82,8 +82,10 @@ def _decode(trip_id: int) -> tuple[str, date, int]:
     dataset = next((d.name for d in registry.datasets().values() if d.code == code), None)
     year, month = divmod(year_month, 100)
     if dataset is None or not 1 <= month <= 12 or year < 2009:
+        example = next(d for d in registry.monthly_datasets() if d.code)
         raise UsageError(
-            f"{trip_id} is no trip_id: it has 18 digits, as 2 202401 00000012345 for green 2024-01."
+            f"{trip_id} is no trip_id: it has 18 digits, as {example.code} 202401 00000012345 for"
+            f" {example.name} 2024-01."
         )
     return dataset, date(year, month, 1), ordinal
 

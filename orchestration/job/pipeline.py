@@ -178,7 +178,7 @@ def missing_faults(missing: Iterable[Missing]) -> list[str]:
 def reconciliation_faults(result: Audit) -> list[str]:
     """Months out of tolerance and not in the register, one line each."""
     return [
-        f"{r.service} {r.month:%Y-%m} differs from TLC's report by {r.diff_pct:+.2f} %"
+        f"{r.service} {r.month:%Y-%m} differs from the publisher's report by {r.diff_pct:+.2f} %"
         f" (tolerance {r.tolerance_pct or 0:g} %) and is not in the register"
         for r in result.out_of_tolerance
     ]

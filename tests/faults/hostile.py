@@ -25,7 +25,7 @@ from ingestion.lake.catalog import Catalog, Landing
 from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import FileFormat
+from ingestion.sources.base import FileFormat
 from ingestion.warehouse import connect
 from tests.support.trips import publish, trips
 

@@ -11,15 +11,12 @@ import pytest
 
 from ingestion.errors import FetchError
 from ingestion.settings import Settings
+from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.download import fetch
 from ingestion.sources.files.http import CONNECTIONS
-from ingestion.sources.files.publisher import (
-    PublishedFile,
-    asked_again,
-    months_between,
-    published_files,
-)
+from ingestion.sources.files.publisher import months_between
 from tests.conftest import MakeSettings
+from tests.support.publishing import asked_again, published_files
 from tests.support.web import MODIFIED, Status, Web
 
 JANUARY = date(2024, 1, 1)

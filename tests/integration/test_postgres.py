@@ -22,7 +22,9 @@ from ingestion.land import land
 from ingestion.load import load
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
-from ingestion.sources.tlc.datasets import DATASETS, Column, Era
+from ingestion.sources import registry
+from ingestion.sources.base import Column, Era
+from ingestion.sources.tlc.datasets import DATASETS
 from ingestion.warehouse import connect as open_warehouse
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.postgres.session import connect_libpq
@@ -270,7 +272,7 @@ def _read_as(monkeypatch: pytest.MonkeyPatch, *columns: Column) -> None:
     """Let green's next era have these columns too."""
     green = DATASETS["green"]
     era = Era(dt.date(2026, 1, 1), (*green.eras[-1].columns, *columns))
-    monkeypatch.setitem(DATASETS, "green", replace(green, eras=(*green.eras, era)))
+    monkeypatch.setitem(registry.datasets(), "green", replace(green, eras=(*green.eras, era)))
 
 
 def test_a_column_that_is_read_from_now_on_joins_the_view(

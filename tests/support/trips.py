@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.sources.tlc.datasets import DATASETS, Column, FileFormat
+from ingestion.sources.base import Column, FileFormat
+from ingestion.sources.tlc.datasets import DATASETS
 
 _TYPES: dict[str, pa.DataType] = {
     "int32": pa.int32(),

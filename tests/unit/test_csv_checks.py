@@ -13,7 +13,8 @@ from ingestion.formats.csv_reader import duckdb_csv_sql
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
-from ingestion.sources.tlc.datasets import DATASETS, FileFormat
+from ingestion.sources.base import FileFormat
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.support.trips import csv_heads, month_of
 
 GREEN = DATASETS["green"]

@@ -17,7 +17,8 @@ import pytest
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.parquet_footer import read_footer
 from ingestion.formats.validate import check
-from ingestion.sources.tlc.datasets import DATASETS, FileFormat
+from ingestion.sources.base import FileFormat
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.support.trips import trips, with_column
 
 GREEN = DATASETS["green"]

@@ -29,9 +29,11 @@ print(json.dumps(load_settings().model_dump(), default=str))
 def project(tmp_path: Path) -> Path:
     """A project root of its own, whose ``.env`` and ``data/`` are nobody's."""
     root = tmp_path / "project"
-    (root / "ingestion").mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "settings.py"):
-        shutil.copy(Path(ingestion.__file__).with_name(name), root / "ingestion" / name)
+    shutil.copytree(
+        Path(ingestion.__file__).parent,
+        root / "ingestion",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     return root
 
 

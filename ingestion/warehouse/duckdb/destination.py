@@ -15,8 +15,7 @@ from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.lake.reading.errors import may_pass
 from ingestion.lake.reading.files import path_pattern, reader_sql
-
-EVIDENCE_TABLE = "files"
+from ingestion.warehouse.base import EVIDENCE_TABLE
 
 
 class RawTableJob(RunnableLoadJob):

@@ -29,14 +29,13 @@ from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.csv_reader import csv_batches
-from ingestion.warehouse.duckdb.destination import EVIDENCE_TABLE
+from ingestion.warehouse.base import EVIDENCE_TABLE, ROW_ORDINAL
 from ingestion.warehouse.postgres.arrow_copy import (
     CopyColumn,
     PieceReader,
     copy_columns,
     copy_stream,
 )
-from ingestion.warehouse.postgres.engine import ROW_ORDINAL
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
 # By their first letters, the SQLSTATEs of what the server says of values, names and types that it

@@ -20,7 +20,7 @@ from ingestion.schema_on_read import (
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
-from ingestion.warehouse.base import complete_files, files_ddl, held_as_tables
+from ingestion.warehouse.base import ROW_ORDINAL, complete_files, files_ddl, held_as_tables
 from ingestion.warehouse.postgres.requirements import lacks
 from ingestion.warehouse.postgres.roles import (
     BUILT,
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from ingestion.warehouse.postgres.destination import RawPostgres
 
 OLDEST_SERVER = 150000
-# Beside the file's columns in each raw table: a row's ordinal in its file, from 0.
-ROW_ORDINAL = "_row_ordinal"
 KEEPALIVE_OPTIONS = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
 )

@@ -1,7 +1,8 @@
 """Who may do what on PostgreSQL: least privilege, as SQL text.
 
-Three roles share a prefix: the loader owns what is loaded (``raw``, ``tlc``), the transformer reads
-that and owns what dbt builds, the reader selects from ``marts``. Nobody else can read.
+Three roles share a prefix: the loader owns what is loaded (``raw``, and the schema of each source),
+the transformer reads that and owns what dbt builds, the reader selects from ``marts``. Nobody else
+can read.
 """
 
 import re

@@ -1,0 +1,219 @@
+"""A source that the project does not know: one folder with a ``source.toml``, and nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingestion
+from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.catalog import Catalog
+from ingestion.land import Outcome, land
+from ingestion.load import load
+from ingestion.settings import Settings, load_settings
+from ingestion.sources import registry
+from ingestion.warehouse import connect
+
+SOURCE = """
+title = "The harbour"
+url = "https://harbour.example"
+
+[datasets.ferry_rides]
+path = "rides/{month}-rides.csv"
+first_month = "2024-01"
+required = ["left_at", "Riders"]
+
+[datasets.ferry_rides.columns]
+left_at = "timestamp"
+Pier = "text"
+Riders = "bigint"
+Fare = "double"
+note = "text"
+
+[datasets.piers]
+path = "piers.csv"
+
+[datasets.piers.columns]
+Pier = "text"
+Borough = "text"
+"""
+HEADER = "left_at,Pier,Riders,Fare,note\n"
+JANUARY = HEADER + "2024-01-01 08:00:00,Wall St,12,3.75,\n2024-01-01 09:00:00,Red Hook,7,,late\n"
+FEBRUARY = HEADER + "2024-02-01 08:00:00,Wall St,20,4.00,\n"
+
+
+@pytest.fixture
+def harbour(tmp_path: Path) -> Path:
+    """The folder that publishes, with two months and a single file."""
+    folder = tmp_path / "harbour published"
+    (folder / "rides").mkdir(parents=True)
+    (folder / "rides" / "2024-01-rides.csv").write_text(JANUARY)
+    (folder / "rides" / "2024-02-rides.csv").write_text(FEBRUARY)
+    (folder / "piers.csv").write_text("Pier,Borough\nWall St,Manhattan\nRed Hook,Brooklyn\n")
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path, harbour: Path) -> dict[str, str]:
+    """What lets every command find the source, and where it is published."""
+    declared = tmp_path / "sources" / "harbour"
+    declared.mkdir(parents=True)
+    (declared / "source.toml").write_text(SOURCE)
+    return {
+        "MEDALLION_SOURCES": str(declared.parent),
+        "MEDALLION_HARBOUR_URL": harbour.as_uri(),
+        "MEDALLION_LAKE_URL": str(tmp_path / "lake"),
+        "MEDALLION_DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
+        "MEDALLION_WORK_DIR": str(tmp_path / "work"),
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return load_settings()
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with connect(settings, read_only=True) as session:
+        return session.query(sql).rows
+
+
+@pytest.mark.parametrize("raw", ["loaded", "in_place"])
+def test_it_is_landed_loaded_and_read(
+    raw: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"raw": raw})
+    report = land(settings, ["ferry_rides", "piers"])
+    assert {f.published.name: f.outcome for f in report.files} == {
+        "ferry_rides 2024-01": Outcome.NEW,
+        "ferry_rides 2024-02": Outcome.NEW,
+        "piers": Outcome.NEW,
+    }
+    assert {v.lake_path.partition("__")[0] for v in Catalog(settings.lake_url).versions()} == {
+        "raw/ferry_rides/ferry_rides_2024_01",
+        "raw/ferry_rides/ferry_rides_2024_02",
+        "raw/piers/piers",
+    }
+    assert load(settings).failed == {}
+    assert rows(
+        settings,
+        "select source_month, left_at, pier, riders, fare, note from harbour.ferry_rides"
+        " order by left_at",
+    )[:2] == [
+        (date(2024, 1, 1), *_row("2024-01-01 08:00", "Wall St", 12, 3.75, None)),
+        (date(2024, 1, 1), *_row("2024-01-01 09:00", "Red Hook", 7, None, "late")),
+    ]
+    assert rows(settings, "select count(*) from harbour.piers") == [(2,)]
+    table = ingestion.dataset("ferry_rides", "2024-02", settings=settings).read_all()
+    assert table.column("riders").to_pylist() == [20]
+    again = land(settings, ["ferry_rides", "piers"])
+    assert {f.outcome for f in again.files} == {Outcome.UNCHANGED}
+
+
+def _row(left_at: str, *values: object) -> tuple[object, ...]:
+    from datetime import datetime
+
+    return (datetime.fromisoformat(left_at), *values)
+
+
+def test_it_is_held_to_the_rules_of_every_source(settings: Settings, harbour: Path) -> None:
+    (harbour / "rides" / "2024-02-rides.csv").write_text("left_at,Pier\n2024-02-01,Wall St\n")
+    (harbour / "rides" / "2024-03_Rides.csv").write_text(FEBRUARY)
+    report = land(settings, ["ferry_rides"])
+    (distrusted,) = report.of(Outcome.QUARANTINED)
+    assert distrusted.error == "it has no column Riders"
+    assert Catalog(settings.lake_url).newest("ferry_rides", date(2024, 2, 1)) is not None
+    missing = land(settings, ["ferry_rides"], date(2024, 4, 1), date(2024, 4, 1))
+    assert [f.published.name for f in missing.of(Outcome.FAILED)] == ["ferry_rides 2024-04"]
+
+
+def test_a_run_takes_it_when_it_is_named_or_enabled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "harbour" not in [p.source.name for p in settings.publishers()]
+    monkeypatch.setenv("MEDALLION_ENABLED_SOURCES", "harbour")
+    assert [p.source.name for p in load_settings().publishers()] == ["harbour"]
+    monkeypatch.setenv("MEDALLION_ENABLED_SOURCES", "harbor")
+    with pytest.raises(UsageError, match=r"there is no source harbor; there are .*harbour"):
+        load_settings()
+
+
+def test_without_its_declaration_its_records_are_an_error_that_names_the_setting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(settings, ["piers"])
+    monkeypatch.delenv("MEDALLION_SOURCES")
+    with pytest.raises(MedallionError, match="no source has 'piers'; is MEDALLION_SOURCES set"):
+        _ = Catalog(settings.lake_url).landings
+
+
+def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> None:
+    def medallion(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "orchestration.cli", *arguments],
+            env={k: v for k, v in os.environ.items() if not k.startswith("MEDALLION_")}
+            | environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    assert medallion("land", "--dataset", "ferry_rides", "--quiet").returncode == 0
+    assert medallion("load", "--quiet").returncode == 0
+    shown = medallion("status", "--dataset", "ferry_rides", "--json")
+    assert [f["month"] for f in json.loads(shown.stdout)["files"]] == [
+        "2024-01-01",
+        "2024-02-01",
+    ], shown.stderr
+    assert medallion("history", "ferry_rides", "2024-01", "--quiet").returncode == 0
+    assert medallion("verify", "--quiet").returncode == 0
+    found = medallion("query", "--format", "csv", "select sum(riders) from harbour.ferry_rides")
+    assert found.stdout.splitlines()[1:] == ["39"], found.stderr
+    assert "harbour" in medallion("query", "show tables").stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ('kind = "ftp"\n' + SOURCE, r"harbour/source.toml declares no source: kind: .*'files'"),
+        (SOURCE.replace("https://", "s3://"), "url: it starts with https://"),
+        (SOURCE.replace("https://", "https://me:secret@"), "url: it has no user and password"),
+        (SOURCE.replace('"bigint"', '"int"'), r"datasets.ferry_rides.columns.Riders: "),
+        (SOURCE.replace('"Riders"]', '"Crew"]'), "ferry_rides.required: Crew is not among"),
+        (SOURCE.replace("rides/{month}-", "rides/"), "path has {month} and first_month is given"),
+        (SOURCE.replace("rides/{month}", "../{month}"), "ferry_rides.path: it is below"),
+        (SOURCE.replace("-rides.csv", "-rides.xlsx"), "ferry_rides.path: it ends with one of"),
+        (SOURCE.replace("note =", "pier ="), "ferry_rides.columns: two of them differ only"),
+        (SOURCE.replace("piers]", "green]").replace("piers.col", "green.col"), "dataset green"),
+        ("title = ", "cannot be read: .*Write it as TOML"),
+        ("", "url: Field required"),
+    ],
+)
+def test_what_is_declared_wrongly_is_told_by_file_and_key(
+    wrong: str, words: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(environment["MEDALLION_SOURCES"])
+    (folder / "harbour" / "source.toml").write_text(wrong)
+    # a path of its own, for what was read once is kept
+    monkeypatch.setenv("MEDALLION_SOURCES", f"{folder}/../{folder.name}/")
+    with pytest.raises(UsageError, match=words) as fault:
+        registry.datasets()
+    assert "secret" not in str(fault.value)
+
+
+def test_a_folder_without_a_source_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_SOURCES", str(tmp_path))
+    with pytest.raises(UsageError, match=r"no folder in .* has a source.toml"):
+        load_settings()
+    monkeypatch.setenv("MEDALLION_SOURCES", str(tmp_path / "gone"))
+    with pytest.raises(UsageError, match="MEDALLION_SOURCES: there is no folder"):
+        load_settings()
