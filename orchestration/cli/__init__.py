@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -19,35 +21,53 @@ from orchestration.cli import watch as watching
 SECONDS_TO_END = 4.0
 SIGNALLED = 128
 
+# How `medallion --help` groups the commands.
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "The job": (
+        stages.run,
+        backfill.backfill,
+        stages.land,
+        stages.load,
+        stages.transform,
+        stages.audit,
+    ),
+    "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
+    "The lake": (upkeep.verify, upkeep.catalog),
+    "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
+}
+
 app = typer.Typer(
     name="medallion",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="New York City's trip records in a warehouse that proves it lost nothing.",
     epilog="Settings come from the environment and .env; see .env.example. "
     "`medallion run --sample` shows it all on generated data.",
 )
-for verb in (
-    stages.run,
-    backfill.backfill,
-    stages.land,
-    stages.load,
-    stages.transform,
-    stages.audit,
-    lookup.status,
-    lookup.history,
-    upkeep.verify,
-    upkeep.prune,
-    upkeep.catalog,
-    upkeep.setup_postgres,
-    watching.watch,
-    lookup.explain,
-    lookup.query,
-    lookup.doctor,
-):
-    app.command()(verb)
+for panel, verbs in PANELS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(verb)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"medallion {version('medallion')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _medallion(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """New York City's trip records in a warehouse that proves it lost nothing."""
 
 
 def main() -> None:
