@@ -15,12 +15,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
+from ingestion.errors import MedallionError
 from ingestion.sources import registry
 from ingestion.sources.base import FORMATS
 
 CATALOG_DIR = "catalog"
 SHORT_ID = 8  # hex digits of a sha256 in a name, as long as no other version has them too
 SEAL = "checksum"
+# What a record says; raised when an earlier release would read it wrongly. Records without one have
+# the first.
+FORMAT = 1
 # what an engine can hold as a moment, and a publisher can have meant
 YEARS = range(1970, 2200)
 
@@ -158,11 +162,21 @@ def _stamp(landing: Landing) -> str:
 def to_record(landing: Landing) -> bytes:
     """The record of a landing, with a checksum of what it says."""
     said = asdict(landing)
-    return json.dumps(said | {SEAL: _checksum(landing)}, default=_plain, indent=1).encode()
+    said |= {SEAL: _checksum(landing), "format": FORMAT}
+    return json.dumps(said, default=_plain, indent=1).encode()
 
 
 def from_record(name: str, content: bytes) -> Landing | str:
-    """The landing that a record of ours tells of, or why it cannot be believed."""
+    """The landing that a record of ours tells of, or why it cannot be believed.
+
+    Raises ``MedallionError`` where a later release wrote it in another format: nothing is wrong
+    with such a lake, and nothing may be mended.
+    """
+    if (written := _format_of(content)) > FORMAT:
+        raise MedallionError(
+            f"The record {name} was written by a later release of Medallion: it has format"
+            f" {written}, and this release knows {FORMAT}. Install that release."
+        )
     try:
         landing = _parser().validate_json(content, strict=True)
     except ValidationError as exc:
@@ -170,6 +184,15 @@ def from_record(name: str, content: bytes) -> Landing | str:
         where = ".".join(map(str, first["loc"]))
         return f"{where}: {first['msg']}" if where else first["msg"]
     return _contradiction(name, landing) or landing
+
+
+def _format_of(content: bytes) -> int:
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return FORMAT  # what is no JSON is told of by who parses it
+    written = said.get("format", FORMAT) if isinstance(said, dict) else FORMAT
+    return written if isinstance(written, int) else FORMAT
 
 
 @cache

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ingestion.errors import WarehouseError
+from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import Branch, Dialect
 from ingestion.sources.base import Dataset
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.common.destination import Destination
 
+# What is written to a warehouse; raised when an earlier release would read it wrongly. It stands in
+# the comment on raw.files.
+FORMAT = 1
+_FORMAT_COMMENT = "medallion format "
 EVIDENCE_TABLE = "files"  # in the schema raw: a row a version
 # Beside the file's columns in each raw table of PostgreSQL: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
@@ -151,10 +155,22 @@ def files_ddl(text: str, json_type: str) -> str:
     """
 
 
-def complete_files(session: Session) -> None:
-    """Give ``raw.files`` the columns that an earlier release made it without."""
+def complete_files(session: Session, comment: str | None) -> None:
+    """Give ``raw.files`` the columns that an earlier release made it without, and its format."""
     if not has_all_columns(session):
         session.execute("alter table raw.files add column is_newest boolean")
+    if comment != f"{_FORMAT_COMMENT}{FORMAT}":
+        session.execute(f"comment on table raw.files is '{_FORMAT_COMMENT}{FORMAT}'")
+
+
+def refuse_later_format(comment: str | None, place: str) -> None:
+    """Raise ``MedallionError`` where the comment on ``raw.files`` names a format of the future."""
+    written = (comment or "").removeprefix(_FORMAT_COMMENT)
+    if written.isdecimal() and int(written) > FORMAT:
+        raise MedallionError(
+            f"{place[0].upper()}{place[1:]} was written by a later release of Medallion: it has"
+            f" format {written}, and this release knows {FORMAT}. Install that release."
+        )
 
 
 def has_all_columns(session: Session) -> bool:

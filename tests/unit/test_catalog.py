@@ -270,6 +270,16 @@ def test_a_record_that_was_changed_is_known_by_its_checksum_or_its_name(lake: st
     assert Catalog(lake).changed == []
 
 
+def test_a_record_of_a_later_format_is_no_damage_but_asks_for_that_release(lake: str) -> None:
+    Catalog(lake).append(landing("a"))
+    changed_record(lake, format=2)
+    for in_part in (False, True):
+        with pytest.raises(MedallionError, match=r"later release .* format 2, .* Install that"):
+            _ = Catalog(lake, in_part=in_part).landings
+    changed_record(lake, format="none")
+    assert len(Catalog(lake).landings) == 1
+
+
 def test_contents_whose_ids_begin_alike_have_names_of_their_own(lake: str) -> None:
     catalog = Catalog(lake)
     first, second = "12345678" + "a" * 56, "12345678" + "b" * 56

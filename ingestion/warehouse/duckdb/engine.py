@@ -21,6 +21,7 @@ from ingestion.warehouse.base import (
     files_ddl,
     held_as_tables,
     reason_of,
+    refuse_later_format,
 )
 from ingestion.warehouse.duckdb.guard import check_that_it_reads, lock
 
@@ -126,6 +127,7 @@ class DuckDb:
         except OSError as exc:
             raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
         try:
+            refuse_later_format(_files_comment(connection), self.place)
             self._opened(connection)
             yield DuckDbSession(connection, self._readable())
         finally:
@@ -164,7 +166,7 @@ class DuckDb:
         for schema in ("raw", *registry.schemas()):
             session.execute(f"create schema if not exists {schema}")
         session.execute(files_ddl(text="varchar", json_type="json"))
-        complete_files(session)
+        complete_files(session, _files_comment(session.connection))
 
     def loads_at_once(self, _session: DuckDbSession, /) -> int:
         """Two fill the cores while one waits for its only row group; more only use memory."""
@@ -246,3 +248,10 @@ def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
         f"The warehouse {path} is held by {who}. DuckDB lets one process write and no other"
         " look on; close that one, or wait for it, and try again."
     )
+
+
+def _files_comment(connection: duckdb.DuckDBPyConnection) -> str | None:
+    found = connection.execute(
+        "select comment from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"
+    ).fetchone()
+    return found[0] if found else None

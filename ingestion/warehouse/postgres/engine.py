@@ -20,7 +20,13 @@ from ingestion.schema_on_read import (
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
-from ingestion.warehouse.base import ROW_ORDINAL, complete_files, files_ddl, held_as_tables
+from ingestion.warehouse.base import (
+    ROW_ORDINAL,
+    complete_files,
+    files_ddl,
+    held_as_tables,
+    refuse_later_format,
+)
 from ingestion.warehouse.postgres.requirements import lacks
 from ingestion.warehouse.postgres.roles import (
     BUILT,
@@ -90,6 +96,7 @@ class Postgres:
                 )
             connection.set_session(readonly=read_only, autocommit=True)
             session = PostgresSession(connection)
+            refuse_later_format(_files_comment(session), self.place)
             if not read_only:
                 ((acting,),) = session.query("select current_user::text").rows
                 self._refuse_others(session, acting)
@@ -164,7 +171,7 @@ class Postgres:
                 if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
                     session.execute(f"create schema if not exists {schema}")
             session.execute(files_ddl(text="text", json_type="jsonb"))
-            complete_files(session)
+            complete_files(session, _files_comment(session))
 
     def loads_at_once(self, session: PostgresSession, /) -> int:
         """One stream keeps about a core busy on either side.
@@ -345,3 +352,13 @@ def _who_runs(session: PostgresSession, key: int) -> str:
 
 def _database() -> str:
     return os.environ.get("PGDATABASE") or os.environ.get("PGUSER") or getpass.getuser()
+
+
+def _files_comment(session: PostgresSession) -> str | None:
+    # of what one may not look into, to_regclass raises
+    rows = session.query(
+        "select obj_description(pg_class.oid, 'pg_class') from pg_class"
+        " inner join pg_namespace on pg_namespace.oid = relnamespace"
+        " where nspname = 'raw' and relname = 'files'"
+    ).rows
+    return rows[0][0] if rows else None
