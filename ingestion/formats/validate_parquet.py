@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.drift import Checked, compare
+from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
 from ingestion.formats.limits import LONGEST_TEXT, most_unpacked
 from ingestion.formats.parquet_footer import Footer, is_something_else, read_footer
 from ingestion.formats.sniff import what_it_is
@@ -108,8 +109,6 @@ def _check_texts(
 ) -> None:
     """Read every text in DuckDB, which is strict on UTF-8 where pyarrow is not."""
     import duckdb
-
-    from ingestion.lake.reading.files import NO_HIVE, path_pattern
 
     source = f"from read_parquet(?, {NO_HIVE})"
     found = connection.execute(f"select * {source} limit 0", [path_pattern(str(path))])
@@ -248,14 +247,13 @@ def _not_in_postgres(schema: "pa.Schema") -> Iterator[str]:
     """Say which columns PostgreSQL cannot hold: DuckDB loads the month, PostgreSQL refuses it."""
     import pyarrow as pa
 
-    from ingestion.warehouse.base import ROW_ORDINAL
-    from ingestion.warehouse.postgres.arrow_copy import copy_columns
+    from ingestion.formats.postgres_types import ROW_ORDINAL, copy_columns
 
     for column in schema:
         try:
             if column.name == ROW_ORDINAL:
                 raise pa.ArrowTypeError(f"column {ROW_ORDINAL} is one of its own there")
-            copy_columns(pa.schema([column]), ROW_ORDINAL)
+            copy_columns(pa.schema([column]))
         except pa.ArrowTypeError as exc:
             yield f"cannot be loaded into PostgreSQL: {first_line(exc)}"
 

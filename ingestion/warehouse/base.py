@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 _FORMAT_COMMENT = "medallion format "
 EVIDENCE_TABLE = "files"  # in the schema raw: a row a version
-# Beside the file's columns in each raw table of PostgreSQL: a row's ordinal in its file, from 0.
-ROW_ORDINAL = "_row_ordinal"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import duckdb
 
 from ingestion.errors import MedallionError
-from ingestion.lake.reading.files import text_sql
+from ingestion.formats.duckdb_sql import text_sql
 
 # What DuckDB reads each store with. Google's it could read with keys of the S3 kind only, which
 # nobody has whose credentials are Google's own: there, fsspec reads for it.

@@ -6,21 +6,18 @@ of a row's version are looked up by the name of its file, which prunes the list 
 is opened. Files that differ in a column's name or type are never read together.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import duckdb_csv_sql
+from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
 
 # Which file of a list a row is from; DuckDB prunes a list by no other name.
 FILE = "filename"
 ORDINAL = "file_row_number"
-# A folder env=prod on the way to a file is no column of it.
-NO_HIVE = "hive_partitioning = false"
-
 
 Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
 # Gives SQL of what is asked about a version, for each row of it.
@@ -28,20 +25,10 @@ LookUp = Callable[[Callable[[Landing], str]], str]
 Condition = Callable[[LookUp], str]
 
 
-def text_sql(value: str) -> str:
-    """A text as SQL, whatever is in it."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def address(lake_url: str, lake_path: str) -> str:
     """Where a file of the lake is, as DuckDB's ``filename`` says it."""
     root = local_path(lake_url)
     return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
-
-
-def path_pattern(path: str) -> str:
-    """The pattern that one file of a folder matches and no other: DuckDB takes paths for those."""
-    return re.sub(r"([*?[])", r"[\1]", path)
 
 
 def source_sql(lake_url: str, lake_path: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from ingestion.errors import MedallionError, UsageError
+from ingestion.formats.duckdb_sql import text_sql
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.reading.attach import attach_lake, connect_sql
 from ingestion.lake.reading.files import (
@@ -25,7 +26,6 @@ from ingestion.lake.reading.files import (
     branches,
     reader_sql,
     source_sql,
-    text_sql,
 )
 from ingestion.schema_on_read import DUCKDB, rows_sql
 from ingestion.settings import Settings

@@ -13,8 +13,9 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.formats.duckdb_sql import path_pattern
 from ingestion.lake.reading.errors import may_pass
-from ingestion.lake.reading.files import path_pattern, reader_sql
+from ingestion.lake.reading.files import reader_sql
 from ingestion.warehouse.base import EVIDENCE_TABLE
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import duckdb
 
 from ingestion.errors import WarehouseError
-from ingestion.lake.reading.files import text_sql
+from ingestion.formats.duckdb_sql import text_sql
 from ingestion.warehouse.base import ONE_THAT_READS
 
 SELECT = duckdb.StatementType.SELECT  # with what `from`, `describe`, `summarize` and `show` come to

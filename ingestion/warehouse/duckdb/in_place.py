@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import duckdb
 
+from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
 from ingestion.lake.catalog import Landing
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import (
-    NO_HIVE,
     address,
     branches,
-    path_pattern,
     reader_sql,
     source_sql,
 )

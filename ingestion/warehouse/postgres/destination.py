@@ -29,13 +29,9 @@ from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.csv_reader import csv_batches
-from ingestion.warehouse.base import EVIDENCE_TABLE, ROW_ORDINAL
-from ingestion.warehouse.postgres.arrow_copy import (
-    CopyColumn,
-    PieceReader,
-    copy_columns,
-    copy_stream,
-)
+from ingestion.formats.postgres_types import CopyColumn, copy_columns
+from ingestion.warehouse.base import EVIDENCE_TABLE
+from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
 # By their first letters, the SQLSTATEs of what the server says of values, names and types that it
@@ -152,10 +148,10 @@ def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterat
         names = [name for name, _ in evidence["columns"]]
         schema = pa.schema([(name, pa.string()) for name in names])
         batches = csv_batches(path, evidence["lake_path"].endswith(".gz"), names)
-        return copy_columns(schema, ROW_ORDINAL), batches
+        return copy_columns(schema), batches
     # pyarrow buffers the whole file ahead unless told not to
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-    return copy_columns(file.schema_arrow, ROW_ORDINAL), file.iter_batches(batch_size=1 << 16)
+    return copy_columns(file.schema_arrow), file.iter_batches(batch_size=1 << 16)
 
 
 def _definitions(columns: list[CopyColumn]) -> str:

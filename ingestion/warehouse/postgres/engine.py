@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
+from ingestion.formats.postgres_types import ROW_ORDINAL
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import (
     ORIGIN,
@@ -21,7 +22,6 @@ from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
-    ROW_ORDINAL,
     complete_files,
     files_ddl,
     held_as_tables,
