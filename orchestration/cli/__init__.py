@@ -1,8 +1,8 @@
 """The command line: ``medallion``.
 
 Results go to stdout, progress and errors to stderr. Exit code 0 is good, 1 means that the run
-failed, 2 that the command or a setting is wrong. Stages are imported when a command runs, so that
-help is there at once.
+failed, 2 that the command or a setting is wrong. A command imports what it needs when it runs,
+so that help is fast.
 """
 
 import io
@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
     epilog="Settings come from the environment and .env; see .env.example. "
-    "`medallion run --sample` shows it all on generated data.",
+    "`medallion run --sample` runs the whole job on generated data.",
 )
 for panel, verbs in PANELS.items():
     for verb in verbs:
@@ -67,20 +67,20 @@ def _medallion(
         ),
     ] = False,
 ) -> None:
-    """New York City's trip records in a warehouse that proves it lost nothing."""
+    """Load New York City's trip records into a warehouse, and prove that no row is lost."""
 
 
 def main() -> None:
-    """Run the command line; after a signal leave with 128 and its number, 130 for Ctrl-C.
+    """Run the command line; after a signal exit with 128 plus its number: 130 for Ctrl-C.
 
-    Everything stays as it was committed.
+    What was committed before the signal stays.
     """
     asked: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
         asked.append(number)
-        # a driver that waits for its server hears no exception; what is not committed by then is
-        # done again by the next run
+        # a database driver that waits for its server does not see the exception, so end the
+        # process; the next run does again what was not committed
         timer = threading.Timer(SECONDS_TO_END, os._exit, [SIGNALLED + number])
         timer.daemon = True
         timer.start()
@@ -89,7 +89,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     for stream in (sys.stdout, sys.stderr):
-        # a terminal that cannot show a sign gets another for it, and no traceback
+        # a character that the terminal cannot show is replaced, and raises no exception
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -100,6 +100,6 @@ def main() -> None:
         sys.stderr.write("interrupted; run the same again to go on\n")
         sys.exit(SIGNALLED + asked[0])
     except BrokenPipeError:
-        # the reader of our output went away, as head does
+        # the reader of our output has closed it, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

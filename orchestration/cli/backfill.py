@@ -1,4 +1,4 @@
-"""Many months, one after another or shared by a pool of workers: ``backfill``."""
+"""Many months, one after another or shared by workers: ``backfill``."""
 
 from typing import Annotated
 
@@ -24,20 +24,20 @@ def backfill(
     end: To = None,
     deployment: Annotated[
         bool,
-        typer.Option("--deployment", help="Hand the months to the workers of nightly/nightly."),
+        typer.Option("--deployment", help="Let the workers of nightly/nightly do the months."),
     ] = False,
     at_once: Annotated[
-        int, typer.Option(min=1, max=64, help="With --deployment: so many months at once.")
+        int, typer.Option(min=1, max=64, help="With --deployment: how many months at once.")
     ] = 4,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole job month by month, from `--from` to `--to`.
+    """Run the whole job month by month, from `--from` to `--to`.
 
-    A month that is done costs nothing the next time, so an interrupted backfill goes on where it
-    was. A month that fails is named at the end, and the others go on.
+    A finished month is not done again, so an interrupted backfill continues where it stopped.
+    If a month fails, the others continue, and the error is shown at the end.
     """
     if deployment and (sample or target):
         raise typer.BadParameter(

@@ -1,4 +1,4 @@
-"""Looking at what there is: ``status``, ``history``, ``explain``, ``query``, ``doctor``."""
+"""Read what there is: ``status``, ``history``, ``explain``, ``query``, ``doctor``."""
 
 from dataclasses import asdict
 from datetime import date
@@ -101,7 +101,7 @@ def history(
     dataset: Annotated[
         str,
         typer.Argument(
-            parser=dataset_of, metavar="DATASET", help=f"Which publication: {DATASET_NAMES}."
+            parser=dataset_of, metavar="DATASET", help=f"Which dataset: {DATASET_NAMES}."
         ),
     ],
     month: Annotated[
@@ -112,10 +112,10 @@ def history(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Show every version of one published file, and what changed from one to the next.
+    """Show every version of one published file, and what changed between them.
 
-    Rows are compared by their values: another type, another order or another spelling of a column
-    changes none. A version that cannot be read from the lake is named, and the exit code is 1.
+    Rows are compared by their values. Another type, another order, or another spelling of a
+    column's name is no change. If a version cannot be read from the lake, the exit code is 1.
     """
     with command(sample, target) as settings:
         from ingestion.errors import UsageError
@@ -142,7 +142,7 @@ def history(
 
 
 def trip_id_of(text: str) -> int:
-    """A trip_id as its digits say it."""
+    """The number that the digits of a trip_id make."""
     if not text.isdecimal():
         raise typer.BadParameter(
             f"{text!r} is no trip_id: it is a number of 18 digits, as marts.fct_trips has them."
@@ -160,7 +160,7 @@ def explain(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Lead a trip back to its raw row, its file and address, and the rule it fails."""
+    """Show the raw row behind a trip, its file and address, and the rule that it breaks."""
     with command(sample, target, as_of=as_of) as settings:
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.explain import explain as explain_trip
@@ -191,7 +191,9 @@ def explain(
 
 def query(
     sql: Annotated[str, typer.Argument(help="One select statement.")],
-    output: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    output: Annotated[
+        Format, typer.Option("--format", help="The format of the result.")
+    ] = Format.TABLE,
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
@@ -204,7 +206,7 @@ def query(
 
 
 def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
-    """Check settings, addresses and permissions; secrets are masked."""
+    """Check the settings, the addresses and the permissions; secrets are masked."""
     with command(sample, target) as settings:
         from orchestration.cli.console import print_json, print_table
         from orchestration.job.status import doctor as doctor_checks

@@ -1,4 +1,4 @@
-"""What the commands share: options, and how a command gets its settings and ends."""
+"""What the commands share: their options, their settings, and how they end."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TargetName(StrEnum):
-    """Warehouses that there are, as ``--target`` names them."""
+    """The warehouses, as ``--target`` names them."""
 
     DUCKDB = "duckdb"
     POSTGRES = "postgres"
@@ -84,8 +84,9 @@ From = Annotated[
         "--from",
         parser=month_of,
         metavar="YYYY-MM",
-        help="First month, included; of all services, where no --dataset is given. Without it: of a"
-        f" folder every month, of a server the last three of {_usual()}.",
+        help="First month, included. With it and no --dataset: every dataset of the enabled"
+        " sources. Without it: every month of a folder; from a server, the last three months of"
+        f" {_usual()}.",
     ),
 ]
 To = Annotated[
@@ -93,10 +94,11 @@ To = Annotated[
     typer.Option("--to", parser=month_of, metavar="YYYY-MM", help="Last month, included."),
 ]
 Sample = Annotated[
-    bool, typer.Option("--sample", help="Use the generated sample, in a lake and warehouse apart.")
+    bool,
+    typer.Option("--sample", help="Use the generated sample, with its own lake and warehouse."),
 ]
 Target = Annotated[
-    TargetName | None, typer.Option("--target", help="The warehouse, in place of MEDALLION_TARGET.")
+    TargetName | None, typer.Option("--target", help="Which warehouse; overrides MEDALLION_TARGET.")
 ]
 AsOf = Annotated[
     date | None,
@@ -104,20 +106,20 @@ AsOf = Annotated[
         "--as-of",
         parser=day_of,
         metavar="YYYY-MM-DD",
-        help="Look at the warehouse that `run --as-of` built of what was known that day.",
+        help="Read the warehouse that `run --as-of` built for that day.",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DropUnknown = Annotated[
     bool,
     typer.Option(
         "--drop-unknown",
-        help="Take out of the marts what the warehouse shows and the lake knows nothing of.",
+        help="Remove from the marts the files that the lake does not know.",
     ),
 ]
 FullRefresh = Annotated[
-    bool, typer.Option("--full-refresh", help="Build every month anew, stale or not.")
+    bool, typer.Option("--full-refresh", help="Rebuild every month, not only the stale ones.")
 ]
 
 
@@ -129,9 +131,9 @@ def command(
     republish: bool = False,
     as_of: date | None = None,
 ) -> Iterator["Settings"]:
-    """Give a command its settings and, where it needs one, a server.
+    """Give a command its settings and, if it needs one, a PostgreSQL server.
 
-    A foreseeable fault becomes one line on stderr and its exit code.
+    An expected error becomes one line on stderr and its exit code.
     """
     try:
         from ingestion.progress import Lines
@@ -168,14 +170,14 @@ def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
 def scope_of(
     datasets: list[str] | None, start: date | None, end: date | None
 ) -> tuple[list[str], date | None, date | None]:
-    """The datasets and months of a command; raise where the months are the wrong way round."""
+    """The datasets and months of a command; raise if ``start`` is after ``end``."""
     if start and end and start > end:
         raise typer.BadParameter(f"--from {start:%Y-%m} is after --to {end:%Y-%m}.")
     return list(datasets or ()), start, end
 
 
 def end_with(faults: list[str]) -> None:
-    """Print the faults and leave with 1 where there are any."""
+    """Print the errors; exit with 1 if there are any."""
     from orchestration.cli.console import print_faults
 
     print_faults(faults)

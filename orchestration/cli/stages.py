@@ -32,7 +32,7 @@ def run(
         typer.Option(
             parser=day_of,
             metavar="YYYY-MM-DD",
-            help="Land nothing; build a warehouse apart of what the lake held on that day.",
+            help="Build a separate warehouse from what the lake held on that day; land nothing.",
         ),
     ] = None,
     full_refresh: FullRefresh = False,
@@ -41,15 +41,17 @@ def run(
     target: Target = None,
     republish: Annotated[
         bool,
-        typer.Option("--republish", help="With --sample: first publish one month of it anew."),
+        typer.Option(
+            "--republish", help="With --sample: first publish one month again, with changes."
+        ),
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Do the whole job once: land, load, transform, audit.
+    """Run the whole job once: land, load, transform, audit.
 
-    Without `--from`: the last three published months of the usual datasets; from a `file://`
-    address, every file there is. Running it again does only what is new.
+    Without `--from`, it takes the last three published months of the usual datasets; from a
+    `file://` address, it takes every file. A second run does only what is new.
     """
     if republish and not sample:
         raise typer.BadParameter("--republish is for --sample only.")
@@ -98,7 +100,7 @@ def land(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Land what is published and new in the lake, bytes unchanged."""
+    """Download new published files into the lake, bytes unchanged."""
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.land import land as land_stage
@@ -135,7 +137,7 @@ def load(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Load what the lake holds and the warehouse does not, then replace the read views."""
+    """Load new file versions from the lake into the warehouse, then replace the read views."""
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.load import load as load_stage
@@ -159,7 +161,7 @@ def transform(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Build the marts with dbt: the months that are stale, and nothing else."""
+    """Build the stale months of the marts with dbt."""
     with command(sample, target, quiet) as settings:
         from ingestion.warehouse import engine_for
         from orchestration.cli.console import print_json, progress, stdout
@@ -180,13 +182,13 @@ def audit(
     strict: Annotated[
         bool,
         typer.Option(
-            help="Fail also where a month is out of tolerance and not in the register.",
+            help="Fail also if a month is out of tolerance and not in the register.",
         ),
     ] = False,
     recount: Annotated[
         bool,
         typer.Option(
-            help="Count raw tables and facts now, by a scan of each, or go by what was counted when"
+            help="Count the rows of raw tables and facts now. --no-recount uses the counts of when"
             " each month was loaded and built.",
         ),
     ] = True,
@@ -195,9 +197,9 @@ def audit(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Show the ledger and the comparison with the report; fail where a row or a file is missing.
+    """Show the ledger and the comparison with the report; fail if a row or a file is missing.
 
-    A file is missing while its newest version is not in the facts.
+    A file is missing if its newest version is not in the facts.
     """
     with command(sample, target, as_of=as_of) as settings:
         from orchestration.cli.console import print_json, print_table, stdout

@@ -1,4 +1,4 @@
-"""Keeping what there is in order: ``verify``, ``prune``, ``catalog``, ``setup-postgres``."""
+"""Maintenance: ``verify``, ``prune``, ``catalog``, ``setup-postgres``."""
 
 import sys
 from datetime import timedelta
@@ -12,16 +12,16 @@ from orchestration.cli.options import Json, Quiet, Sample, Target, command, end_
 
 def verify(
     restore: Annotated[
-        bool, typer.Option("--restore", help="Fetch what is faulty again and put it back.")
+        bool, typer.Option("--restore", help="Download damaged files again and put them back.")
     ] = False,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Read the whole lake again and compare every version's sha256 with the catalog.
+    """Read the whole lake and compare the sha256 of every version with the catalog.
 
-    Records that cannot be read, and objects that no record speaks of, are faults too.
+    A record that cannot be read, and an object without a record, are errors too.
     """
     with command(sample, target, quiet) as settings:
         from ingestion.lake import verify as verification
@@ -64,11 +64,15 @@ def prune(
     older_than: Annotated[
         int,
         typer.Option(
-            "--older-than", min=0, max=36500, metavar="DAYS", help="Landed so many days ago."
+            "--older-than",
+            min=0,
+            max=36500,
+            metavar="DAYS",
+            help="Only versions that were landed more than so many days ago.",
         ),
     ] = 90,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Drop them; without it they are shown.")
+        bool, typer.Option("--yes", help="Drop them. Without it, they are only shown.")
     ] = False,
     sample: Sample = False,
     target: Target = None,
@@ -95,15 +99,18 @@ def prune(
 def catalog(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The database; lake.duckdb beside the warehouse."),
+        typer.Option(
+            metavar="FILE",
+            help="The database to write. By default lake.duckdb, beside the warehouse.",
+        ),
     ] = None,
     sample: Sample = False,
     as_json: Json = False,
 ) -> None:
-    """Write a small DuckDB database of views over the lake, and its script, for any DuckDB to use.
+    """Write a small DuckDB database of views over the lake, and its SQL script.
 
-    For each dataset: `NAME` (current versions), `NAME_all` (every version), and
-    `NAME_as_of('2024-05-01')`; and the table `versions`. Nothing is copied, no credential kept.
+    It has for each dataset `NAME` (current versions), `NAME_all` (every version) and
+    `NAME_as_of('2024-05-01')`, and the table `versions`. It holds no data and no credentials.
     """
     with command(sample, None) as settings:
         from ingestion.lake.reading.views import write_lake_views
@@ -134,18 +141,18 @@ def setup_postgres(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What the roles' names begin with; MEDALLION_POSTGRES_ROLES or medallion.",
+            help="How the roles' names begin. By default MEDALLION_POSTGRES_ROLES, or medallion.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the SQL and change nothing.")
+        bool, typer.Option("--dry-run", help="Print the SQL; change nothing.")
     ] = False,
     sample: Sample = False,
 ) -> None:
-    """Make three PostgreSQL roles: one loads, one transforms, one reads the marts.
+    """Create three PostgreSQL roles: one loads, one transforms, one reads the marts.
 
-    Connect as a superuser, or as the database's owner who may make roles. Nobody else can read
-    afterwards. It can be run again at any time, and changes no password.
+    Connect as a superuser, or as the database's owner with the right to create roles. Afterwards
+    nobody else can read. The command can be run again at any time. It changes no password.
     """
     with command(sample, "postgres") as settings:
         from ingestion.warehouse.postgres.engine import Postgres

@@ -1,4 +1,4 @@
-"""Looking at the orchestrator from outside: ``watch``."""
+"""Check the orchestrator from outside: ``watch``."""
 
 import sys
 from typing import Annotated
@@ -8,20 +8,20 @@ import typer
 
 def watch(
     hours: Annotated[
-        float, typer.Option(min=0.0, help="A night must have completed in the last so many hours.")
+        float, typer.Option(min=0.0, help="A nightly run must have completed within so many hours.")
     ] = 26.0,
 ) -> None:
-    """Tell when Prefect's server, its workers or the nightly runs are not as they should be.
+    """Check Prefect's server, its workers and the nightly runs, and send alerts.
 
-    For cron, on any machine that reaches PREFECT_API_URL. Each fault is posted once to
-    MEDALLION_ALERT_WEBHOOK_URL, and once when it is over. Exit code 1 while something is bad.
+    Run it from cron, on any machine that reaches PREFECT_API_URL. It posts each error once to
+    MEDALLION_ALERT_WEBHOOK_URL, and once when it is over. While there is an error, it exits with 1.
     """
     from ingestion.errors import MedallionError
     from ingestion.settings import load_settings
     from orchestration.alerting.watch import watch as look
 
     try:
-        # not as other commands get theirs: this one must not start a warehouse
+        # not by `command`, which may start a warehouse
         faults = look(load_settings(), hours)
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
