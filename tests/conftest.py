@@ -16,8 +16,31 @@ from tests.support.web import Web, serving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--faults`` tries every fault as often as docs/reliability.md says, not only a few times."""
+    """``--full`` runs the slow tests too; ``--faults`` tries every fault at length as well."""
+    parser.addoption("--full", action="store_true", help="Run the slow tests too (15 minutes).")
     parser.addoption("--faults", action="store_true", help="Try faults at length (an hour).")
+
+
+def is_full(config: pytest.Config) -> bool:
+    """Whether the tests marked as slow run: when asked for, or when files are named."""
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist, which is given files always
+        return bool(config.workerinput["is_full"])
+    asked = config.getoption("--full") or config.getoption("--faults")
+    return bool(asked) or config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell each process of pytest-xdist which lane it runs."""
+    node.workerinput["is_full"] = is_full(node.config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out of the fast lane."""
+    if is_full(config):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from orchestration.alerting.automations import (
 )
 
 WEBHOOK_BLOCK = "medallion-alerts"
+PAGE_SECONDS = 5
 
 
 def set_up(
@@ -53,7 +54,7 @@ def set_up(
         with get_client(sync_client=True) as client:
             nightly = _nightly(client)
             receivers = Receivers(
-                (server.ui_url or api.removesuffix("/api")).rstrip("/"),
+                page_address(api),
                 tuple(_webhook(settings)),
                 tuple(_notification(client, name) for name in blocks),
             )
@@ -71,6 +72,27 @@ def set_up(
     except httpx.HTTPError as exc:
         raise UnreachableError(f"Cannot reach the Prefect server at {api}: {exc}") from exc
     return [automation.name for automation in wanted]
+
+
+def page_address(api: str) -> str:
+    """Where the links in alerts lead: the page of the server whose API is at ``api``."""
+    return (get_current_settings().ui_url or api.removesuffix("/api")).rstrip("/")
+
+
+def page_fault() -> str | None:
+    """What to say where no page answers at the address that the links in alerts lead to."""
+    address = page_address(get_current_settings().api.url or "")
+    try:
+        answer = httpx.get(address, timeout=PAGE_SECONDS, follow_redirects=True)
+        reason = f"it answers {answer.status_code}" if answer.is_error else None
+    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+        reason = str(exc) or type(exc).__name__
+    if reason is None:
+        return None
+    return (
+        f"The links in alerts lead to {address}, and no page can be seen there: {reason}. Start"
+        " Prefect's server with its page, or set PREFECT_UI_URL to the address that people use."
+    )
 
 
 def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> None:
@@ -148,6 +170,8 @@ def main() -> int:
             "No receiver is named: alerts that were there stay as they were, and none is new."
             " Set MEDALLION_ALERT_WEBHOOK_URL, or give --block.\n"
         )
+    if fault := page_fault():
+        sys.stderr.write(f"warning: {fault}\n")
     return 0
 
 
