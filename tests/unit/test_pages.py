@@ -93,7 +93,7 @@ def test_every_medallion_command_is_one_and_has_these_options() -> None:
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "README.md", "justfile"])
-def test_every_tool_that_uv_runs_is_installed(name: str) -> None:
+def test_every_tool_that_uv_runs_is_installed(name: str, pytestconfig: pytest.Config) -> None:
     used = [words(found[1]) for line in code(ROOT / name) if (found := A_TOOL.search(line))]
     assert used
     for tool, *arguments in used:
@@ -102,3 +102,5 @@ def test_every_tool_that_uv_runs_is_installed(name: str) -> None:
             assert importlib.util.find_spec(arguments[1]), arguments
         if tool == "pytest":
             assert all(exists(path) for path in arguments if "/" in path), arguments
+            for option in (word for word in arguments if word.startswith("--")):
+                pytestconfig.getoption(option)  # raises where there is none
