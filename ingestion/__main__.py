@@ -22,14 +22,28 @@ from ingestion.warehouse import engine_for
 
 def main(arguments: list[str] | None = None) -> int:
     """Land, then load; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ingestion", description=__doc__)
-    parser.add_argument("--dataset", action="append", choices=list(registry.datasets()), default=[])
-    parser.add_argument("--from", dest="start", type=_month, metavar="YYYY-MM")
-    parser.add_argument("--to", dest="end", type=_month, metavar="YYYY-MM")
+    parser = argparse.ArgumentParser(
+        prog="python -m ingestion",
+        description="Land new published files in the lake and load them into the warehouse."
+        " Uses neither Prefect nor dbt.",
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        choices=list(registry.datasets()),
+        default=[],
+        help="only this dataset; may be repeated",
+    )
+    parser.add_argument(
+        "--from", dest="start", type=_month, metavar="YYYY-MM", help="first month, included"
+    )
+    parser.add_argument(
+        "--to", dest="end", type=_month, metavar="YYYY-MM", help="last month, included"
+    )
     parser.add_argument(
         "--drop-unknown",
         action="store_true",
-        help="take out of the warehouse's views what the lake knows nothing of",
+        help="remove from the read views the files that the lake does not know",
     )
     options = parser.parse_args(arguments)
     if options.start and options.end and options.start > options.end:
