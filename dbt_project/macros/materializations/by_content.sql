@@ -1,58 +1,42 @@
 {#
-  A table whose rows are replaced where they are others now: materialized='by_content'.
+  A table that is computed as a whole, and written where its rows are others now:
+  materialized='by_content'.
 
-  For small tables, such as dimensions and the ledger, which are computed as a whole. What the model
-  gives is compared with what the table holds. Where both are equal nothing is written; where not, the
-  rows are replaced in one transaction, which no reader waits for or makes wait. dbt's `table` renames
-  and drops instead, and that needs every reader to be gone.
+  For small tables, such as dimensions and the ledger. What the model gives is compared with what the
+  table holds. Where both are equal nothing is written; where not, the rows are replaced in one
+  transaction, which no reader waits for or makes wait. dbt's `table` renames and drops instead, and
+  that needs every reader to be gone.
 
-  A table whose columns or constraints have changed is built beside the old one and takes its place.
+  A table whose columns or constraints have changed is built beside the old one and promoted.
 #}
 {% materialization by_content, default, supported_languages=['sql'] %}
     {%- set target_relation = this.incorporate(type='table') -%}
-    {%- set definition = content_definition(sql) -%}
-    {%- set grant_config = config.get('grants') -%}
+    {%- set fingerprint = contract_fingerprint(sql) -%}
+    {%- set existing = begin_table(target_relation) -%}
 
-    {% do wait_for_turn(target_relation) %}
-    {%- set existing = load_cached_relation(this) -%}
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-
-    {%- set whole = existing is not none and existing.is_table and not should_full_refresh()
-        and month_table_is_current(this, definition) -%}
-    {%- if whole -%}
+    {%- if has_fingerprint(target_relation, fingerprint) -%}
         {%- set code = replace_content(target_relation, sql) -%}
     {%- else -%}
         {%- set code = 'BUILT' -%}
         {%- set work = target_relation if existing is none else rebuilt_beside() -%}
-        {% do start_month_table(work, sql, definition) %}
+        {% do start_table(work, sql, fingerprint) %}
         {% do begin_transaction() %}
         {% call statement('fill', auto_begin=True) -%}
             {{ insert_content(work, sql) }}
         {%- endcall %}
         {% do adapter.commit() %}
         {%- if existing is not none -%}
-            {% do swap_month_table(work, target_relation, existing) %}
+            {% do promote_table(work, target_relation, existing) %}
         {%- endif -%}
     {%- endif -%}
-    {%- do store_raw_result(name='main', message=code, code=code, rows_affected=0) -%}
 
-    {# hooks and grants want a transaction #}
-    {% do begin_transaction() %}
-    {% call statement('finish', auto_begin=True) -%}
-        {{ after_content(target_relation, code) }}
-    {%- endcall %}
-    {% do apply_grants(target_relation, grant_config, should_revoke=existing is not none) %}
-    {% do persist_changed_docs(target_relation) %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
-    {% do end_turn(target_relation) %}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {{ return({'relations': [target_relation]}) }}
+    {%- do store_raw_result(name='main', message=code, code=code, rows_affected=0) -%}
+    {{ return(finish_table(target_relation, after_content(target_relation, code))) }}
 {% endmaterialization %}
 
 
-{# md5 of the table as its contract makes it. #}
-{% macro content_definition(sql) %}
+{# md5 of the table as its contract makes it. The SQL is no part of it: its rows are compared. #}
+{% macro contract_fingerprint(sql) %}
     {%- if not config.get('contract').enforced -%}
         {% do exceptions.raise_compiler_error(this.identifier ~ ' needs a contract, which gives its columns.') %}
     {%- endif -%}

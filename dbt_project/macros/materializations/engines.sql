@@ -24,67 +24,67 @@
     {{ current_timestamp() }}
 {%- endmacro %}
 
-{# Else it would be the time when the transaction began, and a month may take minutes. #}
+{# Else it would be the time when the transaction began, and an interval may take minutes. #}
 {% macro postgres__clock_time() -%}
     clock_timestamp()
 {%- endmacro %}
 
 
-{# Make the empty table of a by_month model. #}
-{% macro create_month_table(relation, sql) %}
-    {{ return(adapter.dispatch('create_month_table')(relation, sql)) }}
+{# Make the empty table of a model. #}
+{% macro create_empty_table(relation, sql) %}
+    {{ return(adapter.dispatch('create_empty_table')(relation, sql)) }}
 {% endmacro %}
 
-{% macro default__create_month_table(relation, sql) %}
-    {% call statement('create_month_table', auto_begin=True) -%}
+{% macro default__create_empty_table(relation, sql) %}
+    {% call statement('create_empty_table', auto_begin=True) -%}
         {{ create_table_as(False, relation, 'select * from (' ~ sql ~ ') as model where 1 = 0') }}
     {%- endcall %}
 {% endmacro %}
 
-{% macro postgres__create_month_table(relation, sql) %}
+{% macro postgres__create_empty_table(relation, sql) %}
     {% if config.get('partitioned', false) %}
         {% do create_partitioned_table(relation, sql) %}
     {% else %}
-        {% do default__create_month_table(relation, sql) %}
+        {% do default__create_empty_table(relation, sql) %}
     {% endif %}
 {% endmacro %}
 
 
-{# Put the rows of one month in the place of those that the table has, in the transaction that is
-   open; of a month that is gone there are none. #}
-{% macro write_month(relation, columns, sql, month, is_this_month) %}
-    {{ return(adapter.dispatch('write_month')(relation, columns, sql, month, is_this_month)) }}
+{# Put the rows of one interval in the place of those that the table has, in the transaction that is
+   open; of an interval that is gone there are none. #}
+{% macro write_interval(relation, columns, sql, interval, is_this_interval) %}
+    {{ return(adapter.dispatch('write_interval')(relation, columns, sql, interval, is_this_interval)) }}
 {% endmacro %}
 
-{% macro default__write_month(relation, columns, sql, month, is_this_month) %}
-    {% if month.is_held %}
-        {# rows and evidence come and go together: no evidence, no rows #}
-        {% call statement('delete_month', auto_begin=True) -%}
-            delete from {{ relation }} where {{ is_this_month }}
+{% macro default__write_interval(relation, columns, sql, interval, is_this_interval) %}
+    {% if interval.is_held %}
+        {# rows and build record come and go together: no record, no rows #}
+        {% call statement('delete_interval', auto_begin=True) -%}
+            delete from {{ relation }} where {{ is_this_interval }}
         {%- endcall %}
     {% endif %}
-    {% if month.build_key is not none %}
-        {% call statement('insert_month', auto_begin=True) -%}
+    {% if interval.build_key is not none %}
+        {% call statement('insert_interval', auto_begin=True) -%}
             insert into {{ relation }} ({{ columns }})
             select {{ columns }} from (
                 {{ sql }}
             ) as model
-            where {{ is_this_month }}
+            where {{ is_this_interval }}
         {%- endcall %}
     {% endif %}
 {% endmacro %}
 
-{% macro postgres__write_month(relation, columns, sql, month, is_this_month) %}
+{% macro postgres__write_interval(relation, columns, sql, interval, is_this_interval) %}
     {% if config.get('partitioned', false) %}
-        {% do write_partition(relation, columns, sql, month, is_this_month) %}
+        {% do write_partition(relation, columns, sql, interval, is_this_interval) %}
     {% else %}
-        {% do default__write_month(relation, columns, sql, month, is_this_month) %}
+        {% do default__write_interval(relation, columns, sql, interval, is_this_interval) %}
     {% endif %}
 {% endmacro %}
 
 
-{# Nobody else replaces months of this table until end_turn, or until this connection ends. Two dbt at
-   once would both find a month stale and both insert it; the second waits, and finds nothing to do. #}
+{# Nobody else writes to this table until end_turn, or until this connection ends. Two dbt at once would
+   both find an interval stale and both insert it; the second waits, and finds nothing to do. #}
 {% macro wait_for_turn(relation) -%}
     {{ adapter.dispatch('wait_for_turn')(relation) }}
 {%- endmacro %}
@@ -131,29 +131,29 @@
 {%- endmacro %}
 
 
-{# What an engine needs to be told after months were replaced. #}
-{% macro after_months(relation, months) -%}
-    {{ adapter.dispatch('after_months')(relation, months) }}
+{# What an engine needs to be told after intervals were replaced. #}
+{% macro after_intervals(relation, intervals) -%}
+    {{ adapter.dispatch('after_intervals')(relation, intervals) }}
 {%- endmacro %}
 
-{% macro default__after_months(relation, months) -%}
+{% macro default__after_intervals(relation, intervals) -%}
     select 1
 {%- endmacro %}
 
 {# The planner knows nothing of new rows until autovacuum comes, and it never comes to a table of
    partitions. #}
-{% macro postgres__after_months(relation, months) -%}
+{% macro postgres__after_intervals(relation, intervals) -%}
     {%- if config.get('partitioned', false) -%}
-        {{ analyze_partitions(relation, months) }}
+        {{ analyze_partitions(relation, intervals) }}
     {%- else -%}
-        {{ 'analyze ' ~ relation if months else 'select 1' }}
+        {{ 'analyze ' ~ relation if intervals else 'select 1' }}
     {%- endif -%}
 {%- endmacro %}
 
 
-{# Free what replaced months left, for the months to come. At the end of a run, when no other thread
+{# Free what replaced rows left, for the rows to come. At the end of a run, when no other thread
    of it has a transaction open that could still see those rows. #}
-{% macro free_replaced_months(results) %}
+{% macro free_replaced_rows(results) %}
     {%- if execute and flags.WHICH in ('run', 'build') -%}
         {%- for result in results
             if result.node.config.materialized in ('by_month', 'by_content')

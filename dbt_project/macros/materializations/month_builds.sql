@@ -1,12 +1,13 @@
 {#
-  intermediate.month_builds: what each by_month table was built from. Grain: table × service × month,
-  and one row a table or view without service and month, which says that it was begun with this
-  definition.
+  intermediate.month_builds: the build records. Grain: one table and interval (service and month),
+  which was built, and one table or view without service and month, which was begun.
 
-    build_key   md5 of the definition and of what the month was built from: a month is stale when
-                this is not what it would be built from now. Of a table, md5 of its descriptions
-    built_at    when this month came into this table
-    tested_at   when a run had run every test of the table over this month, and all passed
+    definition  the fingerprint of the table or view (by_month.sql)
+    build_key   md5 of the fingerprint and of what the interval was built from: an interval is stale
+                when this is not what it would be built from now. Of a table or view, md5 of its
+                descriptions
+    built_at    when this interval came into this table
+    tested_at   when a run had run every test of the table over this interval, and all passed
 #}
 {% macro month_builds() -%}
     {{ api.Relation.create(
@@ -29,7 +30,7 @@
         create table if not exists {{ month_builds() }} (
             table_name varchar(200) not null,
             definition varchar(32) not null,
-            service varchar(20),
+            service varchar(64),
             source_month date,
             file_key bigint,
             build_key varchar(32),
@@ -37,6 +38,17 @@
             built_at timestamp with time zone,
             tested_at timestamp with time zone
         );
+        {% if target.type == 'postgres' and run_query(
+            "select 1 from information_schema.columns where table_schema = 'intermediate'"
+            ~ " and table_name = 'month_builds' and column_name = 'service'"
+            ~ " and character_maximum_length < 64"
+        ).rows %}
+            {# an earlier release had no datasets of other sources, whose names may be longer #}
+            {{ try_patiently(
+                'alter table ' ~ month_builds() ~ ' alter column service type varchar(64)',
+                api.Relation.create(schema='intermediate', identifier='month_builds')
+            ) }};
+        {% endif %}
         create table if not exists intermediate.dbt_invocations (
             invocation_id varchar(40) not null,
             command varchar(20) not null,
@@ -51,7 +63,7 @@
 {% endmacro %}
 
 
-{# A month that was built of no rows would count as built for good. #}
+{# An interval that was built of no rows would count as built for good. #}
 {% macro refuse_empty_builds() %}
     {%- if flags.EMPTY -%}
         {% do exceptions.raise_compiler_error(
@@ -62,10 +74,14 @@
 {% endmacro %}
 
 
-{# md5 of what a model is: its own SQL, contract with its constraints, and partitions, the SQL of
-   every view it reads, directly or through others, the columns of the sources at their end, and the
-   content of seeds. Tables built by month are followed by their builds instead. #}
-{% macro month_definition(sql) %}
+{# The fingerprint of a by_month model: md5 of its own SQL, contract with its constraints, and
+   partitions, of the SQL of every view it reads, directly or through others, of the columns of the
+   sources at their end, and of the content of seeds. By_month models that it reads are no part of
+   it: their intervals are followed instead (built_from). #}
+{% macro interval_fingerprint(sql) %}
+    {%- if config.get('fingerprint_of') == 'code' -%}
+        {{ return(local_md5(model.raw_code)) }}
+    {%- endif -%}
     {%- set views, parts = [], [sql] -%}
     {%- if target.type == 'postgres' and config.get('partitioned', false) -%}
         {%- do parts.append('partitioned') -%}
@@ -106,92 +122,16 @@
 {% endmacro %}
 
 
-{# Remember what a view was made from: a post-hook of every view that by_month tables read. The
+{# Record the fingerprint of a view: a post-hook of every view that by_month models may read. The
    engine's own text of a view does not serve: DuckDB spells types in another way once a file was
    closed and opened again, and any engine may do so in its next version. #}
-{% macro record_definition() %}
+{% macro record_fingerprint() %}
     {%- if execute and model.config.materialized == 'view' -%}
         {%- set table_name = this.schema ~ '.' ~ this.identifier -%}
-        {%- set definition = local_md5(model.compiled_code) -%}
-        delete from {{ month_builds() }} where table_name = '{{ table_name }}' and definition <> '{{ definition }}';
+        {%- set fingerprint = local_md5(model.compiled_code) -%}
+        delete from {{ month_builds() }} where table_name = '{{ table_name }}' and definition <> '{{ fingerprint }}';
         insert into {{ month_builds() }} (table_name, definition)
-        select '{{ table_name }}', '{{ definition }}'
+        select '{{ table_name }}', '{{ fingerprint }}'
         where not exists (select 1 from {{ month_builds() }} where table_name = '{{ table_name }}')
     {%- endif -%}
-{% endmacro %}
-
-
-{# Whether the table was begun with this definition. #}
-{% macro month_table_is_current(relation, definition) %}
-    {%- if load_cached_relation(relation) is none -%}
-        {{ return(false) }}
-    {%- endif -%}
-    {%- set found = run_query(
-        "select 1 from " ~ month_builds() ~ " where source_month is null and table_name = '"
-        ~ relation.schema ~ "." ~ relation.identifier ~ "' and definition = '" ~ definition ~ "'"
-    ) -%}
-    {{ return(found.rows | length > 0) }}
-{% endmacro %}
-
-
-{% macro forget_months(relation) %}
-    {% call statement('forget', auto_begin=True) -%}
-        delete from {{ month_builds() }}
-        where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
-    {%- endcall %}
-    {% do adapter.commit() %}
-{% endmacro %}
-
-
-{# The months that the table does not hold as they would be built now: one row each, with a null
-   build_key where the month is to go. #}
-{% macro stale_months(relation, definition) %}
-    {%- set built_from = config.get('built_from') -%}
-    {%- set query -%}
-        with wanted as (
-            select service, source_month, file_key, md5('{{ definition }}' || inputs) as build_key
-            from (
-                {% if built_from %}
-                select service, source_month, file_key, build_key as inputs
-                from {{ month_builds() }}
-                where table_name = '{{ graph.nodes['model.' ~ project_name ~ '.' ~ built_from].schema }}.{{ built_from }}'
-                    and source_month is not null
-                {% else %}
-                select
-                    dataset as service, month as source_month, file_key,
-                    cast(file_key as varchar(20)) as inputs
-                from {{ api.Relation.create(database=target.database, schema='raw', identifier='files') }}
-                where is_current and month is not null
-                {% endif %}
-            ) as months
-        ),
-
-        held as (
-            select service, source_month, build_key
-            from {{ month_builds() }}
-            where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
-                and source_month is not null
-        )
-
-        select
-            coalesce(wanted.service, held.service) as service,
-            cast(coalesce(wanted.source_month, held.source_month) as varchar(10)) as source_month,
-            wanted.file_key,
-            wanted.build_key,
-            held.build_key is not null as is_held
-        from wanted
-        full outer join held
-            on wanted.service = held.service and wanted.source_month = held.source_month
-        where wanted.build_key is null or held.build_key is null
-            or wanted.build_key <> held.build_key
-        order by 2, 1
-    {%- endset -%}
-    {%- set months = [] -%}
-    {%- for row in run_query(query).rows -%}
-        {%- do months.append({
-            'service': row[0], 'source_month': row[1], 'file_key': row[2], 'build_key': row[3],
-            'is_held': row[4]
-        }) -%}
-    {%- endfor -%}
-    {{ return(months) }}
 {% endmacro %}

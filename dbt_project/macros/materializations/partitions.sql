@@ -1,7 +1,7 @@
 {#
-  PostgreSQL: a by_month table with a partition for each service, and in it one for each month. A
-  query reads the months that it asks for, and a month comes and goes with no lock that a reader
-  would notice.
+  PostgreSQL: a by_month table with a partition for each service, and in it one for each month, so
+  one for each interval. A query reads the intervals that it asks for, and one comes and goes with no
+  lock that a reader would notice.
 
   dbt-postgres knows nothing of partitions yet:
   https://github.com/dbt-labs/dbt-adapters/pull/2094
@@ -14,7 +14,7 @@
             this.identifier ~ ' is partitioned, so it needs a contract, which gives its columns.'
         ) %}
     {% endif %}
-    {% call statement('create_month_table', auto_begin=True) -%}
+    {% call statement('create_empty_table', auto_begin=True) -%}
         create table {{ relation }}
         {{ get_assert_columns_equivalent(sql) }}
         {{ get_table_columns_and_constraints() }}
@@ -23,52 +23,52 @@
 {% endmacro %}
 
 
-{# A new month is written beside the table, by a statement that may use all cores (an insert may not:
+{# A new interval is written beside the table, by a statement that may use all cores (an insert may not:
    https://www.postgresql.org/docs/current/when-can-parallel-query-be-used.html), and attached. One
    that is there is replaced row by row inside its partition: to exchange the partition would keep
    readers out, and those that began before would find neither the old rows nor the new. #}
-{% macro write_partition(relation, columns, sql, month, is_this_month) %}
-    {%- set of_service = find_partition(relation, "'" ~ month.service ~ "'") -%}
-    {%- set its_value = "date '" ~ month.source_month ~ "'" -%}
+{% macro write_partition(relation, columns, sql, interval, is_this_interval) %}
+    {%- set of_service = find_partition(relation, "'" ~ interval.service ~ "'") -%}
+    {%- set its_value = "date '" ~ interval.source_month ~ "'" -%}
     {% if of_service and find_partition(of_service, its_value) %}
-        {% do default__write_month(relation, columns, sql, month, is_this_month) %}
-    {% elif month.build_key is not none %}
+        {% do default__write_interval(relation, columns, sql, interval, is_this_interval) %}
+    {% elif interval.build_key is not none %}
         {% if not of_service %}
-            {%- set of_service = new_partition(month.service) -%}
+            {%- set of_service = new_partition(interval.service) -%}
             {% call statement('begin_service', auto_begin=True) -%}
                 create table {{ of_service }} (like {{ relation }} including defaults)
                 partition by list (source_month);
                 alter table {{ relation }} attach partition {{ of_service }}
-                for values in ('{{ month.service }}')
+                for values in ('{{ interval.service }}')
             {%- endcall %}
         {% endif %}
         {%- set partition = new_partition(
-            month.service ~ '_' ~ month.source_month[:7] | replace('-', '_')
+            interval.service ~ '_' ~ interval.source_month[:7] | replace('-', '_')
         ) -%}
-        {% call statement('insert_month', auto_begin=True) -%}
+        {% call statement('insert_interval', auto_begin=True) -%}
             create table {{ partition }} as
             select {{ columns }} from (
                 {{ sql }}
             ) as model
-            where {{ is_this_month }}
+            where {{ is_this_interval }}
         {%- endcall %}
-        {% call statement('attach_month') -%}
+        {% call statement('attach_interval') -%}
             {# checked in one scan, with what spares `attach` a scan of its own #}
             alter table {{ partition }}
             {% for column in not_null_columns(relation) -%}
                 alter column {{ column }} set not null,
             {% endfor -%}
-            add constraint this_month check ({{ is_this_month }});
+            add constraint this_interval check ({{ is_this_interval }});
             alter table {{ of_service }} attach partition {{ partition }} for values in ({{ its_value }});
-            alter table {{ partition }} drop constraint this_month
+            alter table {{ partition }} drop constraint this_interval
         {%- endcall %}
     {% endif %}
 {% endmacro %}
 
 
 {# Sample the whole, which is to sample every partition, when it has twice the rows that it had when
-   that was done last, or it never was: autovacuum does not. Else only the partitions of the months. #}
-{% macro analyze_partitions(relation, months) %}
+   that was done last, or it never was: autovacuum does not. Else only the partitions of the intervals. #}
+{% macro analyze_partitions(relation, intervals) %}
     {%- set is_due = run_query(
         "select coalesce(sum(b.row_count), 0) > 2 * c.reltuples from pg_class as c"
         ~ " left join " ~ month_builds() ~ " as b on b.table_name = '"
@@ -78,16 +78,16 @@
     {%- if is_due -%}
         analyze {{ relation }};
     {%- else -%}
-        {%- for month in months if month.build_key is not none -%}
-            {%- set of_service = find_partition(relation, "'" ~ month.service ~ "'") -%}
-            analyze {{ find_partition(of_service, "date '" ~ month.source_month ~ "'") }};
+        {%- for interval in intervals if interval.build_key is not none -%}
+            {%- set of_service = find_partition(relation, "'" ~ interval.service ~ "'") -%}
+            analyze {{ find_partition(of_service, "date '" ~ interval.source_month ~ "'") }};
         {% endfor -%}
     {%- endif -%}
     select 1
 {% endmacro %}
 
 
-{# The partitions in which a replaced month left something: the others need no vacuum. #}
+{# The partitions in which a replaced interval left something: the others need no vacuum. #}
 {% macro partitions_to_free(relation) %}
     {%- set found = run_query(
         "select relid::regclass::text from pg_partition_tree('" ~ relation ~ "')"

@@ -1,11 +1,14 @@
 {#
-  Tests of by_month tables run over the months that no run has passed yet, so that they too cost what
-  is new. A test asks for it with  config: {where: untested_months}.  `dbt test` tests every month.
-  A month whose test failed stays untested, and fails again until it is mended.
+  Tests of by_month tables run over the intervals that no run has passed yet, so that they too cost
+  what is new. A test asks for it with  config: {where: untested_intervals}.  `dbt test` tests all. An
+  interval whose test failed stays untested, and fails again until it is mended.
+
+  dbt asks get_where_subquery for what every generic test reads: this one takes the place of dbt's own
+  in the whole project. Any other `where` is SQL, as with dbt's own.
 #}
 {% macro get_where_subquery(relation) -%}
     {%- set where = config.get('where', '') -%}
-    {%- if where == 'untested_months' -%}
+    {%- if where == 'untested_intervals' -%}
         (select * from {{ relation }} where {{ is_to_be_tested(relation) }}) dbt_subquery
     {%- elif not where -%}
         {{ relation }}
@@ -15,16 +18,16 @@
 {%- endmacro %}
 
 
-{# Whether a row is of a month that this command tests, by the builds of a by_month table. A test that
+{# Whether a row is of an interval that this command tests, by the builds of a by_month table. A test that
    is a file of its own asks for it in its `where`. #}
 {% macro is_to_be_tested(relation) -%}
-    {{ is_untested_month(relation) if execute and flags.WHICH == 'build' else '1 = 1' }}
+    {{ is_untested_interval(relation) if execute and flags.WHICH == 'build' else '1 = 1' }}
 {%- endmacro %}
 
 
-{# The months as literals, by which every engine finds their rows without reading the others; behind a
+{# The intervals as literals, by which every engine finds their rows without reading the others; behind a
    join with the builds, PostgreSQL reads the whole table. #}
-{% macro is_untested_month(relation) -%}
+{% macro is_untested_interval(relation) -%}
     {%- set found = run_query(
         "select service, cast(source_month as varchar(10)) from " ~ month_builds()
         ~ " where table_name = '" ~ relation.schema ~ "." ~ relation.identifier ~ "'"
@@ -41,10 +44,10 @@
 {%- endmacro %}
 
 
-{# Mark as tested the months of each table all of whose tests ran in this run and passed: those that
-   were there when the first of these tests began. Another dbt may have put a month there since. How
+{# Mark as tested the intervals of each table all of whose tests ran in this run and passed: those that
+   were there when the first of these tests began. Another dbt may have put one there since. How
    long ago that was is told by our clock, and when that was by the engine's, as they may differ. #}
-{% macro mark_tested_months(results) %}
+{% macro mark_tested_intervals(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
         {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
         {% for node in graph.nodes.values() if node.config.materialized == 'by_month' %}
