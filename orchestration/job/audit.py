@@ -44,15 +44,18 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class File:
-    """One file version in use: its rows, those in raw, in the facts, and valid ones of these."""
+    """One file version in use: its rows, those in raw, in the facts, and valid ones of these.
+
+    A dataset that no facts are made of has none of the last two.
+    """
 
     dataset: str
     month: date
     file_id: str
     file_rows: int
     raw_rows: int
-    fact_rows: int
-    valid_rows: int
+    fact_rows: int | None
+    valid_rows: int | None
 
     @property
     def file_key(self) -> int:
@@ -62,7 +65,7 @@ class File:
     @property
     def is_balanced(self) -> bool:
         """Whether no row was lost or doubled."""
-        return self.file_rows == self.raw_rows == self.fact_rows
+        return self.file_rows == self.raw_rows and self.fact_rows in (None, self.raw_rows)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Unbalanced:
     month: date
     file_rows: int
     raw_rows: int
-    fact_rows: int
+    fact_rows: int | None
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,15 @@ class RawChanged:
 
 @dataclass(frozen=True)
 class Balance:
-    """The ledger of one dataset added up."""
+    """The ledger of one dataset added up; without facts of it there is nothing to add."""
 
     dataset: str
     files: int
     file_rows: int
     raw_rows: int
-    fact_rows: int
-    valid_rows: int
-    invalid_rows: int
+    fact_rows: int | None
+    valid_rows: int | None
+    invalid_rows: int | None
     is_balanced: bool
 
 
@@ -209,8 +212,8 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
     return Audit(
         files=sum(b.files for b in balances),
         file_rows=sum(b.file_rows for b in balances),
-        valid_rows=sum(b.valid_rows for b in balances),
-        invalid_rows=sum(b.invalid_rows for b in balances),
+        valid_rows=sum(b.valid_rows or 0 for b in balances),
+        invalid_rows=sum(b.invalid_rows or 0 for b in balances),
         balances=balances,
         reasons={reason: int(rows) for reason, rows in reasons},
         unbalanced=[
@@ -284,6 +287,9 @@ def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
     counted = {(service, month, key): (rows, valid) for service, month, key, rows, valid in facts}
     files = []
     for file in ledger:
+        if file.fact_rows is None:
+            files.append(file)
+            continue
         rows, valid = counted.pop((file.dataset, file.month, file.file_key), (0, 0))
         files.append(replace(file, fact_rows=rows, valid_rows=valid))
     return files + [
@@ -343,13 +349,15 @@ def _forgotten(
 
 
 def _added_up(dataset: str, files: list[File]) -> Balance:
+    facts = [f.fact_rows for f in files if f.fact_rows is not None]
+    valid = [f.valid_rows for f in files if f.valid_rows is not None]
     return Balance(
         dataset,
         files=len(files),
         file_rows=sum(f.file_rows for f in files),
         raw_rows=sum(f.raw_rows for f in files),
-        fact_rows=sum(f.fact_rows for f in files),
-        valid_rows=sum(f.valid_rows for f in files),
-        invalid_rows=sum(f.fact_rows - f.valid_rows for f in files),
+        fact_rows=sum(facts) if facts else None,
+        valid_rows=sum(valid) if facts else None,
+        invalid_rows=sum(facts) - sum(valid) if facts else None,
         is_balanced=all(f.is_balanced for f in files),
     )

@@ -153,8 +153,9 @@ def ledger_faults(result: Audit) -> list[str]:
         ),
         *(
             f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
-            f" {u.raw_rows:,} in raw, {u.fact_rows:,} in the facts; medallion transform"
-            " --full-refresh builds it anew"
+            f" {u.raw_rows:,} in raw"
+            f"{'' if u.fact_rows is None else f', {u.fact_rows:,} in the facts'};"
+            " medallion transform --full-refresh builds it anew"
             for u in result.unbalanced
             if not u.file_rows == u.fact_rows != u.raw_rows  # by raw alone, as told above
         ),

@@ -178,13 +178,16 @@ def _warehouse(
             )
             last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
         if ("marts", "ledger") in there:
-            # a dataset without a model has months, and no row of them
-            built -= {
-                (dataset, month, file_key(file_id))
-                for dataset, month, file_id in session.query(
-                    "select dataset, month, file_id from marts.ledger where not is_balanced"
-                ).rows
-            }
+            # of a dataset that no facts are made of, what is built is its rows in the ledger
+            for dataset, month, file_id, has_facts, is_balanced in session.query(
+                "select dataset, month, file_id, fact_rows is not null, is_balanced"
+                " from marts.ledger"
+            ).rows:
+                version = (dataset, month, file_key(file_id))
+                if not is_balanced:
+                    built.discard(version)
+                elif not has_facts:
+                    built.add(version)
     return loaded, unreadable, built, last_run
 
 

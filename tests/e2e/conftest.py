@@ -114,6 +114,36 @@ class Place:
             }
 
 
+# longer than the name of any dataset of ours
+FERRY_RIDES = "ferry_rides_of_the_inner_harbour"
+HARBOUR = f"""
+title = "The harbour"
+url = "https://harbour.example"
+
+[datasets.{FERRY_RIDES}]
+path = "{{month}}.csv"
+first_month = "2024-01"
+required = ["left_at"]
+
+[datasets.{FERRY_RIDES}.columns]
+left_at = "timestamp"
+"""
+
+
+def publish_harbour(place: Place, folder: Path) -> None:
+    """Let a place know a further source, of which no facts are made: two months of a dataset."""
+    declared, published = folder / "sources" / "harbour", folder / "rides"
+    for made in (declared, published):
+        made.mkdir(parents=True)
+    (declared / "source.toml").write_text(HARBOUR)
+    (published / "2024-01.csv").write_text("left_at\n2024-01-01 08:00:00\n2024-01-01 09:00:00\n")
+    (published / "2024-02.csv").write_text("left_at\n2024-02-01 08:00:00\n")
+    place.env |= {
+        "MEDALLION_SOURCES": str(declared.parent),
+        "MEDALLION_HARBOUR_URL": published.as_uri(),
+    }
+
+
 def differing(left: Path, right: Path) -> dict[str, int]:
     """How many rows of each mart are in one of two warehouses only.
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
-from tests.e2e.conftest import FACTS, Place
+from tests.e2e.conftest import FACTS, FERRY_RIDES, Place, publish_harbour
 from tests.support.samples import publish_part
 
 
@@ -109,6 +109,39 @@ def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> 
     edit(yml, "Miles together.", "Miles, all of them.")
     assert "[0 months" in run_days(copy, project)
     assert copy.query(comment) == [("Miles, all of them.",)]
+
+
+def test_a_dataset_of_a_further_source_is_counted_and_has_no_facts(
+    copy: Place, tmp_path: Path
+) -> None:
+    publish_harbour(copy, tmp_path)
+    before = copy.query(f"select count(*) from {FACTS}")
+    copy.run("ingestion", "--dataset", FERRY_RIDES)
+    status = ("status", "--dataset", FERRY_RIDES)
+    assert {f["stale"] for f in copy.medallion_json(*status)["files"]} == {"transform"}
+    built = build(copy, PROJECT_ROOT / "dbt_project")
+    # only what is new: no month of another dataset is counted again
+    assert "[2 months, 2 rows" in built["intermediate.int_raw_counts"]
+    assert "[0 months" in built["marts.fct_trips"]
+    assert copy.query(f"select count(*) from {FACTS}") == before
+    assert copy.query(
+        "select month::text, file_rows, raw_rows, fact_rows, valid_rows, invalid_rows, is_balanced"
+        " from marts.ledger where dataset like 'ferry%' order by month"
+    ) == [
+        ("2024-01-01", 2, 2, None, None, None, True),
+        ("2024-02-01", 1, 1, None, None, None, True),
+    ]
+    (balance,) = (
+        balance
+        for balance in copy.medallion_json("audit")["balances"]
+        if balance["dataset"] == FERRY_RIDES
+    )
+    assert (balance["raw_rows"], balance["fact_rows"], balance["is_balanced"]) == (3, None, True)
+    assert {f["stale"] for f in copy.medallion_json(*status)["files"]} == {None}
+    # without its read view nothing is counted, and nobody takes that for no rows
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute("drop view harbour." + FERRY_RIDES)
+    assert "has months in raw.files and no read view" in copy.dbt("build", expect=1)
 
 
 def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ingestion.settings import PROJECT_ROOT
 from ingestion.sources.tlc.sample import publish_sample
-from tests.e2e.conftest import Place
+from tests.e2e.conftest import FERRY_RIDES, Place, publish_harbour
 from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import publish, trips
@@ -32,9 +32,11 @@ MARTS = {
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A place with the sample built on both engines from one lake."""
+    """A place with the sample built on both engines from one lake, and with a further source."""
     place = Place(tmp_path_factory.mktemp("night"))
     publish_sample(place.published)
+    publish_harbour(place, place.folder)
+    place.medallion("land", "--quiet", "--dataset", FERRY_RIDES)
     with (
         postgres.server(tmp_path_factory.mktemp("postgres")) as server,
         postgres.database(server) as variables,
@@ -60,6 +62,17 @@ def test_nothing_is_lost(night: Place) -> None:
     assert report["faults"] == []
     assert report["ledger_balances"] is True
     assert "PostgreSQL at" in report["warehouse"]
+
+
+def test_a_dataset_of_a_further_source_is_counted_and_has_no_facts(night: Place) -> None:
+    ledger = (
+        "select file_rows, raw_rows, fact_rows, is_balanced from marts.ledger"
+        f" where dataset = '{FERRY_RIDES}' order by month"
+    )
+    assert on_postgres(night, ledger) == [(2, 2, None, True), (1, 1, None, True)]
+    relations = f"select count(*) from pg_class where relname like '%{FERRY_RIDES[:15]}%'"
+    # two raw tables and the read view: no partition of the facts
+    assert on_postgres(night, f"{relations} and relkind in ('r', 'p', 'v')") == [(3,)]
 
 
 @pytest.mark.parametrize("mart", MARTS)

@@ -1,56 +1,24 @@
--- Grain: one service, month and file version as the read views give it.
+-- Grain: one dataset (service), month and file version as the read views give it.
 
-{{ config(materialized='by_month') }}
+-- the read views of all sources: a further dataset makes no month of the others stale
+-- depends_on: {{ source('raw', 'files') }}
+{{ config(materialized='by_month', fingerprint_of='code') }}
 
-with yellow as (
+with origins as (
 
-    select * from {{ ref('stg_tlc__yellow_trips') }}
-
-),
-
-green as (
-
-    select * from {{ ref('stg_tlc__green_trips') }}
-
-),
-
-fhv as (
-
-    select * from {{ ref('stg_tlc__fhv_trips') }}
-
-),
-
-fhvhv as (
-
-    select * from {{ ref('stg_tlc__fhvhv_trips') }}
-
-),
-
-origins as (
-
+    {% for dataset, read_view in read_views() -%}
     select
-        service,
+        '{{ dataset }}' as service,
         source_month,
         file_key
-    from yellow
+    from {{ read_view }}
     union all
+    {% endfor -%}
     select
-        service,
-        source_month,
-        file_key
-    from green
-    union all
-    select
-        service,
-        source_month,
-        file_key
-    from fhv
-    union all
-    select
-        service,
-        source_month,
-        file_key
-    from fhvhv
+        cast(null as varchar) as service,
+        cast(null as date) as source_month,
+        cast(null as bigint) as file_key
+    where 1 = 0
 
 )
 

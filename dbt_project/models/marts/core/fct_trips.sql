@@ -1,6 +1,6 @@
 -- Grain: one row of a published trip file; every row is here, valid or flagged with its reason.
 
-{{ config(materialized='by_month', partitioned=true) }}
+{{ config(materialized='by_month', datasets=trip_services(), partitioned=true) }}
 
 with trips as (
 

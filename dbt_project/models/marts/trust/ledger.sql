@@ -1,5 +1,8 @@
 -- Grain: one published month, by its version in use, or where it has none by the newest, which is
--- missing. It balances when file rows = raw rows = fact rows.
+-- missing. It balances when file rows = raw rows = fact rows. A dataset that no facts are made of
+-- has none to balance: its fact rows are null.
+
+{%- set facts_of = "'" ~ trip_services() | join("', '") ~ "'" %}
 
 with versions as (
 
@@ -104,7 +107,7 @@ fact_rows as (
 
 ),
 
--- what is not counted anywhere has no rows, which is also right for a file without any
+-- a version without counts has no rows, which is also right for an empty file
 counted as (
 
     select
@@ -116,7 +119,8 @@ counted as (
         files.missing_reason,
         coalesce(raw_rows.raw_rows, 0) as raw_rows,
         coalesce(fact_rows.fact_rows, 0) as fact_rows,
-        coalesce(fact_rows.valid_rows, 0) as valid_rows
+        coalesce(fact_rows.valid_rows, 0) as valid_rows,
+        files.dataset in ({{ facts_of }}) as has_facts
     from files
     left join raw_rows
         on
@@ -137,10 +141,12 @@ select
     source_month as month,
     file_rows,
     cast(raw_rows as bigint) as raw_rows,
-    cast(fact_rows as bigint) as fact_rows,
-    cast(valid_rows as bigint) as valid_rows,
+    cast(case when has_facts then fact_rows end as bigint) as fact_rows,
+    cast(case when has_facts then valid_rows end as bigint) as valid_rows,
     cast(missing_file_id as text) as missing_file_id,
     cast(missing_reason as text) as missing_reason,
-    cast(fact_rows - valid_rows as bigint) as invalid_rows,
-    coalesce(file_rows = raw_rows and raw_rows = fact_rows, false) as is_balanced
+    cast(case when has_facts then fact_rows - valid_rows end as bigint) as invalid_rows,
+    coalesce(
+        file_rows = raw_rows and (raw_rows = fact_rows or not has_facts), false
+    ) as is_balanced
 from counted
