@@ -1,8 +1,8 @@
-"""Forecast taxi demand: pickups of each zone in each hour, from the lake as it lies.
+"""Forecast taxi demand: pickups of each zone in each hour, directly from the lake.
 
     uv run --group examples python examples/demand_model.py green 2023-01 2023-03
 
-The last month that the lake holds of them is forecast from those before it.
+It forecasts the last of these months that the lake holds, from the months before it.
 """
 
 import sys
@@ -28,7 +28,7 @@ with pickups as (
         date_trunc('hour', {pickup}) as at,
         count(*) as trips
     from trips
-    -- as the marts do: a pickup outside its file's month is a fault
+    -- as the marts do: a pickup outside its file's month does not count
     where date_trunc('month', {pickup}) = source_month
     group by all
 ),
@@ -72,7 +72,7 @@ order by hours.at, hours.zone
 
 
 class Forecast(NamedTuple):
-    """The month that was forecast, and how many trips an hour and zone each way of it is off."""
+    """The month of the forecast, and by how many trips per hour and zone each method is off."""
 
     month: date
     model: float
@@ -81,11 +81,11 @@ class Forecast(NamedTuple):
 
 
 def forecast(name: str, start: str, end: str) -> Forecast:
-    """Forecast the last month there is; raises ``UsageError`` where there is nothing to learn."""
+    """Forecast the last month; raises ``UsageError`` if there is nothing to learn from."""
     if name not in PICKUP:
         raise UsageError(f"{name} cannot be forecast; {' and '.join(PICKUP)} can.")
     pickup = PICKUP[name]
-    # never more than some batches in memory, however many months there are
+    # only a few batches are in memory, however many months there are
     trips = ingestion.dataset(name, start, end, columns=["source_month", pickup, "pulocationid"])
     with duckdb.connect() as connection:
         connection.register("trips", trips)
@@ -99,7 +99,7 @@ def forecast(name: str, start: str, end: str) -> Forecast:
         )
     last = table["month"] == table["month"].max()
     past, future = table.filter(~last), table.filter(last)
-    # of square roots: most hours have no trip and a few have many, which would outweigh the rest
+    # learn square roots: most hours have no trip, and the few busy ones would outweigh them
     model = HistGradientBoostingRegressor(max_iter=40, early_stopping=False, random_state=0)
     model.fit(past[FEATURES], np.sqrt(past["trips"]))
     ways = (
@@ -111,7 +111,7 @@ def forecast(name: str, start: str, end: str) -> Forecast:
 
 
 def main(arguments: list[str]) -> None:
-    """Print what the forecast comes to, or in one line why there is none."""
+    """Print the result of the forecast, or in one line why there is none."""
     try:
         name, start, end = arguments
     except ValueError:
