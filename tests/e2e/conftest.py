@@ -17,6 +17,7 @@ import pytest
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
 from ingestion.settings import PROJECT_ROOT
+from tests.support.processes import COMMANDS, run_command
 from tests.support.samples import publish_part
 
 FACTS = "marts.fct_trips"
@@ -73,11 +74,22 @@ class Place:
             text=True,
         )
 
-    def run(self, *command: str, expect: int = 0, cwd: Path = PROJECT_ROOT) -> str:
-        """Run ``python -m …``; return its stdout. Its stderr is ``last_stderr``."""
-        process = self.start(*command, cwd=cwd)
-        stdout, self.last_stderr = process.communicate(timeout=600)
-        assert process.returncode == expect, stdout[-3000:] + self.last_stderr[-3000:]
+    def run(
+        self, *command: str, expect: int = 0, cwd: Path = PROJECT_ROOT, anew: bool = False
+    ) -> str:
+        """Run ``python -m …``; return its stdout. Its stderr is ``last_stderr``.
+
+        It is forked where the imports were done already, or starts ``anew`` as from a shell.
+        """
+        module, *arguments = command
+        if not anew and module in COMMANDS and cwd.is_relative_to(PROJECT_ROOT):
+            done = run_command(module, arguments, cwd, self.environment())
+            code, stdout, self.last_stderr = done.code, done.stdout, done.stderr
+        else:
+            process = self.start(*command, cwd=cwd)
+            stdout, self.last_stderr = process.communicate(timeout=600)
+            code = process.returncode
+        assert code == expect, stdout[-3000:] + self.last_stderr[-3000:]
         return stdout
 
     def medallion(self, *arguments: str, expect: int = 0) -> str:

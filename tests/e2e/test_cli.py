@@ -37,7 +37,7 @@ def one_line(place: Place) -> str:
 
 
 def test_help_names_every_command_and_their_options(place: Place) -> None:
-    text = place.medallion("--help")
+    text = place.run("orchestration.cli", "--help", anew=True)
     commands = [
         "run",
         "land",
@@ -349,7 +349,7 @@ def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:
     publish_part(place.published)
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
     place.env |= {"MEDALLION_LAKE_URL": "gs://lakes/lake", "STORAGE_EMULATOR_HOST": nobody}
-    place.medallion("land", "--quiet", expect=1)
+    place.run("orchestration.cli", "land", "--quiet", expect=1, anew=True)
     assert "the store does not answer" in one_line(place)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ingestion.settings import Settings
 from orchestration.cli import main
-from tests.faults.kills import PATIENCE_SECONDS, fork
+from tests.faults.kills import PATIENCE_SECONDS
+from tests.support.processes import fork
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The whole job in a process of its own, killed at a step's boundary or at any moment."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -15,19 +14,7 @@ from typing import Any
 
 from ingestion.settings import Settings
 from orchestration.job.pipeline import run
-
-# Children are forked from a server that has the slow imports behind it.
-_context = multiprocessing.get_context("forkserver")
-_PRELOADED = [
-    "dbt.adapters.duckdb",
-    "dbt.adapters.postgres",
-    "dbt.cli.main",
-    "ingestion.warehouse.duckdb.destination",
-    "ingestion.lake.destination",
-    "ingestion.warehouse.postgres.destination",
-    "orchestration.job.pipeline",
-    "pyarrow.parquet",
-]
+from tests.support import processes
 
 # The steps of the job by name: a kill falls before or after one of its calls.
 STEPS = {
@@ -84,7 +71,7 @@ class Undisturbed:
 
 def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
     """Do the whole job in a process of its own; fail where it does not end well."""
-    counts = _context.SimpleQueue()
+    counts = processes.context.SimpleQueue()
     begun = time.monotonic()
     process = _start(settings, environment, None, counts)
     process.join(PATIENCE_SECONDS)
@@ -107,23 +94,10 @@ def killed_job(settings: Settings, environment: Mapping[str, str], moment: Momen
     return bool(process.exitcode)
 
 
-def fork(target: Callable[..., object], args: tuple[object, ...]) -> Any:
-    """Begin ``target(*args)`` in a process and session of its own, with the slow imports done."""
-    _context.set_forkserver_preload(_PRELOADED)
-    process = _context.Process(target=_in_session, args=(target, args), daemon=False)
-    process.start()
-    return process
-
-
-def _in_session(target: Callable[..., object], args: tuple[object, ...]) -> None:
-    os.setsid()
-    target(*args)
-
-
 def _start(
     settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
 ) -> Any:
-    return fork(_work, (settings, dict(environment), moment, counts))
+    return processes.fork(_work, (settings, dict(environment), moment, counts))
 
 
 def _work(

@@ -2,40 +2,115 @@
 
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 # Children are forked from a server that has the slow imports behind it and has done nothing else.
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
     [
-        "ingestion.warehouse.duckdb.destination",
+        "dbt.adapters.duckdb",
+        "dbt.adapters.postgres",
+        "dbt.cli.main",
+        "ingestion.__main__",
         "ingestion.lake.destination",
-        "ingestion.load",
+        "ingestion.warehouse.duckdb.destination",
+        "ingestion.warehouse.postgres.destination",
+        "orchestration.cli",
+        "orchestration.cli.console",
+        "orchestration.job.pipeline",
         "pyarrow.parquet",
         "requests",
     ]
 )
+# what a forked process may run: others read the environment when they are imported
+COMMANDS = ("orchestration.cli", "ingestion", "dbt.cli.main")
 
 PATIENCE_SECONDS = 120
 
 
 def start(work: Callable[..., object], *args: object) -> Any:
     """Begin ``work(*args)`` in a process of its own."""
-    process = _context.Process(target=work, args=args, daemon=True)
+    process = context.Process(target=work, args=args, daemon=True)
     process.start()
     return process
 
 
+def fork(target: Callable[..., object], args: tuple[object, ...]) -> Any:
+    """Begin ``target(*args)`` in a process and session of its own."""
+    process = context.Process(target=_in_session, args=(target, args), daemon=False)
+    process.start()
+    return process
+
+
+def _in_session(target: Callable[..., object], args: tuple[object, ...]) -> None:
+    os.setsid()
+    target(*args)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_command(
+    module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> Done:
+    """Run ``python -m module`` as a shell would, but for the slow imports: they are done.
+
+    A process of Python and these imports cost more than most commands.
+    """
+    assert module in COMMANDS, module
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = (Path(folder) / name for name in ("out", "err"))
+        process = fork(_run, (module, tuple(arguments), cwd, dict(environment), out, err))
+        process.join(600)
+        assert process.exitcode is not None, f"{module} {arguments} does not end"
+        return Done(process.exitcode, out.read_text(), err.read_text())
+
+
+def _run(
+    module: str,
+    arguments: tuple[str, ...],
+    cwd: Path,
+    environment: Mapping[str, str],
+    out: Path,
+    err: Path,
+) -> None:
+    for path, descriptor in ((out, 1), (err, 2)):
+        opened = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
 def event() -> Any:
     """An event that a process can set and another await."""
-    return _context.Event()
+    return context.Event()
 
 
 def kill(process: Any) -> None:
@@ -58,7 +133,7 @@ def lines_executed(
     files: tuple[str, ...], work: Callable[..., object], *args: object
 ) -> dict[str, int]:
     """How many lines of each of the files a process executes that does ``work``."""
-    counts = _context.SimpleQueue()
+    counts = context.SimpleQueue()
     assert not _died(start(_die_at_line, files, None, counts, work, args))
     return dict(counts.get())
 
