@@ -32,6 +32,8 @@ from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
 from tests.support.webhook import Webhook, receiving
 
+pytestmark = pytest.mark.slow
+
 MONTH = date(2024, 1, 1)
 FIELDS = {"what", "where", "since", "next", "run", "url"}
 NAMES = [

@@ -2,8 +2,12 @@
 
 from datetime import date
 
+import pytest
+
 from tests.e2e.conftest import Place
 from tests.support.trips import ZONES, publish, trips
+
+pytestmark = pytest.mark.slow
 
 MONTHS = [date(2024, m, 1) for m in (1, 2, 3)]
 SPAN = ("--dataset", "green", "--from", "2024-01", "--to", "2024-03", "--quiet")

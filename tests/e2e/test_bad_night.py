@@ -10,6 +10,8 @@ from tests.support.processes import wait_until
 from tests.support.samples import publish_part
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 
 

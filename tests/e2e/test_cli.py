@@ -164,6 +164,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "name"),
     [
@@ -344,6 +345,7 @@ def test_history_without_a_month_asks_for_one(green: Place) -> None:
     assert one_line(green).endswith("say which one, as in medallion history green 2024-01")
 
 
+@pytest.mark.slow
 def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:
     """Though Google's file system logs what it raises, with its traceback."""
     publish_part(place.published)
@@ -360,6 +362,7 @@ def test_a_prefect_server_that_is_not_there_is_one_line(place: Place) -> None:
     assert line.startswith("error: Prefect's server cannot be used: Failed to reach API at http:")
 
 
+@pytest.mark.slow
 def test_the_flow_runs_by_itself(place: Place) -> None:
     publish_part(place.published)
     for file in place.published.glob("trip-data/*"):

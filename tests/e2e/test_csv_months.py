@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.conftest import FACTS, Place
 from tests.support.trips import csv_heads, month_of, publish
 
+pytestmark = pytest.mark.slow
+
 # in 2020 TLC published these as CSV, and in 2022 again as Parquet
 TWICE = {"2020-04": "where VendorID is distinct from 6", "2020-08": ""}
 

@@ -11,6 +11,8 @@ from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, FERRY_RIDES, Place, publish_harbour
 from tests.support.samples import publish_part
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_pipelines_run_by_themselves(place: Place) -> None:
     publish_part(place.published)

@@ -10,6 +10,8 @@ from tests.e2e.conftest import Place, differing
 from tests.support.samples import publish_part
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")
 
 

@@ -9,6 +9,8 @@ from tests.e2e.conftest import Place
 from tests.support.stores import NOWHERE, Store
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 
 

@@ -20,6 +20,8 @@ from tests.support.orchestrator import Server, Worker
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 MONTHS = [date(2024, m, 1) for m in (1, 2, 3)]
 
 

@@ -14,6 +14,8 @@ from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 # the sample has no such months
 JUNE, JULY, AUGUST = date(2024, 6, 1), date(2024, 7, 1), date(2024, 8, 1)
 # the grain of each mart

@@ -13,6 +13,8 @@ from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 TARGET = ("--target", "postgres")
 

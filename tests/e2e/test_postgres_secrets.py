@@ -21,6 +21,8 @@ from tests.support import processes
 from tests.support.debian_postgres import DebianPostgres, Role, debian_postgres
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY, MARCH, APRIL, MAY = (dt.date(2024, month, 1) for month in range(1, 6))
 TARGET = ("--target", "postgres")
 GZIP = b"\x1f\x8b"

@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.conftest import FACTS, Place, differing
 
+pytestmark = pytest.mark.slow
+
 BROKEN = {
     "yellow 2019-01": "Git LFS pointer",
     "yellow 2021-01": "cut short",

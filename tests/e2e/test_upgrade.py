@@ -12,6 +12,8 @@ from tests.support import postgres
 from tests.support.releases import BEFORE_FORMATS, unpack
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
 
 

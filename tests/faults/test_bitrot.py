@@ -33,6 +33,8 @@ from tests.faults.jobs import Job, publish_before
 from tests.faults.kills import compared
 from tests.faults.kills import job as run_job
 
+pytestmark = pytest.mark.slow
+
 OBJECTS, RECORDS, BLOCKS = 300, 600, 400  # bits, at length
 A_FEW = 20
 HEADERS_BYTES = 3 * 4096  # at the beginning of a DuckDB file

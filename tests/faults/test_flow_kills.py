@@ -19,6 +19,8 @@ from tests.support.stores import Store
 from tests.support.web import Stall, Web
 from tests.support.web import serving as publisher
 
+pytestmark = pytest.mark.slow
+
 NEW = "trip-data/green_tripdata_2023-03.parquet"
 TASKS = ("land green 2023-03", "load green 2023-03", "dbt build", "audit")
 RANDOM_KILLS = 16

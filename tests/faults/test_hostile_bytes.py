@@ -21,6 +21,8 @@ from ingestion.settings import PROJECT_ROOT
 from tests.faults.conftest import Tally
 from tests.support.trips import trips
 
+pytestmark = pytest.mark.slow
+
 MONTH = date(2019, 1, 1)
 SECONDS = 240  # for so many files at once
 ADDRESS_SPACE = 8 << 30

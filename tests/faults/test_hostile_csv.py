@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.csv_reader import csv_batches, csv_rows, duckdb_csv_sql
 from tests.faults.conftest import Tally
+
+pytestmark = pytest.mark.slow
 
 PLAIN = ["", "1", "abc", " ", "x y", "NULL", "\\N", "nan", "1e5", "0x1", "2019-01-01", "true"]
 ODD = [

@@ -15,6 +15,8 @@ from tests.faults.jobs import Night, night_of
 from tests.faults.kills import compared
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.slow
+
 # by tool: what a CI server, a shell profile or another project may have set
 VARIABLES = {
     "dlt": {

@@ -24,6 +24,8 @@ from tests.faults.conftest import Tally
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 # what the facts call the columns of a file that hold a distance or an amount of money
 TAXI = {
     "trip_distance": "trip_miles",

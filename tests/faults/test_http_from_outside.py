@@ -26,6 +26,8 @@ from tests.support.publishing import published_files
 from tests.support.trips import ZONES, publish, trips
 from tests.support.web import Answer, Break, Drip, Fault, Web, serving
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 MONTH = "trip-data/green_tripdata_2024-01.parquet"
 SIZE = 3 * CHUNK_BYTES + 12_345

@@ -12,6 +12,8 @@ from tests.faults.kills import Moment, killed_job
 from tests.support import postgres
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "DuckDB": {},
     "DuckDB in place": {"raw": "in_place"},

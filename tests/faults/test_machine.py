@@ -18,6 +18,8 @@ from tests.faults.conftest import Tally
 from tests.faults.jobs import Night, night_of
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.slow
+
 MANY = 10
 ROOM = 4096  # bytes that a full disk has left, at most
 

@@ -28,6 +28,8 @@ from tests.support.poolers import pgbouncer
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
 
 

@@ -18,6 +18,8 @@ from tests.support import postgres
 from tests.support.trips import publish, trips
 from tests.support.warehouses import landed_and_loaded
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 CANARY = "canary-7f3a"
 # {folder} is one that strangers may not touch; it holds secret.csv

@@ -12,6 +12,8 @@ from tests.faults.jobs import Night, night_of
 from tests.faults.kills import Moment, nobody_is_left, signalled_at
 from tests.support.stores import Store
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 5.0
 # one in each stage, in the main thread and in others
 MOMENTS = [

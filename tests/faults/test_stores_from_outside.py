@@ -23,6 +23,8 @@ from tests.support.lakes import sha256
 from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 MONTHS = [date(2024, 1, 1), date(2024, 2, 1)]
 FAULTS = {
     "500": Refuse(500, "InternalError"),

@@ -18,6 +18,8 @@ from tests.faults.conftest import Tally
 from tests.support import postgres
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 ROWS = 20
 REPORT = b"Month/Year,License Class,Trips Per Day\n2024-01,Green,1\n"

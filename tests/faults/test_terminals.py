@@ -10,6 +10,8 @@ from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 
 

@@ -21,6 +21,8 @@ from tests.support import postgres
 from tests.support.damage import damage_page
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
 WAREHOUSES = ("loaded", "in_place", "postgres")
 

@@ -11,6 +11,8 @@ from ingestion.settings import PROJECT_ROOT
 from tests.support import postgres
 from tests.support.processes import wait_until
 
+pytestmark = pytest.mark.slow
+
 WORK = """
 import sys
 import psycopg2

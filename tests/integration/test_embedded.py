@@ -9,6 +9,8 @@ import pytest
 
 from ingestion.settings import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
+
 WORK = """
 from ingestion.warehouse.postgres.embedded import warehouse_server
 from ingestion.progress import Quiet

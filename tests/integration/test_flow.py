@@ -74,6 +74,7 @@ def waiting() -> list[str]:
     return [run.name for run in runs if run.state_name == "AwaitingRetry"]
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_wrong_setting_is_wrong_usage(
     assert told in line
 
 
+@pytest.mark.slow
 def test_a_publisher_that_has_nothing_any_more_fails_the_night_in_doctors_words(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_publisher_is_called_fresh_where_it_has_months(
     assert emitted.count(events.FRESH) == len(months)
 
 
+@pytest.mark.slow
 def test_who_holds_the_warehouse_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,8 @@ from tests.support.debian_postgres import (
 from tests.support.processes import wait_until
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY, FEBRUARY = dt.date(2024, 1, 1), dt.date(2024, 2, 1)
 # enough for a COPY to be seen at work, or to overflow a small disk
 MANY_ROWS = 200_000

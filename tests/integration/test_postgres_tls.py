@@ -15,6 +15,8 @@ from tests.e2e.conftest import Place
 from tests.support.debian_postgres import Authority, DebianPostgres, authority, debian_postgres
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 JANUARY = dt.date(2024, 1, 1)
 
 

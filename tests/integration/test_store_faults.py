@@ -34,6 +34,8 @@ from tests.support.fault_proxy import (
 from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment
 from tests.support.trips import publish, trips
 
+pytestmark = pytest.mark.slow
+
 MakeSettings = Callable[..., Settings]
 Servers = Callable[[str], Store]
 

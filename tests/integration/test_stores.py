@@ -23,6 +23,8 @@ from ingestion.warehouse import connect
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import ZONES, publish, trips
 
+pytestmark = pytest.mark.slow
+
 MakeSettings = Callable[..., Settings]
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
