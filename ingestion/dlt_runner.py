@@ -61,8 +61,8 @@ def run_references(
 
     Returns the failure of each table whose job failed; raises ``MedallionError``, which names the
     ``place``, where the run as a whole cannot be done. The working directory is new each time and
-    is dropped afterwards: what is done is said by the evidence that the jobs leave, so a killed run
-    leaves no package behind that would be loaded in place of the next one
+    is dropped afterwards: what is done is said by the load records that the jobs write, so a
+    killed run leaves no package behind that would be loaded in place of the next one
     (https://github.com/dlt-hub/dlt/issues/3023).
     """
     load = {"workers": workers, "raise_on_failed_jobs": False}

@@ -19,8 +19,7 @@ from ingestion.lake.storage.store import Store, open_lake
 from ingestion.progress import Progress, Quiet
 from ingestion.scratch import clear_scratch
 from ingestion.settings import Settings
-from ingestion.warehouse import engine_for
-from ingestion.warehouse import files_table as evidence
+from ingestion.warehouse import engine_for, files_table
 from ingestion.warehouse.base import (
     Engine,
     ReadsInPlace,
@@ -100,31 +99,31 @@ def load(
     with engine.session() as session:
         try:
             engine.prepare(session)
-            held, proved = engine.held(session), _loaded(evidence.said(session))
+            loaded, recorded = engine.loaded_tables(session), _loaded(files_table.recorded(session))
             # what was loaded before is shown on, be it to be read in another way or place now
-            wanted = [v for v in current if in_scope(v) or v.table_name in proved]
-            todo = [v for v in wanted if v.table_name not in held]
+            wanted = [v for v in current if in_scope(v) or v.table_name in recorded]
+            todo = [v for v in wanted if v.table_name not in loaded]
             done: list[Landing] = []
             failures: dict[Landing, Failure] = {}
             while todo:
                 if isinstance(engine, ReadsInPlace):
-                    failed = _read_versions(engine, session, todo, proved, progress)
+                    failed = _read_versions(engine, session, todo, recorded, progress)
                 else:
                     failed = _load_versions(settings, engine, session, todo, progress)
                 done += [v for v in todo if v not in failed]
                 failures |= failed
-                todo = _before(catalog, [v for v in failed if failed[v].is_unreadable], held)
+                todo = _before(catalog, [v for v in failed if failed[v].is_unreadable], loaded)
             unreadable = {v: f.reason for v, f in failures.items() if f.is_unreadable}
             with session.transaction():
                 if isinstance(engine, ReadsInPlace):
                     # with the views, which no longer read what is replaced here
                     for version in done:
                         engine.show(session, version)
-                        evidence.record_in_place(session, version)
-                evidence.publish(engine, session, known, unreadable, as_of, drop_unknown)
+                        files_table.record_in_place(session, version)
+                files_table.publish(engine, session, known, unreadable, as_of, drop_unknown)
         except (WarehouseError, UnreachableError) as exc:
             # dlt's part has named the place
-            where = f"Cannot write to {engine.place}: "
+            where = f"Cannot write to {engine.label}: "
             raise type(exc)(f"{where}{str(exc).removeprefix(where)}") from exc
     return LoadReport(
         done,
@@ -150,20 +149,20 @@ def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
     with engine.session(read_only=True) as session:
         if not files_are_there(session):
             return None
-        return evidence.unknown_fault(session, catalog, engine.place)
+        return files_table.orphan_error(session, catalog, engine.label)
 
 
 def tables_in_use(settings: Settings) -> set[str]:
     """The raw tables that the read views show; none where there is no warehouse yet."""
-    return _tables_held(settings, "is_current")
+    return _tables_loaded(settings, "is_current")
 
 
-def tables_held(settings: Settings) -> set[str]:
+def all_tables_loaded(settings: Settings) -> set[str]:
     """All raw tables, also of versions that are no longer shown."""
-    return _tables_held(settings, "true")
+    return _tables_loaded(settings, "true")
 
 
-def _tables_held(settings: Settings, of: str) -> set[str]:
+def _tables_loaded(settings: Settings, of: str) -> set[str]:
     engine = engine_for(settings)
     if not engine.exists():
         return set()
@@ -171,7 +170,7 @@ def _tables_held(settings: Settings, of: str) -> set[str]:
         if ("raw", "files") not in tables(session):
             return set()
         rows = session.query(f"select table_name from raw.files where {of}").rows
-        return {name for (name,) in rows} & engine.held(session)
+        return {name for (name,) in rows} & engine.loaded_tables(session)
 
 
 def _is_up_to_date(
@@ -181,7 +180,7 @@ def _is_up_to_date(
     in_scope: Callable[[Landing], bool],
     whole: Catalog | None,
 ) -> bool:
-    """Whether all that is wanted is held, and ``raw.files`` says what the catalog says.
+    """Whether all that is wanted is loaded, and ``raw.files`` says what the catalog says.
 
     Asked read-only, so that a night without news disturbs nobody. Raises ``MedallionError`` where
     what is shown is not in the ``whole`` catalog.
@@ -192,31 +191,31 @@ def _is_up_to_date(
         if ("raw", "files") not in tables(session):
             return False
         if whole:
-            evidence.check_known(session, whole, engine.place)
+            files_table.refuse_orphans(session, whole, engine.label)
         if not has_all_columns(session):
             return False
-        files = evidence.said(session)
-        held = engine.held(session)
-        in_view = evidence.shown(catalog.versions(), current, held)
-        if evidence.unknown(session, catalog) or evidence.stale_views(
+        files = files_table.recorded(session)
+        loaded = engine.loaded_tables(session)
+        in_view = files_table.shown(catalog.versions(), current, loaded)
+        if files_table.orphaned(session, catalog) or files_table.stale_views(
             session, engine, in_view.values()
         ):
             return False
     in_use = {v.table_name for v in current}
     loaded = _loaded(files)
     wanted = {v.table_name for v in current if in_scope(v) or v.table_name in loaded}
-    return wanted <= held and all(
-        evidence.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
+    return wanted <= loaded and all(
+        files_table.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
         for v in catalog.versions()
         if v.table_name in files or v.status == "quarantined"
     )
 
 
-def _loaded(said: Mapping[str, evidence.Said]) -> set[str]:
+def _loaded(said: Mapping[str, files_table.Recorded]) -> set[str]:
     return {name for name, row in said.items() if row.is_loaded}
 
 
-def _before(catalog: Catalog, unreadable: Sequence[Landing], held: set[str]) -> list[Landing]:
+def _before(catalog: Catalog, unreadable: Sequence[Landing], loaded: set[str]) -> list[Landing]:
     """Of each file, the trusted version that came before one that cannot be read, if not held."""
     found = []
     for failed in unreadable:
@@ -225,7 +224,7 @@ def _before(catalog: Catalog, unreadable: Sequence[Landing], held: set[str]) -> 
             for v in catalog.versions()
             if v.key == failed.key and v.status == "landed" and v.landed_at < failed.landed_at
         ]
-        if older and older[-1].table_name not in held:
+        if older and older[-1].table_name not in loaded:
             found.append(older[-1])
     return found
 
@@ -251,7 +250,7 @@ def _load_versions(
             engine.destination(session),
             [_reference(store, v) for v in batch],
             settings.dlt_dir,
-            engine.place,
+            engine.label,
             workers=engine.loads_at_once(session),
         )
         for version in batch:
@@ -268,18 +267,18 @@ def _read_versions(
     engine: ReadsInPlace,
     session: Session,
     todo: Sequence[Landing],
-    proved: set[str],
+    recorded: set[str],
     progress: Progress,
 ) -> dict[Landing, Failure]:
     """Read each version where it lies, once; return why some cannot be.
 
-    Of what was ``proved``, when it was loaded or read before, only the rows are counted.
+    Of what was ``recorded``, when it was loaded or read before, only the rows are counted.
     """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
     def fault(version: Landing) -> Failure | None:
         try:
-            rows = engine.count_rows(session, version, version.table_name not in proved)
+            rows = engine.count_rows(session, version, version.table_name not in recorded)
         except WarehouseError as exc:
             reason = str(exc).partition(" LINE 1: ")[0]  # without our own statement
             return Failure(reason, is_unreadable=not may_pass(exc.__cause__))
@@ -299,7 +298,7 @@ def _read_versions(
 
 
 def _reference(store: Store, version: Landing) -> Any:
-    """One job: the version's file, dlt's view of its columns, and the evidence that it leaves."""
+    """One job: the version's file, dlt's view of its columns, and the load record to write."""
     from ingestion.dlt_runner import Reference
 
     return Reference(
@@ -307,7 +306,7 @@ def _reference(store: Store, version: Landing) -> Any:
         table_name=version.table_name,
         url=store.address(version.lake_path),
         columns=_column_hints(version),
-        hint=evidence.files_row(version),
+        hint=files_table.files_row(version),
     )
 
 

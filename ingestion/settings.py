@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
     # which of the warehouses that stand beside the real one; set by for_sample and as_of
-    edition: str = Field(default="", exclude=True)
+    variant: str = Field(default="", exclude=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     @property
     def run_command(self) -> str:
         """What to type to build the warehouse that these settings name."""
-        beside, _, day = self.edition.partition("as-of-")
+        beside, _, day = self.variant.partition("as-of-")
         flags = [" --sample"] * bool(beside) + [f" --as-of {day}"] * bool(day)
         return f"medallion run{''.join(flags)}"
 
@@ -230,11 +230,11 @@ class Settings(BaseSettings):
         """The same settings for a warehouse of what was known at the end of ``day``."""
         return self.model_copy(update=self._beside(f"as-of-{day}"))
 
-    def _beside(self, edition: str) -> dict[str, Path | str]:
+    def _beside(self, variant: str) -> dict[str, Path | str]:
         path = self.duckdb_path
         return {
-            "duckdb_path": path.with_suffix(f".{edition}{path.suffix}"),
-            "edition": "-".join(filter(None, [self.edition, edition])),
+            "duckdb_path": path.with_suffix(f".{variant}{path.suffix}"),
+            "variant": "-".join(filter(None, [self.variant, variant])),
         }
 
 
@@ -271,7 +271,7 @@ def read_env_files() -> None:
 
 def _refuse_unknown_names() -> None:
     """A name that is spelled wrong would leave its setting as it is, and nobody would know."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_EDITION"}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_VARIANT"}
     known |= registry.address_variables().keys()
     faults = []
     for name in sorted(os.environ):

@@ -32,16 +32,16 @@ from orchestration.job.pipeline import in_scope, ledger_faults, missing_faults
 from orchestration.job.transform import TransformError, TransformReport
 from orchestration.tasks import (
     Dataset,
+    acquire_run_lock,
     audit,
     build,
+    check_state,
     discover,
-    held,
+    inventory,
     land,
     load,
     load_landed,
-    look,
     outcome_of,
-    take_turn,
 )
 
 INCOMPLETE = "Incomplete"
@@ -54,16 +54,16 @@ Month = Annotated[
 
 @dataclass
 class Ingested:
-    """What one ingest did; ``told`` are the faults that events have told of already."""
+    """What one ingest did; ``alerted`` are the faults that events have alerted of already."""
 
     new: list[str] = field(default_factory=list)
     republished: list[str] = field(default_factory=list)
     datasets: set[str] = field(default_factory=set)
     rows: int = 0
     faults: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    alerted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    at_fault: set[str] = field(default_factory=set)  # files of which faults or told speak
+    at_fault: set[str] = field(default_factory=set)  # files of which faults or alerted speak
 
     def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
         """Count one file."""
@@ -71,8 +71,8 @@ class Ingested:
         for state in (landed, loaded):
             if not state.is_completed():
                 fault = outcome_of(state)
-                told = isinstance(fault, UntrustedFileError)
-                (self.told if told else self.faults).append(str(fault))
+                alerted = isinstance(fault, UntrustedFileError)
+                (self.alerted if alerted else self.faults).append(str(fault))
                 self.at_fault.add(file.name)
         if landed.is_completed() and landed.name != CACHED:
             outcome, remarks = outcome_of(landed)
@@ -85,7 +85,7 @@ class Ingested:
     @property
     def is_good(self) -> bool:
         """Whether there was no fault."""
-        return not (self.faults or self.told)
+        return not (self.faults or self.alerted)
 
 
 def ingest_name() -> str:
@@ -116,7 +116,7 @@ async def ingest(
     files = outcome_of(discovered)
     if not discovered.is_completed():
         return _ingest_landed(files, datasets, first, last)
-    in_lake, loaded = look(files)
+    in_lake, loaded = check_state(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     for i, file in enumerate(files):
@@ -149,7 +149,7 @@ def _ingest_landed(
     if loaded.is_completed():
         done.rows += rows
     else:
-        (done.told if isinstance(rows, UntrustedFileError) else done.faults).append(str(rows))
+        (done.alerted if isinstance(rows, UntrustedFileError) else done.faults).append(str(rows))
     return _said(done)
 
 
@@ -166,7 +166,7 @@ async def ingest_spread(
     """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
     files = discover(datasets, *_span(start, end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
-    before, tables_before = held()
+    before, tables_before = inventory()
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
     # what is missing of a month is found again by the month's run
@@ -183,12 +183,12 @@ async def ingest_spread(
         state = run.state
         if state is None or not state.is_completed():
             fault = f"ingest {month}: {state.message or state.name if state else 'no state'}"
-            told = state is not None and state.name == INCOMPLETE
-            (done.told if told else done.faults).append(fault)
+            alerted = state is not None and state.name == INCOMPLETE
+            (done.alerted if alerted else done.faults).append(fault)
 
     await asyncio.gather(*(one(month) for month in months))
     # what a run returned lies with the worker that ran it; what it did lies in lake and warehouse
-    looked = held(return_state=True)
+    looked = inventory(return_state=True)
     if not looked.is_completed():  # it is asked for the report only
         done.faults.append(str(outcome_of(looked)))
         return done
@@ -238,7 +238,7 @@ async def nightly(
     """
     runs.begin()
     first, last = _span(start, end)
-    with take_turn(), recorded(load_settings(), "nightly", by="flow") as faults:
+    with acquire_run_lock(), recorded(load_settings(), "nightly", by="flow") as faults:
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
@@ -252,15 +252,15 @@ async def nightly(
             if done.is_good:
                 raise
             done.faults.append(str(exc))
-            faults += done.faults + done.told
+            faults += done.faults + done.alerted
             return _failed(done)
         unbalanced = ledger_faults(result)
         if unbalanced:
-            events.unbalanced(unbalanced, engine_for(load_settings()).place)
-            done.told += unbalanced
+            events.unbalanced(unbalanced, engine_for(load_settings()).label)
+            done.alerted += unbalanced
         missing = in_scope(result.missing, datasets, first, last)
         done.faults += missing_faults(m for m in missing if m.name not in done.at_fault)
-        faults += done.faults + done.told
+        faults += done.faults + done.alerted
     title = await _name_run(done)
     await artifacts.audited(result)
     lines = [
@@ -274,7 +274,7 @@ async def nightly(
         f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
         f" {result.invalid_rows:,} flagged",
     ]
-    await artifacts.summary(title, lines, done.faults + done.told)
+    await artifacts.summary(title, lines, done.faults + done.alerted)
     for line in lines:
         print(line)  # noqa: T201
     return title if done.is_good else _failed(done)
@@ -283,9 +283,9 @@ async def nightly(
 def _failed(done: Ingested) -> State:
     """The state of a run that went wrong somewhere.
 
-    It is not called Failed where events have told of every fault: once is enough.
+    It is not called Failed where events have alerted of every fault: once is enough.
     """
-    message = "; ".join(dict.fromkeys(done.faults + done.told))
+    message = "; ".join(dict.fromkeys(done.faults + done.alerted))
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
 
 

@@ -32,7 +32,7 @@ from ingestion.sources.base import PublishedFile
 from ingestion.sources.files import publisher
 from ingestion.warehouse import engine_for
 from orchestration.flow import events
-from orchestration.flow.caching import file_key
+from orchestration.flow.caching import cache_key
 from orchestration.flow.deadline import deadline
 from orchestration.job.audit import Audit
 from orchestration.job.audit import audit as audit_stage
@@ -101,8 +101,8 @@ in_turn = tries | {
 }
 
 
-@task(task_run_name="wait for its turn", persist_result=False, **in_turn)
-def take_turn() -> ExitStack:
+@task(task_run_name="acquire run lock", persist_result=False, **in_turn)
+def acquire_run_lock() -> ExitStack:
     """Queue behind a run that is under way, whoever started it and wherever.
 
     Returns what keeps other runs out until it is closed.
@@ -137,12 +137,12 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
 
 
 @task(
-    task_run_name="look at lake and warehouse",
+    task_run_name="check state of lake and warehouse",
     persist_result=False,  # what they hold now, also where a run is tried again
     timeout_seconds=DISCOVER_SECONDS,
     **in_turn,
 )
-def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
+def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     """Which of the files the lake holds as they are published, and which the warehouse shows so.
 
     Fails where the warehouse shows what the lake does not know of.
@@ -166,19 +166,19 @@ def look(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     timeout_seconds=DISCOVER_SECONDS,
     **in_turn,
 )
-def held() -> tuple[dict[str, Landing], set[str]]:
+def inventory() -> tuple[dict[str, Landing], set[str]]:
     """The current versions in the lake by their raw tables, and the raw tables there are."""
     settings = load_settings()
     catalog = Catalog(settings.lake_url)
     warehouse.check_lake(settings, catalog)
     current = catalog.current()
-    return {x.table_name: x for x in current}, warehouse.tables_held(settings)
+    return {x.table_name: x for x in current}, warehouse.all_tables_loaded(settings)
 
 
 def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """What landing one file depends on."""
     settings = load_settings()
-    return file_key(settings, "land", settings.lake_url, parameters["file"])
+    return cache_key(settings, "land", settings.lake_url, parameters["file"])
 
 
 @task(
@@ -214,7 +214,7 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
 def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """What loading one file depends on."""
     settings = load_settings()
-    return file_key(settings, "load", engine_for(settings).place, parameters["file"])
+    return cache_key(settings, "load", engine_for(settings).label, parameters["file"])
 
 
 @task(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # the comment on raw.files.
 FORMAT = 1
 _FORMAT_COMMENT = "medallion format "
-EVIDENCE_TABLE = "files"  # in the schema raw: a row a version
+FILES_TABLE = "files"  # in the schema raw: a row a version
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Engine(Protocol):
     """One kind of warehouse, with its settings."""
 
     dialect: Dialect
-    place: str  # what to call it in messages; holds no secret
+    label: str  # what to call it in messages; holds no secret
 
     def exists(self) -> bool:
         """Whether there is a warehouse to look at."""
@@ -92,12 +92,12 @@ class Engine(Protocol):
         """How many versions to load side by side."""
 
     def destination(self, session: Any, /) -> "Destination[Any, Any]":
-        """The dlt destination whose jobs make raw tables and their evidence."""
+        """The dlt destination whose jobs make raw tables and their load records."""
 
     def environment(self) -> dict[str, str]:
         """What dbt's profile reads to reach the same warehouse."""
 
-    def held(self, session: Any, /) -> set[str]:
+    def loaded_tables(self, session: Any, /) -> set[str]:
         """The versions, by table name, that the warehouse can show as this engine reads them."""
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
@@ -161,12 +161,12 @@ def complete_files(session: Session, comment: str | None) -> None:
         session.execute(f"comment on table raw.files is '{_FORMAT_COMMENT}{FORMAT}'")
 
 
-def refuse_later_format(comment: str | None, place: str) -> None:
+def refuse_later_format(comment: str | None, label: str) -> None:
     """Raise ``MedallionError`` where the comment on ``raw.files`` names a format of the future."""
     written = (comment or "").removeprefix(_FORMAT_COMMENT)
     if written.isdecimal() and int(written) > FORMAT:
         raise MedallionError(
-            f"{place[0].upper()}{place[1:]} was written by a later release of Medallion: it has"
+            f"{label[0].upper()}{label[1:]} was written by a later release of Medallion: it has"
             f" format {written}, and this release knows {FORMAT}. Install that release."
         )
 
@@ -181,7 +181,7 @@ def has_all_columns(session: Session) -> bool:
     )
 
 
-def held_as_tables(session: Session) -> set[str]:
+def tables_loaded(session: Session) -> set[str]:
     """The versions that were loaded and are there; a view of a file in the lake is no table."""
     rows = session.query(
         "select table_name from raw.files where status = 'loaded' and table_name in ("

@@ -18,7 +18,7 @@ from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session
 
 
-class Said(NamedTuple):
+class Recorded(NamedTuple):
     """What ``raw.files`` says of a version that may change, and whether it is loaded."""
 
     source_url: str
@@ -41,21 +41,21 @@ def publish(
     Only rows and views that say something else now are written. What is known is asked when it is
     this process's turn: others have landed, loaded and published while it loaded. Versions that
     turned out to be ``unreadable`` are in quarantine here, with the reason, until they are loaded.
-    Raises ``MedallionError`` as ``check_known()`` does, unless told to ``drop_unknown``.
+    Raises ``MedallionError`` as ``refuse_orphans()`` does, unless told to ``drop_unknown``.
     """
     session.wait_for_turn("publish")
     catalog = known()
     if not drop_unknown:
-        check_known(session, catalog, engine.place)
+        refuse_orphans(session, catalog, engine.label)
     catalog = catalog.as_of(as_of) if as_of else catalog
     versions = catalog.versions()
-    held = engine.held(session)
+    loaded = engine.loaded_tables(session)
     for version, reason in unreadable.items():
-        if version.table_name not in held:  # another may have loaded it meanwhile
+        if version.table_name not in loaded:  # another may have loaded it meanwhile
             _replace_row(session, files_row(version) | {"status": "quarantined", "error": reason})
-    in_view = shown(versions, catalog.current(), held)
-    before = said(session)
-    for gone in unknown(session, catalog):
+    in_view = shown(versions, catalog.current(), loaded)
+    before = recorded(session)
+    for gone in orphaned(session, catalog):
         session.execute(
             "update raw.files set is_current = false, is_newest = false where table_name = ?",
             [gone.table_name],
@@ -94,16 +94,16 @@ def publish(
             ) from exc
 
 
-def said(session: Session) -> dict[str, Said]:
+def recorded(session: Session) -> dict[str, Recorded]:
     """What ``raw.files`` says of each version, by table name."""
     rows = session.query(
         "select table_name, source_url, etag, is_current, is_newest, status = 'loaded'"
         " from raw.files"
     ).rows
-    return {name: Said(*row) for name, *row in rows}
+    return {name: Recorded(*row) for name, *row in rows}
 
 
-def agrees(row: Said | None, catalog: Catalog, version: Landing, is_current: bool) -> bool:
+def agrees(row: Recorded | None, catalog: Catalog, version: Landing, is_current: bool) -> bool:
     """Whether ``raw.files`` says of a version what the catalog does, and whether it is shown."""
     known = (version.source_url, version.etag, is_current, _is_newest(catalog, version))
     return row is not None and row[:4] == known
@@ -115,7 +115,7 @@ def _is_newest(catalog: Catalog, version: Landing) -> bool:
     return newest is not None and newest.file_id == version.file_id
 
 
-class Unknown(NamedTuple):
+class Orphan(NamedTuple):
     """A version that is current here and in no record of the lake's catalog."""
 
     table_name: str
@@ -123,21 +123,21 @@ class Unknown(NamedTuple):
     month: date | None
 
 
-def unknown(session: Session, catalog: Catalog) -> list[Unknown]:
+def orphaned(session: Session, catalog: Catalog) -> list[Orphan]:
     """What is current here and not known there, as in another lake or one from a backup."""
     known = {v.table_name for v in catalog.versions()}
     rows = session.query("select table_name, dataset, month from raw.files where is_current").rows
-    return [Unknown(*row) for row in rows if row[0] not in known]
+    return [Orphan(*row) for row in rows if row[0] not in known]
 
 
-def unknown_fault(session: Session, catalog: Catalog, place: str) -> str | None:
+def orphan_error(session: Session, catalog: Catalog, label: str) -> str | None:
     """What to say where the warehouse shows what the lake does not know of."""
-    found = unknown(session, catalog)
+    found = orphaned(session, catalog)
     if not found:
         return None
     named = names_of((gone.dataset, gone.month) for gone in found)
     return (
-        f"{place[0].upper()}{place[1:]} shows {named}, which the lake {catalog.lake_url} knows"
+        f"{label[0].upper()}{label[1:]} shows {named}, which the lake {catalog.lake_url} knows"
         " nothing of: it is another lake, it is not mounted, or it has lost records. Nothing was"
         " taken away. Set MEDALLION_LAKE_URL to the lake that holds them; where records are lost,"
         " restore them, or land those files again with medallion land. To do without these files:"
@@ -145,12 +145,12 @@ def unknown_fault(session: Session, catalog: Catalog, place: str) -> str | None:
     )
 
 
-def check_known(session: Session, catalog: Catalog, place: str) -> None:
+def refuse_orphans(session: Session, catalog: Catalog, label: str) -> None:
     """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
 
     The facts follow what is shown: a lake that is not there would empty them.
     """
-    if fault := unknown_fault(session, catalog, place):
+    if fault := orphan_error(session, catalog, label):
         raise MedallionError(fault)
 
 
@@ -220,7 +220,7 @@ def _replace_row(session: Session, row: dict[str, Any]) -> None:
 
 
 def shown(
-    versions: Sequence[Landing], current: Sequence[Landing], held: set[str]
+    versions: Sequence[Landing], current: Sequence[Landing], loaded: set[str]
 ) -> dict[str, Landing]:
     """The version of each file that readers see.
 
@@ -230,7 +230,7 @@ def shown(
     found: dict[tuple[str, date | None], Landing] = {}
     for version in versions:  # oldest first
         target = wanted.get(version.key)
-        if target and version.table_name in held and version.landed_at <= target.landed_at:
+        if target and version.table_name in loaded and version.landed_at <= target.landed_at:
             found[version.key] = version
-    found |= {key: v for key, v in wanted.items() if v.table_name in held}
+    found |= {key: v for key, v in wanted.items() if v.table_name in loaded}
     return {v.table_name: v for v in found.values()}

@@ -64,7 +64,7 @@ def _builds_are_there(session: Session) -> bool:
 
 
 def prune(settings: Settings, versions: list[Superseded]) -> None:
-    """Drop the raw tables of these versions, each with its evidence in one transaction.
+    """Drop the raw tables of these versions, each with its load record in one transaction.
 
     A version that has become current meanwhile is left alone. What is dropped can be loaded again
     from the lake.

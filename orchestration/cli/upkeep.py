@@ -116,7 +116,7 @@ def catalog(
         from ingestion.lake.reading.views import write_lake_views
         from orchestration.cli.console import print_json, stdout
 
-        beside = f"lake{'.' * bool(settings.edition)}{settings.edition}.duckdb"
+        beside = f"lake{'.' * bool(settings.variant)}{settings.variant}.duckdb"
         path = (out or settings.duckdb_path.with_name(beside)).expanduser().absolute()
         written = write_lake_views(settings, path)
         if as_json:
@@ -168,7 +168,7 @@ def setup_postgres(
         engine.set_up(roles)
         stdout.print(
             f"{roles.loader} loads, {roles.transformer} transforms and {roles.reader} reads the"
-            f" marts in {engine.place}.\n"
+            f" marts in {engine.label}.\n"
             f"Give them passwords with psql's \\password, or grant them to who logs in."
             f" With MEDALLION_POSTGRES_ROLES={roles.prefix} each stage acts as its role.",
             highlight=False,

@@ -14,7 +14,7 @@ from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile
 
 
-def file_key(settings: Settings, task: str, place: str, file: PublishedFile) -> str:
+def cache_key(settings: Settings, task: str, place: str, file: PublishedFile) -> str:
     """A key for one task on one published file: its fingerprint, where to, and the code."""
     fingerprint = (file.url, file.etag, file.bytes, file.last_modified)
     publisher = settings.publisher(registry.source_of(file.dataset))

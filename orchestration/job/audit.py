@@ -12,7 +12,7 @@ from ingestion.schema_on_read import Dialect
 from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session, tables
-from ingestion.warehouse.files_table import unknown_fault
+from ingestion.warehouse.files_table import orphan_error
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
@@ -190,7 +190,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         unknown, raw_changed = None, []
         if files is not None:
             ledger += _forgotten(ledger, missing, files)
-            unknown = unknown_fault(session, whole, engine_for(settings).place)
+            unknown = orphan_error(session, whole, engine_for(settings).label)
             if recount:
                 counted = _raw_rows(session, engine_for(settings).dialect, files)
                 ledger = [_with_raw(file, counted) for file in ledger]

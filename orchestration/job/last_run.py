@@ -58,5 +58,5 @@ def _record(settings: Settings, by: str, command: str, faults: list[str]) -> Non
 
 
 def _path(settings: Settings) -> Path:
-    warehouse = hashlib.sha256(engine_for(settings).place.encode()).hexdigest()[:16]
+    warehouse = hashlib.sha256(engine_for(settings).label.encode()).hexdigest()[:16]
     return settings.work_dir / "runs" / f"{warehouse}.json"

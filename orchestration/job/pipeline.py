@@ -101,7 +101,7 @@ def run(
         transformed = transform(settings, full_refresh, progress)
         result = audit(settings, as_of=as_of)
         report = RunReport(
-            engine.place,
+            engine.label,
             landed,
             loaded,
             transformed,

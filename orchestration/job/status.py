@@ -159,7 +159,7 @@ def _warehouse(
         there = tables(session)
         if files_are_there(session):
             rows = session.query("select table_name from raw.files where is_current").rows
-            loaded = {name for (name,) in rows} & engine.held(session)
+            loaded = {name for (name,) in rows} & engine.loaded_tables(session)
             unreadable = dict(
                 session.query(
                     "select table_name, error from raw.files where status = 'quarantined'"
@@ -276,11 +276,11 @@ def _writable(folder: Path) -> str:
 def _open_warehouse(settings: Settings) -> str:
     engine = engine_for(settings)
     if not engine.exists():
-        return f"{engine.place} will be made by the first run"
+        return f"{engine.label} will be made by the first run"
     engine.check_owner()
     with engine.session(read_only=True) as session:
         if lacking := engine.lacks(session):
-            raise MedallionError(f"{engine.place} opens. {' '.join(lacking)}")
-        versions = engine.held(session) if files_are_there(session) else ()
+            raise MedallionError(f"{engine.label} opens. {' '.join(lacking)}")
+        versions = engine.loaded_tables(session) if files_are_there(session) else ()
     check_lake(settings, Catalog(settings.lake_url))
-    return f"{engine.place} opens, {len(versions)} versions in it"
+    return f"{engine.label} opens, {len(versions)} versions in it"

@@ -130,7 +130,7 @@ def run_dbt(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         **(extra_env or {}),
     }
-    state = settings.work_dir / "dbt" / settings.target / (settings.edition or "real")
+    state = settings.work_dir / "dbt" / settings.target / (settings.variant or "real")
     progress.say(f"dbt {' '.join(args)}")
     with _environment(env), _closing_duckdb():
         outcome = dbtRunner(callbacks=[_reporter(progress)]).invoke(

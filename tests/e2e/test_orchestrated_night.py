@@ -144,7 +144,7 @@ def test_a_republication_is_never_a_cache_hit_there_and_back(team: Team) -> None
 @pytest.mark.parametrize(
     "gone",
     ["drop table raw.{table} cascade", "delete from raw.files where table_name = '{table}'"],
-    ids=["table", "evidence"],
+    ids=["table", "load record"],
 )
 def test_a_dropped_raw_table_is_loaded_again_whatever_was_cached(team: Team, gone: str) -> None:
     ((table,),) = team.query(

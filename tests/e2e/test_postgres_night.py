@@ -263,7 +263,7 @@ def test_who_holds_what_is_replaced_is_waited_for_and_then_named(night: Place, h
 
 
 def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Place) -> None:
-    """Rows and evidence are one transaction, also where the adapter does not begin one."""
+    """Rows and load record are one transaction, also where the adapter does not begin one."""
     publish(night.published, "green", JULY, trips("green", JULY))
     night.medallion("land", "--quiet")
     night.medallion("load", "--quiet", "--target", "postgres")
@@ -272,12 +272,12 @@ def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Pl
     with connection.cursor() as cursor:
         cursor.execute(
             "create function intermediate.refuse() returns trigger language plpgsql as"
-            " $$ begin raise 'no evidence today'; end $$;"
+            " $$ begin raise 'no record today'; end $$;"
             " create trigger refuse before insert on intermediate.month_builds for each row"
             " when (new.table_name = 'marts.fct_trips') execute function intermediate.refuse()"
         )
         night.medallion("transform", "--quiet", "--target", "postgres", expect=1)
-        assert "no evidence today" in night.last_stderr
+        assert "no record today" in night.last_stderr
         assert on_postgres(night, count) == [(0,)]
         cursor.execute("drop function intermediate.refuse cascade")
     connection.close()

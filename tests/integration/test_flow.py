@@ -23,7 +23,7 @@ from ingestion.warehouse import connect
 from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.job.status import doctor
-from orchestration.tasks import discover, look, outcome_of, rows_of, take_turn
+from orchestration.tasks import acquire_run_lock, check_state, discover, outcome_of, rows_of
 from tests.support import processes
 from tests.support.damage import damage_page
 from tests.support.stores import free_ports
@@ -78,7 +78,7 @@ def waiting() -> list[str]:
 def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(take_turn, "retry_delay_seconds", 0.1)
+    monkeypatch.setattr(acquire_run_lock, "retry_delay_seconds", 0.1)
     nobody = {"PGHOST": "127.0.0.1", "PGPORT": str(*free_ports(1))}
     for name, value in {"MEDALLION_TARGET": "postgres", **nobody}.items():
         monkeypatch.setenv(name, value)
@@ -92,7 +92,7 @@ def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(fold
     land_all(load_settings())
     publish(folder, "green", JANUARY, b"no parquet")
     done = ingested()
-    assert "green 2024-01 is in quarantine" in done.told[0]
+    assert "green 2024-01 is in quarantine" in done.alerted[0]
     assert done.faults == []
     with connect(load_settings(), read_only=True) as session:
         files = session.query("select status, is_current from raw.files where month is not null")
@@ -107,8 +107,8 @@ def test_a_version_that_cannot_be_loaded_is_told_of_and_the_one_before_it_shown(
     land_all(load_settings())
     damage_page(publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30, seed=1)))
     done = ingested()
-    (told,) = done.told
-    assert told.startswith("green_tripdata_2024_01")
+    (alerted,) = done.alerted
+    assert alerted.startswith("green_tripdata_2024_01")
     assert (done.faults, done.at_fault) == ([], {"green 2024-01"})
     assert [e.event for e in recorder._client.events].count(events.QUARANTINED) == 1
     with connect(load_settings(), read_only=True) as session:
@@ -122,13 +122,13 @@ def test_a_month_that_lost_rows_and_changed_its_columns_is_taken_and_told_of(
     fewer = trips("green", JANUARY, rows=19, seed=1)
     publish(folder, "green", JANUARY, with_column(fewer, "brand_new", [1] * 19))
     done = ingested()
-    assert (done.republished, done.faults, done.told) == (["green 2024-01"], [], [])
+    assert (done.republished, done.faults, done.alerted) == (["green 2024-01"], [], [])
     assert done.remarks == [
         "green 2024-01: 1 of 20 rows are gone, 5.0 %",
         "green 2024-01: unknown column brand_new (int64) is kept in raw and not read",
     ]
-    (told,) = [e for e in recorder._client.events if e.event == events.ODD]
-    assert "1 of 20 rows are gone" in told.payload["what"]
+    (alerted,) = [e for e in recorder._client.events if e.event == events.ODD]
+    assert "1 of 20 rows are gone" in alerted.payload["what"]
     # within what is tolerated nothing is said
     monkeypatch.setenv("MEDALLION_ROW_LOSS_PCT", "10")
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=18, seed=2))
@@ -145,7 +145,7 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "alerted"),
     [
         ("MEDALLION_TLC_URL", "file:///nowhere", "there is no folder /nowhere"),
         ("MEDALLION_TARGET", "oracle", "MEDALLION_TARGET"),
@@ -155,7 +155,7 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
 def test_a_wrong_setting_is_wrong_usage(
     name: str,
     value: str,
-    told: str,
+    alerted: str,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -163,7 +163,7 @@ def test_a_wrong_setting_is_wrong_usage(
     monkeypatch.setenv(name, value)
     assert main() == 2
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
-    assert told in line
+    assert alerted in line
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_a_publisher_is_called_fresh_where_it_has_months(
 def test_who_holds_the_warehouse_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "retry_delay_seconds", 1)
+    monkeypatch.setattr(check_state, "retry_delay_seconds", 1)
     assert ingested().faults == []
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
     held, let_go = processes.event(), processes.event()
@@ -218,7 +218,7 @@ def test_who_holds_the_warehouse_is_waited_for(
     assert held.wait(processes.PATIENCE_SECONDS)
 
     def release() -> None:
-        processes.wait_until(lambda: waiting() == ["look at lake and warehouse"])
+        processes.wait_until(lambda: waiting() == ["check state of lake and warehouse"])
         let_go.set()
 
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Loading: raw tables that equal their files, evidence of it, views that change nothing."""
+"""Loading: raw tables that equal their files, load records of it, views that change nothing."""
 
 import csv
 import json
@@ -76,7 +76,7 @@ def test_real_csv_is_text_as_published(real_data: Path, real_warehouse: RealWare
             assert first_difference(raw.fetchall(), [tuple(line) for line in lines]) is None
 
 
-def test_every_real_version_has_its_evidence(
+def test_every_real_version_has_its_load_record(
     real_lake: RealLake, real_warehouse: RealWarehouse
 ) -> None:
     settings, _ = real_warehouse

@@ -1,4 +1,4 @@
-"""Loading into a real PostgreSQL: exact types and rows, evidence, faults."""
+"""Loading into a real PostgreSQL: exact types and rows, load records, faults."""
 
 import datetime as dt
 import os

@@ -16,15 +16,15 @@ from ingestion.errors import (
 from orchestration.job.transform import TransformError
 from orchestration.tasks import (
     WITHOUT_END,
+    acquire_run_lock,
     audit,
     build,
+    check_state,
     discover,
-    held,
+    inventory,
     land,
     load,
-    look,
     may_pass,
-    take_turn,
 )
 
 
@@ -77,7 +77,9 @@ def test_a_task_without_the_warehouse_has_three_tries_more(task: object) -> None
     assert task.retry_delay_seconds == [10, 20, 40]
 
 
-@pytest.mark.parametrize("task", [take_turn, look, held, load, build, audit], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "task", [acquire_run_lock, check_state, inventory, load, build, audit], ids=lambda t: t.name
+)
 def test_a_task_at_the_warehouse_waits_for_who_holds_it(task: object) -> None:
     assert task.retries == WITHOUT_END
     # whoever holds it for longer is not waited for long when they are done
@@ -85,7 +87,7 @@ def test_a_task_at_the_warehouse_waits_for_who_holds_it(task: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [discover, look, held, land, load, build, audit], ids=lambda t: t.name
+    "task", [discover, check_state, inventory, land, load, build, audit], ids=lambda t: t.name
 )
 def test_every_task_has_pauses_a_timeout_and_its_prints_logged(task: object) -> None:
     assert task.retry_delay_seconds[:3] == [10, 20, 40]

@@ -347,7 +347,7 @@ def test_what_the_lakes_store_can_do_is_taken(
     [
         ("MEDALLION_LAKE_ULR", "do you mean MEDALLION_LAKE_URL?"),
         ("MEDALLION_DUCKDB_PTH", "do you mean MEDALLION_DUCKDB_PATH?"),
-        ("MEDALLION_EDITION", "MEDALLION_EDITION is no setting"),
+        ("MEDALLION_VARIANT", "MEDALLION_VARIANT is no setting"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(

@@ -1,4 +1,4 @@
-"""DuckDB as a dlt destination whose job makes one raw table and its evidence in one transaction."""
+"""DuckDB as a dlt destination whose job makes one raw table and its record in one transaction."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.formats.duckdb_sql import path_pattern
 from ingestion.lake.reading.errors import may_pass
 from ingestion.lake.reading.files import reader_sql
-from ingestion.warehouse.base import EVIDENCE_TABLE
+from ingestion.warehouse.base import FILES_TABLE
 
 
 class RawTableJob(RunnableLoadJob):
@@ -29,39 +29,39 @@ class RawTableJob(RunnableLoadJob):
     _job_client: DuckDbClient
 
     def run(self) -> None:
-        """Replace table and evidence in one transaction; raise when a row went missing."""
+        """Replace table and record in one transaction; raise when a row went missing."""
         sql: DuckDbSqlClient = self._job_client.sql_client
-        evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        record: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
         table = sql.make_qualified_table_name(self.load_table_name)
-        files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        files = sql.make_qualified_table_name(FILES_TABLE)
         connection = sql.native_connection
-        with lake_file(self._file_path, evidence["file_id"]) as path, sql.begin_transaction():
+        with lake_file(self._file_path, record["file_id"]) as path, sql.begin_transaction():
             try:
                 if self._is_view(connection):  # of the file in the lake: it was read in place
                     connection.execute(f"drop view {table}")
                 connection.execute(
                     f"create or replace table {table} as"
-                    f" select * from {reader_sql(evidence['lake_path'], evidence['columns'])}",
+                    f" select * from {reader_sql(record['lake_path'], record['columns'])}",
                     [path_pattern(path)],
                 )
                 counted = connection.execute(f"select count(*) from {table}")
                 ((raw_rows,),) = counted.fetchall()
                 connection.execute(
-                    f"delete from {files} where table_name = ?", [evidence["table_name"]]
+                    f"delete from {files} where table_name = ?", [record["table_name"]]
                 )
-                names = ", ".join(evidence)
-                marks = ", ".join("?" for _ in evidence)
+                names = ", ".join(record)
+                marks = ", ".join("?" for _ in record)
                 connection.execute(
                     f"insert into {files} ({names}, loaded_at) values ({marks}, now())",
-                    [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
+                    [json.dumps(v) if isinstance(v, list) else v for v in record.values()],
                 )
             except engine.Error as exc:
                 # dlt would try again at once, which helps with neither
                 fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
                 raise fault(str(exc).splitlines()[0]) from exc
-            if raw_rows != evidence["row_count"]:
+            if raw_rows != record["row_count"]:
                 raise UnreadableFileError(
-                    f"{raw_rows} rows were loaded of {evidence['row_count']} in the file"
+                    f"{raw_rows} rows were loaded of {record['row_count']} in the file"
                 )
 
     def _is_view(self, connection: engine.DuckDBPyConnection) -> bool:

@@ -19,9 +19,9 @@ from ingestion.warehouse.base import (
     Result,
     complete_files,
     files_ddl,
-    held_as_tables,
     reason_of,
     refuse_later_format,
+    tables_loaded,
 )
 from ingestion.warehouse.duckdb.guard import check_that_it_reads, lock
 
@@ -104,7 +104,7 @@ class DuckDb:
         self._path = settings.duckdb_path
         self._memory_limit = settings.duckdb_memory_limit
         self._run_command = settings.run_command
-        self.place = f"the warehouse {self._path}"
+        self.label = f"the warehouse {self._path}"
 
     def exists(self) -> bool:
         """Whether the file is there."""
@@ -125,9 +125,9 @@ class DuckDb:
         except duckdb.Error as exc:
             raise _cannot_open(self._path, exc) from exc
         except OSError as exc:
-            raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+            raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
         try:
-            refuse_later_format(_files_comment(connection), self.place)
+            refuse_later_format(_files_comment(connection), self.label)
             self._opened(connection)
             yield DuckDbSession(connection, self._readable())
         finally:
@@ -155,10 +155,10 @@ class DuckDb:
                 stack.enter_context(locked_file(self._path.with_name(f"{self._path.name}.run")))
             except HeldError as exc:
                 raise WarehouseBusyError(
-                    f"Another run ({exc}) is under way on {self.place}; wait for it, or try later."
+                    f"Another run ({exc}) is under way on {self.label}; wait for it, or try later."
                 ) from None
             except OSError as exc:
-                raise MedallionError(f"Cannot write {self.place}: {exc.strerror}.") from exc
+                raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
             yield
 
     def prepare(self, session: DuckDbSession, /) -> None:
@@ -185,9 +185,9 @@ class DuckDb:
             "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
         }
 
-    def held(self, session: DuckDbSession, /) -> set[str]:
+    def loaded_tables(self, session: DuckDbSession, /) -> set[str]:
         """The versions that were loaded."""
-        return held_as_tables(session)
+        return tables_loaded(session)
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
         """Read each raw table, whose ``rowid`` is the row's ordinal in the file."""

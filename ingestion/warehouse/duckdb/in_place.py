@@ -45,7 +45,7 @@ class DuckDbInPlace(DuckDb):
             "MEDALLION_LAKE_URL": self._lake_url,
         }
 
-    def held(self, session: DuckDbSession, /) -> set[str]:
+    def loaded_tables(self, session: DuckDbSession, /) -> set[str]:
         """The versions whose raw view reads the file in this lake: a lake may have moved."""
         found = session.query(
             "select files.table_name from raw.files"

@@ -1,8 +1,8 @@
-"""PostgreSQL as a dlt destination whose job is one binary COPY with its table and its evidence.
+"""PostgreSQL as a dlt destination whose job is one binary COPY with its table and its record.
 
 dlt's own Parquet job reinterprets the bits of a column whose type differs from the table's, and is
 about half as fast. This one maps the file's types, casts safely or refuses, and commits table, rows
-and evidence together.
+and record together.
 """
 
 import json
@@ -30,7 +30,7 @@ from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError
 from ingestion.formats.csv_reader import csv_batches
 from ingestion.formats.postgres_types import CopyColumn, copy_columns
-from ingestion.warehouse.base import EVIDENCE_TABLE
+from ingestion.warehouse.base import FILES_TABLE
 from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
@@ -49,21 +49,21 @@ class RawTableJob(RunnableLoadJob):
     _job_client: "RawClient"
 
     def run(self) -> None:
-        """Replace table and evidence in one transaction; raise when a row went missing."""
-        evidence: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
-        with lake_file(self._file_path, evidence["file_id"]) as path:
-            self._load(path, evidence)
+        """Replace table and record in one transaction; raise when a row went missing."""
+        record: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
+        with lake_file(self._file_path, record["file_id"]) as path:
+            self._load(path, record)
 
-    def _load(self, path: str, evidence: dict[str, Any]) -> None:
+    def _load(self, path: str, record: dict[str, Any]) -> None:
         sql = self._job_client.sql_client
         table = sql.make_qualified_table_name(self.load_table_name)
-        files = sql.make_qualified_table_name(EVIDENCE_TABLE)
+        files = sql.make_qualified_table_name(FILES_TABLE)
         stream: PieceReader | None = None
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
-                if _is_loaded(cursor, files, evidence["table_name"], table):
+                if _is_loaded(cursor, files, record["table_name"], table):
                     return  # by another worker, meanwhile
-                columns, batches = _open(path, evidence)
+                columns, batches = _open(path, record)
                 _make_empty(cursor, table, _definitions(columns))
                 names = ", ".join(_quoted(c.name) for c in columns)
                 stream = copy_stream(columns, batches)
@@ -72,18 +72,15 @@ class RawTableJob(RunnableLoadJob):
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
                     stream,
                 )
-                if cursor.rowcount != evidence["row_count"]:
+                if cursor.rowcount != record["row_count"]:
                     raise UnreadableFileError(
-                        f"{cursor.rowcount} rows were loaded of {evidence['row_count']}"
+                        f"{cursor.rowcount} rows were loaded of {record['row_count']}"
                     )
+                cursor.execute(f"delete from {files} where table_name = %s", [record["table_name"]])
+                marks = ", ".join("%s" for _ in record)
                 cursor.execute(
-                    f"delete from {files} where table_name = %s", [evidence["table_name"]]
-                )
-                marks = ", ".join("%s" for _ in evidence)
-                cursor.execute(
-                    f"insert into {files} ({', '.join(evidence)}, loaded_at)"
-                    f" values ({marks}, now())",
-                    [json.dumps(v) if isinstance(v, list) else v for v in evidence.values()],
+                    f"insert into {files} ({', '.join(record)}, loaded_at) values ({marks}, now())",
+                    [json.dumps(v) if isinstance(v, list) else v for v in record.values()],
                 )
             with sql.native_connection.cursor() as cursor:
                 cursor.execute(f"analyze {table}")
@@ -117,7 +114,7 @@ def _is_in_file(exc: BaseException) -> bool:
 
 
 def _make_empty(cursor: Any, table: str, definitions: str) -> None:
-    """Make the table anew, or empty it where views read it though its evidence is gone."""
+    """Make the table anew, or empty it where views read it though its record is gone."""
     cursor.execute("savepoint before_table")
     try:
         cursor.execute(f"drop table if exists {table}")
@@ -142,12 +139,12 @@ def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def _open(path: str, evidence: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
+def _open(path: str, record: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
     """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
-    if not evidence["lake_path"].endswith(".parquet"):
-        names = [name for name, _ in evidence["columns"]]
+    if not record["lake_path"].endswith(".parquet"):
+        names = [name for name, _ in record["columns"]]
         schema = pa.schema([(name, pa.string()) for name in names])
-        batches = csv_batches(path, evidence["lake_path"].endswith(".gz"), names)
+        batches = csv_batches(path, record["lake_path"].endswith(".gz"), names)
         return copy_columns(schema), batches
     # pyarrow buffers the whole file ahead unless told not to
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)

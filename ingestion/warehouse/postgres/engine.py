@@ -24,8 +24,8 @@ from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
     complete_files,
     files_ddl,
-    held_as_tables,
     refuse_later_format,
+    tables_loaded,
 )
 from ingestion.warehouse.postgres.requirements import lacks
 from ingestion.warehouse.postgres.roles import (
@@ -40,8 +40,8 @@ from ingestion.warehouse.postgres.roles import (
 from ingestion.warehouse.postgres.session import (
     PostgresSession,
     connect_libpq,
+    label_of,
     lock_key,
-    place_of,
     session_options,
 )
 
@@ -65,26 +65,26 @@ class Postgres:
                 "PGSERVICE: dbt cannot read it; name the server by PGHOST, PGPORT, PGUSER and"
                 " PGDATABASE."
             )
-        self._edition = settings.edition
+        self._variant = settings.variant
         self._run_command = settings.run_command
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
-        self.database = _database() + (f"_{self._edition}" if self._edition else "")
-        self.place = f"the warehouse {place_of(self.database)}"
+        self.database = _database() + (f"_{self._variant}" if self._variant else "")
+        self.label = f"the warehouse {label_of(self.database)}"
 
     def exists(self) -> bool:
-        """Whether an edition was made; the team's own database is there, or connecting fails."""
-        return not self._edition or has_database(self.database)
+        """Whether a variant was made; the team's own database is there, or connecting fails."""
+        return not self._variant or has_database(self.database)
 
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
         """Connect; raise ``MedallionError`` in one line where that cannot be done."""
         if read_only and not self.exists():
             raise MedallionError(
-                f"There is no warehouse at {place_of(self.database)} yet."
+                f"There is no warehouse at {label_of(self.database)} yet."
                 f" Build it with: {self._run_command}"
             )
-        if self._edition and not read_only:
-            # an edition is ours to make; the database of the team is not
+        if self._variant and not read_only:
+            # a variant is ours to make; the database of the team is not
             create_database(self.database, self.roles)
         # readers act as whoever they are, which shows them all that they may see
         connection = connect_libpq(self.database, "" if read_only else self._as_loader())
@@ -92,11 +92,11 @@ class Postgres:
             if connection.server_version < OLDEST_SERVER:
                 found = connection.server_version // 10000
                 raise MedallionError(
-                    f"{self.place} is PostgreSQL {found}; 15 is the oldest that works."
+                    f"{self.label} is PostgreSQL {found}; 15 is the oldest that works."
                 )
             connection.set_session(readonly=read_only, autocommit=True)
             session = PostgresSession(connection)
-            refuse_later_format(_files_comment(session), self.place)
+            refuse_later_format(_files_comment(session), self.label)
             if not read_only:
                 ((acting,),) = session.query("select current_user::text").rows
                 self._refuse_others(session, acting)
@@ -125,7 +125,7 @@ class Postgres:
         managing = managing_roles(_owners(session))
         if managing and not set(acting) <= {managing.loader, managing.transformer}:
             raise UsageError(
-                f"The schemas of {self.place} belong to the roles {managing.loader} and"
+                f"The schemas of {self.label} belong to the roles {managing.loader} and"
                 f" {managing.transformer}, and this would write as {acting[0]}. Set"
                 f" MEDALLION_POSTGRES_ROLES={managing.prefix}."
             )
@@ -137,7 +137,7 @@ class Postgres:
         The server lets go of it when the connection ends, or when a machine that vanished has not
         answered for about a minute and a half.
         """
-        if self._edition:
+        if self._variant:
             create_database(self.database, self.roles)
         self.check_owner()
         connection = connect_libpq(self.database, KEEPALIVE_OPTIONS)
@@ -147,7 +147,7 @@ class Postgres:
             key = lock_key("run")
             if session.query(f"select pg_try_advisory_lock({key})").rows != [(True,)]:
                 raise WarehouseBusyError(
-                    f"Another run is under way on {self.place}: {_who_runs(session, key)}."
+                    f"Another run is under way on {self.label}: {_who_runs(session, key)}."
                     " Wait for it, or try later."
                 )
             yield
@@ -210,7 +210,7 @@ class Postgres:
         Raises ``MedallionError`` where a role is there already and can do more than that, or where
         whoever connects may not do this.
         """
-        if self._edition:
+        if self._variant:
             create_database(self.database)
         connection = connect_libpq(self.database)
         try:
@@ -228,9 +228,9 @@ class Postgres:
         finally:
             connection.close()
 
-    def held(self, session: PostgresSession, /) -> set[str]:
+    def loaded_tables(self, session: PostgresSession, /) -> set[str]:
         """The versions that were loaded."""
-        return held_as_tables(session)
+        return tables_loaded(session)
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
         """Read each raw table, where a column holds the row's ordinal in the file."""
@@ -318,7 +318,7 @@ def create_database(name: str, roles: Roles | None = None) -> None:
                         session.execute(statement)
         except WarehouseError as exc:
             raise WarehouseError(
-                f"Cannot give {', '.join(roles.all)} their part of {place_of(name)}: {exc}. Its"
+                f"Cannot give {', '.join(roles.all)} their part of {label_of(name)}: {exc}. Its"
                 " owner or a superuser has to run this once."
             ) from exc
         finally:

@@ -164,7 +164,7 @@ def connect_libpq(database: str, options: str = "") -> Connection:
             raise UsageError(f"{_pooler(database)} It says: {reason}") from None
         passing = any(sign in reason for sign in PASSING_REFUSALS)
         raise (UnreachableError if passing else MedallionError)(
-            f"Cannot connect to {place_of(database)}: {reason}. {_remedy(reason)}"
+            f"Cannot connect to {label_of(database)}: {reason}. {_remedy(reason)}"
         ) from None
     try:
         with _one_line(), connection.cursor() as cursor:
@@ -187,7 +187,7 @@ def _pooler(database: str) -> str:
     ``lock_timeout`` are the session's. A pooler loses them, or leaves them to the next client.
     """
     return (
-        f"{place_of(database)} is reached through a pooler (such as PgBouncer), which does not keep"
+        f"{label_of(database)} is reached through a pooler (such as PgBouncer), which does not keep"
         " the locks, the role and the settings of a session. Connect to the server itself: set"
         " PGHOST and PGPORT to its own address."
     )
@@ -216,7 +216,7 @@ def lock_key(what: str) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-def place_of(database: str) -> str:
+def label_of(database: str) -> str:
     """The server and the database, as a user knows them."""
     host = os.environ.get("PGHOST", "the local socket")
     port = os.environ.get("PGPORT", "5432")
