@@ -144,6 +144,8 @@ def run_dbt(
                 # not even errors: stdout is for results, and the reporter tells of the rest
                 *("--log-level", "none", "--log-level-file", "debug"),
                 "--no-use-colors",
+                # nobody reads the manifest here; what was parsed is kept all the same
+                "--no-write-json",
             ]
         )
     if isinstance(outcome.exception, KeyboardInterrupt):
