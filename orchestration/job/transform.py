@@ -142,7 +142,7 @@ def run_dbt(
                 *("--target-path", str(state / "target")),
                 *("--log-path", str(state / "logs")),
                 # not even errors: stdout is for results, and the reporter tells of the rest
-                *("--log-level", "none", "--log-level-file", "debug"),
+                *("--log-level", "none", "--log-level-file", "info"),
                 "--no-use-colors",
                 # nobody reads the manifest here; what was parsed is kept all the same
                 "--no-write-json",

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from ingestion.sources.files.publisher import months_between
 from ingestion.sources.tlc.datasets import DATASETS
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
@@ -87,6 +88,14 @@ TEXTS = st.one_of(
 )
 
 
+# months of one era of every dataset each
+SPANS = [
+    (date(2019, 3, 1), date(2022, 12, 1)),
+    (date(2023, 3, 1), date(2024, 12, 1)),
+    (date(2025, 2, 1), date(2026, 5, 1)),
+]
+
+
 @dataclass(frozen=True)
 class Month:
     """One generated file."""
@@ -104,7 +113,7 @@ class Month:
 def generated(count: int, anew: bool) -> list[Month]:
     """Let hypothesis make months; the same ones each time, unless ``anew``."""
     months: list[Month] = []
-    slots: Counter[str] = Counter()
+    taken: Counter[tuple[str, date]] = Counter()
 
     @settings(
         max_examples=count,
@@ -117,11 +126,14 @@ def generated(count: int, anew: bool) -> list[Month]:
     @given(st.data())
     def make(data: st.DataObject) -> None:
         dataset = data.draw(st.sampled_from(list(MEASURES)))
-        nth = slots[dataset]
-        month = date(2023 + (nth + 2) // 12, (nth + 2) % 12 + 1, 1)
-        table = hostile(data, dataset, month, nth)
-        slots[dataset] += 1
-        months.append(Month(dataset, month, table))
+        # the era decides what is drawn next, so it may not follow from what was taken
+        first, last = data.draw(st.sampled_from(SPANS))
+        free = months_between(first, last)
+        nth = min(taken[dataset, first], len(free) - 1)
+        table = hostile(data, dataset, free[nth], nth)
+        taken[dataset, first] += 1
+        if taken[dataset, first] <= len(free):
+            months.append(Month(dataset, free[nth], table))
 
     make()
     return months
