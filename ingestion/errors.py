@@ -62,3 +62,9 @@ class CorruptedError(MedallionError):
     """The lake does not hold what was written to it."""
 
     may_pass = True
+
+
+def first_line(exc: BaseException) -> str:
+    """What an exception says first, without a full stop; its type where it says nothing."""
+    lines = str(exc).strip().splitlines()
+    return (lines[0] if lines else type(exc).__name__).rstrip(".")

@@ -208,8 +208,9 @@ class Settings(BaseSettings):
     def run_command(self) -> str:
         """What to type to build the warehouse that these settings name."""
         beside, _, day = self.variant.partition("as-of-")
-        flags = [" --sample"] * bool(beside) + [f" --as-of {day}"] * bool(day)
-        return f"medallion run{''.join(flags)}"
+        sample = " --sample" if beside else ""
+        as_of = f" --as-of {day}" if day else ""
+        return f"medallion run{sample}{as_of}"
 
     def for_sample(self, published: Path) -> Self:
         """The same settings for the generated sample, whose lake and warehouse stand apart."""

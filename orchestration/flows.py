@@ -77,8 +77,10 @@ class Ingested:
         if landed.is_completed() and landed.name != CACHED:
             outcome, remarks = outcome_of(landed)
             self.remarks += [f"{file.name}: {remark}" for remark in remarks]
-            self.new += [file.name] * (outcome == Outcome.NEW)
-            self.republished += [file.name] * (outcome == Outcome.REPUBLISHED)
+            if outcome == Outcome.NEW:
+                self.new.append(file.name)
+            elif outcome == Outcome.REPUBLISHED:
+                self.republished.append(file.name)
         if loaded.is_completed() and loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
 from ingestion.formats.limits import LONGEST_TEXT, most_unpacked
@@ -268,9 +268,3 @@ def _what(path: Path) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def first_line(exc: BaseException) -> str:
-    """What an exception says, in one line."""
-    text = str(exc).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(exc).__name__

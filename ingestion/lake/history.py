@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any
 
 import duckdb
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, first_line
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import branches
@@ -167,13 +166,13 @@ def _read(
             )
     except duckdb.OutOfMemoryException as exc:
         raise MedallionError(
-            f"{landing.name} could not be compared: {_first_line(exc)}."
+            f"{landing.name} could not be compared: {first_line(exc)}."
             f" Raise MEDALLION_DUCKDB_MEMORY_LIMIT, or make room in {settings.work_dir}."
         ) from exc
     except (duckdb.Error, OSError) as exc:
         fault = (
             f"{landing.name}, {landing.lake_path} cannot be read from the lake:"
-            f" {_first_line(exc)}. Restore it from a backup; medallion verify says what else is"
+            f" {first_line(exc)}. Restore it from a backup; medallion verify says what else is"
             " damaged."
         )
         return replace(version, changes=changes, fault=fault)
@@ -281,7 +280,3 @@ def _read_type(*file_types: str) -> ReadType:
 def _names(landing: Landing) -> set[str]:
     dataset = registry.datasets()[landing.dataset]
     return {dataset.read_name(name) for name, _ in landing.columns}
-
-
-def _first_line(exc: BaseException) -> Any:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0].rstrip(".")

@@ -1,19 +1,15 @@
 """Drop raw tables of versions that were superseded long ago. The lake keeps every version."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from ingestion.errors import WarehouseError
 from ingestion.lake.catalog import Catalog
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
-from ingestion.warehouse.base import Session, drop_raw, files_are_there, tables
+from ingestion.warehouse.base import drop_raw, files_are_there
 
-NOT_IN_FACTS = (
-    " and not exists (select 1 from intermediate.month_builds as b"
-    " where b.table_name = 'marts.fct_trips' and b.service = f.dataset"
-    " and b.source_month = f.month and b.file_key = f.file_key)"
-)
+Version = tuple[str, date | None, int]  # dataset, month and file_key
 
 
 @dataclass(frozen=True)
@@ -25,12 +21,13 @@ class Superseded:
     rows: int
 
 
-def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
+def superseded(
+    settings: Settings, older_than: timedelta, in_use: Collection[Version] = ()
+) -> list[Superseded]:
     """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
 
-    Not those that the facts were built from and still are: a trip leads back to its raw row. Nor
-    those that the lake's catalog does not know: nobody else may have them. Raises
-    ``WarehouseError`` where this account may not see what the facts were built from.
+    Not those that are still ``in_use``. Nor those that the lake's catalog does not know: nobody
+    else may have them.
     """
     in_lake = {version.table_name for version in Catalog(settings.lake_url).versions()}
     engine = engine_for(settings)
@@ -38,29 +35,15 @@ def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
         if not files_are_there(session):
             return []
         found = session.query(
-            "select table_name, landed_at, row_count from raw.files as f"
-            " where status = 'loaded' and not is_current and landed_at < ?"
-            + (NOT_IN_FACTS if _builds_are_there(session) else "")
-            + " order by landed_at",
+            "select table_name, landed_at, row_count, dataset, month, file_key from raw.files"
+            " where status = 'loaded' and not is_current and landed_at < ? order by landed_at",
             [datetime.now(UTC) - older_than],
         )
-    return [Superseded(*row) for row in found.rows if row[0] in in_lake]
-
-
-def _builds_are_there(session: Session) -> bool:
-    """Whether dbt has built anything yet; what one may not see is not there to ``tables()``."""
-    if ("intermediate", "month_builds") in tables(session):
-        return True
-    hidden = session.query(
-        "select 1 from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
-        " where n.nspname = 'intermediate' and c.relname = 'month_builds'"
-    ).rows
-    if hidden:
-        raise WarehouseError(
-            "This account may not see intermediate.month_builds, which says what the facts were"
-            " built from, so nothing is dropped. Log in as one that loads and transforms."
-        )
-    return False
+    return [
+        Superseded(table_name, landed_at, row_count)
+        for table_name, landed_at, row_count, *version in found.rows
+        if table_name in in_lake and tuple(version) not in in_use
+    ]
 
 
 def prune(settings: Settings, versions: list[Superseded]) -> None:

@@ -16,9 +16,9 @@ from prefect.events.schemas.automations import (
     TriggerTypes,
 )
 
+from orchestration import NIGHTLY
 from orchestration.flow import events
 
-NIGHTLY = "nightly/nightly"
 _SET_UP_BY = (
     "Set up by python -m orchestration.alerting.setup, which takes back what is changed by hand."
 )

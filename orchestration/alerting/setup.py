@@ -20,9 +20,9 @@ from prefect.settings import get_current_settings
 
 from ingestion.errors import MedallionError, UnreachableError, UsageError
 from ingestion.settings import Settings, load_settings
+from orchestration import NIGHTLY
 from orchestration.alerting.automations import (
     NEVER_STARTED,
-    NIGHTLY,
     NO_HEARTBEAT,
     Receivers,
     alerts,

@@ -16,8 +16,8 @@ from typing import Any
 
 from ingestion.errors import UsageError
 from ingestion.settings import Settings
+from orchestration import NIGHTLY
 
-NIGHTLY = "nightly/nightly"
 POOL = "medallion"
 SECONDS_TO_ANSWER = 10.0
 ATTEMPTS = 3

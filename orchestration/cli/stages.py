@@ -65,8 +65,11 @@ def run(
         if as_json:
             print_json(_run_json(report))
         else:
-            given = ["--sample"] * sample + ([f"--target {target}"] if target else [])
-            given += [f"--as-of {as_of}"] if as_of else []
+            given = ["--sample"] if sample else []
+            if target:
+                given.append(f"--target {target}")
+            if as_of:
+                given.append(f"--as-of {as_of}")
             print_summary(report, " ".join(given))
         end_with(report.faults)
 

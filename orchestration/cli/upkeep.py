@@ -81,8 +81,8 @@ def prune(
     """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
     with command(sample, target) as settings:
         from ingestion.warehouse.retention import prune as prune_versions
-        from ingestion.warehouse.retention import superseded
         from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.job.retention import superseded
 
         versions = superseded(settings, timedelta(days=older_than))
         if yes:
@@ -116,7 +116,7 @@ def catalog(
         from ingestion.lake.reading.views import write_lake_views
         from orchestration.cli.console import print_json, stdout
 
-        beside = f"lake{'.' * bool(settings.variant)}{settings.variant}.duckdb"
+        beside = f"lake.{settings.variant}.duckdb" if settings.variant else "lake.duckdb"
         path = (out or settings.duckdb_path.with_name(beside)).expanduser().absolute()
         written = write_lake_views(settings, path)
         if as_json:

@@ -14,7 +14,6 @@ UNBALANCED = "medallion.ledger.unbalanced"
 STALE = "medallion.source.stale"
 # not a fault: it ends one
 FRESH = "medallion.source.fresh"
-ALL = (QUARANTINED, ODD, UNBALANCED, STALE)
 
 
 def quarantined(file: str, reason: str) -> None:

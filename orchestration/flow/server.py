@@ -8,8 +8,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from ingestion.errors import MedallionError, UnreachableError, UsageError
-
-NIGHTLY = "nightly/nightly"
+from orchestration import NIGHTLY
 
 
 def start_nightly(parameters: dict[str, object], tags: list[str]) -> str:

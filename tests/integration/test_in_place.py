@@ -11,7 +11,8 @@ from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
-from ingestion.warehouse.retention import prune, superseded
+from ingestion.warehouse.retention import prune
+from orchestration.job.retention import superseded
 from tests.support.trips import publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]

@@ -24,8 +24,8 @@ from ingestion.land import land
 from ingestion.load import LoadReport, load
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
-from ingestion.warehouse.retention import superseded
 from orchestration.job import pipeline as stages
+from orchestration.job.retention import superseded
 from orchestration.job.status import doctor, status
 from orchestration.tasks import held, look
 from tests.support.trips import ZONES, publish, trips

@@ -13,7 +13,8 @@ from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.base import tables
-from ingestion.warehouse.retention import prune, superseded
+from ingestion.warehouse.retention import prune
+from orchestration.job.retention import superseded
 from tests.conftest import MakeSettings
 from tests.support import postgres
 from tests.support.trips import publish, trips

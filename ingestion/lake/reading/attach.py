@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, first_line
 from ingestion.formats.duckdb_sql import text_sql
 
 # What DuckDB reads each store with. Google's it could read with keys of the S3 kind only, which
@@ -122,7 +122,7 @@ def _load(connection: duckdb.DuckDBPyConnection, extension: Extension) -> None:
     except duckdb.Error as exc:
         raise MedallionError(
             f"DuckDB's extension {extension.name} could not be loaded"
-            f" ({str(exc).splitlines()[0]}). Install it from PyPI:"
+            f" ({first_line(exc)}). Install it from PyPI:"
             f" uv pip install duckdb-extension-{extension.name}=={duckdb.__version__}"
         ) from exc
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestion.errors import MedallionError, UsageError
+from ingestion.errors import MedallionError, UsageError, first_line
 from ingestion.formats.duckdb_sql import text_sql
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.reading.attach import attach_lake, connect_sql
@@ -216,8 +216,7 @@ def _build(path: Path, lake_url: str, catalog: Catalog, statements: list[str]) -
             except (duckdb.Error, OSError) as exc:
                 _name_what_cannot_be_read(connection, lake_url, catalog, statement)
                 # what follows the first line is SQL that nobody asked about
-                reason = str(exc).partition("\n")[0]
-                raise MedallionError(f"The views cannot be made: {reason}") from exc
+                raise MedallionError(f"The views cannot be made: {first_line(exc)}") from exc
 
 
 def _name_what_cannot_be_read(
@@ -247,6 +246,6 @@ def _replace(target: Path, write: Callable[[Path], object]) -> None:
         write(partial)
         partial.replace(target)
     except duckdb.IOException as exc:
-        raise MedallionError(f"Cannot write {target}: {str(exc).splitlines()[0]}") from exc
+        raise MedallionError(f"Cannot write {target}: {first_line(exc)}") from exc
     finally:
         partial.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ The SDKs are known here by the names that they give their faults, so that none n
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingestion.errors import MedallionError, UnreachableError, UsageError
+from ingestion.errors import MedallionError, UnreachableError, UsageError, first_line
 
 HOW_TO = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role",
@@ -102,7 +102,7 @@ def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
             f"{cannot}a package is missing. Install medallion[{scheme}], here: uv sync --extra"
             f" {scheme}"
         )
-    reason = _first_line(exc)
+    reason = first_line(exc)
     if scheme == "file":
         return MedallionError(f"{cannot}{reason}.")
     for cause in reversed(list(_causes(exc))):
@@ -113,7 +113,7 @@ def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
                     how_to=HOW_TO[scheme],
                     bucket=place.partition("/")[0],
                     docs=DOCS,
-                    reason=_first_line(cause),
+                    reason=first_line(cause),
                 )
                 return rule.kind(f"{cannot}{line}.")
     return exc if isinstance(exc, MedallionError) else MedallionError(f"{cannot}{reason}.")
@@ -142,8 +142,3 @@ def _names(exc: BaseException) -> Iterator[str]:
         yield "403"
     if "Must provide either a connection_string or account_name" in text:  # so says adlfs
         yield "NoCredentialsError"
-
-
-def _first_line(exc: BaseException) -> str:
-    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    return (lines[0] if lines else type(exc).__name__).rstrip(".")

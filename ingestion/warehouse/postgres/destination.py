@@ -27,7 +27,7 @@ from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
-from ingestion.errors import UntrustedFileError
+from ingestion.errors import UntrustedFileError, first_line
 from ingestion.formats.csv_reader import csv_batches
 from ingestion.formats.postgres_types import CopyColumn, copy_columns
 from ingestion.warehouse.base import FILES_TABLE
@@ -85,19 +85,19 @@ class RawTableJob(RunnableLoadJob):
             with sql.native_connection.cursor() as cursor:
                 cursor.execute(f"analyze {table}")
         except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
-            raise _fault(_is_in_file(exc))(f"{path}: {_first_line(exc)}") from exc
+            raise _fault(_is_in_file(exc))(f"{path}: {first_line(exc)}") from exc
         except psycopg2.errors.LockNotAvailable as exc:
             held = who_holds(sql.native_connection, table, files)
             raise DestinationTerminalException(held) from exc
         except psycopg2.Error as exc:
             if stream and stream.fault:
-                reason = f"{path}: {_first_line(stream.fault)}"
+                reason = f"{path}: {first_line(stream.fault)}"
                 raise _fault(_is_in_file(stream.fault))(reason) from exc
             context = " ".join((exc.diag.context or "").split())
             where = f" ({context})" if context else ""  # row and column of a COPY
             code = exc.pgcode or ""
             unreadable = code.startswith(UNHOLDABLE) and code != NO_RIGHT
-            raise _fault(unreadable)(f"{table}: {_first_line(exc)}{where}") from exc
+            raise _fault(unreadable)(f"{table}: {first_line(exc)}{where}") from exc
 
 
 def _fault(unreadable: bool) -> type[DestinationTerminalException]:
@@ -157,11 +157,6 @@ def _definitions(columns: list[CopyColumn]) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _first_line(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__
 
 
 class LibpqSqlClient(Psycopg2SqlClient):

@@ -1,0 +1,49 @@
+"""Which superseded versions nothing is built from any more."""
+
+from datetime import date, timedelta
+
+from ingestion.errors import WarehouseError
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from ingestion.warehouse.base import Session, tables
+from ingestion.warehouse.retention import Superseded
+from ingestion.warehouse.retention import superseded as superseded_versions
+
+
+def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
+    """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
+
+    Not those that the facts were built from and still are: a trip leads back to its raw row. Raises
+    ``WarehouseError`` where this account may not see what the facts were built from.
+    """
+    return superseded_versions(settings, older_than, _in_facts(settings))
+
+
+def _in_facts(settings: Settings) -> set[tuple[str, date | None, int]]:
+    """Dataset, month and file_key of the versions that the facts were built from."""
+    engine = engine_for(settings)
+    with engine.session(read_only=True) as session:
+        if not _builds_are_there(session):
+            return set()
+        return set(
+            session.query(
+                "select service, source_month, file_key from intermediate.month_builds"
+                " where table_name = 'marts.fct_trips'"
+            ).rows
+        )
+
+
+def _builds_are_there(session: Session) -> bool:
+    """Whether dbt has built anything yet; what one may not see is not there to ``tables()``."""
+    if ("intermediate", "month_builds") in tables(session):
+        return True
+    hidden = session.query(
+        "select 1 from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where n.nspname = 'intermediate' and c.relname = 'month_builds'"
+    ).rows
+    if hidden:
+        raise WarehouseError(
+            "This account may not see intermediate.month_builds, which says what the facts were"
+            " built from, so nothing is dropped. Log in as one that loads and transforms."
+        )
+    return False
