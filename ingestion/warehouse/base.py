@@ -1,6 +1,7 @@
 """What ``ingestion.load`` and the commands need of an engine."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -201,6 +202,22 @@ def reason_of(exc: BaseException) -> str:
     if reason.startswith("INTERRUPT Error"):
         return "it failed half-way, and DuckDB does not say why; run it again"
     return reason
+
+
+def write_load_record(
+    execute: Callable[[str, list[Any]], object],
+    row: Mapping[str, Any],
+    files: str = "raw.files",
+    mark: str = "?",
+) -> None:
+    """Write a version's row of ``raw.files`` in place of the one that is there.
+
+    ``execute`` runs a statement with its parameters, which it marks by ``mark``.
+    """
+    values = [json.dumps(value) if isinstance(value, list) else value for value in row.values()]
+    execute(f"delete from {files} where table_name = {mark}", [row["table_name"]])
+    marks = ", ".join(mark for _ in row)
+    execute(f"insert into {files} ({', '.join(row)}) values ({marks})", values)
 
 
 def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:

@@ -5,7 +5,6 @@ of a month is current, and what the views show, is said here, in one transaction
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.file_version import names_of
 from ingestion.schema_on_read import Branch, read_view_sql, view_name
 from ingestion.sources import registry
-from ingestion.warehouse.base import Engine, Session
+from ingestion.warehouse.base import Engine, Session, write_load_record
 
 
 class Recorded(NamedTuple):
@@ -52,7 +51,9 @@ def publish(
     loaded = engine.loaded_tables(session)
     for version, reason in unreadable.items():
         if version.table_name not in loaded:  # another may have loaded it meanwhile
-            _replace_row(session, files_row(version) | {"status": "quarantined", "error": reason})
+            write_load_record(
+                session.execute, files_row(version) | {"status": "quarantined", "error": reason}
+            )
     in_view = shown(versions, catalog.current(), loaded)
     before = recorded(session)
     for gone in orphaned(session, catalog):
@@ -67,7 +68,7 @@ def publish(
             continue
         is_newest = _is_newest(catalog, version)
         if version.status == "quarantined":
-            _replace_row(session, files_row(version) | {"is_newest": is_newest})
+            write_load_record(session.execute, files_row(version) | {"is_newest": is_newest})
         elif row:
             session.execute(
                 "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
@@ -209,14 +210,7 @@ def files_row(version: Landing) -> dict[str, Any]:
 
 def record_in_place(session: Session, version: Landing) -> None:
     """Write the row of a version that is read where it lies; part of one transaction."""
-    _replace_row(session, files_row(version) | {"loaded_at": datetime.now(UTC)})
-
-
-def _replace_row(session: Session, row: dict[str, Any]) -> None:
-    names, marks = ", ".join(row), ", ".join("?" for _ in row)
-    values = [json.dumps(v) if isinstance(v, list) else v for v in row.values()]
-    session.execute("delete from raw.files where table_name = ?", [row["table_name"]])
-    session.execute(f"insert into raw.files ({names}) values ({marks})", values)
+    write_load_record(session.execute, files_row(version) | {"loaded_at": datetime.now(UTC)})
 
 
 def shown(

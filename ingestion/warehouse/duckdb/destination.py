@@ -1,6 +1,6 @@
 """DuckDB as a dlt destination whose job makes one raw table and its record in one transaction."""
 
-import json
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb as engine
@@ -13,10 +13,11 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.errors import first_line
 from ingestion.formats.duckdb_sql import path_pattern
 from ingestion.lake.reading.errors import may_pass
 from ingestion.lake.reading.files import reader_sql
-from ingestion.warehouse.base import FILES_TABLE
+from ingestion.warehouse.base import FILES_TABLE, write_load_record
 
 
 class RawTableJob(RunnableLoadJob):
@@ -46,19 +47,12 @@ class RawTableJob(RunnableLoadJob):
                 )
                 counted = connection.execute(f"select count(*) from {table}")
                 ((raw_rows,),) = counted.fetchall()
-                connection.execute(
-                    f"delete from {files} where table_name = ?", [record["table_name"]]
-                )
-                names = ", ".join(record)
-                marks = ", ".join("?" for _ in record)
-                connection.execute(
-                    f"insert into {files} ({names}, loaded_at) values ({marks}, now())",
-                    [json.dumps(v) if isinstance(v, list) else v for v in record.values()],
-                )
+                row = record | {"loaded_at": datetime.now(UTC)}
+                write_load_record(connection.execute, row, files)
             except engine.Error as exc:
                 # dlt would try again at once, which helps with neither
                 fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
-                raise fault(str(exc).splitlines()[0]) from exc
+                raise fault(first_line(exc)) from exc
             if raw_rows != record["row_count"]:
                 raise UnreadableFileError(
                     f"{raw_rows} rows were loaded of {record['row_count']} in the file"

@@ -5,8 +5,8 @@ about half as fast. This one maps the file's types, casts safely or refuses, and
 and record together.
 """
 
-import json
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
@@ -30,7 +30,7 @@ from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError, first_line
 from ingestion.formats.csv_reader import csv_batches
 from ingestion.formats.postgres_types import CopyColumn, copy_columns
-from ingestion.warehouse.base import FILES_TABLE
+from ingestion.warehouse.base import FILES_TABLE, write_load_record
 from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
@@ -76,12 +76,8 @@ class RawTableJob(RunnableLoadJob):
                     raise UnreadableFileError(
                         f"{cursor.rowcount} rows were loaded of {record['row_count']}"
                     )
-                cursor.execute(f"delete from {files} where table_name = %s", [record["table_name"]])
-                marks = ", ".join("%s" for _ in record)
-                cursor.execute(
-                    f"insert into {files} ({', '.join(record)}, loaded_at) values ({marks}, now())",
-                    [json.dumps(v) if isinstance(v, list) else v for v in record.values()],
-                )
+                row = record | {"loaded_at": datetime.now(UTC)}
+                write_load_record(cursor.execute, row, files, mark="%s")
             with sql.native_connection.cursor() as cursor:
                 cursor.execute(f"analyze {table}")
         except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
