@@ -31,6 +31,7 @@ context.set_forkserver_preload(
         "orchestration.job.pipeline",
         "pyarrow.parquet",
         "requests",
+        "tests.support.warm",
     ]
 )
 # what a forked process may run: others read the environment when they are imported
