@@ -1,4 +1,4 @@
-"""Sequences the stages. Holds no logic about trips or files."""
+"""Runs the stages in order. Holds no logic about trips or files."""
 
-# the deployment as prefect.yaml names it: flow and name
+# the flow and the name of the deployment, as in prefect.yaml
 NIGHTLY = "nightly/nightly"

@@ -1,8 +1,8 @@
 """The nightly flow: Prefect around the same plain functions as ``medallion run``.
 
-Run it by ``python -m orchestration.flows``, or as the deployment ``nightly/nightly`` of
-``prefect.yaml``. Flows are async because a sync one waits a second for its heartbeat thread at its
-end; the work in the tasks is plain and blocking.
+Run it with ``python -m orchestration.flows``, or as the deployment ``nightly/nightly`` of
+``prefect.yaml``. Flows are async because a sync flow waits a second at its end for its heartbeat
+thread. The tasks are plain, blocking functions.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ Month = Annotated[
 
 @dataclass
 class Ingested:
-    """What one ingest did; ``alerted`` are the faults that events have alerted of already."""
+    """What one ingest did; ``alerted`` are the errors for which an event was emitted already."""
 
     new: list[str] = field(default_factory=list)
     republished: list[str] = field(default_factory=list)
@@ -63,10 +63,10 @@ class Ingested:
     faults: list[str] = field(default_factory=list)
     alerted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    at_fault: set[str] = field(default_factory=set)  # files of which faults or alerted speak
+    at_fault: set[str] = field(default_factory=set)  # the files that these errors are about
 
     def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
-        """Count one file."""
+        """Add the final states of one file's two tasks."""
         self.datasets.add(file.dataset)
         for state in (landed, loaded):
             if not state.is_completed():
@@ -86,12 +86,12 @@ class Ingested:
 
     @property
     def is_good(self) -> bool:
-        """Whether there was no fault."""
+        """Whether there was no error."""
         return not (self.faults or self.alerted)
 
 
 def ingest_name() -> str:
-    """What a run of ingest is called: by its months."""
+    """The name of a run of ingest, made from its months."""
     months = runtime.flow_run.parameters
     if not months.get("start") and not months.get("end"):
         return "ingest what is new"
@@ -104,11 +104,11 @@ async def ingest(
     start: Month | None = None,
     end: Month | None = None,
 ) -> Ingested | State:
-    """Land and load every published file of the datasets and months, a task each.
+    """Land and load every published file of the datasets and months, each in tasks of its own.
 
     Args:
-        datasets: Which datasets; all, or the usual ones of a night, when none are named.
-        start: First month, as 2024-01; none for what a night usually looks at.
+        datasets: Which datasets. If none are named: all of them, or the usual ones of a night.
+        start: First month, as 2024-01. None: the months that a night usually takes.
         end: Last month, included.
 
     """
@@ -125,7 +125,7 @@ async def ingest(
         land_state = land.with_options(refresh_cache=file.name not in in_lake)(
             file, return_state=True
         )
-        # what landed before is loaded also where what is published now cannot be had
+        # if landing fails, the version that landed before is still loaded
         load_state = load.with_options(refresh_cache=file.name not in loaded)(
             file, wait_for=[allow_failure(land_state)], return_state=True
         )
@@ -137,9 +137,10 @@ async def ingest(
 def _ingest_landed(
     fault: Exception, datasets: list[Dataset], start: date | None, end: date | None
 ) -> Ingested | State:
-    """Load what landed before, where the publisher is away; raise where nothing did.
+    """Load what landed before, because the publisher cannot be reached.
 
-    A wrong setting is for a person to mend: nothing is done.
+    Raises ``fault`` if the lake is empty. Raises it also if a setting is wrong: a person must
+    correct that, so nothing is loaded.
     """
     if not isinstance(fault, MedallionError) or isinstance(fault, UsageError):
         raise fault
@@ -156,7 +157,7 @@ def _ingest_landed(
 
 
 def _said(done: Ingested) -> Ingested | State:
-    """What an ingest ends with: where nobody else in this process would say so, its faults."""
+    """The result of an ingest: a failed state if no other flow in this process has its errors."""
     context = FlowRunContext.get()
     alone = context is not None and context.flow_run is not None and context.flow_run.deployment_id
     return _failed(done) if alone and not done.is_good else done
@@ -165,13 +166,13 @@ def _said(done: Ingested) -> Ingested | State:
 async def ingest_spread(
     datasets: list[Dataset], start: Month | None, end: Month | None, at_once: int
 ) -> Ingested:
-    """Hand each month to the work pool as a run of ``ingest/ingest``, so many at once."""
+    """Ingest each month as a run of ``ingest/ingest`` on the work pool, ``at_once`` in parallel."""
     files = discover(datasets, *_span(start, end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
     before, tables_before = inventory()
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
-    # what is missing of a month is found again by the month's run
+    # a missing file that has a month is reported by the run of that month
     done.faults += [f"{f.name}: {f.fault}" for f in files if f.is_missing and not f.month]
 
     async def one(month: str) -> None:
@@ -189,9 +190,9 @@ async def ingest_spread(
             (done.alerted if alerted else done.faults).append(fault)
 
     await asyncio.gather(*(one(month) for month in months))
-    # what a run returned lies with the worker that ran it; what it did lies in lake and warehouse
+    # only the worker has what a run returned; the lake and the warehouse show what the run did
     looked = inventory(return_state=True)
-    if not looked.is_completed():  # it is asked for the report only
+    if not looked.is_completed():  # only the report needs it
         done.faults.append(str(outcome_of(looked)))
         return done
     after, tables = outcome_of(looked)
@@ -209,7 +210,7 @@ async def ingest_spread(
 
 @flow(log_prints=True, flow_run_name="transform what is stale")
 async def transform(full_refresh: bool = False) -> TransformReport:
-    """Build what is stale with dbt, and leave its results to look at."""
+    """Build what is stale with dbt, and write its results as an artifact."""
     state = build(full_refresh, return_state=True)
     result = outcome_of(state)
     if isinstance(result, (TransformReport, TransformError)) and result.nodes:
@@ -227,15 +228,16 @@ async def nightly(
     full_refresh: bool = False,
     months_at_once: Annotated[int, Field(ge=0, le=64)] = 0,
 ) -> State | str:
-    """Ingest, transform, audit; fail where a file cannot be trusted or a row is missing.
+    """Ingest, transform and audit; fail if a file cannot be trusted or a row is missing.
 
     Args:
-        datasets: Which datasets; all, or the usual ones of a night, when none are named.
+        datasets: Which datasets. If none are named: all of them, or the usual ones of a night.
         start: First month, as 2024-01. None: the last three published months of the usual
             datasets.
         end: Last month, included.
-        full_refresh: Build every month anew, stale or not.
-        months_at_once: 0 does all in one process; more hands months to the work pool's workers.
+        full_refresh: Build every month again, not only the stale ones.
+        months_at_once: 0: one process does everything. More: the workers of the work pool do
+            this many months in parallel.
 
     """
     runs.begin()
@@ -283,16 +285,17 @@ async def nightly(
 
 
 def _failed(done: Ingested) -> State:
-    """The state of a run that went wrong somewhere.
+    """The final state of a run that had errors.
 
-    It is not called Failed where events have alerted of every fault: once is enough.
+    Its name is Incomplete, not Failed, if events were emitted for every error already: each error
+    gives one alert only.
     """
     message = "; ".join(dict.fromkeys(done.faults + done.alerted))
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
 
 
 async def _name_run(done: Ingested) -> str:
-    """Call the run by what it did, and tag it with its datasets."""
+    """Name the run after what it did, tag it with its datasets, and return the name."""
     title = (
         f"nightly {datetime.now(UTC):%Y-%m-%d}:"
         f" {len(done.new)} new, {len(done.republished)} re-published"
@@ -302,7 +305,7 @@ async def _name_run(done: Ingested) -> str:
         async with get_client() as client:
             await client.set_flow_run_name(run_id, title)
             tags = sorted({*runtime.flow_run.tags, *done.datasets})
-            # the client has no method for this
+            # the client has no method that sets tags
             await client.request(
                 "PATCH", "/flow_runs/{id}", path_params={"id": run_id}, json={"tags": tags}
             )
@@ -310,7 +313,7 @@ async def _name_run(done: Ingested) -> str:
 
 
 def _span(start: str | None, end: str | None) -> tuple[date | None, date | None]:
-    """The first days of the first and the last month; raise where they are the wrong way round."""
+    """The first days of both months; raise ``UsageError`` if ``start`` is after ``end``."""
     if start and end and start > end:
         raise UsageError(f"start {start} is after end {end}. Nothing was done.")
     first, last = (date.fromisoformat(f"{month}-01") if month else None for month in (start, end))
@@ -318,11 +321,11 @@ def _span(start: str | None, end: str | None) -> tuple[date | None, date | None]
 
 
 def main() -> int:
-    """Run one night here; return the exit code."""
+    """Run one night in this process; return the exit code."""
     try:
-        # Prefect types what a flow returns, and not the state that return_state asks for
+        # Prefect's types say what a flow returns; they do not know return_state
         state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
-    except (RuntimeError, HTTPError) as exc:  # the flow's own faults are in its state
+    except (RuntimeError, HTTPError) as exc:  # the flow's own errors are in its state
         sys.stderr.write(
             f"error: Prefect's server cannot be used: {exc}. Start the one that PREFECT_API_URL"
             " names, or unset it: the flow then runs with a server of its own.\n"

@@ -1,6 +1,6 @@
-"""The tasks of the flows: what is done to one file, or once a night, and how often it is tried.
+"""The tasks of the flows: their work for one file or for a whole night, and their retries.
 
-Each wraps a plain function; the work in it is plain and blocking.
+Each task wraps a plain, blocking function.
 """
 
 from contextlib import ExitStack
@@ -45,7 +45,7 @@ DISCOVER_SECONDS = 10 * MINUTE
 FILE_SECONDS = 1 * HOUR
 TRANSFORM_SECONDS = 6 * HOUR
 TRY_AGAIN_SECONDS = [10.0, 20.0, 40.0]
-# Prefect knows no tries for as long as it takes, and repeats the last pause.
+# Prefect has no unlimited retries. It repeats the last delay.
 WITHOUT_END = 100_000
 TURN_POLL_SECONDS = 5.0
 
@@ -56,7 +56,7 @@ def _known(name: str) -> str:
     return name
 
 
-# a parameter of the flows: one of the datasets that there are
+# a parameter of the flows: the name of a known dataset
 Dataset = Annotated[
     str,
     AfterValidator(_known),
@@ -65,16 +65,16 @@ Dataset = Annotated[
 
 
 def outcome_of(state: State) -> Any:
-    """What a task returned or raised, at once, whether an event loop runs or not."""
-    # _sync is what Prefect's own engine passes, and is in none of its overloads
+    """What a task returned or raised; gives it without await, also inside an event loop."""
+    # Prefect's own engine passes _sync, but no overload declares it
     return state.result(raise_on_failure=False, _sync=True)  # type: ignore[call-overload]
 
 
 def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
-    """Whether to try again: only what may go well the next time, with nothing changed.
+    """Whether to retry: only if the next try may succeed although nobody changed anything.
 
-    Who holds the warehouse is waited for without end, for somebody is at work there. All else is
-    tried again a few times, and such waits count as tries.
+    While another process holds the warehouse, retry without limit: that process is at work.
+    Retry any other error a few times; the waits for the warehouse count as tries too.
     """
     fault = outcome_of(state)
     if isinstance(fault, WarehouseBusyError):
@@ -83,7 +83,7 @@ def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
         return False
     if isinstance(fault, MedallionError):
         return fault.may_pass
-    # of what nobody foresaw, a network or a disk may recover, and a timeout may not come again
+    # of the unexpected errors: a network or a disk may recover, a timeout may not come again
     return isinstance(fault, OSError)
 
 
@@ -94,7 +94,7 @@ tries: dict[str, Any] = {
     "retry_condition_fn": may_pass,
     "log_prints": True,
 }
-# at the warehouse, which somebody else may hold
+# for tasks that use the warehouse, which another process may hold
 in_turn = tries | {
     "retries": WITHOUT_END,
     "retry_delay_seconds": [*TRY_AGAIN_SECONDS, TURN_POLL_SECONDS],
@@ -103,9 +103,9 @@ in_turn = tries | {
 
 @task(task_run_name="acquire run lock", persist_result=False, **in_turn)
 def acquire_run_lock() -> ExitStack:
-    """Queue behind a run that is under way, whoever started it and wherever.
+    """Wait until no other run is active, whoever started it and on whatever machine.
 
-    Returns what keeps other runs out until it is closed.
+    Returns the lock. It keeps other runs out until it is closed.
     """
     turn = ExitStack()
     try:
@@ -118,7 +118,7 @@ def acquire_run_lock() -> ExitStack:
 
 @task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
 def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
-    """Ask the publisher what there is, one HEAD a file; tell of datasets without news."""
+    """Ask the publisher for its files, one HEAD a file; emit events for overdue datasets."""
     settings = load_settings()
     files = lake.published_now(settings, datasets, start, end, Lines(print))
     if start is None and end is None:
@@ -130,7 +130,7 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
         for silence in silent:
             events.source_stale(silence)
         months = [file for file in files if file.month]
-        # of what is not there, or could not be asked about, nobody knows
+        # if a file is missing or could not be asked about, it is not known to be fresh
         if months and not silent and not any(file.fault for file in months):
             events.sources_fresh()
     return files
@@ -138,14 +138,15 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
 
 @task(
     task_run_name="check state of lake and warehouse",
-    persist_result=False,  # what they hold now, also where a run is tried again
+    persist_result=False,  # a retry must see their present state
     timeout_seconds=DISCOVER_SECONDS,
     **in_turn,
 )
 def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
-    """Which of the files the lake holds as they are published, and which the warehouse shows so.
+    """Names of the files whose published version is in the lake, and of those also in use.
 
-    Fails where the warehouse shows what the lake does not know of.
+    Raises ``MedallionError`` if the warehouse shows an orphan: a version that the lake does not
+    know.
     """
     settings = load_settings()
     catalog = Catalog(settings.lake_url)
@@ -167,7 +168,7 @@ def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     **in_turn,
 )
 def inventory() -> tuple[dict[str, Landing], set[str]]:
-    """The current versions in the lake by their raw tables, and the raw tables there are."""
+    """The current file versions in the lake by raw table, and the raw tables that exist."""
     settings = load_settings()
     catalog = Catalog(settings.lake_url)
     warehouse.check_lake(settings, catalog)
@@ -176,7 +177,7 @@ def inventory() -> tuple[dict[str, Landing], set[str]]:
 
 
 def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """What landing one file depends on."""
+    """The cache key of landing one file."""
     settings = load_settings()
     return cache_key(settings, "land", settings.lake_url, parameters["file"])
 
@@ -191,17 +192,17 @@ def land_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
     """Land one published file in the lake, bytes unchanged.
 
-    Returns what it was, new or other, and what is odd about it.
+    Returns the outcome, such as new or re-published, and remarks on what is odd about the file.
     """
     with deadline(FILE_SECONDS, f"landing {file.name}"):
-        # what could not be asked about when it was discovered may be there by now
+        # a file that could not be asked about at discovery may be there by now
         offered = file
         if file.fault:
             offered = publisher.asked_again(file, registry.datasets()[file.dataset])
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
     if landed.outcome is Outcome.FAILED:
         fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error
-        # what is not there will not come within minutes
+        # no retry for a missing file: it will not appear within minutes
         raise (MedallionError if offered.is_missing else FetchError)(fault)
     if landed.outcome is Outcome.QUARANTINED:
         events.quarantined(file.name, landed.error or "")
@@ -212,7 +213,7 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
 
 
 def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """What loading one file depends on."""
+    """The cache key of loading one file."""
     settings = load_settings()
     return cache_key(settings, "load", engine_for(settings).label, parameters["file"])
 
@@ -225,12 +226,12 @@ def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
     **in_turn,
 )
 def load(file: PublishedFile) -> int:
-    """Load the current version of one file into the warehouse; returns the rows loaded."""
+    """Load the current version of one file into the warehouse; return the rows loaded."""
     with deadline(FILE_SECONDS, f"loading {file.name}"):
         month = file.month
         report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
     stem = f"{file.dataset}_tripdata_{month:%Y_%m}__" if month else f"{file.dataset}__"
-    # reference files are loaded with every month, and have tasks of their own
+    # every load also loads the reference files; their own tasks report their errors
     failed = {t: reason for t, reason in report.failed.items() if t.startswith(stem)}
     return rows_of(replace(report, failed=failed), file.name)
 
@@ -242,7 +243,7 @@ def load(file: PublishedFile) -> int:
     **in_turn,
 )
 def load_landed(datasets: list[Dataset], start: date | None, end: date | None) -> int | None:
-    """Load what the lake holds where nobody can say what is published; None where it is empty."""
+    """Load what the lake holds, when the publisher cannot be asked; None if the lake is empty."""
     settings = load_settings()
     if not Catalog(settings.lake_url).current():
         return None
@@ -252,7 +253,10 @@ def load_landed(datasets: list[Dataset], start: date | None, end: date | None) -
 
 
 def rows_of(report: LoadReport, what: str) -> int:
-    """The rows loaded; raise where a version was not."""
+    """The rows loaded; raise if a version could not be loaded.
+
+    Raises ``UntrustedFileError`` if all these versions are in quarantine, else ``NotLoadedError``.
+    """
     if not report.failed:
         return report.rows
     reason = "; ".join(load_faults(report))
@@ -264,7 +268,7 @@ def rows_of(report: LoadReport, what: str) -> int:
 
 @task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
 def build(full_refresh: bool) -> TransformReport:
-    """Build and test with dbt what is stale."""
+    """Build and test what is stale with dbt."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
         return transform_stage(load_settings(), full_refresh, Lines(print))
 

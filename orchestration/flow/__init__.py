@@ -1,1 +1,1 @@
-"""What only the flow needs of Prefect."""
+"""Parts that only the Prefect flow needs."""

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: its summary, the ledger, the reconciliation, dbt's results."""
+"""The Prefect artifacts of a run: summary, ledger, reconciliation and dbt's results."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ FILES_NAMED = 8
 
 
 async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> None:
-    """What was new, what was done and what went wrong."""
+    """Write the summary: what was new, what was done and what went wrong."""
     text = [f"# {title}", *(f"- {line}" for line in lines)]
     if faults:
         text += ["", "## What went wrong", *(f"- {fault}" for fault in dict.fromkeys(faults))]
@@ -23,7 +23,7 @@ async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> No
 
 
 def listed(files: Sequence[str]) -> str:
-    """Files by name, or where they are many, how many of each dataset and from when to when."""
+    """The names of the files; if they are many, the months and their number for each dataset."""
     if len(files) <= FILES_NAMED:
         return ", ".join(files) or "nothing"
     months: dict[str, list[str]] = {}
@@ -38,14 +38,14 @@ def listed(files: Sequence[str]) -> str:
 
 
 def _spoken(value: object) -> object:
-    """A number as people read it."""
+    """A number with thousands separators; any other value unchanged."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return f"{value:,.0f}"
 
 
 async def audited(result: Audit) -> None:
-    """The ledger, a line a dataset, and the report beside our months, the newest first."""
+    """Write the ledger, a row a dataset, and the reconciliation by month, the newest first."""
     await acreate_table_artifact(
         [
             {name: _spoken(value) for name, value in asdict(balance).items()}
@@ -74,11 +74,11 @@ async def audited(result: Audit) -> None:
 
 
 async def dbt_results(nodes: Sequence[Node]) -> None:
-    """Every model and test, those that failed first with the rows that they found."""
+    """Write every model and test, failed ones first, with the rows that a test found."""
 
     def row(node: Node) -> dict[str, Any]:
         return {
-            # narrow ones first: the page cuts off what is too wide for it
+            # narrow columns first: the page cuts off what does not fit
             "status": node.status,
             "seconds": f"{node.seconds:.2f}",
             "rows found": _spoken(node.failures),

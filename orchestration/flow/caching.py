@@ -1,8 +1,8 @@
-"""When a task has nothing to do: its source and its code are what they were.
+"""Cache keys: a task has nothing to do if its published file and its code are unchanged.
 
-Prefect then shows the task as Cached and does not run it. What the lake and the warehouse really
-hold is asked beforehand, so a hit is never stale: after a re-publication, or when a table was
-dropped, the task runs whatever Prefect remembers.
+Prefect then shows the task as Cached and does not run it. The flow first checks what the lake and
+the warehouse hold, so a cache hit is never stale: after a re-publication, or when a table was
+dropped, the task runs even if Prefect has a cached result.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from ingestion.sources.base import PublishedFile
 
 
 def cache_key(settings: Settings, task: str, place: str, file: PublishedFile) -> str:
-    """A key for one task on one published file: its fingerprint, where to, and the code."""
+    """The key for one task and published file: from its fingerprint, the target and the code."""
     fingerprint = (file.url, file.etag, file.bytes, file.last_modified)
     publisher = settings.publisher(registry.source_of(file.dataset))
     parts = (task, place, publisher.url, file.name, *fingerprint, _code())
@@ -24,7 +24,7 @@ def cache_key(settings: Settings, task: str, place: str, file: PublishedFile) ->
 
 @cache
 def _code() -> str:
-    """sha256 of the sources of ``ingestion``."""
+    """sha256 of the source code of ``ingestion``."""
     digest = hashlib.sha256()
     for path in sorted((PROJECT_ROOT / ingestion.__name__).rglob("*.py")):
         digest.update(path.read_bytes())

@@ -16,19 +16,19 @@ from prefect.states import Failed
 
 from orchestration.flow import runs
 
-# how long after Prefect's own timeout, which is the gentler one
+# added to Prefect's own timeout, which ends a run more gently and so goes first
 GRACE_SECONDS = 30.0
 EXIT_CODE = 124
 
 
 @contextmanager
 def deadline(seconds: float, what: str) -> Iterator[None]:
-    """End this process when the ``with`` block is still at work ``GRACE_SECONDS`` too late.
+    """End this process if the ``with`` block still runs ``GRACE_SECONDS`` after ``seconds``.
 
-    The flow run is TimedOut then. Whatever the block was doing was not committed, which is why
-    any night can be run again.
+    The state of the flow run is then TimedOut. Unfinished work of the block is not committed, so
+    the night can be run again.
     """
-    run_id = runs.current()  # of this context, which the timer has not
+    run_id = runs.current()  # read here: the timer's thread does not have this context
 
     def end() -> None:
         message = (

@@ -1,4 +1,4 @@
-"""The events that a run emits beside its state; the automations send alerts for them."""
+"""The events that a run emits besides its state; the automations send alerts for them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,12 +12,12 @@ QUARANTINED = "medallion.file.quarantined"
 ODD = "medallion.file.odd"
 UNBALANCED = "medallion.ledger.unbalanced"
 STALE = "medallion.source.stale"
-# not a fault: it ends one
+# not an error: it says that STALE is over
 FRESH = "medallion.source.fresh"
 
 
 def quarantined(file: str, reason: str) -> None:
-    """A published file cannot be trusted."""
+    """Say that a published file cannot be trusted."""
     _emit(
         QUARANTINED,
         file,
@@ -27,7 +27,7 @@ def quarantined(file: str, reason: str) -> None:
 
 
 def odd(file: str, remarks: Sequence[str]) -> None:
-    """A published file was taken, and differs from what is known or was there before."""
+    """Say that a file was taken although it differs from its schema or from its last version."""
     _emit(
         ODD,
         file,
@@ -37,7 +37,7 @@ def odd(file: str, remarks: Sequence[str]) -> None:
 
 
 def unbalanced(faults: list[str], place: str) -> None:
-    """Rows were lost or doubled."""
+    """Say that rows were lost or doubled."""
     _emit(
         UNBALANCED,
         place,
@@ -47,7 +47,7 @@ def unbalanced(faults: list[str], place: str) -> None:
 
 
 def source_stale(silence: str) -> None:
-    """Nothing new was published for too long."""
+    """Say that a dataset has had no new month for too long."""
     _emit(
         STALE,
         silence.partition(":")[0],
@@ -58,7 +58,7 @@ def source_stale(silence: str) -> None:
 
 
 def sources_fresh() -> None:
-    """No dataset is silent for too long, or any longer."""
+    """Say that no dataset is overdue, or is so any longer."""
     _emit(FRESH, "publisher", what="Every dataset has new months", next="Nothing.")
 
 

@@ -1,7 +1,7 @@
-"""Which run of Prefect's this process is at work on, known without asking the server.
+"""The id of the flow run that this process executes, known without asking Prefect's server.
 
-``prefect.runtime`` asks the server for what it calls the root of a subflow, with a client of its
-own, which gives up at once when the server is away: a restart would then cost a file its load.
+``prefect.runtime`` asks the server for the root run of a subflow. It does so with a client of its
+own that does not retry: if the server restarts at that moment, the load of a file would fail.
 """
 
 from contextvars import ContextVar
@@ -12,9 +12,10 @@ _run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
 def begin() -> None:
-    """Take the flow run that begins here for the one that this process is at work on.
+    """Remember the flow run that begins now as the one that this process executes.
 
-    A flow that another one calls here belongs to that one; one that a worker began does not.
+    A subflow in the same process counts as part of its parent. A flow that a worker began does
+    not, even if it has a parent.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -24,5 +25,5 @@ def begin() -> None:
 
 
 def current() -> str | None:
-    """The id of that flow run; none where no flow runs."""
+    """The id of that flow run; None if no flow runs."""
     return _run.get()

@@ -1,4 +1,4 @@
-"""What the commands ask of a Prefect server."""
+"""Requests of the commands to a Prefect server."""
 
 import asyncio
 
@@ -12,10 +12,10 @@ from orchestration import NIGHTLY
 
 
 def start_nightly(parameters: dict[str, object], tags: list[str]) -> str:
-    """Have the server start a run of ``nightly/nightly``; return what the run is called.
+    """Ask the server to start a run of ``nightly/nightly``; return the name of the run.
 
-    Raises ``UsageError`` where no server is named or a parameter is refused, ``MedallionError``
-    where the server is not there or knows no such deployment.
+    Raises ``UsageError`` if no server is named or the server refuses the run. Raises
+    ``MedallionError`` if the server cannot be reached or does not know the deployment.
     """
     api = get_current_settings().api.url
     if not api:
