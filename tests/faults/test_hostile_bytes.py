@@ -167,15 +167,16 @@ def test_what_unpacks_to_far_more_is_refused_in_seconds(
 
 
 CHECK = """
-import resource, sys
+import sys
 from datetime import date
 from pathlib import Path
 from ingestion.formats.validate import check
 from ingestion.sources.tlc.datasets import DATASETS
 from ingestion.errors import UntrustedFileError
+from tests.support.processes import peak
 try:
     print(check(Path(sys.argv[1]), DATASETS["green"], date(2019, 1, 1)))
 except UntrustedFileError as exc:
     print(exc)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 """

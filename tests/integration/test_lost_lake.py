@@ -27,7 +27,7 @@ from ingestion.settings import Settings
 from orchestration.job import pipeline as stages
 from orchestration.job.retention import superseded
 from orchestration.job.status import doctor, status
-from orchestration.tasks import held, look
+from orchestration.tasks import check_state, inventory
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import contents, differences, landed_and_loaded, rows, shown_months
 
@@ -80,8 +80,8 @@ def test_every_verb_that_reads_the_catalog_fails_and_names_the_record(
         lambda: compare(settings, "green", FEBRUARY),
         lambda: write_lake_views(settings, tmp_path / "views.duckdb"),
         lambda: ingestion.dataset("green", settings=settings),
-        lambda: look.fn([]),
-        lambda: held.fn(),
+        lambda: check_state.fn([]),
+        lambda: inventory.fn(),
         lambda: superseded(settings, timedelta(0)),
     ]
     for verb in verbs:
@@ -133,8 +133,8 @@ def test_another_lake_takes_nothing_away_until_it_is_told_to(
         lambda: load(other, ["green"], MARCH, MARCH),
         lambda: load(other.model_copy(update={"raw": "in_place"})),
         lambda: stages.run(other),
-        lambda: look.fn([]),
-        lambda: held.fn(),
+        lambda: check_state.fn([]),
+        lambda: inventory.fn(),
     ]
     for verb in verbs:
         line = refused(verb)

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,11 +104,21 @@ def _run(
     os.environ.update(environment)
     os.chdir(cwd)
     sys.argv = [module, *arguments]
+    warnings.filterwarnings("ignore", "'.*' found in sys.modules after import", RuntimeWarning)
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def peak() -> int:
+    """The most memory that this process has had, in KiB; not that of the process it came from."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # what getrusage gives begins with that of whoever forked it
+    return int(status.read_text().partition("VmHWM:")[2].split()[0])
 
 
 def event() -> Any:
