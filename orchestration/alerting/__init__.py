@@ -1,1 +1,1 @@
-"""Who is told when a night is not as it should be."""
+"""Alerts when something is wrong with a nightly run."""

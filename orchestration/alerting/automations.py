@@ -1,6 +1,6 @@
-"""What is told to those who watch over the nights: Prefect automations, each with its message.
+"""The alerts of the nightly runs: Prefect automations, each with its message.
 
-A message is a set of Jinja expressions, which Prefect's server renders and sends.
+The fields of a message are Jinja expressions. Prefect's server renders and sends them.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from orchestration.flow import events
 _SET_UP_BY = (
     "Set up by python -m orchestration.alerting.setup, which takes back what is changed by hand."
 )
-# a night a day, and two hours for a worker that is being mended
+# one run a day, and two hours to repair a worker
 NEVER_STARTED = timedelta(hours=26)
-# ten heartbeats of a flow run, at PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30; a server that is away for
-# longer takes a live run for dead when it comes back
+# ten heartbeats of a flow run, at PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30; a server that was down for
+# longer takes a live run for dead when it is back
 NO_HEARTBEAT = timedelta(minutes=5)
-# every night finds a silent publisher silent; once a week is enough to hear it
+# every night finds an overdue publisher overdue again; one alert a week is enough
 STALE_AGAIN = timedelta(days=7)
 
 RUN = {"prefect.resource.id": "prefect.flow-run.*"}
@@ -45,14 +45,14 @@ FAILED, CRASHED, TIMED_OUT, LATE, INCOMPLETE, COMPLETED, CANCELLED, RUNNING, HEA
         "heartbeat",
     )
 )
-# an Incomplete run is told of by its events; it counts here only for being over
+# an Incomplete run is alerted by its events; it stands here only for the recovery alert
 BAD = {FAILED, CRASHED, TIMED_OUT, LATE, INCOMPLETE}
 
-# Jinja, as the server renders it: what is missing must not fail, for then nothing is sent.
+# Jinja, rendered by the server: a missing value must not raise, or nothing would be sent.
 STATE = 'event.resource["prefect.state-message"]'
 PLACE = f'"{NIGHTLY}" ~ (" at " ~ flow_run.infrastructure_pid if flow_run.infrastructure_pid)'
 OCCURRED = "event.occurred"
-# the first event of a sequence; `events` has the latest one first, and then all in no order
+# the first event of a sequence; `events` begins with the latest one, the rest is unordered
 BEGAN = "(events | sort(attribute='occurred') | first)"
 
 
@@ -68,14 +68,14 @@ class Alert:
     since: str = OCCURRED
 
     def automation(self, receivers: "Receivers") -> AutomationCore:
-        """The same for Prefect's server."""
+        """The automation of this alert for Prefect's server."""
         fields = {
             "what": self.what,
             "where": self.where,
             "since": f'({self.since}) | string | replace(" ", "T")',
             "next": self.next,
             "run": "flow_run.name",
-            # not its filter ui_url: that knows the address only where the server is told of it
+            # not Prefect's filter ui_url: it needs the address in the server's settings
             "url": f'("{receivers.ui}/runs/flow-run/" ~ flow_run.id) if flow_run',
         }
         return AutomationCore(
@@ -88,16 +88,16 @@ class Alert:
 
 @dataclass(frozen=True)
 class Receivers:
-    """Where messages go, as ids of Prefect's blocks, and where their reader looks for more."""
+    """The receivers of messages, as ids of Prefect's blocks, and the address ``ui`` for links."""
 
     ui: str
     webhooks: tuple[str, ...]
     notifications: tuple[str, ...]
 
     def actions(self, fields: dict[str, str]) -> list[ActionTypes]:
-        """The same message to each."""
+        """Actions that send the same message to every receiver."""
         text = {name: f'{{{{ (({value}) or "") | string }}}}' for name, value in fields.items()}
-        # tojson fails on a date and on what is undefined
+        # tojson fails on dates and on undefined values
         json = ", ".join(
             f'"{name}": {{{{ (({value}) or "") | string | tojson }}}}'
             for name, value in fields.items()
@@ -112,7 +112,7 @@ class Receivers:
 
 
 def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
-    """What is told of the deployment whose id is ``nightly``: faults, and their ends."""
+    """The alerts of the deployment with the id ``nightly``: errors, and recoveries from them."""
     related = {
         "prefect.resource.role": "deployment",
         "prefect.resource.id": f"prefect.deployment.{nightly}",
@@ -175,7 +175,7 @@ def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
             ),
             what=f'"{NIGHTLY} has not begun for {_spoken(never_started)}"',
             where=f'"{NIGHTLY}"',
-            # the server knows no event here: that is the point
+            # nothing happened, so there is no event to take the time from
             since="firing.triggered - firing.trigger.within",
             next='"See whether its schedule and the work pool medallion are switched on, and'
             ' whether a worker is running: medallion watch"',
@@ -229,7 +229,10 @@ def _spoken(duration: timedelta) -> str:
 
 
 def zombie(no_heartbeat: timedelta) -> AutomationCore:
-    """Without this, a run whose machine died is Running for ever, and keeps others waiting."""
+    """The automation that ends runs without a heartbeat.
+
+    Without it, a run whose machine died would stay Running for ever, and others would wait for it.
+    """
     ends = {COMPLETED, FAILED, CANCELLED, CRASHED, TIMED_OUT, INCOMPLETE}
     return AutomationCore(
         name="medallion zombie",

@@ -39,12 +39,13 @@ def set_up(
     never_started: timedelta = NEVER_STARTED,
     no_heartbeat: timedelta = NO_HEARTBEAT,
 ) -> list[str]:
-    """Make the automations, or change those that differ; return the names of all.
+    """Create the automations, or update those that differ; return the names of all.
 
     Messages go to ``settings.alert_webhook_url`` and to Prefect's notification blocks that
-    ``blocks`` names as ``slack-webhook/NAME``. Without any, only the automation is set up that
-    ends runs whose process is gone. Raises ``UsageError`` where the server or a block is not named
-    rightly, ``MedallionError`` where the deployment is missing.
+    ``blocks`` names, as ``slack-webhook/NAME``. Without a receiver, the only automation is the one
+    that ends runs whose process is gone. Raises ``UsageError`` if the name of the server or of a
+    block is missing or wrong. Raises ``MedallionError`` if the deployment is missing or the server
+    does not answer.
     """
     server = get_current_settings()
     api = server.api.url
@@ -64,7 +65,7 @@ def set_up(
             for automation in wanted:
                 _upsert(client, automation)
     except httpx.HTTPStatusError as exc:
-        # not its text: that repeats what was sent, the webhook's address with it
+        # without the answer's text: it repeats the request, with the webhook's address
         raise MedallionError(
             f"The Prefect server at {api} answers {exc.response.status_code}"
             f" to {exc.request.method} {exc.request.url.path}."
@@ -75,12 +76,12 @@ def set_up(
 
 
 def page_address(api: str) -> str:
-    """Where the links in alerts lead: the page of the server whose API is at ``api``."""
+    """The address of the links in alerts: the page of the server whose API is at ``api``."""
     return (get_current_settings().ui_url or api.removesuffix("/api")).rstrip("/")
 
 
 def page_fault() -> str | None:
-    """What to say where no page answers at the address that the links in alerts lead to."""
+    """The error if no page answers at the address of the links in alerts; None if one does."""
     address = page_address(get_current_settings().api.url or "")
     try:
         answer = httpx.get(address, timeout=PAGE_SECONDS, follow_redirects=True)
@@ -99,12 +100,13 @@ def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> None:
     found = client.read_automations_by_name(automation.name)
     for superfluous in found[1:]:
         client.delete_automation(superfluous.id)
-    # an update sends only what was set; nobody sets the types, and it may not send the owner
+    # an update sends only fields that were set: validating sets the types too; the owner is left
+    # out, as an update may not send it
     whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
     if not found:
         client.create_automation(whole)
     elif found[0].model_dump(exclude={"id"}) != whole.model_dump():
-        # only then: an update forgets since when a trigger has been waiting, and for what
+        # only if it differs: an update resets what a trigger waits for, and since when
         client.update_automation(found[0].id, whole)
 
 
@@ -119,7 +121,10 @@ def _nightly(client: SyncPrefectClient) -> str:
 
 
 def _webhook(settings: Settings) -> list[str]:
-    """Keep the address in a block of Prefect's, where it is encrypted and masked."""
+    """Save the webhook's address in a Prefect block, encrypted and masked; return the block's id.
+
+    Returns nothing if no address is set.
+    """
     if not settings.alert_webhook_url:
         return []
     block = Webhook(

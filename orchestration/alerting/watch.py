@@ -1,7 +1,8 @@
-"""Whether the orchestrator itself is alive, asked from outside of it.
+"""Check from outside whether the orchestrator itself is alive.
 
-Prefect's server tells of bad runs, and of nothing when it is down. ``medallion watch`` is for cron
-on any machine that reaches the server: it tells once of each fault, and once when it is over.
+Prefect's server alerts of bad runs, but sends nothing when it is down itself. ``medallion watch``
+is for cron on any machine that reaches the server. It alerts once when an error begins, and once
+when it is over.
 """
 
 import json
@@ -22,14 +23,14 @@ POOL = "medallion"
 SECONDS_TO_ANSWER = 10.0
 ATTEMPTS = 3
 PAUSE_SECONDS = 2.0
-# a worker may be restarted, and looks for runs every few seconds only
+# a worker may be restarting, and looks for runs only every few seconds
 LATE = timedelta(minutes=5)
 PENDING = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is bad; the fields are those of its message."""
+    """One error; the fields are those of its message."""
 
     what: str
     where: str
@@ -44,10 +45,11 @@ class _ServerDownError(Exception):
 
 
 def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> list[str]:
-    """Look once, tell ``settings.alert_webhook_url`` what is new, and return a line per fault.
+    """Check once, send new errors to ``settings.alert_webhook_url``, and return a line per error.
 
-    A run of the nightly deployment must have completed in the last ``hours``. What was told is
-    remembered in ``watch.json`` of the work folder. Raises ``UsageError`` without PREFECT_API_URL.
+    A run of the nightly deployment must have completed in the last ``hours``. ``watch.json`` in the
+    work folder keeps which errors were alerted. Raises ``UsageError`` if PREFECT_API_URL is not
+    set.
     """
     api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not api:
@@ -60,14 +62,14 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
         found = dict(_Api(api).faults(now, timedelta(hours=hours), late))
         over = set(memory) - set(found)
         if "server" in memory:
-            # it is only just back, and workers have not had the time to say that they are there
+            # the server has just come back, and workers had no time yet to report to it
             found, over = {}, {"server"}
     except _ServerDownError as exc:
         found = {"server": _server_down(api, str(exc), now)}
-        over = set()  # of the rest nobody knows
+        over = set()  # the state of the other errors is not known
 
     for key, fault in found.items():
-        # what is known of it first is kept, for it says since when
+        # keep the first message of an error: it says since when
         known = memory.setdefault(key, {"message": asdict(fault), "told": False})
         lines.append(f"{fault.what} (since {known['message']['since']}). {fault.next}")
         if not known["told"]:
@@ -97,7 +99,7 @@ def _server_down(api: str, reason: str, now: datetime) -> Fault:
 
 
 class _Api:
-    """The few questions that are asked of Prefect's server."""
+    """The few requests that are made to Prefect's server."""
 
     def __init__(self, url: str) -> None:
         import requests
@@ -112,7 +114,7 @@ class _Api:
     def faults(
         self, now: datetime, silence: timedelta, late: timedelta
     ) -> Iterator[tuple[str, Fault]]:
-        """What is bad, each by a key that stays the same for as long as it is."""
+        """The errors, each with a key that stays the same while the error lasts."""
         self._ask("GET", "/health")
         yield from self._pool(now)
         deployment = self._ask("GET", f"/deployments/name/{NIGHTLY}")
@@ -151,7 +153,7 @@ class _Api:
         self, deployment: dict[str, Any], now: datetime, silence: timedelta
     ) -> Iterator[tuple[str, Fault]]:
         runs = self._runs(deployment, {"type": {"any_": ["COMPLETED"]}}, sort="END_TIME_DESC")
-        # one that was deployed just now has had no chance yet
+        # a new deployment had no time to complete a run: count from its creation
         since = runs[0]["end_time"] if runs else deployment["created"]
         if now - datetime.fromisoformat(since) > silence:
             last = runs[0] if runs else None
@@ -213,7 +215,7 @@ class _Api:
         return list(self._ask("POST", "/flow_runs/filter", body) or ())
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The answer, or none where there is no such thing; raise where the server is no help."""
+        """The answer; None if it is 404. Raises ``_ServerDownError`` if there is no good answer."""
         import requests
 
         reason = ""
@@ -234,7 +236,7 @@ class _Api:
 
 
 def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool:
-    """Post one message; a fault on the way is one more line, without the secret address."""
+    """Post one message; return whether it was taken. An error adds a line, without the address."""
     import requests
 
     if not settings.alert_webhook_url:
@@ -247,7 +249,7 @@ def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool
                 settings.alert_webhook_url.get_secret_value(),
                 json=message,
                 timeout=SECONDS_TO_ANSWER,
-                allow_redirects=False,  # the message is for whom the settings name
+                allow_redirects=False,  # send only to the address in the settings
             )
             if answer.status_code < 300:
                 return True

@@ -1,4 +1,4 @@
-"""What people see: progress on stderr, results on stdout."""
+"""Output for people: progress on stderr, results on stdout."""
 
 import json
 import math
@@ -20,16 +20,16 @@ from rich.table import Table
 from ingestion.progress import Lines, Progress, Quiet
 from orchestration.job.pipeline import RunReport
 
-# nothing is folded for a file or a pipe
+# lines for a file or a pipe are not wrapped
 WIDE = 10_000
-# what is shown is others' text: no [/b] of an address is markup, and no :x: a picture
+# the text comes from others: [/b] in an address is not markup, and :x: is not an emoji
 stdout = Console(
     soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
 )
 
 
 class Drawn:
-    """Progress as bars with files, bytes, rows and rate, for a terminal."""
+    """Progress bars for a terminal, with files, bytes, rows and rate."""
 
     def __init__(self, console: Console):
         self._bars = Bars(
@@ -91,7 +91,7 @@ class Drawn:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
-    """What to report progress to: bars on a terminal, lines in a log, nothing when asked."""
+    """How progress is reported: bars on a terminal, lines in a log, nothing if ``quiet``."""
     console = Console(stderr=True, soft_wrap=True)
     if quiet:
         yield Quiet()
@@ -114,7 +114,7 @@ def compact_json(value: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The same with null for what JSON has no number for: NaN and the infinities."""
+    """The same value with null for NaN and the infinities, which JSON does not have."""
     match value:
         case float() if not math.isfinite(value):
             return None
@@ -176,13 +176,13 @@ def _text(value: Any) -> str:
 
 
 def print_faults(faults: Sequence[str]) -> None:
-    """Print what went wrong on stderr, a line each."""
+    """Print the errors on stderr, one line each."""
     for fault in faults:
         sys.stderr.write(f"error: {fault}\n")
 
 
 def print_summary(report: RunReport, flags: str) -> None:
-    """What was new, the ledger's verdict, the difference from the report, where to look next."""
+    """Print what was new, whether the ledger balances, the largest difference, and next steps."""
     result = report.audit
     verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
     rows = [

@@ -40,7 +40,7 @@ def day_of(text: str) -> date:
 
 
 def dataset_of(text: str) -> str:
-    """The name of a dataset of any source; a ``.env`` may name further sources."""
+    """Check the name of a dataset of any source; a ``.env`` may name further sources."""
     from ingestion.settings import read_env_files
 
     try:

@@ -14,7 +14,7 @@ from ingestion.warehouse import connect
 from ingestion.warehouse.base import Result, Session, reason_of
 from orchestration.cli.console import compact_json, print_json, print_table
 
-# DuckDB shows those of the schema main, and PostgreSQL knows no such statement
+# DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
 SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
 TABLES = """
     select table_schema, table_name, table_type from information_schema.tables
@@ -31,8 +31,8 @@ def _tables(session: Session) -> Result:
 def query(settings: Settings, sql: str, output: str) -> None:
     """Write the result of ``sql`` to stdout as table, csv, json or parquet.
 
-    Raises ``UsageError`` with the engine's reason where the statement is wrong or would write, and
-    ``MedallionError`` where its result cannot be had as Parquet.
+    Raises ``UsageError`` with the engine's reason if the statement is wrong or would write. Raises
+    ``MedallionError`` if the result cannot be written as Parquet.
     """
     if output == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
@@ -70,13 +70,13 @@ def _write_parquet(session: Session, sql: str) -> None:
             for batch in reader:
                 writer.write_batch(batch)
     except BrokenPipeError:
-        raise  # whoever reads has enough
+        raise  # the reader has closed the pipe
     except (pa.ArrowException, OverflowError) as exc:
         raise MedallionError(
             f"The result cannot be written as Parquet: {' '.join(str(exc).split())}."
             " Cast that column to text, or take another --format."
         ) from exc
-    except OSError as exc:  # a full disk, or a query that failed half-way, as Arrow's reader says
+    except OSError as exc:  # a full disk, or Arrow's reader reports that the query failed midway
         reason = exc.strerror or reason_of(exc)
         raise MedallionError(f"The result cannot be written as Parquet: {reason}.") from exc
 

@@ -1,4 +1,4 @@
-"""What people see of the versions of a file: their figures, and what each one changed."""
+"""Print the versions of a file: their figures, and what each version changed."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +9,11 @@ from ingestion.lake.row_diff import RowChanges
 from orchestration.cli.console import print_table, stdout
 
 WIDTH = 100
-SIDE_BY_SIDE = 3  # as many versions as fit into the width
+SIDE_BY_SIDE = 3  # this many versions fit into the width
 
 
 def print_versions(name: str, versions: Sequence[Version]) -> None:
-    """Print the versions of one file, their sums side by side, and what changed, in turn."""
+    """Print the versions of one file, their sums side by side, and what each one changed."""
     count = "1 version" if len(versions) == 1 else f"{len(versions)} versions"
     _say(f"{name}: {count}\n")
     print_table(
@@ -40,7 +40,7 @@ def print_versions(name: str, versions: Sequence[Version]) -> None:
 
 
 def _print_figures(figures: Mapping[str, Figures]) -> None:
-    """Print pickups, miles and USD of some versions, by their short names."""
+    """Print pickups, miles and USD of some versions, a column for each short name."""
     rows: list[tuple[str | float | None, ...]] = []
     if any(f.first_pickup for f in figures.values()):
         rows.append(("first pickup", *(_moment(f.first_pickup) for f in figures.values())))

@@ -21,7 +21,7 @@ def watch(
     from orchestration.alerting.watch import watch as look
 
     try:
-        # not by `command`, which may start a warehouse
+        # not `command`: it may start a warehouse server
         faults = look(load_settings(), hours)
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")

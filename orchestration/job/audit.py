@@ -1,4 +1,4 @@
-"""What the warehouse proves about itself: the ledger, and how it compares with the report."""
+"""Read the ledger and the reconciliation, which show that the warehouse is complete."""
 
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -30,7 +30,7 @@ Identity = tuple[str, date | None, str]  # dataset, month, sha256
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One service and month beside the publisher's monthly report."""
+    """One service and month compared with the publisher's monthly report."""
 
     service: str
     month: date
@@ -44,9 +44,9 @@ class Reconciled:
 
 @dataclass(frozen=True)
 class File:
-    """One file version in use: its rows, those in raw, in the facts, and valid ones of these.
+    """One file version in use: rows in the file, in raw and in the facts, and the valid facts.
 
-    A dataset that no facts are made of has none of the last two.
+    The last two are None for a dataset that has no facts.
     """
 
     dataset: str
@@ -59,7 +59,7 @@ class File:
 
     @property
     def file_key(self) -> int:
-        """What its facts are known by."""
+        """The ``file_key`` of its facts."""
         return file_key(self.file_id)
 
     @property
@@ -70,9 +70,9 @@ class File:
 
 @dataclass(frozen=True)
 class Missing:
-    """A published file whose newest version is not in the facts, and the stage that lacks it.
+    """A published file whose newest version is not in the facts, and the stage where it stopped.
 
-    ``older_in_use`` says whether an older version is there in its place.
+    ``older_in_use`` says whether an older version is in use instead.
     """
 
     dataset: str
@@ -81,7 +81,7 @@ class Missing:
     stage: Literal["land", "load", "transform"]
     reason: str
     older_in_use: bool
-    table_name: str  # its raw table, if it were loaded
+    table_name: str  # the name of its raw table, also if it is not loaded
 
     @property
     def name(self) -> str:
@@ -91,7 +91,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Unbalanced:
-    """A file of which rows were lost or doubled."""
+    """A file that lost rows, or has rows twice."""
 
     dataset: str
     month: date
@@ -102,7 +102,7 @@ class Unbalanced:
 
 @dataclass(frozen=True)
 class RawChanged:
-    """A raw table that somebody has changed since it was loaded."""
+    """A raw table that was changed after it was loaded."""
 
     table_name: str
     loaded_rows: int
@@ -111,7 +111,7 @@ class RawChanged:
 
 @dataclass(frozen=True)
 class Balance:
-    """The ledger of one dataset added up; without facts of it there is nothing to add."""
+    """The sums of the ledger for one dataset; those of facts are None if it has no facts."""
 
     dataset: str
     files: int
@@ -125,7 +125,7 @@ class Balance:
 
 @dataclass(frozen=True)
 class Audit:
-    """The ledger added up, its exceptions, and the reconciliation."""
+    """The sums of the ledger, its exceptions, and the reconciliation."""
 
     files: int = 0
     file_rows: int = 0
@@ -136,12 +136,12 @@ class Audit:
     unbalanced: list[Unbalanced] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     raw_changed: list[RawChanged] = field(default_factory=list)
-    unknown: str | None = None  # what is shown, and the lake knows nothing of
+    unknown: str | None = None  # the error for orphans: in use, but not known to the lake
     reconciliation: list[Reconciled] = field(default_factory=list)
 
     @property
     def out_of_tolerance(self) -> list[Reconciled]:
-        """Months that differ from the publisher's report for no reason that the register gives."""
+        """Months out of tolerance whose difference is not explained in the register."""
         return [r for r in self.reconciliation if r.status == "out_of_tolerance"]
 
     @property
@@ -152,12 +152,12 @@ class Audit:
 
 
 def audit(settings: Settings, recount: bool = False, as_of: date | None = None) -> Audit:
-    """Read the ledger and the reconciliation; raise ``MedallionError`` where they are not built.
+    """Read the ledger and the reconciliation; raise ``MedallionError`` if they are not built.
 
-    The ledger goes by the rows that were counted when a month was loaded and built. With
-    ``recount`` raw tables and facts are counted now, all of them, so that it also shows what
-    somebody has done to them since. What the lake's catalog knows (with ``as_of``: knew then) and
-    the facts do not hold is missing; what it does not know and the warehouse shows is unknown.
+    The ledger uses the rows that were counted when a month was loaded and built. ``recount`` counts
+    all raw tables and facts again, and so also finds later changes to them. A version is missing if
+    the lake's catalog knows it (with ``as_of``: knew it then) and the facts do not hold it. It is
+    unknown, an orphan, if the warehouse shows it and the catalog does not know it.
     """
     whole = Catalog(settings.lake_url)
     catalog = whole.as_of(as_of) if as_of else whole
@@ -167,7 +167,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"
             )
-        # a month without a version in use is missing, which is told of as such
+        # a month without a version in use is reported as missing instead
         ledger = [
             _file(row)
             for row in session.query("select * from marts.ledger").records()
@@ -175,7 +175,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         ]
         if recount:
             ledger = _recounted(ledger, session.query(FACTS_NOW).rows)
-        # an account that may only read the marts is shown none of these
+        # an account that may only read the marts cannot see these tables
         files = (
             {_identity(row): row for row in session.query("select * from raw.files").records()}
             if ("raw", "files") in there
@@ -238,7 +238,10 @@ def _identity(row: dict[str, Any]) -> Identity:
 
 
 def _built(session: Session) -> set[tuple[Any, ...]]:
-    """Service, month and file_key of what is built; a run of dbt that failed may have built it."""
+    """Service, month and file_key of what is built.
+
+    Empty if the last run of dbt failed: that run may have built any of them.
+    """
     if session.query(LAST_BUILD).rows == [(False,)]:
         return set()
     return set(session.query(MONTHS_BUILT).rows)
@@ -250,7 +253,7 @@ def _missing(
     files: dict[Identity, dict[str, Any]] | None,
     built: set[tuple[Any, ...]] | None,
 ) -> list[Missing]:
-    """Files whose newest version is not in the facts; of reference files, not in the warehouse."""
+    """Files whose newest version is not in the facts; for reference files: not loaded."""
     counted = {(f.dataset, f.month, f.file_id) for f in ledger}
     shown = {(f.dataset, f.month) for f in ledger} | {
         (dataset, month) for (dataset, month, _), row in (files or {}).items() if row["is_current"]
@@ -283,7 +286,7 @@ def _missing(
 
 
 def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
-    """The ledger with the facts of each file as they are now, and facts of no file in it."""
+    """The ledger with present counts of facts, and a line for facts of files that it lacks."""
     counted = {(service, month, key): (rows, valid) for service, month, key, rows, valid in facts}
     files = []
     for file in ledger:
@@ -301,7 +304,7 @@ def _recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
 def _raw_rows(
     session: Session, dialect: Dialect, files: dict[Identity, dict[str, Any]]
 ) -> dict[Identity, int]:
-    """The rows of the raw tables in use as they are now; a view of a file is none of them."""
+    """The present row counts of the raw tables in use; views of files are not counted."""
     found = session.query(
         "select table_name from information_schema.tables"
         " where table_schema = 'raw' and table_type = 'BASE TABLE'"
@@ -337,7 +340,7 @@ def _raw_changed(
 def _forgotten(
     ledger: list[File], missing: list[Missing], files: dict[Identity, dict[str, Any]]
 ) -> list[File]:
-    """Files that are loaded and shown, and of which the ledger says nothing."""
+    """Files that are loaded and in use, but not in the ledger."""
     known = {(f.dataset, f.month, f.file_id) for f in ledger}
     known |= {(m.dataset, m.month, m.file_id) for m in missing if m.month}
     return [

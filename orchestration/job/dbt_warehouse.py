@@ -1,7 +1,7 @@
-"""Whether the DuckDB file that dbt is to open is a warehouse: a plugin of dbt-duckdb.
+"""A plugin of dbt-duckdb that checks the path of the warehouse before dbt opens it.
 
-``profiles.yml`` names it. DuckDB would make a new file where there is none, and ``dbt build`` by
-itself would then fail at every model.
+``profiles.yml`` names it. If there is no file, DuckDB would create an empty one, and ``dbt build``
+alone would then fail at every model.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from ingestion.settings import fault_of_name
 
 
 class Plugin(BasePlugin):
-    """Look at the path before it is opened."""
+    """Check the path before it is opened."""
 
     def update_connection_config(self, creds: DuckDBCredentials, _config: dict[str, Any]) -> None:
-        """Refuse a file that is not there, and one whose name is that of a schema."""
+        """Raise ``DbtRuntimeError`` if there is no file, or its name is the name of a schema."""
         if creds.path == ":memory:":
             return
         path = Path(creds.path)

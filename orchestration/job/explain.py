@@ -1,4 +1,4 @@
-"""Lead a trip back to where it comes from: its raw row, file, version, address and rules."""
+"""Trace a trip back to its source: its raw row, file, version, address and rules."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,12 +10,12 @@ from ingestion.sources import registry
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import Session, tables
 
-ORDINALS = 10**11  # a trip_id is dataset code, year and month, and the row's ordinal in 11 digits
+ORDINALS = 10**11  # a trip_id: dataset code, year and month, then the row's ordinal in 11 digits
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One trip: its place, its file, its row as published and as a fact, and the rule it fails."""
+    """One trip: its position, its file, its raw row, its fact, and the rule that it breaks."""
 
     trip_id: int
     dataset: str
@@ -32,9 +32,10 @@ class Explanation:
 
 
 def explain(settings: Settings, trip_id: int) -> Explanation:
-    """Find the raw row and the fact of one trip; raise ``UsageError`` where there is none.
+    """Find the raw row and the fact of one trip.
 
-    Raises ``MedallionError`` where there are no marts, or no raw table any more.
+    Raises ``UsageError`` if there is no such trip. Raises ``MedallionError`` if the marts are not
+    built, or the raw table was dropped.
     """
     dataset, month, ordinal = _decode(trip_id)
     engine = engine_for(settings)

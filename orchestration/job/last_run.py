@@ -1,7 +1,7 @@
-"""How the last run went, on this machine: what ``medallion status`` says of runs that end early.
+"""A record on this machine of how the last run ended, for ``medallion status``.
 
 dbt records its own runs in the warehouse. A run that fails before dbt, or has nothing to build,
-leaves no trace there, and may be unable to: it may have failed because the warehouse is away.
+has no record there. It may not be able to write one: the warehouse may be out of reach.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from ingestion.warehouse import engine_for
 
 @contextmanager
 def recorded(settings: Settings, command: str, by: str = "medallion") -> Iterator[list[str]]:
-    """Record how a run ends; it appends its faults to the list, or raises."""
+    """Record how a run ends. The run appends its errors to the yielded list, or raises."""
     faults: list[str] = []
     try:
         yield faults
     except WarehouseBusyError:
-        raise  # it has not begun, and is tried again
+        raise  # the run has not begun, and is tried again
     except BaseException as exc:
         faults.append(str(exc) or type(exc).__name__)
         _record(settings, by, command, faults)
@@ -33,12 +33,12 @@ def recorded(settings: Settings, command: str, by: str = "medallion") -> Iterato
 
 
 def last_recorded(settings: Settings) -> dict[str, Any] | None:
-    """The last run on this warehouse that was recorded here."""
+    """The last run on this warehouse that this machine recorded; None if there is none."""
     try:
         found = json.loads(_path(settings).read_text())
         return {**found, "completed_at": datetime.fromisoformat(found["completed_at"])}
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none yet, or one that another release wrote in another way
+        return None  # no record yet, or another release wrote it in another format
 
 
 def _record(settings: Settings, by: str, command: str, faults: list[str]) -> None:
@@ -51,7 +51,7 @@ def _record(settings: Settings, by: str, command: str, faults: list[str]) -> Non
     }
     path = _path(settings)
     partial = path.with_suffix(".partial")
-    with suppress(OSError):  # a run is no worse for it
+    with suppress(OSError):  # a run must not fail because its record cannot be written
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(said))
         partial.replace(path)

@@ -1,4 +1,4 @@
-"""The whole job as plain functions, without any server: land, load, transform, audit."""
+"""The whole job as plain functions, without a server: land, load, transform, audit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from orchestration.job.transform import TransformReport, transform
 
 @dataclass(frozen=True)
 class RunReport:
-    """What one run did, stage by stage, and what the audit says of the result."""
+    """What each stage of one run did, and the result of the audit."""
 
     warehouse: str
     landed: LandReport
     loaded: LoadReport
     transformed: TransformReport
     audit: Audit
-    missing: list[Missing]  # of what the run was asked for
+    missing: list[Missing]  # only within the datasets and months of the run
     in_place: bool
 
     @property
     def new(self) -> list[Landed]:
-        """Files that came for the first time."""
+        """Files that were landed for the first time."""
         return self.landed.of(Outcome.NEW)
 
     @property
@@ -40,12 +40,12 @@ class RunReport:
 
     @property
     def remarks(self) -> list[str]:
-        """What is odd about files that came, one line each."""
+        """What is odd about landed files, one line each."""
         return [f"{f.published.name}: {remark}" for f in self.landed.files for remark in f.remarks]
 
     @property
     def faults(self) -> list[str]:
-        """Why this run failed, one line each; empty where it is good."""
+        """The errors of this run, one line each; empty if it is good."""
         return [
             *land_faults(self.landed),
             *load_faults(self.loaded),
@@ -54,7 +54,7 @@ class RunReport:
         ]
 
     def _is_told(self, missing: Missing) -> bool:
-        """Whether a stage of this run has told of it."""
+        """Whether a stage of this run has reported it already."""
         quarantined = {
             (f.published.dataset, f.published.month) for f in self.landed.of(Outcome.QUARANTINED)
         }
@@ -76,11 +76,11 @@ def run(
 ) -> RunReport:
     """Land what is new, load it, transform what is stale and audit all; any night can be run again.
 
-    With ``as_of``, nothing is landed, and a warehouse of its own is built of what the lake held at
-    the end of that day. Raises ``MedallionError`` where a stage cannot be done at all, or where the
-    warehouse shows what the lake does not know, unless told to ``drop_unknown``; and
-    ``WarehouseBusyError`` while another run is under way. A file that fails by itself is in the
-    report's ``faults``, and everything else has gone on.
+    With ``as_of``, nothing is landed: a separate warehouse is built from what the lake held at the
+    end of that day. Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows
+    orphans (files that the lake does not know) and ``drop_unknown`` is not set. Raises
+    ``WarehouseBusyError`` while another run is active. If only single files fail, their errors are
+    in the report's ``faults``, and the run goes on with the others.
     """
     progress = progress or Quiet()
     if as_of:
@@ -119,7 +119,7 @@ def in_scope(
     start: date | None = None,
     end: date | None = None,
 ) -> list[Missing]:
-    """Those of the datasets and months that a run was asked for, and reference files."""
+    """The missing files within the datasets and months of a run, and all reference files."""
 
     def is_asked_for(dataset: str, month: date | None) -> bool:
         return month is None or (
@@ -132,18 +132,18 @@ def in_scope(
 
 
 def land_faults(report: LandReport) -> list[str]:
-    """Files that could not be landed or trusted, one line each."""
+    """Errors of files that could not be landed or trusted, one line each."""
     faulty = report.of(Outcome.QUARANTINED, Outcome.FAILED)
     return [f"{f.published.name} {f.outcome}: {f.error}" for f in faulty]
 
 
 def load_faults(report: LoadReport) -> list[str]:
-    """Versions that could not be loaded, one line each."""
+    """Errors of versions that could not be loaded, one line each."""
     return [f"{table} could not be loaded: {error}" for table, error in report.failed.items()]
 
 
 def ledger_faults(result: Audit) -> list[str]:
-    """What does not add up, one line each: the lake and the warehouse, raw tables, the facts."""
+    """Errors of the ledger, one line each: orphans, changed raw tables, unbalanced files."""
     return [
         *([result.unknown] if result.unknown else []),
         *(
@@ -157,13 +157,13 @@ def ledger_faults(result: Audit) -> list[str]:
             f"{'' if u.fact_rows is None else f', {u.fact_rows:,} in the facts'};"
             " medallion transform --full-refresh builds it anew"
             for u in result.unbalanced
-            if not u.file_rows == u.fact_rows != u.raw_rows  # by raw alone, as told above
+            if not u.file_rows == u.fact_rows != u.raw_rows  # only raw differs: reported above
         ),
     ]
 
 
 def missing_faults(missing: Iterable[Missing]) -> list[str]:
-    """Files whose newest version is not in the facts, one line each."""
+    """Errors of files whose newest version is not in the facts, one line each."""
     next_steps = {
         "land": "publishing it anew mends it; medallion land fetches it again",
         "load": "medallion load tries it again",
@@ -177,7 +177,7 @@ def missing_faults(missing: Iterable[Missing]) -> list[str]:
 
 
 def reconciliation_faults(result: Audit) -> list[str]:
-    """Months out of tolerance and not in the register, one line each."""
+    """Errors of months out of tolerance and not in the register, one line each."""
     return [
         f"{r.service} {r.month:%Y-%m} differs from the publisher's report by {r.diff_pct:+.2f} %"
         f" (tolerance {r.tolerance_pct or 0:g} %) and is not in the register"

@@ -1,4 +1,4 @@
-"""Which superseded versions nothing is built from any more."""
+"""Find superseded file versions that nothing in the facts is built from any more."""
 
 from datetime import date, timedelta
 
@@ -11,10 +11,11 @@ from ingestion.warehouse.retention import superseded as superseded_versions
 
 
 def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
-    """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
+    """Loaded versions, not current, that were landed longer ago than that; the oldest first.
 
-    Not those that the facts were built from and still are: a trip leads back to its raw row. Raises
-    ``WarehouseError`` where this account may not see what the facts were built from.
+    Versions that the present facts were built from are left out, so that a trip still leads back to
+    its raw row. Raises ``WarehouseError`` if this account may not see what the facts were built
+    from.
     """
     return superseded_versions(settings, older_than, _in_facts(settings))
 
@@ -34,7 +35,10 @@ def _in_facts(settings: Settings) -> set[tuple[str, date | None, int]]:
 
 
 def _builds_are_there(session: Session) -> bool:
-    """Whether dbt has built anything yet; what one may not see is not there to ``tables()``."""
+    """Whether dbt has built anything yet.
+
+    ``tables()`` leaves out what this account may not see; raises ``WarehouseError`` in that case.
+    """
     if ("intermediate", "month_builds") in tables(session):
         return True
     hidden = session.query(

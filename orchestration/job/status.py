@@ -1,4 +1,4 @@
-"""Where every file stands: published, landed, loaded, built; and whether all is well to run."""
+"""Which stage every file has reached, and checks of everything that a run needs."""
 
 import shutil
 import tempfile
@@ -28,12 +28,12 @@ LOW_DISK_BYTES = 5 << 30
 
 @dataclass(frozen=True)
 class FileStatus:
-    """One published or landed file, stage by stage."""
+    """One published or landed file, and the stages that it has reached."""
 
     dataset: str
     month: date | None
-    published: bool | None  # none where the publisher was not or could not be asked
-    changed: bool  # published with another fingerprint than the one that was landed last
+    published: bool | None  # None if the publisher was not or could not be asked
+    changed: bool  # the published fingerprint differs from the one landed last
     versions: int
     loaded: bool
     built: bool
@@ -41,7 +41,7 @@ class FileStatus:
 
     @property
     def stale(self) -> str | None:
-        """The first stage that has work to do for this file, if any has."""
+        """The first stage that has work to do for this file; None if there is none."""
         if self.published and (self.changed or not self.versions):
             return "land"
         if self.quarantined and not self.loaded:
@@ -55,12 +55,12 @@ class FileStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Every file, and the last run: of the whole job as recorded here, or of dbt by itself."""
+    """Every file, and the last run: of the whole job as recorded here, or of dbt alone."""
 
     files: list[FileStatus]
     unreachable: str | None
-    missing: list[str]  # what is meant and not published, one line each
-    unknown: str | None  # what the warehouse shows and the lake knows nothing of
+    missing: list[str]  # expected files that are not published, one line each
+    unknown: str | None  # the error for orphans: in use, but not known to the lake
     last_run: dict[str, Any] | None
 
 
@@ -73,9 +73,9 @@ def status(
 ) -> Status:
     """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
 
-    Without ``start``, a server is only asked for the newest months of each dataset. With ``as_of``,
-    the lake is what it was at the end of that day, and the publisher, who has no past, is not
-    asked.
+    Without ``start``, a server is only asked for the newest months of each dataset. ``as_of`` shows
+    the lake as it was at the end of that day. The publisher is then not asked: it only knows the
+    present.
     """
     unreachable: str | None = None
     published: list[PublishedFile] = []
@@ -135,9 +135,9 @@ def status(
 def _asked_from(
     settings: Settings, published: Sequence[PublishedFile], start: date | None
 ) -> dict[str, date]:
-    """From which month on the publisher was asked about each dataset."""
+    """The first month for which the publisher was asked, by dataset."""
     months = sorted((p.dataset, p.month) for p in published if p.month)
-    asked = dict(reversed(months))  # the oldest of those that are offered counts
+    asked = dict(reversed(months))  # keeps the oldest month that is offered
     for publisher in settings.publishers(list(registry.datasets())):
         if start or publisher.folder:
             asked |= dict.fromkeys((d.name for d in publisher.source.datasets), start or date.min)
@@ -147,7 +147,7 @@ def _asked_from(
 def _warehouse(
     settings: Settings,
 ) -> tuple[set[str], dict[str, str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
-    """Tables in use, why others are none, months in the facts by file_key, the last run of dbt."""
+    """Tables in use, errors of tables in quarantine, months built with file_key, last dbt run."""
     engine = engine_for(settings)
     if not engine.exists():
         return set(), {}, set(), None
@@ -178,7 +178,7 @@ def _warehouse(
             )
             last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
         if ("marts", "ledger") in there:
-            # of a dataset that no facts are made of, what is built is its rows in the ledger
+            # a file of a dataset without facts counts as built if it balances in the ledger
             for dataset, month, file_id, has_facts, is_balanced in session.query(
                 "select dataset, month, file_id, fact_rows is not null, is_balanced"
                 " from marts.ledger"
@@ -193,7 +193,7 @@ def _warehouse(
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a run needs, and whether it is there."""
+    """One thing that a run needs, and whether it is good."""
 
     name: str
     good: bool
@@ -201,7 +201,7 @@ class Check:
 
 
 def doctor(settings: Settings) -> list[Check]:
-    """Try everything that a run needs; secrets are never shown."""
+    """Check everything that a run needs; secrets are never shown."""
     return [
         *_show_settings(settings),
         _try("publisher", lambda: _reach(settings)),
@@ -225,7 +225,10 @@ def _show_settings(settings: Settings) -> list[Check]:
 
 
 def _extensions(settings: Settings) -> list[Check]:
-    """What DuckDB reads this lake with, and where that comes from; tried where it does."""
+    """Check the extensions with which DuckDB reads this lake, and say where they come from.
+
+    They are only loaded if raw data is read in place.
+    """
 
     def attach() -> str:
         if settings.raw == "in_place":

@@ -1,8 +1,8 @@
-"""Run dbt over the warehouse, when there is something to run it for.
+"""Run dbt over the warehouse, if there is something to build.
 
-dbt runs in this process: killed together with it, it leaves no orphan that goes on writing. What a
-build was made from (the project's files and the raw versions in use) is kept in the warehouse by
-the project itself, so nothing new costs one query.
+dbt runs in this process. If the process is killed, dbt ends too, and no orphan process goes on
+writing. The dbt project records in the warehouse what a build was made from: the project's files
+and the raw versions in use. So finding out that nothing is new costs one query.
 """
 
 import hashlib
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
-# libpq's variables that set a session's parameters; how to connect is the user's to set
+# libpq's variables that set session parameters; the user's variables for connecting stay
 LIBPQ_DEFAULTS = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 BAD = ("error", "fail", "runtime error")
-# what libpq says when a server went away or does not answer, and our macros of readers that stay
+# parts of messages of errors that may pass: libpq's, when the server went away or does not
+# answer, and our macros', when a reader holds a table
 PASSING = (
     "server closed the connection",
     "terminating connection",
@@ -39,7 +40,7 @@ PASSING = (
 
 @dataclass(frozen=True)
 class Node:
-    """What came of one model or test."""
+    """The result of one model or test."""
 
     name: str
     kind: str
@@ -50,7 +51,7 @@ class Node:
 
 
 class TransformError(MedallionError):
-    """dbt failed; the message names each node that did, and why; ``nodes`` is what was run."""
+    """dbt failed. The message names the failed nodes and why; ``nodes`` are all that ran."""
 
     def __init__(self, message: str, nodes: tuple[Node, ...] = ()):
         super().__init__(message)
@@ -62,29 +63,29 @@ class TransformError(MedallionError):
 class TransformReport:
     """What one transform did."""
 
-    built: bool  # false where there was nothing to do
+    built: bool  # False if there was nothing to do
     nodes: tuple[Node, ...] = ()
 
     @property
     def models(self) -> int:
-        """Models that were built."""
+        """How many models were built."""
         return sum(n.kind == "model" for n in self.nodes)
 
     @property
     def tests(self) -> int:
-        """Tests that were run."""
+        """How many tests were run."""
         return sum(n.kind == "test" for n in self.nodes)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What tests warned of, a line each."""
+        """The warnings of tests, one line each."""
         return tuple(f"{n.name}: {n.message}" for n in self.nodes if n.status == "warn")
 
 
 def transform(
     settings: Settings, full_refresh: bool = False, progress: Progress | None = None
 ) -> TransformReport:
-    """Build and test what is stale in the warehouse; raise ``TransformError`` where dbt fails."""
+    """Build and test what is stale in the warehouse; raise ``TransformError`` if dbt fails."""
     inputs = build_inputs(settings)
     if not full_refresh and _is_built(settings, inputs):
         return TransformReport(built=False)
@@ -99,7 +100,7 @@ def transform(
 
 
 def build_inputs(settings: Settings) -> str:
-    """sha256 of what a build follows from: the dbt project's files and the raw versions in use."""
+    """sha256 of the inputs of a build: the dbt project's files and the raw versions in use."""
     digest = hashlib.sha256()
     for folder in PROJECT_SOURCES:
         for path in sorted((PROJECT_DIR / folder).rglob("*")):
@@ -120,10 +121,10 @@ def run_dbt(
     progress: Progress,
     extra_env: Mapping[str, str] | None = None,
 ) -> tuple[Node, ...]:
-    """Run one dbt command on the project; raise ``TransformError`` where a node of it fails."""
+    """Run one dbt command on the project; raise ``TransformError`` if a node fails."""
     from dbt.cli.main import dbtRunner
 
-    # the settings that the profile reads, as this run understands them
+    # the profile reads its settings from here, so that dbt has those of this run
     engine = engine_for(settings)
     env = {
         **engine.environment(),
@@ -141,10 +142,10 @@ def run_dbt(
                 *("--target", settings.target),
                 *("--target-path", str(state / "target")),
                 *("--log-path", str(state / "logs")),
-                # not even errors: stdout is for results, and the reporter tells of the rest
+                # no errors either: stdout is for results, and the reporter reports the rest
                 *("--log-level", "none", "--log-level-file", "info"),
                 "--no-use-colors",
-                # nobody reads the manifest here; what was parsed is kept all the same
+                # nobody reads the manifest here; dbt keeps its parse result even without it
                 "--no-write-json",
             ]
         )
@@ -176,7 +177,7 @@ def _node(result: Any) -> Node:
 
 
 def _is_built(settings: Settings, inputs: str) -> bool:
-    """Whether the last run of dbt succeeded, on these inputs, and what it made is still there."""
+    """Whether dbt's last run succeeded with these inputs, and all that it built still exists."""
     made = {path.stem for path in (PROJECT_DIR / "models").rglob("*.sql")}
     with connect(settings, read_only=True) as session:
         if not made | {"dbt_invocations"} <= {name for _, name in tables(session)}:
@@ -190,10 +191,10 @@ def _is_built(settings: Settings, inputs: str) -> bool:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, and put the old ones and the working directory back afterwards.
+    """Set environment variables; restore the old ones and the working directory afterwards.
 
-    dbt's own are taken away, as are those of libpq that change what a statement gives: they are
-    another project's.
+    Removes dbt's own variables, and those of libpq that change the result of a statement: they are
+    meant for other projects.
     """
     before, cwd = dict(os.environ), os.getcwd()  # noqa: PTH109
     for name in before:
@@ -210,7 +211,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _closing_duckdb() -> Iterator[None]:
-    """Let go of the DuckDB file afterwards: dbt-duckdb holds it until the process ends.
+    """Close the DuckDB file afterwards: dbt-duckdb would keep it open until the process ends.
 
     https://github.com/duckdb/dbt-duckdb/issues/616
     """
@@ -225,7 +226,7 @@ def _closing_duckdb() -> Iterator[None]:
 
 
 def _reporter(progress: Progress) -> Any:
-    """A dbt callback that tells ``progress`` of each node that ends."""
+    """A dbt callback that reports each finished node to ``progress``."""
 
     def on_event(event: "EventMsg") -> None:
         data = event.data
