@@ -1,1 +1,1 @@
-"""Real parts for tests: generated TLC files, a publisher on loopback, processes that die on cue."""
+"""Real parts for tests: generated TLC files, a publisher on loopback, processes to be killed."""

@@ -1,4 +1,4 @@
-"""Files whose footer is whole and whose pages are not."""
+"""Damage Parquet files: the footer stays whole, the pages do not."""
 
 from pathlib import Path
 

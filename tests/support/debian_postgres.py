@@ -1,7 +1,7 @@
 """Debian's PostgreSQL in folders of its own: with passwords, with TLS, on a disk that is too small.
 
-The server from the wheel trusts whoever reaches its socket. This one asks for a password, on a
-port of loopback, and can be stopped, started and filled up while a test looks on.
+The server from the wheel trusts every client that reaches its socket. This one asks for a password
+and listens on a port of loopback. A test can stop it, start it and fill its disk.
 """
 
 import datetime as dt
@@ -28,11 +28,11 @@ from cryptography.x509.oid import NameOID
 from psycopg2 import sql
 
 INSTALLED = Path("/usr/lib/postgresql")
-# PostgreSQL refuses to be run by root
+# PostgreSQL does not run as root
 SERVER_USER = "postgres"
 PATIENCE_SECONDS = "30"
 
-# A test's data need not outlive a power cut, and a small server starts sooner.
+# A test's data need not survive a power cut, and a small server starts faster.
 CONFIGURATION = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -45,7 +45,7 @@ CONFIGURATION = {
 
 @dataclass(frozen=True)
 class Role:
-    """Who may log in, and with what."""
+    """A role that may log in, and its password."""
 
     name: str
     password: str = field(repr=False)
@@ -53,7 +53,7 @@ class Role:
 
 @dataclass
 class DebianPostgres:
-    """A server that answers, and what libpq is to be told to reach it."""
+    """A running server, and libpq's variables to reach it."""
 
     folder: Path
     port: int
@@ -70,7 +70,7 @@ class DebianPostgres:
 
     @property
     def host(self) -> str:
-        """The name that is on its certificate, or its address."""
+        """The name on its certificate; its address if it has none."""
         return "localhost" if self.root_certificate else "127.0.0.1"
 
     @property
@@ -79,7 +79,7 @@ class DebianPostgres:
         return self.variables_for(self.superuser)
 
     def variables_for(self, role: Role, database: str = "postgres") -> dict[str, str]:
-        """libpq's variables for anybody and any database."""
+        """libpq's variables for any role and any database."""
         tls = (
             {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.root_certificate)}
             if self.root_certificate
@@ -94,15 +94,15 @@ class DebianPostgres:
         }
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Start the server; return when it answers."""
         self._pg_ctl("start", "-l", str(self.folder / "log"))
 
     def stop(self, mode: str = "fast") -> None:
-        """Return when it is gone; ``immediate`` is a crash."""
+        """Stop the server; return when it has ended. ``immediate`` is a crash."""
         self._pg_ctl("stop", "-m", mode)
 
     def restart(self, mode: str = "immediate") -> None:
-        """Let it crash, and come back."""
+        """Stop the server, by default as a crash, and start it again."""
         self.stop(mode)
         self.start()
 
@@ -113,7 +113,7 @@ class DebianPostgres:
     @contextmanager
     def connect(self, database: str = "postgres") -> Iterator["psycopg2.extensions.connection"]:
         """A superuser's connection that commits each statement by itself."""
-        # all is given: a test may have set libpq's variables for others
+        # every parameter is given: a test may have set libpq's variables for another server
         connection = psycopg2.connect(
             host=self.host,
             port=self.port,
@@ -131,26 +131,26 @@ class DebianPostgres:
             connection.close()
 
     def query(self, statement: Any, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """What a superuser sees, or does."""
+        """Execute a statement as the superuser; return its rows, if it has any."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     @contextmanager
     def database(self, owner: Role | None = None) -> Iterator[dict[str, str]]:
-        """libpq's variables of a database of the test's own, for its owner."""
+        """libpq's variables of a new database for one test, for its owner."""
         owner = owner or self.superuser
         name = f"test_{uuid4().hex[:12]}"
         self.query(f"create database {name} owner {owner.name}")
         try:
             yield self.variables_for(owner, name)
         finally:
-            # one that is gone has taken its databases with it
+            # a stopped server is removed together with its databases
             if self.is_running:
                 self.query(f"drop database {name} with (force)")
 
     def role(self, password: str | None = None) -> Role:
-        """Somebody new who may connect, and nothing else."""
+        """A new role that may connect, and nothing else."""
         role = Role(f"role_{uuid4().hex[:12]}", password or secrets.token_urlsafe(24))
         self.query(
             sql.SQL("create role {} login password {}").format(
@@ -160,7 +160,7 @@ class DebianPostgres:
         return role
 
     def dump(self, database: str) -> bytes:
-        """All that a database holds and how it is made, as text."""
+        """The content and the schema of a database, as text."""
         options = {
             "PGPASSWORD": self.superuser.password,
             "PGSSLMODE": "require" if self.root_certificate else "disable",
@@ -180,14 +180,14 @@ class DebianPostgres:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of a test's own."""
+    """A certificate authority for one test."""
 
     name: str
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     def write(self, path: Path) -> Path:
-        """Put its certificate where libpq can read it."""
+        """Write its certificate to a file for libpq; return the path."""
         path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return path
 
@@ -210,7 +210,7 @@ class Authority:
 
 
 def authority(name: str) -> Authority:
-    """A new one, which nobody trusts yet."""
+    """A new certificate authority, which no client trusts yet."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _certificate(name, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
@@ -241,14 +241,14 @@ def debian_postgres(
     ca: Authority | None = None,
     log_disk: str | None = None,
 ) -> Iterator[DebianPostgres]:
-    """A new server that is gone at the end.
+    """A new server, removed at the end.
 
-    With ``ca`` it takes nobody without TLS, and that authority vouches for it as ``localhost``.
-    With ``log_disk`` its log of changes lies on a disk of that size, ``server.wal``.
+    With ``ca``, it accepts TLS only, with a certificate from that authority for ``localhost``.
+    With ``log_disk``, its write-ahead log lies on a disk of that size, ``server.wal``.
     """
     _binaries()
     with ExitStack() as at_the_end:
-        # not below pytest's own folder, which is closed to the user that the server runs as
+        # not below pytest's own folder: the user that the server runs as may not enter it
         folder = Path(tempfile.mkdtemp(prefix="medallion-postgres-"))
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         server = DebianPostgres(
@@ -268,7 +268,7 @@ def debian_postgres(
 
 @contextmanager
 def mounted(folder: Path, size: str) -> Iterator[None]:
-    """Make an empty folder a disk of its own, of a size such as ``48m``, for the server."""
+    """Mount a disk of its own on an empty folder of the server, of a size such as ``48m``."""
     if os.geteuid() != 0:
         pytest.skip("a small disk can only be mounted by root")
     options = f"size={size},mode=700"
@@ -280,12 +280,12 @@ def mounted(folder: Path, size: str) -> Iterator[None]:
         _give_to_server(folder)
         yield
     finally:
-        # its server may be dead and still be letting go
+        # its server may be dead and still have open files
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def resize(folder: Path, size: str) -> None:
-    """Give a mounted disk another size."""
+    """Change the size of a mounted disk."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 
@@ -303,7 +303,7 @@ def _initialize(server: DebianPostgres, *options: str) -> None:
     _give_to_server(secret)
     _run(
         *("initdb", "-D", str(server.data), "--no-sync", "--no-locale", "--encoding=UTF8"),
-        # 1 MB, so that a small disk is not full of them from the start
+        # segments of 1 MB, so that they do not fill a small disk from the start
         "--wal-segsize=1",
         *("--username", server.superuser.name),
         *("--auth=scram-sha-256", f"--pwfile={secret}"),
@@ -321,7 +321,7 @@ def _configure_tls(server: DebianPostgres, ca: Authority) -> None:
         path.chmod(0o600)
         _give_to_server(path)
     _configure(server, {"ssl": "on"})
-    # nothing but TLS
+    # only TLS
     (server.data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
 
 
@@ -331,13 +331,13 @@ def _configure(server: DebianPostgres, values: dict[str, str]) -> None:
 
 
 def _stop_if_running(server: DebianPostgres) -> None:
-    # a server that is already dead is no fault of the test
+    # a server that is already dead is no error of the test
     with suppress(AssertionError):
         server.stop("immediate")
 
 
 def _binaries() -> Path:
-    """The newest release's programs."""
+    """The folder with the programs of the newest release; skip the test if there is none."""
     found = [
         path.parent for path in INSTALLED.glob("*/bin/initdb") if path.parent.parent.name.isdigit()
     ]
@@ -365,13 +365,13 @@ def _give_to_server(path: Path) -> None:
 
 
 def _run(program: str, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[bytes]":
-    """Run one of PostgreSQL's programs as a user that it runs for."""
+    """Run one of PostgreSQL's programs, as a user that PostgreSQL accepts."""
     other: dict[str, Any] = {}
     ids = _server_ids()
     if os.geteuid() == 0 and ids:
         other = {"user": ids[0], "group": ids[1], "extra_groups": []}
     with tempfile.TemporaryFile() as said:
-        # a file, as a server would hold a pipe open for as long as it lives
+        # a file, not a pipe: a server would keep a pipe open until it ends
         done = subprocess.run(
             [str(_binaries() / program), *arguments],
             stdin=subprocess.DEVNULL,
@@ -387,12 +387,12 @@ def _run(program: str, *arguments: str, check: bool = True) -> "subprocess.Compl
 
 
 def _environment() -> dict[str, str]:
-    """Without what a test, or whoever runs it, has set for clients."""
+    """The environment without the variables for clients that a test or a developer has set."""
     return {k: v for k, v in os.environ.items() if not re.match(r"PG|LC_|LANG", k)}
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """A port of loopback on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""A store behind a network that misbehaves on demand: what is asked goes through to the server.
+"""A proxy before an object store that injects network faults on demand.
 
-The request goes on as it came, with the Host that it was signed for.
+It forwards each request unchanged to the server, with the Host for which it was signed.
 """
 
 import http.client
@@ -17,7 +17,7 @@ from tests.support.processes import PATIENCE_SECONDS
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer as S3 does with an error."""
+    """Answer with an error in the format of S3."""
 
     status: int
     code: str
@@ -25,19 +25,19 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Hang:
-    """Take the request and say nothing until released."""
+    """Read the request and send nothing until released."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Take nothing of what is sent for so many seconds, and then all of it."""
+    """Read nothing of the request for this many seconds, and then all of it."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Reset the connection half-way through the answer."""
+    """Reset the connection in the middle of the answer."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Flip:
 
 @dataclass(frozen=True)
 class Trickle:
-    """Answer over a slow line: it takes a second, and is never silent for long."""
+    """Answer slowly: in small pieces over about a second, with only short pauses."""
 
 
 @dataclass(frozen=True)
 class Before:
-    """Do something behind everybody's back before the request goes on."""
+    """Call ``do``, unseen by client and server, before the request is forwarded."""
 
     do: Callable[[], object]
 
@@ -62,7 +62,7 @@ Fault = Refuse | Hang | Pause | Cut | Flip | Trickle | Before
 
 @dataclass
 class FaultProxy:
-    """The proxy as a test sees it."""
+    """The test's view of the proxy."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
@@ -71,19 +71,19 @@ class FaultProxy:
     _from: tuple[int, Iterator[Fault]] | None = None
 
     def fail(self, method: str, fragment: str, fault: Fault, times: int | None = None) -> None:
-        """Let requests whose address holds ``fragment`` fail so: the next few, or all."""
+        """Let requests with ``fragment`` in their path fail: the next ``times``, or all."""
         faults = repeat(fault) if times is None else repeat(fault, times)
         self._faults.append((method, fragment, faults))
 
     def fail_from(self, request: int, fault: Fault, times: int | None = None) -> None:
-        """Let so many requests through from now on; fail the next few, or all that come then."""
+        """Let ``request`` requests pass; then fail the next ``times``, or all."""
         self._from = (
             len(self.asked) + request,
             repeat(fault) if times is None else repeat(fault, times),
         )
 
     def heal(self) -> None:
-        """Let everything through."""
+        """Let all requests pass again."""
         self._faults.clear()
         self._from = None
 

@@ -1,4 +1,4 @@
-"""A look into a lake that lies in a folder, and what landing in it came to."""
+"""Read a lake in a folder, and the outcomes of landing in it."""
 
 import hashlib
 from dataclasses import replace
@@ -10,12 +10,12 @@ from ingestion.lake.catalog import Catalog, Landing
 from ingestion.land import LandReport
 from ingestion.settings import Settings
 
-# what a CDN says in place of a file
+# what a CDN sends instead of a file
 BROKEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
 
 
 def lake_file(settings: Settings, landing: Landing) -> Path:
-    """Where the bytes of a version lie."""
+    """The path of the bytes of a file version."""
     root = local_path(settings.lake_url)
     assert root is not None
     return root / landing.lake_path
@@ -26,7 +26,7 @@ def sha256(path: Path) -> str:
 
 
 def objects(settings: Settings) -> dict[str, str]:
-    """The sha256 of everything in the lake by path, but for the catalog."""
+    """The sha256 of everything in the lake except the catalog, by path."""
     lake = local_path(settings.lake_url)
     assert lake is not None
     files = [p for p in lake.rglob("*") if p.is_file()]
@@ -35,7 +35,7 @@ def objects(settings: Settings) -> dict[str, str]:
 
 
 def said(settings: Settings) -> list[Landing]:
-    """All that the catalog says but when it was landed."""
+    """All records of the catalog, with one same time in place of ``landed_at``."""
     same = datetime(2024, 1, 1, tzinfo=UTC)
     landings = [replace(x, landed_at=same) for x in Catalog(settings.lake_url).landings]
     return sorted(landings, key=lambda x: x.lake_path)

@@ -19,8 +19,8 @@ from tests.support import postgres
 from tests.support.processes import wait_until
 
 POOL = "medallion"
-# The server looks often, so that a test need not wait long; nothing else differs from a real one,
-# which reads pyproject.toml of the folder that it is started in.
+# The server's loops run often, so that a test need not wait long. All else is as on a real server,
+# which reads pyproject.toml of the folder in which it is started.
 SERVER = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
@@ -38,7 +38,7 @@ CLIENT = {"PREFECT_WORKER_QUERY_SECONDS": "1", "DO_NOT_TRACK": "1"}
 
 @dataclass
 class Server:
-    """One server; ``env`` is what its clients need."""
+    """One server; ``env`` has the variables that its clients need."""
 
     folder: Path
     database: str
@@ -95,15 +95,15 @@ class Server:
         return answer.json()
 
     def run(self, name: str = "nightly/nightly", **parameters: Any) -> str:
-        """Have the API schedule a run of a deployment now; returns its id."""
+        """Schedule a run of a deployment for now, by the API; return its id."""
         return self._schedule(name, parameters, {})
 
     def run_missed(self, due: datetime) -> str:
-        """A run of ``nightly/nightly`` that was due then, and that nobody began; returns its id."""
+        """Schedule a run of ``nightly/nightly`` that was due at ``due``; return its id."""
         return self._schedule("nightly/nightly", {}, {"scheduled_time": due.isoformat()})
 
     def set_schedules(self, *, active: bool) -> None:
-        """Whether runs begin by the clock: one that does takes the place that a test asks for."""
+        """Switch the schedules on or off. A scheduled run would take the slot of a test's run."""
         for deployment in self.post("/deployments/filter"):
             for schedule in deployment["schedules"]:
                 path = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
@@ -124,18 +124,18 @@ class Server:
         return str(state["name"]) if state else "none"
 
     def ended(self, run: str) -> dict[str, Any]:
-        """The flow run, once it is over."""
+        """Wait until a flow run has ended; return it."""
         final = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
         def is_over() -> bool:
             return self.get(f"/flow_runs/{run}")["state_type"] in final
 
-        # who asks more often keeps the server from what it is asked about
+        # more frequent requests would slow down the run on the same server
         wait_until(is_over, seconds=240, pause=0.5)
         return dict(self.get(f"/flow_runs/{run}"))
 
     def seconds(self, run: dict[str, Any]) -> float:
-        """From when a run was asked for to its end."""
+        """Seconds from the creation of a run to its end."""
         begun, ended = (datetime.fromisoformat(run[t]) for t in ("created", "end_time"))
         return (ended - begun).total_seconds()
 
@@ -151,7 +151,7 @@ class Server:
         return list(self.post("/task_runs/filter", task_runs=where))
 
     def artifacts(self, run: str) -> dict[str, Any]:
-        """What a run left to look at, by key."""
+        """The artifacts of a run, by key."""
         where = {"flow_run_id": {"any_": [run]}}
         found = self.post("/artifacts/filter", artifacts=where)
         return {artifact["key"]: artifact for artifact in found}
@@ -163,7 +163,7 @@ class Server:
 
 @dataclass
 class Worker:
-    """A process worker of the pool, started elsewhere, as another user would."""
+    """A process worker of the pool, started in another folder and home, as another user would."""
 
     server: Server
     folder: Path
@@ -182,7 +182,7 @@ class Worker:
                 f"--pool={POOL}",
                 "--type=process",
                 f"--name={self.name}",
-                # so that a night and four months of it need two workers
+                # low enough that a night and four months of it need two workers
                 "--limit=3",
             ],
             cwd=self.folder,
@@ -212,7 +212,7 @@ _PREFECT = (sys.executable, "-m", "prefect")
 
 
 def flow_processes(run: str) -> list[int]:
-    """The processes that execute one flow run: other tests have runs of theirs."""
+    """The processes that execute this flow run; other tests have runs of their own."""
     found = []
     for path in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
@@ -224,7 +224,7 @@ def flow_processes(run: str) -> list[int]:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """A server with the project's deployments and an empty work pool."""
+    """Run a server with the project's deployments and an empty work pool."""
     folder.mkdir(parents=True)
     with postgres.server(folder / "postgres") as variables, postgres.database(variables) as own:
         host, name = own["PGHOST"], own["PGDATABASE"]
@@ -245,7 +245,7 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 def deploy(server: Server) -> None:
-    """Deploy as ``prefect.yaml`` says."""
+    """Deploy what ``prefect.yaml`` defines."""
     done = subprocess.run(
         [*_PREFECT, "--no-prompt", "deploy", "--all"],
         cwd=PROJECT_ROOT,
@@ -258,7 +258,7 @@ def deploy(server: Server) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, without what is said to us, to PostgreSQL or to Prefect."""
+    """This process's environment without the variables of Medallion, PostgreSQL and Prefect."""
     ours = ("MEDALLION_", "PG", "PREFECT_")
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 

@@ -1,4 +1,4 @@
-"""PgBouncer, as it stands in front of many a PostgreSQL that somebody else runs."""
+"""PgBouncer, a pooler that stands before many hosted PostgreSQL servers."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tests.support.processes import PATIENCE_SECONDS, wait_until
 def pgbouncer(
     server: DebianPostgres, database: str, mode: str = "transaction", **configuration: str
 ) -> Iterator[dict[str, str]]:
-    """libpq's variables of a pooler in front of one database, which lets its superuser in."""
+    """Run a pooler before one database; gives libpq's variables for the server's superuser."""
     program = which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("needs Debian's pgbouncer: apt-get install pgbouncer")

@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers: from the wheel, or the one that ``MEDALLION_TEST_PG`` names."""
+"""Real PostgreSQL servers: from the wheel, or the server that ``MEDALLION_TEST_PG`` names."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from tests.support.processes import wait_until
 
 @contextmanager
 def server(folder: Path) -> Iterator[dict[str, str]]:
-    """libpq's variables of a server that answers; ``MEDALLION_TEST_PG`` is a DSN of another."""
+    """libpq's variables of a running server; ``MEDALLION_TEST_PG``, a DSN, names another one."""
     if dsn := os.environ.get("MEDALLION_TEST_PG"):
         yield _variables(parse_dsn(dsn))
         return
@@ -25,7 +25,7 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 
     with get_server(folder) as embedded:
         yield _variables(parse_dsn(embedded.get_uri()))
-    # one that was started again is not the wheel's to stop
+    # the wheel does not stop a server that a test has started again
     if (pid_file := folder / "postmaster.pid").exists():
         os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
         wait_until(lambda: not pid_file.exists())
@@ -33,7 +33,7 @@ def server(folder: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def database(variables: dict[str, str]) -> Iterator[dict[str, str]]:
-    """libpq's variables of a database of the test's own on that server."""
+    """libpq's variables of a new database for one test on that server."""
     name = f"test_{uuid4().hex[:12]}"
     _administer(variables, f"create database {name}")
     try:
@@ -43,9 +43,9 @@ def database(variables: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def stop(folder: Path) -> Callable[[], None]:
-    """Stop the server from the wheel that has its data in ``folder``, as a crash would.
+    """Stop the server from the wheel with its data in ``folder``, as a crash would.
 
-    Returns what starts it again.
+    Returns a function that starts it again.
     """
     command = shlex.split((folder / "postmaster.opts").read_text())
     process = int((folder / "postmaster.pid").read_text().split()[0])
@@ -92,7 +92,7 @@ def administering(variables: dict[str, str]) -> Iterator["psycopg2.extensions.cu
 
 
 def give_password(variables: dict[str, str], role: str) -> None:
-    """Let a role log in with the administrator's password, where the server asks for one."""
+    """Let a role log in with the administrator's password, if the server asks for one."""
     if "PGPASSWORD" in variables:
         with administering(variables) as cursor:
             cursor.execute(f"alter role {role} password %s", [variables["PGPASSWORD"]])

@@ -1,4 +1,4 @@
-"""Work in processes of its own: to hold a lock, to be killed on cue, to be measured."""
+"""Run work in separate processes: to hold a lock, to be killed at a moment, to be measured."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# Children are forked from a server that has the slow imports behind it and has done nothing else.
+# Children are forked from a server that has done the slow imports and nothing else.
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
     [
@@ -36,21 +36,21 @@ context.set_forkserver_preload(
         "tests.support.warm",
     ]
 )
-# what a forked process may run: others read the environment when they are imported
+# only these may run forked: other modules read the environment when they are imported
 COMMANDS = ("orchestration.cli", "ingestion", "dbt.cli.main")
 
 PATIENCE_SECONDS = 120
 
 
 def start(work: Callable[..., object], *args: object) -> Any:
-    """Begin ``work(*args)`` in a process of its own."""
+    """Start ``work(*args)`` in a process of its own; return the process."""
     process = context.Process(target=work, args=args, daemon=True)
     process.start()
     return process
 
 
 def fork(target: Callable[..., object], args: tuple[object, ...]) -> Any:
-    """Begin ``target(*args)`` in a process and session of its own."""
+    """Start ``target(*args)`` in a process and session of its own; return the process."""
     process = context.Process(target=_in_session, args=(target, args), daemon=False)
     process.start()
     return process
@@ -73,9 +73,9 @@ class Done:
 def run_command(
     module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
 ) -> Done:
-    """Run ``python -m module`` as a shell would, but for the slow imports: they are done.
+    """Run ``python -m module`` as a shell would, but with the slow imports done already.
 
-    A process of Python and these imports cost more than most commands.
+    Starting Python and these imports cost more than most commands.
     """
     assert module in COMMANDS, module
     with tempfile.TemporaryDirectory() as folder:
@@ -122,12 +122,12 @@ def peak() -> int:
 
 
 def event() -> Any:
-    """An event that a process can set and another await."""
+    """An event that one process sets and another waits for."""
     return context.Event()
 
 
 def kill(process: Any) -> None:
-    """Kill -9."""
+    """Kill the process with SIGKILL, and wait for its end."""
     os.kill(process.pid, signal.SIGKILL)
     process.join(PATIENCE_SECONDS)
 
@@ -135,9 +135,9 @@ def kill(process: Any) -> None:
 def killed_when(
     audit_event: str, fragment: str, work: Callable[..., object], *args: object
 ) -> bool:
-    """Do ``work`` in a process that is killed the first time an audit event names ``fragment``.
+    """Do ``work`` in a process that is killed when an audit event first names ``fragment``.
 
-    Returns whether that came to pass before the work was done.
+    Returns whether it was killed before the work was done.
     """
     return _died(start(_die_when, audit_event, fragment, work, args))
 
@@ -145,16 +145,16 @@ def killed_when(
 def lines_executed(
     files: tuple[str, ...], work: Callable[..., object], *args: object
 ) -> dict[str, int]:
-    """How many lines of each of the files a process executes that does ``work``."""
+    """Do ``work`` in a process; return how many lines of each file it executes."""
     counts = context.SimpleQueue()
     assert not _died(start(_die_at_line, files, None, counts, work, args))
     return dict(counts.get())
 
 
 def killed_at_line(file: str, line: int, work: Callable[..., object], *args: object) -> bool:
-    """Do ``work`` in a process that is killed before the n-th line that it executes of a file.
+    """Do ``work`` in a process that is killed before the ``line``-th line it executes of a file.
 
-    Returns whether that came to pass before the work was done.
+    Returns whether it was killed before the work was done.
     """
     return _died(start(_die_at_line, (file,), line, None, work, args))
 
@@ -162,7 +162,7 @@ def killed_at_line(file: str, line: int, work: Callable[..., object], *args: obj
 def wait_until(
     condition: Callable[[], object], seconds: float = PATIENCE_SECONDS, pause: float = 0.1
 ) -> None:
-    """Return when ``condition`` holds, looking so often; fail when it never does."""
+    """Check ``condition`` every ``pause`` seconds until it holds; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

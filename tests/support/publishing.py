@@ -1,4 +1,4 @@
-"""What the trips' source publishes, asked for by a test's settings."""
+"""Ask what the source of the trips publishes, with a test's settings."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -10,7 +10,7 @@ from ingestion.sources.files import publisher
 
 
 def publisher_of(settings: Settings) -> Publisher:
-    """The source that publishes the trips, where the settings look for it."""
+    """The publisher of the trips, at the address in the settings."""
     return settings.publisher(registry.source_of("green"))
 
 

@@ -14,7 +14,7 @@ BEFORE_FORMATS = "6e2d4e1240fe2117d48fc96263f1ed925b727136"
 
 
 def unpack(commit: str, folder: Path) -> Path:
-    """Write the project as of a commit into a folder; skip where git does not have it."""
+    """Write the project as of a commit into a folder; skip the test if git lacks the commit."""
     archived = subprocess.run(
         ["git", "archive", "--format=tar", commit], cwd=PROJECT_ROOT, capture_output=True
     )

@@ -1,4 +1,4 @@
-"""A part of the sample: every service, and what can be restated, in half the time."""
+"""A part of the sample that takes half the time: it has every service and the restated month."""
 
 import tempfile
 from functools import cache
@@ -17,7 +17,7 @@ TRIP_FILES = {
 
 
 def publish_part(folder: Path, republished: bool = False) -> None:
-    """Publish it; a file whose content stays the same is left alone, as by ``publish_sample``."""
+    """Publish this part; leave unchanged files alone, as ``publish_sample`` does."""
     for name, content in _part(republished).items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The object stores that a lake may be in, as servers on loopback: S3, Google's and Azure's.
+"""The object stores that can hold a lake, as servers on loopback: S3, Google's and Azure's.
 
-SeaweedFS and fake-gcs-server come as wheels; Azurite comes from npm, once, into a cache folder.
+SeaweedFS and fake-gcs-server are wheels. Azurite comes from npm, once, into a cache folder.
 """
 
 import base64
@@ -32,34 +32,34 @@ from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 STORES = ("file", "s3", "gs", "az")
 AZURITE = "3.37.0"
-# One bucket for all tests, as buckets are: each lake has a prefix of its own in it.
+# One bucket for all tests: as in real buckets, each lake has its own prefix in it.
 BUCKET = "lakes"
 READER = "reader"
 
 
 @dataclass(frozen=True)
 class Store:
-    """A server that answers, and the variables by which its SDK finds it and is let in."""
+    """A running store, and the variables with which its SDK finds it and logs in."""
 
     kind: str
     bucket_url: str
     environment: dict[str, str] = field(repr=False)
 
     def new_lake(self, name: str = "lake") -> str:
-        """The address of a lake that nobody has used."""
-        # a folder's address is an address, and not a name
+        """The address of a new, unused lake."""
+        # the address of a folder is a URL, so the name must be quoted
         written = quote(name) if self.kind == "file" else name
         return f"{self.bucket_url}/{uuid4().hex[:8]}/{written}"
 
 
 @dataclass(frozen=True)
 class S3(Store):
-    """SeaweedFS; ``reader`` may read the bucket and nothing else."""
+    """SeaweedFS; the variables ``reader`` only allow reading the bucket."""
 
     reader: dict[str, str] = field(repr=False, default_factory=dict)
 
 
-# Where an SDK would look besides, on a machine with accounts of its own.
+# Other places where an SDK would find accounts on a developer's machine.
 NOWHERE = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -72,7 +72,7 @@ PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "GCSFS_")
 
 @contextmanager
 def store_server(kind: str, folder: Path) -> Iterator[Store]:
-    """A store of that kind with an empty bucket; ``file`` is ``folder`` itself."""
+    """Run a store of that kind with an empty bucket; for ``file``, the store is ``folder``."""
     if kind == "file":
         yield Store("file", folder.as_uri(), {})
         return
@@ -85,7 +85,7 @@ def store_server(kind: str, folder: Path) -> Iterator[Store]:
 
 @contextmanager
 def fresh_environment(environment: Mapping[str, str]) -> Iterator[None]:
-    """These variables, and none that the developer has set for the clouds."""
+    """Set these variables, and remove those that the developer has set for the clouds."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(PREFIXES):
@@ -98,7 +98,7 @@ def fresh_environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def forget_file_systems() -> None:
-    """Let nobody be served one that was opened with other variables."""
+    """Clear the caches, so that no file system is reused that was opened with other variables."""
     for kind in STORES:
         file_system_class(kind).clear_instance_cache()
     s3.client.cache_clear()
@@ -133,7 +133,7 @@ def _seaweedfs(folder: Path) -> Iterator[S3]:
         *where,
     ]
     url = f"http://127.0.0.1:{ports[0]}"
-    # the key of what it is asked to encrypt
+    # the key for objects that it is asked to encrypt
     with _running(command, folder, url, WEED_S3_SSE_KEK=secrets.token_hex(32)):
 
         def variables(who: dict[str, str]) -> dict[str, str]:
@@ -158,7 +158,7 @@ def _fake_gcs(folder: Path) -> Iterator[Store]:
     )
     program = folder / "fake-gcs-server"
     shutil.copy(str(packed), program)
-    program.chmod(0o755)  # not every installer keeps it
+    program.chmod(0o755)  # not every installer keeps the mode
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     command = [
@@ -193,7 +193,7 @@ def _azurite(folder: Path) -> Iterator[Store]:
 
 
 def azurite() -> Path:
-    """Azurite's blob server, installed by the first test that ever needs it."""
+    """The script of Azurite's blob server; the first test that needs it installs it."""
     npm = shutil.which("npm")
     if not npm or not shutil.which("node"):
         pytest.skip("Azurite needs node and npm: https://nodejs.org")
@@ -233,7 +233,7 @@ def _running(command: list[str], folder: Path, url: str, **environment: str) -> 
         wait_until(answers, 2 * PATIENCE_SECONDS)
         yield
     finally:
-        process.kill()  # what it holds is of no use to anybody any more
+        process.kill()  # nobody needs its data any more
         process.wait()
 
 
@@ -242,18 +242,18 @@ def _answers(url: str) -> bool:
         with urllib.request.urlopen(url, timeout=5):
             return True
     except urllib.error.HTTPError as refused:
-        return refused.code < 500  # to somebody without a name
+        return refused.code < 500  # the request has no credentials
     except OSError:
         return False
 
 
 def _program(name: str) -> str:
-    """One that a wheel has put beside Python."""
+    """The path of a program that a wheel has installed beside Python."""
     return str(Path(sys.executable).parent / name)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens at."""
+    """Ports of loopback on which no server listens."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -266,7 +266,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for a server; not below pytest's, whose long paths a socket cannot have."""
+    """A folder for a server; not below pytest's, whose paths are too long for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="medallion-store-"))
     try:
         yield folder

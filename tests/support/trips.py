@@ -1,4 +1,4 @@
-"""Small generated files that look as TLC publishes them."""
+"""Small generated files in the form in which TLC publishes them."""
 
 import gzip
 import os
@@ -31,7 +31,7 @@ ZONES = (
 
 
 def trip_files(folder: Path) -> list[tuple[str, date, Path]]:
-    """Every month in a folder as (dataset, month, path)."""
+    """Every monthly file in a folder, as (dataset, month, path)."""
     found = []
     for path in sorted((folder / "trip-data").glob("*.parquet")):
         dataset, _, month = path.stem.partition("_tripdata_")
@@ -40,7 +40,10 @@ def trip_files(folder: Path) -> list[tuple[str, date, Path]]:
 
 
 def csv_heads(folder: Path) -> dict[str, bytes]:
-    """The first lines of TLC's CSV months by name, each the longest head at hand, lines whole."""
+    """The first lines of TLC's CSV months, by file name.
+
+    Each is the longest head there is, cut to whole lines.
+    """
     heads = {
         path.name: path.read_bytes().rpartition(b"\n")[0] + b"\n"  # the last line is cut
         for path in (folder / "samples" / "heads-1kb").glob("*.csv")
@@ -50,13 +53,13 @@ def csv_heads(folder: Path) -> dict[str, bytes]:
 
 
 def month_of(file_name: str) -> tuple[str, date]:
-    """The dataset and month that a published month's name says."""
+    """The dataset and the month in the name of a published file."""
     dataset, _, month = file_name.partition(".")[0].partition("_tripdata_")
     return dataset, date.fromisoformat(f"{month}-01")
 
 
 def trips(dataset: str, month: date, rows: int = 20, seed: int = 0) -> pa.Table:
-    """Rows with the columns of the month's era, each of a type that the era is known for."""
+    """Rows with the columns of the month's era, each with one of its types in that era."""
     rng = np.random.default_rng([seed, month.toordinal()])
     columns = DATASETS[dataset].era(month).columns
     return pa.table({c.name: _values(c, month, rows, rng) for c in columns})
@@ -80,7 +83,7 @@ def _values(column: Column, month: date, rows: int, rng: np.random.Generator) ->
 
 
 def with_column(table: pa.Table, name: str, values: object, type_: object = None) -> pa.Table:
-    """The same table with one column in place of its own, or at the end where it is new."""
+    """The same table with one column replaced, or added at the end if it is new."""
     array = pa.array(values, type_) if not isinstance(values, pa.Array) else values
     if name in table.column_names:
         return table.set_column(table.column_names.index(name), name, array)
@@ -94,7 +97,7 @@ def publish(
     content: pa.Table | bytes,
     file_format: FileFormat | None = None,
 ) -> Path:
-    """Put a file where TLC would publish it below ``folder``, in place of what was there."""
+    """Write or replace a file at the path below ``folder`` where TLC would publish it."""
     where = DATASETS[dataset].file_path(month, file_format) or "misc/data_reports_monthly.csv"
     path = folder / where
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,5 +108,5 @@ def publish(
     else:
         pq.write_table(content, path)
     if before and path.stat().st_mtime_ns == before.st_mtime_ns:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # a coarse clock
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # for a coarse clock
     return path

@@ -1,4 +1,4 @@
-"""What a DuckDB warehouse holds of files, to be looked at, compared and held."""
+"""Read and compare the files in a DuckDB warehouse, or hold it open."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.support import processes
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse, to be looked at."""
+    """A read-only connection to the warehouse."""
     with duckdb.connect(settings.duckdb_path, read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         yield connection
@@ -27,7 +27,7 @@ def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
 
 
 def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """All that a warehouse holds of files, but for when it was loaded and dlt's own tables."""
+    """All raw tables and read views of a warehouse, without dlt's own tables and load times."""
     with opened(settings) as connection:
 
         def all_of(sql: str) -> list[tuple[Any, ...]]:
@@ -52,26 +52,26 @@ def contents(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def first_difference(left: list[Any], right: list[Any]) -> Any:
-    """The first pair that differs, if any: pytest would compare all the lines of both."""
+    """The first pair that differs, or None; pytest itself would compare all lines of both."""
     return next((pair for pair in zip_longest(left, right) if pair[0] != pair[1]), None)
 
 
 def differences(
     left: dict[str, list[tuple[Any, ...]]], right: dict[str, list[tuple[Any, ...]]]
 ) -> dict[str, Any]:
-    """The tables that differ between two warehouses, with the first pair of rows that does."""
+    """The tables that differ between two warehouses, each with its first differing rows."""
     found = {t: first_difference(left.get(t, []), right.get(t, [])) for t in left | right}
     return {table: pair for table, pair in found.items() if pair}
 
 
 def shown_months(settings: Settings, view: str = "green_tripdata") -> dict[str, int]:
-    """How many rows each version has in a read view, by the first 8 digits of its sha256."""
+    """The number of rows of each version in a read view, by the first 8 digits of its sha256."""
     counted = rows(settings, f"select file_key, count(*) from tlc.{view} group by all")
     return {f"{key:015x}"[:8]: count for key, count in counted}
 
 
 def landed_and_loaded(settings: Settings) -> LoadReport:
-    """Land what is published and load it; gives how loading went."""
+    """Land what is published and load it; return the report of the load."""
     land(settings)
     return load(settings)
 
@@ -84,7 +84,7 @@ def _look_on(settings: Settings, read_only: bool, holding: Any, enough: Any) -> 
 
 @contextmanager
 def held_by_another(settings: Settings, read_only: bool = False) -> Iterator[int]:
-    """While another process has the warehouse open; gives its id."""
+    """Let another process hold the warehouse open during the block; gives its process id."""
     holding, enough = processes.event(), processes.event()
     process = processes.start(_look_on, settings, read_only, holding, enough)
     assert holding.wait(processes.PATIENCE_SECONDS)

@@ -1,7 +1,8 @@
-"""Imported by the process that commands are forked from: what dbt makes ready at its first call.
+"""Do what dbt prepares at its first call, in the process from which commands are forked.
 
-It parses the project once, so a command finds the code that dbt writes for its classes. What was
-parsed is not kept: it belongs to one profile, and every test has a warehouse of its own.
+Importing this module parses the project once, so that commands find the code that dbt generates for
+its classes. The parse result is not kept: it belongs to one profile, and every test has a warehouse
+of its own.
 """
 
 import os
@@ -28,4 +29,4 @@ with tempfile.TemporaryDirectory() as folder:
     os.environ.update(before)
     reset_adapters()  # type: ignore[no-untyped-call]
 assert done.success, done.exception
-assert threading.active_count() == 1, threading.enumerate()  # a fork would lose the others
+assert threading.active_count() == 1, threading.enumerate()  # a fork does not copy other threads

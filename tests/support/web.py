@@ -1,4 +1,4 @@
-"""A publisher on loopback: serves files over HTTP as TLC's CDN does, with faults on demand."""
+"""A publisher on loopback: it serves files over HTTP as TLC's CDN does, with faults on demand."""
 
 import hashlib
 import io
@@ -17,13 +17,13 @@ from typing import BinaryIO
 from tests.support.http_server import QuietHandler, on_loopback
 
 MODIFIED = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
-# Nothing here takes long: what waits longer is stuck, and is let go so that its test can fail.
+# Nothing here takes long. A request that waits longer is stuck: end it, so that its test can fail.
 PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Resource:
-    """What the publisher holds at one path."""
+    """The content that the publisher has at one path."""
 
     body: bytes | Path
     etag: str | None
@@ -31,11 +31,11 @@ class Resource:
 
     @property
     def size(self) -> int:
-        """Its bytes."""
+        """The number of its bytes."""
         return self.body.stat().st_size if isinstance(self.body, Path) else len(self.body)
 
     def read_from(self, start: int) -> BinaryIO:
-        """Open it at one of its bytes."""
+        """Open it at the byte ``start``."""
         source = self.body.open("rb") if isinstance(self.body, Path) else io.BytesIO(self.body)
         source.seek(start)
         return source
@@ -43,7 +43,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -59,7 +59,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Break:
-    """Promise the whole body, send so many bytes of it, and reset (or, ``clean``, close)."""
+    """Announce the whole body, send ``after`` bytes, and reset (or, if ``clean``, close)."""
 
     after: int
     clean: bool = False
@@ -67,14 +67,14 @@ class Break:
 
 @dataclass(frozen=True)
 class Stall:
-    """Promise the whole body, send so many bytes of it, and then nothing until released."""
+    """Announce the whole body, send ``after`` bytes, and then nothing until released."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Answer with this, whatever was asked for."""
+    """Give this answer to any request."""
 
     code: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Drip:
-    """Send the whole body, so many pieces with a pause before each."""
+    """Send the whole body in ``pieces`` pieces, with a pause before each."""
 
     pieces: int
     pause: float = 0.01
@@ -94,11 +94,11 @@ Fault = Status | Break | Stall | Answer | Drip
 
 @dataclass
 class Web:
-    """The server as a test sees it: what it publishes, how it misbehaves, what it was asked."""
+    """The test's view of the server: its files, its faults and the requests that it received."""
 
     url: str = ""
     ranges: bool = True
-    if_range: bool = True  # or a part is sent of whatever version there is by then
+    if_range: bool = True  # if not, a range comes from the present version, even if it has changed
     requests: list[Request] = field(default_factory=list)
     faults: dict[tuple[str, str], Iterator[Fault]] = field(default_factory=dict)
     most_at_once: int = 0
@@ -115,7 +115,7 @@ class Web:
         etag: str | None = "of its own",
         last_modified: str | None = format_datetime(MODIFIED, usegmt=True),
     ) -> str:
-        """Serve ``body``, or the file there, at ``path`` from now on; return its address."""
+        """Serve ``body``, or the file at that path, at ``path`` from now on; return its address."""
         if etag == "of its own":
             content = str(body).encode() if isinstance(body, Path) else body
             etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
@@ -124,15 +124,15 @@ class Web:
         return f"{self.url}/{path}"
 
     def withdraw(self, path: str) -> None:
-        """Serve it no more."""
+        """Stop serving this path."""
         del self._resources[path]
 
     def fail(self, method: str, path: str, faults: Iterable[Fault]) -> None:
-        """Answer the next requests for ``path`` so, one fault each, and then as usual."""
+        """Answer the next requests for ``path`` with these faults, one each, then as usual."""
         self.faults[method, path] = iter(faults)
 
     def asked(self, method: str, path: str | None = None) -> list[Request]:
-        """Every request of one method, for one path or for any."""
+        """All requests with one method, for one path or for all paths."""
         return [r for r in self.requests if r.method == method and path in (None, r.path)]
 
 
@@ -179,7 +179,7 @@ class _Handler(QuietHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body)
-        self.close_connection = True  # its length may be a lie
+        self.close_connection = True  # its stated length may be wrong
 
     def _send(self, resource: Resource, fault: Fault | None) -> None:
         size, start, wanted = resource.size, 0, self.headers.get("Range")
@@ -226,7 +226,7 @@ class _Handler(QuietHandler):
 
 @contextmanager
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
-    """A publisher on a free port of loopback; with ``tls``, one that speaks https."""
+    """Run a publisher on a free port of loopback; with ``tls``, over https."""
     web = Web()
     handler = type("Handler", (_Handler,), {"web": web})
     with on_loopback(handler, tls) as web.url:

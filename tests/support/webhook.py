@@ -1,4 +1,4 @@
-"""A receiver of alerts on loopback: keeps every JSON body that is posted to it."""
+"""A receiver of alerts on loopback: it keeps every JSON body that is posted to it."""
 
 import json
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from tests.support.processes import wait_until
 
 @dataclass
 class Webhook:
-    """The receiver as a test sees it; ``status`` is what it answers."""
+    """The test's view of the receiver; ``status`` is the status of its answers."""
 
     url: str = ""
     status: int = 204
     messages: list[dict[str, Any]] = field(default_factory=list)
 
     def about(self, text: str, start: int = 0) -> list[dict[str, Any]]:
-        """The messages from ``start`` on whose ``what`` has this in it."""
+        """The messages from ``start`` on with ``text`` in their ``what``."""
         return [m for m in self.messages[start:] if text in m["what"]]
 
     def one(self, text: str, start: int = 0, seconds: float = 30.0) -> dict[str, Any]:
-        """The only such message, once it is there."""
+        """Wait for such a message; return it. Fails if there is none, or more than one."""
         wait_until(lambda: self.about(text, start), seconds)
         (message,) = self.about(text, start)
         return message
@@ -31,7 +31,7 @@ class Webhook:
 
 @contextmanager
 def receiving() -> Iterator[Webhook]:
-    """A receiver on a free port; its path is a secret, as with Slack."""
+    """Run a receiver on a free port; its path is a secret, as with Slack."""
     webhook = Webhook()
 
     class Handler(QuietHandler):
