@@ -1,4 +1,4 @@
-"""What all tests share. Each test has its own folders, ports and processes."""
+"""Options and fixtures of all tests. Each test has its own folders, ports and processes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from tests.support.web import Web, serving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--full`` runs the slow tests too; ``--faults`` tries every fault at length as well."""
+    """Add ``--full`` (run the slow tests too) and ``--faults`` (also try every fault at length)."""
     parser.addoption("--full", action="store_true", help="Run the slow tests too (15 minutes).")
     parser.addoption("--faults", action="store_true", help="Try faults at length (an hour).")
 
 
 def is_full(config: pytest.Config) -> bool:
-    """Whether the tests marked as slow run: when asked for, or when files are named."""
-    if hasattr(config, "workerinput"):  # a process of pytest-xdist, which is given files always
+    """Whether the tests marked as slow run: if asked for, or if files are named."""
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist: it always gets file names
         return bool(config.workerinput["is_full"])
     asked = config.getoption("--full") or config.getoption("--faults")
     return bool(asked) or config.args_source is not pytest.Config.ArgsSource.TESTPATHS
@@ -45,12 +45,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def at_length(request: pytest.FixtureRequest) -> bool:
-    """Whether faults are tried at length, or each a few times."""
+    """Whether faults are tried at length; if not, each is tried a few times."""
     return bool(request.config.getoption("--faults"))
 
 
 def pytest_configure() -> None:
-    """Take away what the developer's environment sets, and the pauses between two attempts."""
+    """Remove the developer's environment variables, and the pauses between two attempts."""
     for name in list(os.environ):
         ours = name.startswith(("MEDALLION_", "PG", "PREFECT_", "DBT_"))
         if ours and not name.startswith("MEDALLION_TEST_"):
@@ -75,14 +75,14 @@ def real_data() -> Path:
 def real_lake(
     real_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Settings, LandReport]:
-    """A lake of every real file, and how landing them went. Not to be changed."""
+    """A lake with every real file, and the report of landing them. Tests must not change it."""
     settings = settings_in(tmp_path_factory.mktemp("real"), tlc_url=real_data.as_uri())
     return settings, land(settings)
 
 
 @pytest.fixture(scope="session")
 def real_warehouse(real_lake: tuple[Settings, LandReport]) -> tuple[Settings, LoadReport]:
-    """A warehouse with all of it loaded, and how that went. Not to be changed."""
+    """A warehouse with all of these loaded, and the report. Tests must not change it."""
     settings, _ = real_lake
     return settings, load(settings)
 
@@ -92,7 +92,7 @@ MakeSettings = Callable[..., Settings]
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> MakeSettings:
-    """Settings for the test's own folder, whatever ``.env`` says."""
+    """A function that makes settings for the test's own folder, without ``.env``."""
 
     def make(**values: Any) -> Settings:
         return settings_in(tmp_path, **values)
@@ -101,7 +101,7 @@ def make_settings(tmp_path: Path) -> MakeSettings:
 
 
 def settings_in(folder: Path, **values: Any) -> Settings:
-    """Settings for a folder of files ``published`` beside a lake, a warehouse and a work folder."""
+    """Settings for a folder with ``published`` files, a lake, a warehouse and a work folder."""
     defaults = {
         "tlc_url": (folder / "published").as_uri(),
         "lake_url": str(folder / "lake"),
@@ -113,7 +113,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    """The folder that ``make_settings()`` takes for the publisher's; empty."""
+    """The empty folder that ``make_settings()`` uses as the publisher."""
     folder = tmp_path / "published"
     folder.mkdir()
     return folder
@@ -121,14 +121,14 @@ def published(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    """A publisher on loopback that nothing is published at yet."""
+    """A publisher on loopback that has no files yet."""
     with serving() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def store_servers() -> Iterator[Callable[[str], Store]]:
-    """The store of a kind: started when first asked for, stopped with the last test."""
+    """A function that gives the store of a kind; it starts at first use, and stops at the end."""
     running: dict[str, Store] = {}
     with ExitStack() as at_the_end:
 
@@ -143,7 +143,7 @@ def store_servers() -> Iterator[Callable[[str], Store]]:
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, store_servers: Callable[[str], Store]) -> Iterator[Store]:
-    """Each store that a lake may be in, in turn; the environment names it and lets the test in."""
+    """Each kind of store for a lake, in turn; the environment has its address and credentials."""
     store = store_servers(request.param)
     with fresh_environment(store.environment):
         yield store

@@ -1,4 +1,4 @@
-"""The project as people run it: commands in processes of their own, in folders of their own."""
+"""Run the project as users do: commands in separate processes and separate folders."""
 
 import json
 import os
@@ -79,7 +79,8 @@ class Place:
     ) -> str:
         """Run ``python -m …``; return its stdout. Its stderr is ``last_stderr``.
 
-        It is forked where the imports were done already, or starts ``anew`` as from a shell.
+        The process is forked from one that has done the imports, or starts ``anew`` as from a
+        shell. Fails if the exit code is not ``expect``.
         """
         module, *arguments = command
         if not anew and module in COMMANDS and cwd.is_relative_to(PROJECT_ROOT):
@@ -99,7 +100,7 @@ class Place:
         return json.loads(self.medallion(*arguments, "--json", expect=expect))
 
     def dbt(self, *arguments: str, expect: int = 0) -> str:
-        """Run dbt by itself, as in its own folder."""
+        """Run dbt alone, in its own folder."""
         self.env |= {
             "DBT_TARGET_PATH": str(self.folder / "dbt" / "target"),
             "DBT_LOG_PATH": str(self.folder / "dbt" / "logs"),
@@ -116,7 +117,7 @@ class Place:
             return connection.execute(sql).fetchall()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Rows and a hash of the content of every mart, whatever the order of rows."""
+        """The row count and hashes of every mart's content; the order of rows does not matter."""
         with self.connect() as connection:
             return {
                 mart: connection.execute(
@@ -126,7 +127,7 @@ class Place:
             }
 
 
-# longer than the name of any dataset of ours
+# longer than the name of any dataset of the project
 FERRY_RIDES = "ferry_rides_of_the_inner_harbour"
 HARBOUR = f"""
 title = "The harbour"
@@ -143,7 +144,7 @@ left_at = "timestamp"
 
 
 def publish_harbour(place: Place, folder: Path) -> None:
-    """Let a place know a further source, of which no facts are made: two months of a dataset."""
+    """Add a further source without facts to a place, and publish two months of its dataset."""
     declared, published = folder / "sources" / "harbour", folder / "rides"
     for made in (declared, published):
         made.mkdir(parents=True)
@@ -157,10 +158,10 @@ def publish_harbour(place: Place, folder: Path) -> None:
 
 
 def differing(left: Path, right: Path) -> dict[str, int]:
-    """How many rows of each mart are in one of two warehouses only.
+    """How many rows of each mart are in only one of two warehouses; marts without any are left out.
 
-    Facts are compared to the last bit; sums and averages of doubles to nine digits, as their last
-    bits follow the order in which threads add.
+    Facts are compared to the last bit. Sums and averages of doubles are compared to nine digits:
+    their last bits depend on the order in which threads add.
     """
     with duckdb.connect() as connection:
         connection.execute(f"attach '{left}' as a (read_only); attach '{right}' as b (read_only)")
@@ -198,7 +199,7 @@ MakePlace = Callable[[Path], Place]
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """A place where nothing was done yet and nothing is published."""
+    """An empty place: nothing is published, and no command was run."""
     made = Place(tmp_path)
     made.published.mkdir()
     return made
@@ -206,9 +207,9 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture(scope="session")
 def part(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Place:
-    """A place where six months of the sample were loaded and built; tests only look at it."""
+    """A place where six months of the sample were loaded and built. Tests must not change it."""
     folder = tmp_path_factory.getbasetemp()
-    if worker_id != "master":  # one for all workers, made by the first that asks for it
+    if worker_id != "master":  # one for all workers; the first that needs it makes it
         folder = folder.parent
     place, built = Place(folder / "part"), folder / "part.built"
     with turn_with_file(folder / "part.lock", "the sample", Quiet()):
@@ -221,9 +222,9 @@ def part(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Place:
 
 @pytest.fixture
 def copy(part: Place, tmp_path: Path) -> Place:
-    """A place of the test's own with the same published files, lake and warehouse."""
+    """A copy of ``part`` for one test: published files, lake and warehouse."""
     place = Place(tmp_path / "copy")
     shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
-    # the address of the publisher is another, as is the folder
+    # the publisher has another address here, because the folder is another
     place.env["MEDALLION_TLC_URL"] = place.published.as_uri()
     return place

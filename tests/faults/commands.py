@@ -1,4 +1,4 @@
-"""The command line in a forked process, which has the slow imports behind it."""
+"""Run the command line in a forked process, in which the slow imports are done already."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ class Done:
 
     @property
     def error(self) -> str:
-        """The one line that says what is wrong; fails where there is a traceback."""
+        """The last line that begins with ``error:``; fails if there is none, or a traceback."""
         assert "Traceback" not in self.stderr, self.stderr[-3000:]
         lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
         assert lines, f"no error is told of: {self.stderr[-2000:]}"
@@ -32,7 +32,7 @@ class Done:
 
 
 class Command:
-    """One ``medallion …`` under way, as a process of its own."""
+    """One running ``medallion …`` command, in a process of its own."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Command:
         *arguments: str,
         prepare: Callable[[], object] | None = None,
     ):
-        """Begin it; ``prepare`` is called in the new process first, to take something from it."""
+        """Start it; the new process first calls ``prepare``, for example to limit its resources."""
         folder = settings.work_dir.parent.parent
         self._out, self._err = (folder / f"{time.monotonic_ns()}.{n}" for n in ("out", "err"))
         self._begun = time.monotonic()
@@ -51,7 +51,7 @@ class Command:
         )
 
     def done(self) -> Done:
-        """Wait for its end."""
+        """Wait until it has ended; return what it wrote."""
         self.process.join(PATIENCE_SECONDS)
         assert self.process.exitcode is not None, "it does not end"
         seconds = time.monotonic() - self._begun
@@ -59,7 +59,7 @@ class Command:
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The environment that gives a command these settings."""
+    """The environment variables that give a command these settings."""
     names = ("tlc_url", "lake_url", "duckdb_path", "work_dir", "target", "raw")
     return {f"MEDALLION_{name.upper()}": str(getattr(settings, name)) for name in names}
 

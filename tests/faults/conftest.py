@@ -1,4 +1,4 @@
-"""What the tests of faults share: each says what it tried, and the run ends with a table of it."""
+"""Fixtures of the fault tests: each test records its results; a table of them ends the run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +14,10 @@ Tally = Callable[..., None]
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
-    """Record what came of a fault: rows lost, doubled, wrong, or a fault that nobody was told of.
+    """A function that records the result of a fault: rows lost, doubled or wrong, or silence.
 
-    ``tally("the server lies about its length", times=3, seconds=0.4)``. A test fails where one of
-    the counts is not zero; the table shows it in any case.
+    ``tally("the server lies about its length", times=3, seconds=0.4)``. The test fails if one of
+    these counts is not zero; the table shows it in any case.
     """
 
     def record(fault: str, **counts: Any) -> None:

@@ -1,4 +1,4 @@
-"""The same small nights on each kind of warehouse and lake, which can be put back as they were."""
+"""The same small nights on each kind of warehouse and lake, whose state can be restored."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ JANUARY, FEBRUARY, MARCH = (date(2023, month, 1) for month in (1, 2, 3))
 
 
 def publish_before(folder: Path) -> None:
-    """Publish what was there on the day before: two months of green, one of yellow and of fhv."""
+    """Publish the files of the day before: two months of green, one of yellow and of fhv."""
     publish(folder, "green", JANUARY, trips("green", JANUARY))
     publish(folder, "green", FEBRUARY, trips("green", FEBRUARY))
     publish(folder, "yellow", JANUARY, trips("yellow", JANUARY))
@@ -46,7 +46,7 @@ def publish_news(folder: Path) -> None:
 
 @dataclass
 class Job:
-    """One warehouse and one lake, kept aside as they were after the first night."""
+    """One warehouse and one lake, with a copy of their state after the first night."""
 
     settings: Settings
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Job:
         return self._folder.with_name(f"{self._folder.name}.aside")
 
     def keep_aside(self) -> None:
-        """Remember lake, warehouse and work folder as they are now."""
+        """Copy the present lake, warehouse and work folder."""
         shutil.copytree(self._folder, self._aside, copy_function=shutil.copy2)
         if self._in_bucket:
             self._copy_bucket(self.settings.lake_url, f"{self.settings.lake_url}.aside")
@@ -68,7 +68,7 @@ class Job:
             self._administer(f"create database {self._database}_aside template {self._database}")
 
     def put_back(self) -> None:
-        """Bring lake, warehouse and work folder to what was kept aside."""
+        """Restore lake, warehouse and work folder from that copy."""
         shutil.rmtree(self._folder)
         shutil.copytree(self._aside, self._folder, copy_function=shutil.copy2)
         if self._in_bucket:
@@ -79,7 +79,7 @@ class Job:
             self._administer(f"create database {self._database} template {self._database}_aside")
 
     def clear(self) -> None:
-        """Begin from nothing."""
+        """Empty lake, warehouse and work folder."""
         shutil.rmtree(self._folder)
         self._folder.mkdir()
         if self._in_bucket:
@@ -103,9 +103,9 @@ class Job:
             }
 
     def left(self) -> dict[str, Counter[str]]:
-        """What stands in warehouse, lake and work folder, by name: a killed run adds nothing.
+        """The names of all that is in warehouse, lake and work folder; a killed run adds nothing.
 
-        The digits at the end of a partition's name are drawn anew by each build.
+        The digits at the end of a partition's name are removed: each build draws new ones.
         """
         with self._variables():
             with connect(self.settings, read_only=True) as session:
@@ -156,7 +156,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Night:
-    """A job after its first night, with news published, and what an undisturbed run makes of it."""
+    """A job after its first night, with news published, and the result of an undisturbed run."""
 
     job: Job
     undisturbed: Undisturbed
@@ -164,7 +164,7 @@ class Night:
     left: dict[str, Counter[str]]
 
     def is_done(self) -> tuple[dict[str, int], float]:
-        """Run the job again; returns the rows lost, doubled and wrong then, and the seconds."""
+        """Run the job again; return the rows then lost, doubled and wrong, and the seconds."""
         begun = time.monotonic()
         job(self.job.settings, self.job.environment)
         seconds = time.monotonic() - begun
@@ -175,7 +175,7 @@ class Night:
 def night_of(
     folder: Path, store: Store, server: Mapping[str, str] | None, **values: Any
 ) -> Iterator[Night]:
-    """A warehouse and a lake in a folder, or in a store and on a server, one night behind them."""
+    """A warehouse and a lake after one night, in a folder, or in a store and on a server."""
     published = folder / "published"
     publish_before(published)
     (folder / "job").mkdir()

@@ -1,4 +1,4 @@
-"""The whole job in a process of its own, killed at a step's boundary or at any moment."""
+"""Run the whole job in a process of its own; kill it before or after a step, or at any moment."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from ingestion.settings import Settings
 from orchestration.job.pipeline import run
 from tests.support import processes
 
-# The steps of the job by name: a kill falls before or after one of its calls.
+# The steps of the job by name. A kill comes before or after a call of a step.
 STEPS = {
     "fetch a file": "ingestion.land:fetch",
     "check a file": "ingestion.land:check",
@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 300
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: before or after the n-th call of a step, or after so many seconds."""
+    """When to kill: before or after the n-th call of a step, or after some seconds."""
 
     step: str = ""
     call: int = 0
@@ -53,7 +53,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run that nobody kills comes to: calls of each step, and how long it took."""
+    """A run that was not killed: how often it called each step, and how long it took."""
 
     calls: Mapping[str, int]
     seconds: float
@@ -70,7 +70,7 @@ class Undisturbed:
 
 
 def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
-    """Do the whole job in a process of its own; fail where it does not end well."""
+    """Run the whole job in a process of its own; fail if its exit code is not 0."""
     counts = processes.context.SimpleQueue()
     begun = time.monotonic()
     process = _start(settings, environment, None, counts)
@@ -82,7 +82,7 @@ def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
 
 
 def killed_job(settings: Settings, environment: Mapping[str, str], moment: Moment) -> bool:
-    """Begin the job and kill it at the moment; returns whether it had not ended before."""
+    """Start the job and kill it at the moment; return whether it was killed before its end."""
     process = _start(settings, environment, moment, None)
     process.join(moment.seconds or PATIENCE_SECONDS)
     if process.exitcode is None:
@@ -114,7 +114,7 @@ def _work(
 
 
 def signalled_at(moment: Moment, number: signal.Signals) -> None:
-    """Let this process send itself a signal at the moment."""
+    """Make this process send itself a signal at the moment."""
     _watch(moment.step, STEPS[moment.step], Counter(), moment, number)
 
 
@@ -125,7 +125,7 @@ def _watch(
     moment: Moment | None,
     number: signal.Signals = signal.SIGKILL,
 ) -> None:
-    """Count the calls of a step, and send the signal before or after the one that is meant."""
+    """Count the calls of a step, and send the signal before or after the call of ``moment``."""
     module, _, name = where.partition(":")
     owner: Any = import_module(module)
     *outer, name = name.split(".")
@@ -148,7 +148,7 @@ def _watch(
 
 
 def nobody_is_left(session: int) -> None:
-    """Fail where a process of the job's session has outlived it."""
+    """Fail if a process of the job's session is still alive."""
     left = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -162,7 +162,7 @@ def nobody_is_left(session: int) -> None:
 def compared(
     expected: Mapping[str, Counter[Any]], found: Mapping[str, Counter[Any]]
 ) -> dict[str, int]:
-    """Rows lost, doubled and wrong, of tables given as their rows and how often each is there."""
+    """Count the rows lost, doubled and wrong; each table maps a row to how often it is there."""
     lost = doubled = wrong = 0
     for table in expected.keys() | found.keys():
         missing = expected.get(table, Counter()) - found.get(table, Counter())
@@ -176,7 +176,7 @@ def compared(
 
 
 def rows_of(rows: Iterable[tuple[Any, ...]]) -> Counter[Any]:
-    """Rows as they can be compared between engines: sums and averages to nine digits."""
+    """Rows in a form that can be compared between engines: doubles to nine digits."""
     return Counter(
         tuple(f"{v:.9g}" if isinstance(v, float) else str(v) for v in row) for row in rows
     )

@@ -1,4 +1,4 @@
-"""What came of each fault that was tried, a row a fault."""
+"""The results of the injected faults, a row a fault."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -12,10 +12,10 @@ HEADS = ("fault", "tried", *BAD, "worst recovery")
 
 @dataclass(frozen=True)
 class Tried:
-    """One fault: how often it was tried, and what came of it.
+    """One injected fault: how often it was tried, and with what result.
 
-    ``lost`` and ``doubled`` are rows; ``wrong`` are values; ``silent`` counts the times when nobody
-    was told. ``seconds`` is the longest time until all was well again.
+    ``lost`` and ``doubled`` are rows; ``wrong`` are values; ``silent`` counts the times without an
+    error message or alert. ``seconds`` is the longest time to a full recovery.
     """
 
     fault: str
@@ -27,12 +27,12 @@ class Tried:
     seconds: float = 0.0
 
     def values(self) -> list[Any]:
-        """The fields in their order, as test workers can send them."""
+        """The fields in their order, in a form that test workers can send."""
         return list(astuple(self))
 
 
 def table(tried: Iterable[Tried]) -> str:
-    """The faults as a Markdown table, a row each; what was tried in several tests is added up."""
+    """The faults as a Markdown table, a row each; counts from several tests are added up."""
     rows = [HEADS, tuple("---" for _ in HEADS)]
     for fault, group in groupby(sorted(tried, key=attrgetter("fault")), attrgetter("fault")):
         of = list(group)
