@@ -113,11 +113,11 @@ def _run(
 
 
 def peak() -> int:
-    """The most memory that this process has had, in KiB; not that of the process it came from."""
+    """The peak memory of this process alone, in KiB, without that of its parent."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # what getrusage gives begins with that of whoever forked it
+    # not getrusage: in a forked process, it begins with the peak of the parent
     return int(status.read_text().partition("VmHWM:")[2].split()[0])
 
 
