@@ -1,1 +1,1 @@
-"""The lake: bytes as published, every version of them, and the catalog of versions."""
+"""The lake: every version of every published file, byte for byte, and the catalog of them."""

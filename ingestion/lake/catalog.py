@@ -1,9 +1,9 @@
-"""The lake's catalog: an append-only log of what was landed, kept beside the bytes.
+"""The lake's catalog: an append-only log of landings, kept beside the files.
 
-Each landing is one small JSON object, written whole, and only after the bytes it speaks of were
-read back and found equal. The versions of a month, which of them is current, and which was current
-on a past day all follow from the log; nothing else need survive. So a record that cannot be read is
-damage: without it months would be missing, and nobody told.
+Each landing is one small JSON object. It is written whole, and only after the file's bytes were
+read back and found equal. The log alone gives the versions of a month, the current one, and the one
+that was current on a past day. So a record that cannot be read is damage: if it were passed over,
+months would be missing without a word.
 """
 
 from collections import defaultdict
@@ -33,20 +33,20 @@ from ingestion.sources.base import PublishedFile
 
 __all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
 
-# So far may clocks differ and nothing be said: past days are told apart by the day.
+# No warning while clocks differ by less: the catalog is asked about whole days.
 CLOCKS_APART = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A record of ours that cannot be believed, and why."""
+    """A catalog record that cannot be used, and the reason."""
 
     name: str
     reason: str
 
 
 def record_remedy(name: str) -> str:
-    """How to have the landing of a damaged record back."""
+    """How to restore the landing of a damaged record."""
     return (
         "restore it from the bucket's versions or a backup; or delete it and, while its version is"
         f" still published, land it again: {land_again(name)}"
@@ -54,7 +54,7 @@ def record_remedy(name: str) -> str:
 
 
 def land_again(name: str) -> str:
-    """The command that lands the file of an object or a record anew."""
+    """The command that lands the file of an object or a record again."""
     key = key_of(name)
     dataset, month = key or (name, None)
     months = f" --from {month:%Y-%m} --to {month:%Y-%m}" if month else ""
@@ -65,10 +65,10 @@ class Catalog:
     """The landings of one lake, oldest first."""
 
     def __init__(self, lake: str | Store, in_part: bool = False):
-        """``lake`` is an address, or the lake itself where it is written to as is set.
+        """``lake`` is an address; to write as the settings say, give the open lake itself.
 
-        Where a record cannot be read, all that follows from the log raises ``MedallionError``; with
-        ``in_part`` it follows from the records that can be.
+        Where a record cannot be read, every method that needs the log raises ``MedallionError``.
+        With ``in_part`` the readable records are used instead.
         """
         self._store = lake if isinstance(lake, Store) else Store(lake)
         self.lake_url = self._store.url
@@ -76,7 +76,7 @@ class Catalog:
 
     @cached_property
     def landings(self) -> list[Landing]:
-        """Every landing, oldest first: one listing, and a GET each."""
+        """Every landing, oldest first. Costs one listing, and a GET for each record."""
         if self.unreadable and not self._in_part:
             first, *others = self.unreadable
             more = f", and {len(others)} more that medallion verify lists" if others else ""
@@ -90,7 +90,7 @@ class Catalog:
 
     @cached_property
     def unreadable(self) -> list[Unreadable]:
-        """Records of ours that cannot be believed; strangers' files are none."""
+        """Catalog records that cannot be used. Files that others put there are left out."""
         return [
             Unreadable(name, landing)
             for name, (_, landing) in self._parsed.items()
@@ -99,7 +99,7 @@ class Catalog:
 
     @property
     def changed(self) -> list[str]:
-        """The names of records that no longer say what was written to them."""
+        """The names of records whose content has changed since they were written."""
         return [
             name
             for name, (content, landing) in self._parsed.items()
@@ -113,11 +113,11 @@ class Catalog:
         return {n: (c, from_record(n, c)) for n, c in zip(names, contents, strict=True)}
 
     def ahead_of(self, now: datetime) -> list[Landing]:
-        """Landings from long after ``now``, and what counts after them: some clock was wrong."""
+        """Landings dated long after ``now``, and all ordered after them: some clock was wrong."""
         return [x for x in self.landings if x.landed_at > now + CLOCKS_APART]
 
     def append(self, landing: Landing) -> Landing:
-        """Write one landing; return it as it counts: after all others, whatever the clock says."""
+        """Write one landing; return it as ordered: after all others, whatever the clock says."""
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
@@ -128,7 +128,7 @@ class Catalog:
         return landing
 
     def newest(self, dataset: str, month: date | None) -> Landing | None:
-        """The last landing of one published file, trusted or not."""
+        """The latest landing of one published file, trusted or not."""
         return self._newest.get((dataset, month))
 
     @cached_property
@@ -136,13 +136,13 @@ class Catalog:
         return {landing.key: landing for landing in self.landings}
 
     def holds(self, published: PublishedFile) -> bool:
-        """Whether the last landing of this file had the same fingerprint from the same address."""
+        """Whether the file's latest landing has the same address and the same fingerprint."""
         last = self.newest(published.dataset, published.month)
         if last is None or last.source_url != published.url:
             return False
         if published.etag:
             return last.etag == published.etag
-        # without an etag, a date and a length must both be there and both agree
+        # without an etag, both date and length must be known, and both must agree
         return (
             published.last_modified is not None
             and last.last_modified == published.last_modified
@@ -150,11 +150,11 @@ class Catalog:
         )
 
     def version(self, dataset: str, month: date | None, file_id: str) -> Landing | None:
-        """One content of one file: when it first came, and where it was seen last."""
+        """One file version: when it first landed, and where it was last seen."""
         return self._versions.get((dataset, month, file_id))
 
     def name_for(self, dataset: str, month: date | None, file_id: str) -> str:
-        """The name of a content: the one that it has, or one that no other content has."""
+        """The name of a file version: its present one, or for a new version an unused one."""
         seen = self.version(dataset, month, file_id)
         if seen:
             return seen.table_name
@@ -163,9 +163,9 @@ class Catalog:
         return next(name for name in names if name not in others)
 
     def versions(self) -> list[Landing]:
-        """One landing for each content of each file, in the order they first came.
+        """One landing for each file version, in the order in which they first landed.
 
-        ``landed_at`` is when the content first came; the address and fingerprint are the last.
+        ``landed_at`` is of the version's first landing; address and fingerprint are of its last.
         """
         return list(self._versions.values())
 
@@ -179,7 +179,7 @@ class Catalog:
         return merged
 
     def as_of(self, day: date) -> "Catalog":
-        """The catalog as it was at the end of ``day`` (UTC), to be read only."""
+        """The catalog as it was at the end of ``day`` (UTC), for reading only."""
         then = copy(self)
         for derived in ("_newest", "_versions"):
             then.__dict__.pop(derived, None)
@@ -187,7 +187,7 @@ class Catalog:
         return then
 
     def current(self, as_of: date | None = None) -> list[Landing]:
-        """The trusted content of each file that came last, by the end of ``as_of`` (UTC)."""
+        """The latest trusted version of each file; with ``as_of``, at the end of that day (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
         last = filter(None, (_trusted(landings) for landings in self._by_file.values()))
@@ -195,9 +195,9 @@ class Catalog:
         return sorted(found, key=lambda x: (x.dataset, x.month or date.min))
 
     def days_current(self) -> list[tuple[Landing, date, date]]:
-        """Each version that was current at the end of some day, since when and until before when.
+        """Each version that was current at the end of some day: version, first day, day after last.
 
-        It is as it was landed then: what is distrusted today may have been in use.
+        Each is as it was landed then: a version that is in quarantine today may have been in use.
         """
         found = []
         for landings in self._by_file.values():
@@ -217,12 +217,12 @@ class Catalog:
         return found
 
     def quarantined(self) -> list[Landing]:
-        """Files whose last publication cannot be trusted."""
+        """The latest landing of each file whose latest landing is in quarantine."""
         return [x for x in self._newest.values() if x.status == "quarantined"]
 
 
 def _trusted(landings: Sequence[Landing]) -> Landing | None:
-    """Of landings of one file: the last one of a content that is trusted still."""
+    """From the landings of one file, the last one whose version is still trusted."""
     status = {landing.file_id: landing.status for landing in landings}
     return next((x for x in reversed(landings) if status[x.file_id] == "landed"), None)
 
@@ -232,7 +232,7 @@ def _day(landing: Landing) -> date:
 
 
 def clock_fault(ahead: Sequence[Landing], now: datetime) -> str:
-    """What to say of landings from long after ``now``."""
+    """The warning about landings dated long after ``now``."""
     first = ahead[0]
     return (
         f"{len(ahead)} landings in the catalog are ahead of this machine's clock, from {first.name}"

@@ -1,7 +1,7 @@
-"""One landing: what it says, what it is called, and its record in the lake's catalog.
+"""One landing: its fields, the names made from it, and its record in the lake's catalog.
 
-A record is JSON, believed only where every value is what it should be and agrees with the record's
-own name. Keys that a later release adds are read over.
+A record is JSON. It is used only if every value is valid and agrees with the record's name. Keys
+that a later release adds are ignored.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ from ingestion.sources import registry
 from ingestion.sources.base import FORMATS
 
 CATALOG_DIR = "catalog"
-SHORT_ID = 8  # hex digits of a sha256 in a name, as long as no other version has them too
+SHORT_ID = 8  # hex digits of a sha256 in a name; more if another version has the same ones
 SEAL = "checksum"
-# What a record says; raised when an earlier release would read it wrongly. Records without one have
-# the first.
+# The format version of records. Raise it when an earlier release would read a new record wrongly.
+# A record without one has format 1.
 FORMAT = 1
-# what an engine can hold as a moment, and a publisher can have meant
+# years that every engine can store in a timestamp and that a publisher can have meant
 YEARS = range(1970, 2200)
 
-Key = tuple[str, date | None]  # dataset and month: what there are versions of
+Key = tuple[str, date | None]  # dataset and month: one published file
 Status = Literal["landed", "quarantined"]
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL can hold no other
+Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL cannot store a NUL
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def file_key(file_id: str) -> int:
-    """The first 15 hex digits of a sha256 as a number: what facts carry in its place."""
+    """The first 15 hex digits of a sha256 as a number. Facts carry it in place of the sha256."""
     return int(file_id[:15], 16)
 
 
 @dataclass(frozen=True)
 class Landing:
-    """At ``landed_at``, ``source_url`` with this fingerprint held the content ``file_id``."""
+    """One landing: what ``source_url`` had at ``landed_at``."""
 
     dataset: str
     month: date | None
@@ -52,7 +52,7 @@ class Landing:
     bytes: Size
     row_count: Size | None
     columns: tuple[tuple[Text, Text], ...]
-    lake_path: str  # below the lake's address
+    lake_path: str  # relative to the lake's address
     landed_at: AwareDatetime
     status: Status
     error: Text | None = None
@@ -65,17 +65,17 @@ class Landing:
 
     @property
     def table_name(self) -> str:
-        """The name of this version, here and in the warehouse: the lake's, without its ending."""
+        """The version's name in lake and warehouse: the lake's file name without its ending."""
         return self.lake_path.rpartition("/")[2].partition(".")[0]
 
     @property
     def file_key(self) -> int:
-        """What facts carry in place of its sha256."""
+        """The number that facts carry in place of the sha256."""
         return file_key(self.file_id)
 
     @property
     def key(self) -> Key:
-        """What this is a version of."""
+        """The published file that this is a version of."""
         return self.dataset, self.month
 
 
@@ -85,7 +85,7 @@ def name_of(dataset: str, month: date | None) -> str:
 
 
 def names_of(keys: Iterable[Key]) -> str:
-    """What people call several: each dataset with its spans of months."""
+    """A text that names several files: each dataset with its ranges of months."""
     spans: list[tuple[Key, Key]] = []
     for key in sorted(set(keys), key=lambda k: (k[0], k[1] or date.min)):
         dataset, month = key
@@ -103,19 +103,19 @@ def _month_before(month: date) -> date:
 
 
 def version_name(dataset: str, month: date | None, file_id: str, digits: int = SHORT_ID) -> str:
-    """The name that one content of one published file has in the lake and in the warehouse."""
+    """The name of one file version, in the lake and in the warehouse."""
     stem = f"{registry.datasets()[dataset].view}_{month:%Y_%m}" if month else dataset
     return f"{stem}__{file_id[:digits]}"
 
 
-# what the lake names an object that it keeps
+# the names of the lake's objects
 _OBJECT = re.compile(
     r"(raw/(?P<folder>[a-z][a-z0-9_]*)|quarantine)/(?P<stem>[a-z][a-z0-9_]*)"
     rf"__(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.({'|'.join(map(re.escape, FORMATS))})",
     re.ASCII,
 )
 _MONTH = re.compile(r"\d{4}_\d\d", re.ASCII)
-# what the catalog names a record; a later release may have other datasets
+# the names of the catalog's records; a later release may have other datasets
 _RECORD = re.compile(
     rf"{CATALOG_DIR}/(?P<dataset>[a-z][a-z0-9_]*)/((?P<month>\d{{4}}-\d\d)|current)/"
     rf"(?P<stamp>\d{{8}}T\d{{12}}Z)-(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.json",
@@ -124,7 +124,7 @@ _RECORD = re.compile(
 
 
 def key_of(name: str) -> Key | None:
-    """Of which published file an object or a record is, by its name; none where it is not ours."""
+    """The published file that an object or record belongs to, by its name; none if not ours."""
     if found := _RECORD.fullmatch(name):
         month = f"{found['month']}-01" if found["month"] else None
         return _key(found["dataset"], month)
@@ -149,7 +149,7 @@ def _key(dataset: str, month: str | None) -> Key | None:
 
 
 def record_name(landing: Landing) -> str:
-    """What the catalog names the record of a landing."""
+    """The name of a landing's record in the catalog."""
     month = f"{landing.month:%Y-%m}" if landing.month else "current"
     digits = landing.table_name.rpartition("__")[2]
     return f"{CATALOG_DIR}/{landing.dataset}/{month}/{_stamp(landing)}-{digits}.json"
@@ -160,17 +160,17 @@ def _stamp(landing: Landing) -> str:
 
 
 def to_record(landing: Landing) -> bytes:
-    """The record of a landing, with a checksum of what it says."""
+    """The record of a landing, with a checksum of its fields."""
     said = asdict(landing)
     said |= {SEAL: _checksum(landing), "format": FORMAT}
     return json.dumps(said, default=_plain, indent=1).encode()
 
 
 def from_record(name: str, content: bytes) -> Landing | str:
-    """The landing that a record of ours tells of, or why it cannot be believed.
+    """The landing in a catalog record, or the reason why the record cannot be used.
 
-    Raises ``MedallionError`` where a later release wrote it in another format: nothing is wrong
-    with such a lake, and nothing may be mended.
+    Raises ``MedallionError`` where a later release wrote the record in another format: such a lake
+    is not damaged, and nothing in it may be repaired.
     """
     if (written := _format_of(content)) > FORMAT:
         raise MedallionError(
@@ -190,7 +190,7 @@ def _format_of(content: bytes) -> int:
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
-        return FORMAT  # what is no JSON is told of by who parses it
+        return FORMAT  # the parser reports what is not JSON
     written = said.get("format", FORMAT) if isinstance(said, dict) else FORMAT
     return written if isinstance(written, int) else FORMAT
 
@@ -201,7 +201,7 @@ def _parser() -> TypeAdapter[Landing]:
 
 
 def _contradiction(name: str, landing: Landing) -> str | None:
-    """What the parts of a record say of each other that cannot be so."""
+    """How the parts of a record contradict each other; none if they do not."""
     dataset = registry.datasets().get(landing.dataset)
     if dataset is None:
         return (
@@ -227,7 +227,7 @@ def _contradiction(name: str, landing: Landing) -> str | None:
 
 
 def is_sealed(name: str, content: bytes, landing: Landing) -> bool:
-    """Whether a record still says what was written to it, by its checksum and its name."""
+    """Whether a record is still as it was written, by its checksum and its name."""
     seal = json.loads(content).get(SEAL)
     named = _RECORD.fullmatch(name)
     is_of_its_time = named is not None and named["stamp"] == _stamp(landing)
@@ -235,7 +235,7 @@ def is_sealed(name: str, content: bytes, landing: Landing) -> bool:
 
 
 def _checksum(landing: Landing) -> str:
-    # of these fields and no other: a key that a later release adds must not spoil it here
+    # only of these fields: a key that a later release adds must not change the checksum here
     said = json.dumps(asdict(landing), default=_plain, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 

@@ -1,8 +1,8 @@
 """The versions of one published file, and what changed from one to the next.
 
-Columns, types and rows are known to the catalog. Sums, pickups, and which rows differ come from the
-versions' own bytes, read by the dataset's read schema: a column's other type or other spelling is
-no change of a value.
+The catalog knows columns, types and row counts. Sums, pickups and the rows that differ are read
+from the versions' files under the dataset's read schema. So a column's other type or other spelling
+does not count as a changed value.
 """
 
 import tempfile
@@ -24,8 +24,8 @@ from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Column, Dataset, Era, ReadType
 
-# What a row speaks of, by read names: two rows that agree on all of these that both versions have
-# are of the same trip (zone, month of the report), whatever else they say.
+# The columns, by read name, that identify what a row is about. Two rows that agree on those of them
+# that both versions have are about the same trip (or zone, or month of the report).
 PICKUPS = (
     "tpep_pickup_datetime",
     "lpep_pickup_datetime",
@@ -41,7 +41,7 @@ IDENTITY = (
     *("hvfhs_license_num", "dispatching_base_num"),
     *("locationid", "month_year", "license_class"),
 )
-COUNTED_TO = "1e15"  # miles or USD: what is beyond, or no number, is in no sum
+COUNTED_TO = "1e15"  # miles or USD; larger values, and NaN, are left out of sums
 DISTANCES = ("trip_distance", "trip_miles")  # miles
 MONEY = (  # USD
     *("fare_amount", "fare_amt", "base_passenger_fare", "extra", "surcharge", "mta_tax"),
@@ -53,7 +53,7 @@ MONEY = (  # USD
 
 @dataclass(frozen=True)
 class Figures:
-    """What one version adds up to: miles and USD by read name, to the cent; its pickups."""
+    """The sums of one version (miles, and USD to the cent, by read name) and its pickups."""
 
     rows: int
     first_pickup: datetime | None
@@ -63,24 +63,24 @@ class Figures:
 
 @dataclass(frozen=True)
 class Changes:
-    """What one version changed of the trusted one before it.
+    """What changed from the previous trusted version to this one.
 
     Columns and types are by published name, sums and rows by read name.
     """
 
-    since: str  # file_id of the version before
-    bytes: int  # after less before
+    since: str  # file_id of the previous version
+    bytes: int  # new minus old
     columns_new: list[str] = field(default_factory=list)
     columns_gone: list[str] = field(default_factory=list)
     columns_renamed: dict[str, str] = field(default_factory=dict)
     types: dict[str, tuple[str, str]] = field(default_factory=dict)
-    sums: dict[str, float] = field(default_factory=dict)  # after less before, where they differ
-    rows: RowChanges | None = None  # none where either could not be read
+    sums: dict[str, float] = field(default_factory=dict)  # new minus old, where they differ
+    rows: RowChanges | None = None  # none if either version could not be read
 
 
 @dataclass(frozen=True)
 class Version:
-    """One content of one file; ``changes`` compare it with the trusted version before it."""
+    """One file version; ``changes`` compare it with the previous trusted version."""
 
     version: Landing
     is_current: bool
@@ -90,7 +90,7 @@ class Version:
 
 
 def history(settings: Settings, dataset: str, month: date | None) -> list[Landing]:
-    """Every version of one published file, in the order they first came; none is read."""
+    """Every version of one published file, in the order of first landing; reads no file."""
     return _versions(Catalog(settings.lake_url), dataset, month)
 
 
@@ -101,11 +101,11 @@ def _versions(catalog: Catalog, dataset: str, month: date | None) -> list[Landin
 def compare(
     settings: Settings, dataset: str, month: date | None, progress: Progress | None = None
 ) -> list[Version]:
-    """Every version of one published file, oldest first, with its figures and what it changed.
+    """Every version of one published file, oldest first, with its figures and its changes.
 
-    Each trusted version is read once for its figures and twice for each comparison. What is in
-    quarantine is not read, and what cannot be read has a ``fault`` in place of figures. Memory is
-    bound by ``MEDALLION_DUCKDB_MEMORY_LIMIT``; the rest spills into the work folder.
+    Each trusted version is read once for its figures and twice for each comparison. A version in
+    quarantine is not read. A version that cannot be read has a ``fault`` in place of figures.
+    ``MEDALLION_DUCKDB_MEMORY_LIMIT`` limits memory; the rest spills into the work folder.
     """
     progress = progress or Quiet()
     catalog = Catalog(settings.lake_url)
@@ -129,7 +129,7 @@ def compare(
 
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that spills into a folder of its own."""
+    """An in-memory database that spills into its own folder."""
     try:
         settings.work_dir.mkdir(parents=True, exist_ok=True)
         with (
@@ -180,7 +180,7 @@ def _read(
 
 
 def schema_changes(before: Landing, after: Landing) -> Changes:
-    """What the catalog knows to differ between two versions: bytes, columns and types."""
+    """The differences of two versions that the catalog knows: bytes, columns and types."""
     dataset = registry.datasets()[after.dataset]
     old, new = (
         {dataset.read_name(name): (name, file_type) for name, file_type in landing.columns}
@@ -204,7 +204,7 @@ def schema_changes(before: Landing, after: Landing) -> Changes:
 
 
 def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
-    """The select that reads one version's bytes where they lie, by the dataset's read schema."""
+    """The select that reads one version's file in place, under the dataset's read schema."""
     return rows_sql(dataset, branches(settings.lake_url, [landing]), DUCKDB)
 
 
@@ -215,8 +215,8 @@ def _figures(
     held = _names(landing)
     summed = [name for name in (*DISTANCES, *MONEY) if name in held & dataset.read_schema.keys()]
     pickup = next((DUCKDB.quote(name) for name in PICKUPS if name in held), "null")
-    # the doubles of a million fares add up to the cent whatever the order; one that is no number,
-    # or is beyond all money, would be all that is left of them
+    # The sum of a million fares as doubles is exact to the cent in any order. One NaN or one absurd
+    # amount would drown all other values, so those are left out.
     sums = "".join(
         f", round(fsum({name}) filter (abs({name}) < {COUNTED_TO}), 2)"
         for name in map(DUCKDB.quote, summed)
@@ -248,14 +248,14 @@ def _rows(
     columns = [name for name in dataset.read_schema if name in held]
     identity = [name for name in IDENTITY if name in columns]
     measures = [name for name in (*DISTANCES, *MONEY) if name in columns]
-    # a charge and the refund that takes it back agree on everything but their amounts
+    # a charge and its refund agree on everything except the amounts
     keys: Sequence[Sequence[str]] = [[*identity, *measures], identity] if measures else [identity]
     old, new = (_select(settings, dataset, landing) for landing in (before, after))
     return row_changes(connection, old, new, columns, keys if identity else [])
 
 
 def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
-    """The dataset with those columns of both versions that it does not know yet."""
+    """The dataset, with the columns added that both versions have and it does not know."""
     old, new = (
         {dataset.read_name(name): file_type for name, file_type in landing.columns}
         for landing in (before, after)
@@ -269,7 +269,7 @@ def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
 
 
 def _read_type(*file_types: str) -> ReadType:
-    """The read type that holds the values of such columns."""
+    """The read type that holds every value of these file types."""
     if all(t.startswith(("int", "uint")) for t in file_types):
         return "bigint"
     if all(t.startswith(("int", "uint", "float", "double", "halffloat")) for t in file_types):

@@ -1,11 +1,12 @@
 """Which rows differ between two versions of one file, counted in DuckDB.
 
-A version is a multiset of rows: the order in a file says nothing, and no publisher gives a row a
-key. Rows that both versions have equally often are equal; of the others, a row of the one and a
-row of the other that speak of the same trip are one changed row; what is left was added or removed.
+A version is a multiset of rows: order in a file has no meaning, and publishers give rows no key.
+Rows that both versions have equally often are equal. Of the others, an old row and a new row about
+the same trip are one changed row. The rest were added or removed.
 
-Two rows are equal where a 64-bit hash of all their values is: of 20 million rows that all changed,
-one is taken for another with odds of one in fifty thousand. It is what keeps a month in memory.
+Two rows count as equal if the 64-bit hashes of all their values are equal. If 20 million rows all
+changed, the odds that one is taken for another are one in fifty thousand. Hashes keep a month small
+enough for memory.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from ingestion.schema_on_read import DUCKDB
 
 @dataclass(frozen=True)
 class RowChanges:
-    """How many rows differ; ``by_column`` says in how many changed rows a column did."""
+    """How many rows differ; ``by_column`` counts the changed rows in which a column differs."""
 
     equal: int = 0
     added: int = 0
@@ -34,12 +35,12 @@ def row_changes(
     columns: Sequence[str],
     keys: Sequence[Sequence[str]],
 ) -> RowChanges:
-    """Compare two selects that both give ``columns``, each column with one type.
+    """Compare two selects that both give ``columns``, with the same type for each column.
 
-    Rows that differ are paired by the first of the ``keys`` on which they agree, the strictest
-    first. Nulls agree. Raises ``duckdb.Error`` where a select cannot be read.
+    Rows that differ are paired by the first of the ``keys`` on which they agree; ``keys`` stand
+    strictest first. Nulls are equal. Raises ``duckdb.Error`` if a select cannot be read.
     """
-    # whatever the publisher calls its columns, here they are c0, c1 ...
+    # columns are renamed c0, c1 ..., so the publisher's names cannot collide with ours
     names = {column: f"c{i}" for i, column in enumerate(columns)}
     picked = ", ".join(f"{DUCKDB.quote(column)} as {name}" for column, name in names.items())
     sides = {
@@ -82,7 +83,7 @@ def row_changes(
 
 
 def _tally(sides: Mapping[str, str], hashed: str) -> str:
-    """How often each row is in either version."""
+    """How often each row occurs in each version."""
     return f"""
         create or replace temp table tally as
         select
@@ -99,7 +100,7 @@ def _tally(sides: Mapping[str, str], hashed: str) -> str:
 
 
 def _unpaired(side: str, select: str, hashes: Mapping[str, str]) -> str:
-    """The rows that one version has more often than the other, as often as that."""
+    """The surplus rows: those that one version has more often than the other, that many times."""
     mine, other = ("befores", "afters") if side == "before" else ("afters", "befores")
     hashed = ", ".join(f"{sql} as {name}" for name, sql in hashes.items())
     return f"""
@@ -119,7 +120,7 @@ def _unpaired(side: str, select: str, hashes: Mapping[str, str]) -> str:
 
 
 def _pair(key_hash: str) -> str:
-    """Pair rows that agree on the key; the first with the first, where several do."""
+    """Pair rows that agree on the key. Where several do, pair first with first, and so on."""
     before, after = (
         f"""
         select

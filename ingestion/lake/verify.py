@@ -1,7 +1,7 @@
-"""Prove that the lake still holds every version, and bring back what its publisher still has.
+"""Prove that the lake still holds every version, and restore what the publisher still has.
 
-A version that comes back lies where it lay: the catalog's records of it hold again, and so do the
-past days that they speak of.
+A version is restored to its old path. So its catalog records are true again, and past days that
+used it can be read again.
 """
 
 from collections.abc import Iterable
@@ -25,16 +25,16 @@ READS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Verified:
-    """One object of the lake: ``fault`` says what is wrong with it, if anything is."""
+    """One object of the lake; ``fault`` is its error, or none if it is intact."""
 
     landing: Landing
     fault: str | None
     is_restored: bool = False
-    not_restored: str | None = None  # why it could not be, where that was tried
+    not_restored: str | None = None  # why restoring failed, where it was tried
 
     @property
     def remedy(self) -> str:
-        """How to have the version back."""
+        """How to restore the version."""
         kept = f"restore {self.landing.lake_path} from the bucket's versions or a backup"
         if self.not_restored:
             return f"it could not be restored ({self.not_restored}): {kept}"
@@ -44,12 +44,12 @@ class Verified:
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
     """Read every version in the lake again and compare its sha256 with the catalog's.
 
-    Records that cannot be read are left out: ``strays()`` names them.
+    Records that cannot be read are left out: ``strays()`` gives them.
     """
     progress = progress or Quiet()
     store = open_lake(settings)
     catalog = Catalog(store, in_part=True)
-    # what is in quarantine now may have been in use, and lie where it lay then
+    # a version in quarantine now may have been in use before, and still have its old path
     versions = list({v.lake_path: v for v in (*catalog.landings, *catalog.versions())}.values())
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 
@@ -70,7 +70,7 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
 
 @dataclass(frozen=True)
 class Stray:
-    """An object that its record is lost of, or a record that cannot be read."""
+    """An orphan: an object without a catalog record, or a record that cannot be read."""
 
     path: str
     fault: str
@@ -78,12 +78,13 @@ class Stray:
 
 
 def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
-    """What lies in the lake by a name of ours, and is no part of any landing that can be believed.
+    """The lake's orphans: objects and records that belong to no landing that can be read.
 
-    Strangers' objects are none. A landing of this machine that is under way is waited for.
+    Objects whose names are not of our form are ignored. Waits for landings that are under way on
+    this machine.
     """
     store = open_lake(settings)
-    # listed first: whatever is landed meanwhile has its record when these are read
+    # objects are listed before records: a file that lands meanwhile then has its record
     objects = [
         name for folder in ("raw", "quarantine") for name in store.names(folder) if key_of(name)
     ]
@@ -145,10 +146,10 @@ def _file_of(name: str) -> str:
 def restore(
     settings: Settings, verified: Iterable[Verified], progress: Progress | None = None
 ) -> list[Verified]:
-    """Put each faulty version in its place again, where its publisher still has the same bytes.
+    """Restore each damaged version from its publisher, where that still has the same bytes.
 
-    Returns all that came in: restored, or with why it could not be. Raises ``MedallionError`` when
-    the lake or the disk refuses.
+    Returns every version that was given: restored, or with the reason why not. Raises
+    ``MedallionError`` when the lake or the disk refuses.
     """
     progress = progress or Quiet()
     verified = list(verified)
@@ -171,7 +172,7 @@ def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verif
 
 
 def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) -> None:
-    # as it was published when this version was seen last
+    # the published file as it was when this version was last seen
     published = PublishedFile(
         version.dataset,
         version.month,

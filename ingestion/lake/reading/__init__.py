@@ -1,1 +1,1 @@
-"""Reading the lake where it lies: Arrow batches, and views for DuckDB."""
+"""Reading the lake in place: as Arrow batches, and by views for DuckDB."""

@@ -1,4 +1,4 @@
-"""The lake as Python reads it: rows of one dataset as Arrow record batches."""
+"""Reads the rows of one dataset from the lake, as Arrow record batches."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,9 +76,9 @@ def read(
 def _batches(
     connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, name: str
 ) -> Iterator[pa.RecordBatch]:
-    """What the query gives, one batch at a time; the connection ends with it.
+    """The result of the query, one batch at a time; then the connection is closed.
 
-    Without a row it is one empty batch: Polars takes the columns from the first.
+    A result without rows is one empty batch: Polars takes the columns from the first batch.
     """
     with connection, _in_one_line(name):
         batch = None
@@ -113,7 +113,7 @@ def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]
 
 
 def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog) -> str:
-    """That the lake has never held one of these months, and which it holds."""
+    """The message that the lake never held any of these months, with the months that it has."""
     named = [(way, month) for way, month in (("from", first), ("to", last)) if month]
     span = " ".join(f"{way} {month:%Y-%m}" for way, month in named)
     flags = " ".join(f"--{way} {month:%Y-%m}" for way, month in named)
@@ -126,7 +126,7 @@ def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog
 
 
 def _month(value: "Day | None") -> date | None:
-    """A month as its first day, from a date, a time or ``YYYY-MM``."""
+    """The first day of a month, from a date, a timestamp or ``YYYY-MM``."""
     if isinstance(value, str):
         try:
             return date.fromisoformat(f"{value}-01")
@@ -140,7 +140,7 @@ def _month(value: "Day | None") -> date | None:
 
 
 def _day(value: "Day | None") -> date | None:
-    """A day, from a date, a time or ``YYYY-MM-DD``."""
+    """A day, from a date, a timestamp or ``YYYY-MM-DD``."""
     if isinstance(value, str):
         try:
             return date.fromisoformat(value)
@@ -150,9 +150,9 @@ def _day(value: "Day | None") -> date | None:
         return None
     if not _is_date(value):
         raise UsageError(f'{value!r} is no day; give one as "2024-05-01" or as a date.')
-    return date(value.year, value.month, value.day)  # a time, which is a date too, is its day
+    return date(value.year, value.month, value.day)  # a datetime is a date too: keep its day
 
 
 def _is_date(value: object) -> bool:
-    """Whether it is a date or a time, also one of pandas, whose missing time has no year."""
+    """Whether it is a date or a datetime. The missing time of pandas, without a year, is not."""
     return isinstance(value, date) and isinstance(value.year, int)

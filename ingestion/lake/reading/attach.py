@@ -1,7 +1,7 @@
-"""Let a DuckDB connection read the lake's store.
+"""Let a DuckDB connection read the lake's storage.
 
-Credentials are found where each cloud's SDK finds them. They stay in this connection's memory: no
-statement has one in its text, and no database file keeps one.
+Each cloud's SDK finds its own credentials. They stay in this connection's memory: no statement has
+one in its text, and no database file stores one.
 """
 
 import os
@@ -16,15 +16,15 @@ import duckdb
 from ingestion.errors import MedallionError, first_line
 from ingestion.formats.duckdb_sql import text_sql
 
-# What DuckDB reads each store with. Google's it could read with keys of the S3 kind only, which
-# nobody has whose credentials are Google's own: there, fsspec reads for it.
+# The DuckDB extensions for each kind of storage. For Google, DuckDB takes only keys of the S3 kind,
+# which users with Google's own credentials do not have; there, DuckDB reads through fsspec.
 EXTENSIONS: dict[str, tuple[str, ...]] = {"s3": ("httpfs", "aws"), "az": ("azure",)}
 SECRET = "medallion_lake"  # noqa: S105  (its name)
-# All settings are global: what an extension brings would hold for this cursor only.
+# All settings are global: an extension's setting would otherwise hold for this cursor only.
 S3_NAMES = "set global s3_url_compatibility_mode = true"  # a ? or a * is part of a name
-# By itself it finds no certificates on Debian: https://github.com/duckdb/duckdb-azure/issues/185
+# The default finds no certificates on Debian: https://github.com/duckdb/duckdb-azure/issues/185
 AZURE_TRANSPORT = "set global azure_transport_option_type = 'curl'"
-# Objects of a lake never change, so what was seen of one need not be asked for again.
+# Objects of a lake never change, so what DuckDB has cached of one stays valid.
 NEVER_CHANGING = (
     "set global enable_http_metadata_cache = true",
     "set global parquet_metadata_cache = true",
@@ -33,26 +33,26 @@ NEVER_CHANGING = (
 
 @dataclass(frozen=True)
 class Extension:
-    """One extension of DuckDB's: ``path`` is its file, where a Python package brought it."""
+    """One DuckDB extension; ``path`` is its file if a Python package brought it."""
 
     name: str
     path: Path | None
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for people to read."""
+        """Where it comes from, as text for a message."""
         if self.path:
             return f"{self.name}: the package duckdb-extension-{self.name}"
         return f"{self.name}: DuckDB's own repository, by the network where it is not installed yet"
 
 
 def extensions(lake_url: str) -> list[Extension]:
-    """What reading this lake asks for."""
+    """The DuckDB extensions that reading this lake needs."""
     return [_find(name) for name in EXTENSIONS.get(urlsplit(lake_url).scheme, ())]
 
 
 def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
-    """Let the connection read the lake; a folder asks for nothing.
+    """Let the connection read the lake; a folder needs nothing.
 
     Raises ``MedallionError`` where an extension or credentials are missing.
     """
@@ -79,7 +79,7 @@ def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
 
 
 def connect_sql(lake_url: str) -> list[str]:
-    """What somebody else's DuckDB session begins with to read the lake; has no credentials."""
+    """The statements that a user's DuckDB session needs to read the lake; hold no credentials."""
     scheme = urlsplit(lake_url).scheme
     found = [f"install {name}; load {name}" for name in EXTENSIONS.get(scheme, ())]
     if scheme == "s3":
@@ -105,7 +105,7 @@ def connect_sql(lake_url: str) -> list[str]:
 def _find(name: str) -> Extension:
     found = find_spec(f"duckdb_extension_{name}")
     for folder in (found and found.submodule_search_locations) or ():
-        # an extension loads in exactly the version that it was built for
+        # an extension loads only in the DuckDB version that it was built for
         built = f"v{duckdb.__version__}/{name}.duckdb_extension"
         path = Path(folder) / "extensions" / built
         if path.exists():
@@ -169,7 +169,7 @@ def _attach_azure(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _azure_options() -> dict[str, str]:
-    """What DuckDB is to know of Azure's variables, as fsspec's file system understands them."""
+    """DuckDB's secret options from Azure's variables, read as fsspec's file system reads them."""
 
     def named(name: str) -> str | None:
         return os.environ.get(f"AZURE_STORAGE_{name}") or None
@@ -202,7 +202,7 @@ def _attach_google(connection: duckdb.DuckDBPyConnection) -> None:
     file_system: Any = file_system_class("gs")
 
     class ExactReads(file_system):  # type: ignore[misc]
-        """DuckDB asks for the ranges that it wants, and does not want more read ahead of it."""
+        """Reads without read-ahead: DuckDB asks for exactly the ranges that it needs."""
 
         def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
             return super().open(path, mode, **{"cache_type": "none"} | options)

@@ -1,9 +1,9 @@
-"""How DuckDB reads the lake's files where they lie, as SQL text.
+"""How DuckDB reads the lake's files in place, as SQL text.
 
-A union with a branch a file would open every file to plan any query: 600 of them over a network.
-So files with the same columns are one list, of which DuckDB opens the first; the month and the key
-of a row's version are looked up by the name of its file, which prunes the list before another one
-is opened. Files that differ in a column's name or type are never read together.
+A union with one branch for each file would open every file to plan any query: 600 over a network.
+So files with the same columns form one list, and DuckDB opens only the first to plan. A row's month
+and file key are looked up by its file's name, so DuckDB prunes the list before it opens another
+file. Files that differ in a column's name or type are never read together.
 """
 
 from collections import defaultdict
@@ -15,27 +15,27 @@ from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
 
-# Which file of a list a row is from; DuckDB prunes a list by no other name.
+# The column that names a row's file. DuckDB prunes a list by this column only.
 FILE = "filename"
 ORDINAL = "file_row_number"
 
 Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
-# Gives SQL of what is asked about a version, for each row of it.
+# Given a function from a version to a value, returns SQL of that value for each row.
 LookUp = Callable[[Callable[[Landing], str]], str]
 Condition = Callable[[LookUp], str]
 
 
 def address(lake_url: str, lake_path: str) -> str:
-    """Where a file of the lake is, as DuckDB's ``filename`` says it."""
+    """The address of a file of the lake, as DuckDB's ``filename`` gives it."""
     root = local_path(lake_url)
     return str(root / lake_path) if root else f"{lake_url}/{lake_path}"
 
 
 def source_sql(lake_url: str, lake_path: str) -> str:
-    """What DuckDB is told to read of the lake to get one file, as SQL.
+    """The SQL text that makes DuckDB read exactly one file of the lake.
 
-    An address in a bucket is itself: S3's are read without patterns, and the settings refuse the
-    others where they would be one.
+    An address in a bucket needs no escaping: S3 is read without patterns, and for Google and Azure
+    the settings refuse an address that would be a pattern.
     """
     source = address(lake_url, lake_path)
     return text_sql(path_pattern(source) if local_path(lake_url) else source)
@@ -44,7 +44,7 @@ def source_sql(lake_url: str, lake_path: str) -> str:
 def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
     """The table function that gives one file's rows, in order, with its own columns and types.
 
-    ``columns`` are the file's, by name and type; ``source`` is SQL of its pattern.
+    ``columns`` are the file's, as (name, type); ``source`` is SQL of its path pattern.
     """
     if lake_path.endswith(".parquet"):
         return f"read_parquet({source}, {NO_HIVE})"
@@ -54,9 +54,9 @@ def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
 def branches(
     lake_url: str, versions: Iterable[Landing], condition: Condition | None = None
 ) -> list[Branch]:
-    """How a read view reads these versions of one dataset from the lake.
+    """The branches by which a read view reads these versions of one dataset from the lake.
 
-    ``condition`` gives SQL that says whether a version is read at all, of what it looks up of it.
+    ``condition`` takes a look-up and gives SQL that says whether a row's version is read at all.
     """
     alone: list[Landing] = []
     lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
@@ -94,7 +94,7 @@ def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | Non
     names = [text_sql(address(lake_url, version.lake_path)) for version in versions]
 
     def looked_up(value: Callable[[Landing], str]) -> str:
-        if len(versions) == 1:  # DuckDB prunes no list of one
+        if len(versions) == 1:  # DuckDB does not prune a list of one file
             return value(versions[0])
         pairs = ", ".join(f"{n}: {value(v)}" for n, v in zip(names, versions, strict=True))
         return f"(map {{{pairs}}})[{DUCKDB.quote(FILE)}]"

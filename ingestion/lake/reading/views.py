@@ -1,9 +1,9 @@
-"""A catalog of the lake for anybody's DuckDB: a small database of views, and the script of it.
+"""A catalog of the lake for any DuckDB: a small database of views, and the script that makes it.
 
-For each dataset there are ``<name>`` (the current versions), ``<name>_all`` (every version) and the
-macro ``<name>_as_of(day)``, all under the read schema, and one table ``versions``. They read the
-lake's files where they lie, and only those of the months that are asked for. No credential is in
-either file: the script says how a session finds its own.
+Each dataset has ``<name>`` (the current versions), ``<name>_all`` (every version) and the macro
+``<name>_as_of(day)``, all under the read schema. There is one table ``versions``. The views read
+the lake's files in place, and only those of the months that a query needs. Neither file holds a
+credential: the script says how a session finds its own.
 """
 
 import json
@@ -38,7 +38,7 @@ FOREVER = date.max
 
 @dataclass(frozen=True)
 class LakeViews:
-    """What was written: the database, its script, and what a cloud's session needs first."""
+    """What was written: the database, its script, and the first statements of a cloud session."""
 
     database: Path
     script: Path
@@ -47,10 +47,11 @@ class LakeViews:
 
 
 def write_lake_views(settings: Settings, out: Path) -> LakeViews:
-    """Write the database ``out`` and beside it its script; what was there is replaced, or stays.
+    """Write the database ``out`` and its script beside it, in place of earlier ones.
 
-    Raises ``MedallionError`` where the lake is empty, or it, one of its versions or the folder
-    cannot be reached, and ``UsageError`` where a file in the way is none of this function's.
+    Raises ``MedallionError`` where the lake is empty, or where the lake, one of its versions or the
+    folder cannot be reached; then the earlier files stay. Raises ``UsageError`` where this function
+    did not write the file that is there.
     """
     script = out.with_suffix(".sql")
     _must_be_ours(out, script)
@@ -79,7 +80,7 @@ _HEAD = """\
 
 
 def _must_be_ours(out: Path, script: Path) -> None:
-    """Raise ``UsageError`` where something would be replaced that is no catalog of the lake."""
+    """Raise ``UsageError`` where a file would be replaced that is not a catalog of the lake."""
     if out.suffix.lower() == ".sql":
         raise UsageError(f"--out names the database, and {out} the script beside it: take .duckdb.")
     for path, is_ours in ((out, _is_our_database), (script, _is_our_script)):
@@ -91,7 +92,7 @@ def _must_be_ours(out: Path, script: Path) -> None:
 
 
 def _is_our_database(path: Path) -> bool:
-    """Whether it has what this module makes, and no table or view of anybody else's."""
+    """Whether it holds the objects that this module makes, and no other table or view."""
     datasets = registry.datasets()
     ours = {name for d in datasets for name in (d, f"{d}_all")} | {VERSIONS}
     try:
@@ -189,7 +190,7 @@ Days = dict[tuple[tuple[str, date | None], str], list[tuple[date, date]]]
 
 
 def _current_on(days: Days) -> Condition:
-    """Whether a version was current on the day that the macro is asked for."""
+    """The condition that a version was current on the macro's day."""
     most = max((len(spans) for spans in days.values()), default=0)
 
     def condition(looked_up: LookUp) -> str:
@@ -215,14 +216,14 @@ def _build(path: Path, lake_url: str, catalog: Catalog, statements: list[str]) -
                 connection.execute(statement)
             except (duckdb.Error, OSError) as exc:
                 _name_what_cannot_be_read(connection, lake_url, catalog, statement)
-                # what follows the first line is SQL that nobody asked about
+                # the lines after the first are our own SQL
                 raise MedallionError(f"The views cannot be made: {first_line(exc)}") from exc
 
 
 def _name_what_cannot_be_read(
     connection: duckdb.DuckDBPyConnection, lake_url: str, catalog: Catalog, statement: str
 ) -> None:
-    """Raise for the first version of those that a statement speaks of which cannot be opened."""
+    """Raise for the first version in a statement that cannot be opened."""
     for version in catalog.versions():
         source = source_sql(lake_url, version.lake_path)
         if source not in statement:
@@ -239,7 +240,7 @@ def _name_what_cannot_be_read(
 
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:
-    """Let a file bear its name only when it is whole."""
+    """Write a file under another name, and rename it when it is whole."""
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""Whether a store holds what it was given, by the checksum that it made itself of what it holds.
+"""Prove that a store holds what it was given, by the checksum that it computed of its object.
 
-S3 and Google make one of the whole object, so that its bytes need not come back to be proved; what
-makes none is read again.
+S3 and Google compute one of the whole object, so its bytes need not be read back. An object in a
+store that computes none is read again.
 """
 
 import base64
@@ -15,25 +15,25 @@ from typing import Any
 PIECE_BYTES = 1 << 20
 Update = Callable[[bytes, int], int]
 
-# What a store is asked to make; without it S3 has none of an object that came in parts.
+# The checksum to ask S3 for. Without this, S3 has none of an object that came in parts.
 S3_CHECKSUM = {"ChecksumAlgorithm": "CRC32", "ChecksumType": "FULL_OBJECT"}
 
 
 @dataclass(frozen=True)
 class Digests:
-    """Of one file, read once: its sha256, and the checksum of the store that it goes to."""
+    """Of one file, from one read: its sha256, and the checksum that its store will compute."""
 
     sha256: str
     checksum: str
 
 
 def makes_checksums(scheme: str) -> bool:
-    """Whether such stores make a checksum of the whole of an object."""
+    """Whether stores of this scheme compute a checksum of a whole object."""
     return scheme in ("s3", "gs")
 
 
 def digests(source: Path, scheme: str) -> Digests:
-    """Read a file of this machine that goes to a store that makes checksums."""
+    """Read a local file and compute its sha256 and the store's kind of checksum."""
     update = _update(scheme)
     sha256, crc = hashlib.sha256(), 0
     with source.open("rb") as file:
@@ -44,11 +44,11 @@ def digests(source: Path, scheme: str) -> Digests:
 
 
 def checksum_of(fs: Any, scheme: str, path: str) -> str | None:
-    """What the store says that it holds; none where it says nothing about the whole of it."""
+    """The store's own checksum of an object; none if it has none of the whole object."""
     if scheme == "s3":
         bucket, _, key = path.partition("/")
         told = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-        # one of parts' checksums has their number behind it
+        # a checksum of the parts' checksums ends in their number
         return told.get("ChecksumCRC32") if told.get("ChecksumType") == "FULL_OBJECT" else None
     if scheme == "gs":
         crc32c: str | None = fs.info(path).get("crc32c")

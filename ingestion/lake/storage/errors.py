@@ -1,6 +1,6 @@
-"""What the stores' SDKs raise, as one line that a user can act on.
+"""Turns the errors of the storage SDKs into one line that a user can act on.
 
-The SDKs are known here by the names that they give their faults, so that none need be installed.
+Errors are recognized by the SDKs' own names for them, so no SDK need be installed.
 """
 
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ SILENT = {
 
 @dataclass(frozen=True)
 class _Rule:
-    """Faults by their names, and what they come to; ``{}`` is how to name oneself to the store."""
+    """Errors by name, and the message for them; ``{}`` is how to give the store credentials."""
 
     names: set[str]
     kind: type[MedallionError]
@@ -94,7 +94,7 @@ RULES = (
 
 
 def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
-    """The fault as one of ours: ``doing`` is what was tried, as in *Cannot read the lake*."""
+    """The error as a ``MedallionError``; ``doing`` is what failed, as in *Cannot read the lake*."""
     scheme, _, place = lake_url.partition("://")
     cannot = f"Cannot {doing} the lake {lake_url}: "
     if isinstance(exc, ImportError):
@@ -120,7 +120,7 @@ def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """The fault, and what it came from; dlt keeps that in ``exception``."""
+    """The error and its causes; dlt keeps a cause in ``exception``."""
     while exc is not None:
         yield exc
         inner = getattr(exc, "exception", None)
@@ -128,7 +128,7 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _names(exc: BaseException) -> Iterator[str]:
-    """By what a fault is known: its classes, the store's code, a status."""
+    """Identifiers of an SDK error: its classes, the store's code, an HTTP status."""
     yield from (cls.__name__ for cls in type(exc).__mro__)
     response = getattr(exc, "response", None)
     if isinstance(response, dict):
@@ -138,7 +138,7 @@ def _names(exc: BaseException) -> Iterator[str]:
         code = getattr(exc, name, None)
         yield str(getattr(code, "value", code))
     text = str(exc)
-    if text.startswith("Forbidden: "):  # so gcsfs says 403
+    if text.startswith("Forbidden: "):  # how gcsfs reports 403
         yield "403"
-    if "Must provide either a connection_string or account_name" in text:  # so says adlfs
+    if "Must provide either a connection_string or account_name" in text:  # adlfs's text
         yield "NoCredentialsError"

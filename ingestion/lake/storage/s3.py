@@ -1,6 +1,6 @@
-"""Files go to S3 by boto3, whose threads read, sign and send the parts of one side by side.
+"""Uploads to S3 by boto3, whose threads read, sign and send the parts of a file in parallel.
 
-s3fs does all of it in one thread and sends parts in rounds, each as slow as its slowest:
+s3fs does all of it in one thread and sends parts in rounds, each as slow as its slowest part:
 https://github.com/fsspec/s3fs/issues/900
 """
 
@@ -22,9 +22,9 @@ def upload(
     parts_at_once: int,
     silence_seconds: float,
 ) -> None:
-    """Copy a file of this machine to ``bucket/key``, in parts where it is longer than one.
+    """Copy a local file to ``bucket/key``, in several parts if it is longer than one part.
 
-    ``how`` are S3's own arguments of an object. Raises what botocore raises.
+    ``how`` are S3's own arguments for an object. Raises what botocore raises.
     """
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
@@ -32,25 +32,25 @@ def upload(
         multipart_threshold=part_bytes,
         multipart_chunksize=part_bytes,
         max_concurrency=parts_at_once,
-        # the other one is chosen by machine, and raises faults of its own
+        # boto3 would choose the other client on some machines, and that raises its own errors
         preferred_transfer_client="classic",
     )
-    with _one_at_a_time:  # cache() lets two threads make two
+    with _one_at_a_time:  # cache() alone would let two threads make two clients
         s3 = client(silence_seconds)
     bucket, _, key = path.partition("/")
-    # not the client's upload_file, which makes a text of what botocore raises
+    # not the client's upload_file, which turns botocore's exceptions into text
     with create_transfer_manager(s3, config) as transfers:
         transfers.upload(str(source), bucket, key, extra_args=dict(how)).result()
 
 
 @cache
 def client(silence_seconds: float) -> Any:
-    """A client of boto3's, which finds endpoint and credentials by the SDK's own variables."""
+    """A boto3 client, which finds endpoint and credentials by the SDK's own variables."""
     from boto3.session import Session
     from botocore.config import Config
 
     config = Config(
-        # also how long a store may pause while it is sent to, which a slow line is no fault of
+        # also limits how long a store may pause during an upload; a slow line does not count
         connect_timeout=silence_seconds,
         read_timeout=silence_seconds,
         max_pool_connections=CONNECTIONS,

@@ -1,8 +1,8 @@
 """Where a lake is kept: a folder, or a bucket of S3, Google Cloud Storage or Azure.
 
-This is the one place that opens a lake and speaks to what keeps it. Each cloud's SDK finds its own
-credentials and endpoint by its own variables; nothing here reads or holds a secret. What goes wrong
-comes out as one line: which lake, why, and what to do.
+Only this module opens a lake and calls its storage. Each cloud's SDK finds credentials and endpoint
+by its own variables; nothing here reads or holds a secret. An error becomes one line: which lake,
+why, and what to do.
 """
 
 import hashlib
@@ -31,19 +31,19 @@ from ingestion.lake.storage.checksums import (
 from ingestion.lake.storage.errors import explained
 from ingestion.settings import Settings
 
-# So much is sent or read at a time, and so many of these at once for one file.
+# The size of one read or sent part, and how many parts of one file are under way at once.
 PART_BYTES = 8 << 20
 PARTS_AT_ONCE = 4
 CONNECT_SECONDS = 5
-# An attempt has failed when the store is silent for so long; the SDK makes the next one.
+# After this silence of the store an attempt has failed; the SDK makes the next one.
 SILENCE_SECONDS = 30
 PAUSE_SECONDS = 1
 
 
 class Store:
-    """One lake where it lies. Names are relative to the lake's address.
+    """The storage of one lake. Names are relative to the lake's address.
 
-    ``fs`` and ``root`` are for readers that want a file system of fsspec's: ``fs`` opens
+    ``fs`` and ``root`` are for readers that need an fsspec file system: ``fs`` opens
     ``f"{root}/{name}"``.
     """
 
@@ -63,15 +63,15 @@ class Store:
             _limit_patience(self.scheme, self.fs)
 
     def path(self, name: str) -> str:
-        """What ``fs`` calls an object."""
+        """The path of an object for ``fs``."""
         return f"{self.root}/{name}"
 
     def address(self, name: str) -> str:
-        """The whole address of an object; in a folder, its path."""
+        """The full address of an object; for a lake in a folder, its path."""
         return self.path(name) if self.is_local else f"{self.url}/{name}"
 
     def names(self, folder: str) -> list[str]:
-        """All objects below a folder; none where there is no such folder."""
+        """All objects below a folder; none if there is no such folder."""
         with self.faults("read"):
             found = self.fs.find(self.path(folder))
             if not found:
@@ -79,31 +79,31 @@ class Store:
         return [path[len(self.root) + 1 :] for path in found]
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
-        """The contents of small objects, many at once."""
+        """The contents of small objects, read in parallel."""
         with self.faults("read"):
-            # unlike cat(), this does not take a [ or a * in the lake's own path for a pattern
+            # unlike cat(), this does not read a [ or a * in the lake's path as a pattern
             contents: list[bytes] = self.fs.cat_ranges(
                 [self.path(name) for name in names], None, None, on_error="raise"
             )
         return contents
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small object, which bears its name only when it is whole."""
+        """Write a small object, which gets its name only when it is whole."""
         with self.faults("write to"):
             self._make_folder(name)
             if self.scheme == "gs" and self._encryption:
                 self._write_encrypted(io.BytesIO(content), name)
             elif self.is_local:
-                # as _upload(): a record that is cut short is damage, and not a landing that was
+                # as in _upload(): a record cut short would count as damage, not as no landing
                 self.fs.pipe_file(f"{self.path(name)}.partial", content)
                 self._name_whole(self.path(name))
             else:
                 self.fs.pipe_file(self.path(name), content, **self._encryption_options())
 
     def digests_of(self, source: Path, beside: Executor) -> "Future[Digests] | None":
-        """What ``put()`` compares with what the store says, taken beside what else is done.
+        """The digests that ``put()`` compares with the store's, computed in the background.
 
-        None where the store says nothing, and ``put()`` reads back what it holds.
+        None where the store computes none; ``put()`` then reads the object back.
         """
         return beside.submit(digests, source, self.scheme) if makes_checksums(self.scheme) else None
 
@@ -112,11 +112,11 @@ class Store:
     ) -> None:
         """Copy a file into the lake, and prove that its sha256 is ``file_id`` there.
 
-        It bears its name there only when it is whole. ``found`` are its digests, where somebody
-        takes them already. Raises ``CorruptedError`` where the store holds something else.
+        The object gets its name only when it is whole. ``found`` are the file's digests, if they
+        are being computed already. Raises ``CorruptedError`` where the store holds other bytes.
         """
         target = self.path(name)
-        # while it goes up: both wait for others most of the time
+        # during the upload: both spend most of their time waiting
         with self.faults("write to"), ThreadPoolExecutor(1, "digest") as beside:
             found = found or self.digests_of(source, beside)
             self._make_folder(name)
@@ -135,7 +135,7 @@ class Store:
 
     def _upload(self, source: Path, target: str, name: str) -> None:
         if self.is_local:
-            # a copy that is killed half-way must not bear the file's name
+            # a copy that is killed half-way must not have the file's name
             self.fs.put_file(str(source), f"{target}.partial")
             self._name_whole(target)
         elif self.scheme == "gs" and self._encryption:
@@ -148,30 +148,30 @@ class Store:
             self.fs.put_file(str(source), target, **self._upload_options())
 
     def _name_whole(self, path: str) -> None:
-        """Let a file of this machine bear its name once its bytes would outlive a power cut."""
+        """Give a local file its name once its bytes are safe from a power cut."""
         with Path(f"{path}.partial").open("rb") as written:
             os.fsync(written.fileno())
         self.fs.mv(f"{path}.partial", path)
 
     def probe(self) -> None:
-        """Raise where nothing can be written and taken away again."""
+        """Raise where an object cannot be written and deleted again."""
         name = ".doctor"
         self.write(name, b"")
         with self.faults("write to"):
             self.fs.rm(self.path(name))
 
     def sha256(self, name: str) -> str:
-        """The sha256 of what the store holds; raises ``FileNotFoundError`` where it holds nothing.
+        """The sha256 of an object; raises ``FileNotFoundError`` where there is none.
 
-        Every byte is read: what a store says of an object that it keeps is no proof of it.
+        Every byte is read: what a store reports about its object does not prove its bytes.
         """
         with self.faults("read", or_missing=True), self._open(name) as stored:
             return hashlib.file_digest(stored, "sha256").hexdigest()
 
     def fetch(self, name: str, target: Path) -> str:
-        """Copy an object to a file of this machine; returns the sha256 of what came.
+        """Copy an object to a local file; returns the sha256 of the bytes received.
 
-        Raises ``FileNotFoundError`` where the store holds nothing.
+        Raises ``FileNotFoundError`` where there is no such object.
         """
         digest = hashlib.sha256()
         with (
@@ -206,31 +206,31 @@ class Store:
     def _encryption_options(self) -> dict[str, Any]:
         if self.scheme == "az" and self._encryption:
             return {"encryption_scope": self._encryption}
-        return {}  # S3's file system adds its own to whatever it writes
+        return {}  # S3's file system adds its options to every write
 
     def _write_encrypted(self, source: IO[bytes], name: str) -> None:
-        # gcsfs knows of keys only here
+        # gcsfs takes encryption keys only here
         with self.fs.open(
             self.path(name), "wb", block_size=PART_BYTES, kms_key_name=self._encryption
         ) as stored:
             shutil.copyfileobj(source, stored, PART_BYTES)
 
     def _make_folder(self, name: str) -> None:
-        # a bucket has no folders, and asked for one some file systems make the bucket itself
+        # A bucket has no folders. Asked for one, some file systems would create the bucket.
         if self.is_local:
             self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
 
     def _ask_for_bucket(self) -> None:
-        """Raise where there is no such bucket: for some file systems it is just empty."""
+        """Raise where there is no such bucket: some file systems show it as empty."""
         bucket = self.root.partition("/")[0]
-        if self.scheme == "gs":  # what may list it may ask this
+        if self.scheme == "gs":  # the right to list covers this request
             self.fs.call("GET", "b/{}/o", bucket, maxResults=1)
         if self.scheme == "az" and not self.fs.exists(bucket):
             raise FileNotFoundError(f"no container {bucket}")
 
     @contextmanager
     def faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
-        """Turn what goes wrong while ``doing`` something to the lake into ``MedallionError``."""
+        """Turn errors while ``doing`` something to the lake into ``MedallionError``."""
         try:
             yield
         except Exception as exc:
@@ -241,9 +241,9 @@ class Store:
 
 @contextmanager
 def _no_defaults_of_others() -> Iterator[None]:
-    """Open a file system without what ``FSSPEC_*`` and fsspec's files of home say of its kind.
+    """Open a file system without the options from ``FSSPEC_*`` and fsspec's files in home.
 
-    They would be beside the SDK's own variables, which are the user's to set.
+    Users set the SDK's own variables; these options would be a second way beside them.
     """
     kept = dict(fsspec.config.conf)
     fsspec.config.conf.clear()
@@ -254,17 +254,17 @@ def _no_defaults_of_others() -> Iterator[None]:
 
 
 def _limit_patience(scheme: str, fs: Any) -> None:
-    """Make a file system give up in some minutes, and in silence, where its options cannot."""
+    """Make a file system give up after some minutes, without logs, where its options cannot."""
     if scheme == "s3":
-        # the SDK tries again by itself, and s3fs twice over where it reads
+        # the SDK retries by itself, and s3fs retries its reads twice over
         fs.retries = 2
     if scheme == "gs":
-        # logs whatever it raises with its traceback, which is stderr where nobody set logging up
+        # logs every exception with its traceback, to stderr where logging is not set up
         logger = logging.getLogger("gcsfs")
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
     if scheme == "az":
-        # none of the SDK's options is passed on, and of its own it waits for ten minutes:
+        # adlfs passes on none of the SDK's options, and by default the SDK waits ten minutes:
         # https://github.com/fsspec/adlfs/issues/502
         client = fs.service_client
         retries = client._config.retry_policy
@@ -276,7 +276,7 @@ def _limit_patience(scheme: str, fs: Any) -> None:
 
 
 def open_lake(settings: Settings) -> Store:
-    """The lake that is set, to be written to as is set."""
+    """The lake that the settings name, with their options for writing."""
     return Store(settings.lake_url, settings.lake_encryption, settings.lake_storage_class)
 
 
@@ -285,14 +285,14 @@ def file_system_class(scheme: str) -> Any:
 
     The slow imports wait until a lake is opened.
     """
-    # asks Google by gRPC what kind of bucket each is, for a minute where nobody answers, as at an
-    # emulator: https://github.com/fsouza/fake-gcs-server/issues/2069
+    # Without this, gcsfs asks Google by gRPC for each bucket's kind. With an emulator nobody
+    # answers, and that takes a minute: https://github.com/fsouza/fake-gcs-server/issues/2069
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     return fsspec.get_filesystem_class(scheme)
 
 
 def file_system_options(scheme: str, encryption: str = "") -> dict[str, Any]:
-    """What fsspec's file system for a scheme is opened with; credentials are the SDK's to find."""
+    """The options for fsspec's file system of a scheme; the SDK finds the credentials."""
     if scheme == "file":
         return {}
     # another process may have landed meanwhile
@@ -304,12 +304,12 @@ def file_system_options(scheme: str, encryption: str = "") -> dict[str, Any]:
         }
         options["s3_additional_kwargs"] = _s3_encryption(encryption)
     if scheme == "gs":
-        # an emulator knows nobody; else only what Google's SDK finds, and never anonymously
+        # An emulator takes no credentials. Otherwise use those of Google's SDK, never anonymous.
         emulated = bool(os.environ.get("STORAGE_EMULATOR_HOST"))
         options["token"] = "anon" if emulated else "google_default"
         from aiohttp import ClientTimeout
 
-        # a number would be for the whole of a request, and a slow line is no silence
+        # a number would limit the whole request, and a slow line is not silence
         options["requests_timeout"] = ClientTimeout(
             total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
         )
