@@ -3,7 +3,7 @@
 Source → ``land`` → lake → ``load`` → raw tables and read views. Everything here
 is dlt and plain functions; it knows neither the transformer nor the orchestrator.
 
-Whoever only wants rows asks ``dataset``, which needs the lake and no warehouse.
+To read rows only, call ``dataset``: it needs the lake and no warehouse.
 """
 
 from collections.abc import Sequence
@@ -27,30 +27,30 @@ def dataset(
     columns: str | Sequence[str] | None = None,
     settings: "Settings | None" = None,
 ) -> "pa.RecordBatchReader":
-    """Read one dataset from the lake, wherever it lies, a batch at a time.
+    """Read one dataset from the lake, in a folder or a bucket, a batch at a time.
 
-    One row is one row of a published file. ``source_month``, ``file_key`` and ``row_ordinal`` say
-    which; the other columns are those of every era under their lower-case published names, each
-    of the widest type that any file has. No value changes, and no row is left out; rows come in
-    no promised order.
+    One row is one row of a published file; ``source_month``, ``file_key`` and ``row_ordinal`` say
+    which. The other columns are those of all eras, under their lower-case published names, each
+    with the widest type that any file has. No value is changed and no row is left out. The order
+    of rows is not defined.
 
     Args:
         name: A dataset of any source, as ``medallion land --help`` lists them.
-        start: The first month, as ``"2024-01"`` or any date or time in it; without it, the first
-            there is.
-        end: The last month, which is part of it.
-        as_of: Read what the lake held at the end of this day (UTC), a date or ``"2024-05-01"``;
-            a time is taken as its date; without it, the newest version of each month.
-        columns: Only these, or this one, in this order; files are not read for the others.
-        settings: Where the lake is; without them, what the environment and ``.env`` say.
+        start: The first month, as ``"2024-01"`` or any date or time in it; by default the first
+            month of the dataset.
+        end: The last month, included.
+        as_of: Read what the lake held at the end of this day (UTC), a date or ``"2024-05-01"``; a
+            time counts as its date. By default, the newest version of each month.
+        columns: Only these columns, or this one, in this order; the others are not read.
+        settings: Where the lake is; by default, as the environment and ``.env`` say.
 
-    Nothing is read before the first batch is asked for but the catalog and a few file footers, and
-    no more than some batches are held at any time. The reader goes as it is to
-    ``polars.from_arrow``, to DuckDB (by its variable's name) and, by ``.read_pandas()``, to pandas.
+    Before the first batch is asked for, only the catalog and a few file footers are read. At most a
+    few batches are in memory at any time. Pass the reader as it is to ``polars.from_arrow``, to
+    DuckDB (by its variable's name) or, by ``.read_pandas()``, to pandas.
 
-    Raises ``UsageError`` for a name, month, day or column that does not exist or is none: so it is
-    where months are named and the lake has never held one of them. Raises ``MedallionError`` where
-    the lake or a file of it cannot be read.
+    Raises ``UsageError`` for an unknown or invalid name, month, day or column, also where the lake
+    has never held any of the months asked for. Raises ``MedallionError`` where the lake or one of
+    its files cannot be read.
 
     """
     # importing ingestion stays cheap

@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _summary(settings: Settings, landed: LandReport, loaded: LoadReport) -> str:
-    """What was done, in one line, also where that was nothing."""
+    """One line that says what was done, even if nothing was."""
     outcomes = Counter(str(file.outcome) for file in landed.files)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     how = "read in place" if settings.raw == "in_place" else "loaded"

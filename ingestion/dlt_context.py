@@ -1,8 +1,8 @@
-"""The configuration that dlt runs with: ours alone, whatever lies about.
+"""The configuration that dlt runs with: only our own values.
 
-dlt asks the environment (bare names such as ``FULL_REFRESH`` and ``DEV_MODE`` too) and the files
-``.dlt/*.toml`` of the working directory and of home. On a machine with other projects these are
-not about us. https://dlthub.com/docs/general-usage/credentials/setup#available-config-providers
+By default dlt reads the environment (bare names such as ``FULL_REFRESH`` and ``DEV_MODE`` too) and
+``.dlt/*.toml`` in the working directory and in home. These may be meant for other projects.
+https://dlthub.com/docs/general-usage/credentials/setup#available-config-providers
 """
 
 import os
@@ -16,12 +16,12 @@ from dlt.common.configuration.providers import ConfigProvider, CustomLoaderDocPr
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 from dlt.common.runtime.run_context import RunContext
 
-# of the environment's, what is the user's to set: how patiently a publisher is asked
+# the only settings taken from the environment: timeouts and retries of requests to a publisher
 REQUESTS = ("timeout", "max_attempts", "backoff_factor", "max_retry_delay")
 
 
 class _OurContext(RunContext):
-    """A run context that knows no configuration but the values that it is given."""
+    """A dlt run context whose only configuration is the given values."""
 
     def __init__(self, run_dir: Path, values: dict[str, Any]):
         super().__init__(str(run_dir))
@@ -33,15 +33,14 @@ class _OurContext(RunContext):
 
 @contextmanager
 def our_configuration(run_dir: Path, **values: Any) -> Iterator[None]:
-    """Let dlt be configured by these values only, for the length of a ``with`` block.
+    """Configure dlt by these values only, for the length of a ``with`` block.
 
-    ``values`` are by dlt's sections. Nothing is reported home or logged, and names stay as they
-    are published.
+    ``values`` are keyed by dlt's sections. Telemetry and logs are off, and names stay as published.
     """
     runtime = {
         "dlthub_telemetry": False,
         "log_level": "CRITICAL",
-        # dlt would end its own step, and the run would then go on
+        # on a signal dlt would end only its own step, and the run would go on
         "intercept_signals": False,
     }
     for name in REQUESTS:

@@ -1,10 +1,10 @@
 """Load packages of references: files that dlt moves without opening them.
 
-dlt rewrites an imported Parquet file that has a column of null type, which most real months have,
-and so changes its bytes (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633).
-It imports CSV as it is. So a job's file is a CSV manifest of two lines, the address of the file to
-load and a folder for a copy: dlt extracts, normalizes, schedules and retries it like any other, and
-the destination's job moves the bytes.
+dlt rewrites an imported Parquet file that has a column of null type, and so changes its bytes
+(``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633). Most real months have
+such a column. dlt imports CSV unchanged. So a job's file is a CSV manifest of two lines: the
+address of the file to load, and a folder for a copy. dlt extracts, normalizes, schedules and
+retries the manifest like any file, and the destination's job moves the bytes.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ RESTORE = "medallion verify says how to restore it"
 
 
 class UnreadableFileError(DestinationTerminalException):
-    """The file that a job was to load is at fault: while it is what it is, no try ends better."""
+    """The file of a job cannot be read. Another try with the same file would fail too."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One file to load: where it is, the table it makes, and what its job must know of it."""
+    """One file to load: its address, its table, and what its job must know."""
 
     schema: str
     table_name: str
@@ -55,15 +55,15 @@ def run_references(
     place: str,
     workers: int,
 ) -> dict[str, Failure]:
-    """Load the referenced files with one run of a dlt pipeline: a resource, table and job a file.
+    """Load the files in one run of a dlt pipeline: one resource, table and job for each file.
 
-    So many ``workers`` are at jobs at once. A job that fails does not end the others.
+    ``workers`` jobs run at once. A job that fails does not end the others.
 
-    Returns the failure of each table whose job failed; raises ``MedallionError``, which names the
-    ``place``, where the run as a whole cannot be done. The working directory is new each time and
-    is dropped afterwards: what is done is said by the load records that the jobs write, so a
-    killed run leaves no package behind that would be loaded in place of the next one
-    (https://github.com/dlt-hub/dlt/issues/3023).
+    Returns the failure of each table whose job failed. Raises ``MedallionError``, which names the
+    ``place``, where the run as a whole fails. The working directory is new for each run and is
+    deleted afterwards. So a killed run leaves no package that dlt would load in place of the next
+    one (https://github.com/dlt-hub/dlt/issues/3023). What is loaded is known from the load records
+    that the jobs write.
     """
     load = {"workers": workers, "raise_on_failed_jobs": False}
     with scratch_folder(dlt_dir) as folder, our_configuration(folder, load=load):
@@ -80,7 +80,7 @@ def run_references(
         try:
             info = pipeline.run(sources)
         except PipelineStepFailed as exc:
-            # a failed change of dlt's tables tells of the reason in what caused it
+            # when dlt fails to change its own tables, the reason is in the exception's cause
             reason = exc.exception.__cause__ or exc.exception
             cause = getattr(exc.exception, "failed_message", None) or str(reason)
             raise (UnreachableError if _may_pass(exc) else MedallionError)(
@@ -94,7 +94,7 @@ def run_references(
 
 
 def _may_pass(exc: BaseException | None) -> bool:
-    """Whether a server was away: dlt gave a job up after some tries, or could not even begin."""
+    """Whether a server was unreachable: dlt gave up a job after its retries, or could not begin."""
     while exc is not None:
         if isinstance(exc, (LoadClientJobRetry, UnreachableError)):
             return True
@@ -129,11 +129,11 @@ def referenced_url(manifest: str) -> str:
 
 @contextmanager
 def lake_file(manifest: str, file_id: str) -> Iterator[str]:
-    """The path of the version in the lake that a job's manifest names, proved whole by its sha256.
+    """The path of the file version that a job's manifest names, after its sha256 was checked.
 
-    From a bucket it is a copy that is gone afterwards. A raw table is never made of other bytes
-    than were landed. Raises ``DestinationTerminalException``, and ``UnreadableFileError`` where the
-    store answers and has other bytes or none.
+    From a bucket it is a copy, which is deleted afterwards. So a raw table is only ever made from
+    the bytes that were landed. Raises ``UnreadableFileError`` where the store answers and has other
+    bytes or none, and ``DestinationTerminalException`` for any other error.
     """
     url, scratch = Path(manifest).read_text().splitlines()
     lake_url, _, name = url.rpartition("/")
@@ -144,7 +144,7 @@ def lake_file(manifest: str, file_id: str) -> Iterator[str]:
             found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)
         except FileNotFoundError:
             raise UnreadableFileError(f"{url} is gone: {RESTORE}") from None
-        except MedallionError as exc:  # the store's SDK has tried again whatever may pass
+        except MedallionError as exc:  # the store's SDK has already retried
             raise DestinationTerminalException(str(exc)) from exc
         if found != file_id:
             raise UnreadableFileError(
@@ -167,15 +167,15 @@ def _sha256(path: Path) -> str:
 
 
 def _failure(message: str | None) -> Failure:
-    """What is left of a job's exception: dlt keeps its traceback as text."""
+    """The failure of a job, from its traceback: dlt keeps the exception only as text."""
     unreadable = f"{UnreadableFileError.__module__}.{UnreadableFileError.__qualname__}: "
     return Failure(_reason(message), _last_line(message).startswith(unreadable))
 
 
 def _reason(failure: str | None) -> str:
-    """What a traceback comes to: its last line, without the name of the exception.
+    """The last line of a traceback, without the name of the exception.
 
-    A damaged file lets its bytes into the words of its reader.
+    Unprintable characters are replaced: a message about a damaged file may hold its bytes.
     """
     line = "".join(c if c.isprintable() else "?" for c in _last_line(failure))
     return re.sub(r"^[\w.]+(Exception|Error): ", "", line) or "it gave no reason"

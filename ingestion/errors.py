@@ -1,17 +1,17 @@
-"""Faults that a user can act on.
+"""Errors that a user can act on.
 
-Each message says what happened, to which file or table, and what to do next; entry points print
+Each message says what happened, to which file or table, and what to do next. Entry points print
 it as one line and turn its type into an exit code.
 """
 
-SHOWN_CHARACTERS = 40  # of a value from a file, in a message
+SHOWN_CHARACTERS = 40  # the longest part of a file's value in a message
 
 
 class MedallionError(Exception):
     """The run failed for a foreseeable reason (exit code 1)."""
 
     exit_code = 1
-    may_pass = False  # whether trying again later, with nothing changed, may help
+    may_pass = False  # whether a later try, with nothing changed, may succeed
 
 
 class UsageError(MedallionError):
@@ -37,7 +37,7 @@ class WarehouseBusyError(MedallionError):
 
 
 class UnreachableError(MedallionError):
-    """A server does not answer, or went away in the middle."""
+    """A server does not answer, or broke the connection."""
 
     may_pass = True
 
@@ -47,13 +47,13 @@ class WarehouseError(MedallionError):
 
 
 class LockedError(WarehouseError):
-    """Somebody holds what is to be replaced; the message names them."""
+    """Another session holds what is to be replaced; the message names it."""
 
     may_pass = True
 
 
 class NotLoadedError(MedallionError):
-    """A version could not be loaded, for a reason that lies not in its file."""
+    """A version could not be loaded, for a reason outside its file."""
 
     may_pass = True
 
@@ -65,6 +65,6 @@ class CorruptedError(MedallionError):
 
 
 def first_line(exc: BaseException) -> str:
-    """What an exception says first, without a full stop; its type where it says nothing."""
+    """The first line of an exception, without a full stop; its type where it has no text."""
     lines = str(exc).strip().splitlines()
     return (lines[0] if lines else type(exc).__name__).rstrip(".")

@@ -1,8 +1,8 @@
 """Land what is published into the lake.
 
-A file is fetched whole, hashed, checked, and copied into the lake by dlt, unchanged; only then is
-the landing written to the catalog. What is unchanged costs one HEAD. What cannot be trusted is
-kept in ``quarantine/`` with its reason, and everything else goes on.
+A file is fetched whole, hashed and checked, and dlt copies it into the lake unchanged. Only then is
+the landing written to the catalog. An unchanged file costs one HEAD. A file that cannot be trusted
+is kept in ``quarantine/`` with the reason, and the other files go on.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,14 +26,14 @@ from ingestion.sources.files.discovery import discover
 from ingestion.sources.files.download import Fetched, fetch, forget_parts, has_parts
 
 FETCHES_AT_ONCE = 4
-# One load of dlt for so many files, or so many bytes, whichever is reached first: its fixed cost
-# is shared, and no more than this waits in the spool.
+# The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
+# fixed cost, and no more than one batch waits in the spool.
 BATCH_FILES = 16
 BATCH_BYTES = 2 << 30
 
 
 class Outcome(StrEnum):
-    """How it went with one published file."""
+    """The outcome for one published file."""
 
     UNCHANGED = "unchanged"
     NEW = "new"
@@ -45,9 +45,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of one published file; ``landing`` is there unless it failed.
+    """The result for one published file; ``landing`` is there unless it failed.
 
-    ``remarks`` say what is odd about a file that is new or changed, one line each.
+    ``remarks`` are warnings about a new or changed file, one line each.
     """
 
     published: PublishedFile
@@ -59,12 +59,12 @@ class Landed:
 
 @dataclass(frozen=True)
 class LandReport:
-    """What came of every published file in scope."""
+    """The result for every published file in scope."""
 
     files: list[Landed] = field(default_factory=list)
 
     def of(self, *outcomes: Outcome) -> list[Landed]:
-        """Files that went so."""
+        """The files with one of these outcomes."""
         return [f for f in self.files if f.outcome in outcomes]
 
 
@@ -75,11 +75,11 @@ def land(
     end: date | None = None,
     progress: Progress | None = None,
 ) -> LandReport:
-    """Find what is published of the datasets and months, and land what the lake does not hold.
+    """Find the published files of the datasets and months, and land those the lake does not hold.
 
-    Returns one entry a published file, and one for what is meant and is not published. Raises
-    ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it has
-    nothing, or the lake or the disk refuses.
+    Returns one entry for each published file, and one for each expected file that is not published.
+    Raises ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it
+    has nothing, or the lake or the disk refuses.
     """
     published = published_now(settings, datasets, start, end, progress)
     return land_files(settings, published, progress)
@@ -92,10 +92,10 @@ def published_now(
     end: date | None = None,
     progress: Progress | None = None,
 ) -> list[PublishedFile]:
-    """What the sources publish of the datasets and months, and what of it is missing, with why.
+    """The published files of the datasets and months, and the expected ones that are missing.
 
-    Without ``datasets`` it is what the enabled sources publish. Raises ``MedallionError`` where a
-    source has nothing that is meant, or nothing any more.
+    A missing file has the reason in its ``fault``. Without ``datasets``, gives the files of all
+    enabled sources. Raises ``MedallionError`` where a source has none of them, or no file any more.
     """
 
     def gave_months(url: str) -> bool:
@@ -115,7 +115,7 @@ def published_now(
 def land_files(
     settings: Settings, published: Sequence[PublishedFile], progress: Progress | None = None
 ) -> LandReport:
-    """Land those of the published files that the lake does not hold."""
+    """Land those published files that the lake does not hold."""
     progress = progress or Quiet()
     store = open_lake(settings)
     catalog = Catalog(store)
@@ -127,10 +127,10 @@ def land_files(
         elif is_landed(catalog, file):
             last = catalog.newest(file.dataset, file.month)
             done[file] = Landed(file, Outcome.UNCHANGED, last)
-        else:  # what is in quarantine is fetched again: the fault may have passed
+        else:  # a file in quarantine is fetched again: the error may have passed
             todo.append(file)
     left = [file for file in done if has_parts(file, settings.spool_dir)]
-    if left:  # by a run that was killed when it had landed them
+    if left:  # by a run that was killed after it had landed them
         with turns_with_files(settings, [file.name for file in left], progress):
             for file in left:
                 forget_parts(file, settings.spool_dir)
@@ -167,7 +167,7 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
 
 
 def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
-    """Whether the lake holds what is published now, and trusts it."""
+    """Whether the lake holds the file as published now, as a trusted version."""
     last = catalog.newest(file.dataset, file.month)
     landed = last is not None and last.status == "landed"
     return landed and not file.fault and catalog.holds(file)
@@ -175,12 +175,12 @@ def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A download, and what the check said of it."""
+    """A download, and the result of its check."""
 
     fetched: Fetched
     checked: Checked | None
     distrust: str | None
-    found: Future[Digests] | None  # taken while dlt prepares the load
+    found: Future[Digests] | None  # computed while dlt prepares the load
 
 
 def _land_batch(
@@ -203,7 +203,7 @@ def _land_batch(
             return _Candidate(fetched, None, str(exc), found)
         return _Candidate(fetched, checked, None, found)
 
-    # another process may have landed some of them while this one waited for its turn
+    # another process may have landed some of them while this one waited for the lock
     landed = [
         Landed(file, Outcome.UNCHANGED, catalog.newest(file.dataset, file.month))
         for file in batch
@@ -238,7 +238,7 @@ def _store(
     catalog: Catalog,
     candidates: dict[PublishedFile, _Candidate],
 ) -> None:
-    """Put the bytes that the lake does not hold yet into it; return when they are proved there."""
+    """Put new files into the lake; return once their bytes are proved to be there."""
     # The slow imports wait until there is something to land.
     from ingestion.dlt_runner import Reference, run_references
     from ingestion.lake.destination import Lake
@@ -250,7 +250,7 @@ def _store(
     }
     for file, candidate in new.items():
         if candidate.distrust:
-            # dlt would open it to load it, which is what it cannot be trusted for
+            # dlt would open the file to load it, and an untrusted file must not be opened
             fetched = candidate.fetched
             name = _lake_path(catalog, file, candidate)
             store.put(fetched.path, name, fetched.sha256, candidate.found)
@@ -283,18 +283,18 @@ def _store(
 
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
-    """Whether the lake holds these bytes where what was found of them says that they belong."""
+    """Whether the lake holds these bytes in the right folder, raw or quarantine."""
     seen = catalog.version(file.dataset, file.month, candidate.fetched.sha256)
     return seen is not None and seen.lake_path == _lake_path(catalog, file, candidate)
 
 
 def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
-    """Column hints for a table whose types the lake does not need to know."""
+    """Column hints with placeholder types: the lake does not need the real ones."""
     return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
 
 
 def rows_lost(before: Landing, after: Landing, tolerated_pct: float) -> tuple[str, ...]:
-    """A remark where a version has so much less rows than the one before it, in percent."""
+    """A remark where a version lost more than ``tolerated_pct`` percent of the rows before it."""
     old, new = before.row_count or 0, after.row_count or 0
     if not old or 100 * (old - new) / old <= tolerated_pct:
         return ()

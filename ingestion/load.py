@@ -1,8 +1,8 @@
-"""Load what the lake holds into the warehouse: a raw table per file version, then the read views.
+"""Load the lake into the warehouse: one raw table for each file version, then the read views.
 
-What is loaded is said by ``raw.files``, whose rows are written in the same transaction as their
-tables; it is compared with the lake's catalog, so a load does what is missing and nothing else,
-and after a kill it does the rest.
+``raw.files`` records what is loaded. Each row is written in the same transaction as its table. A
+load compares ``raw.files`` with the lake's catalog and does only what is missing, also after a
+kill.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,19 +29,19 @@ from ingestion.warehouse.base import (
     tables,
 )
 
-# One run of dlt for so many versions: a kill costs no more than what was under way.
+# The most versions in one run of dlt: a kill costs only the loads that were under way.
 BATCH_VERSIONS = 50
-# To count a file in a bucket is to wait for it.
+# Counting the rows of a file in a bucket is mostly waiting, so several are counted at once.
 FOOTERS_AT_ONCE = 8
 MICROSECONDS = 6
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one load did: versions loaded, with errors by table name for those that were not.
+    """The result of one load: versions loaded, and the errors of the others by table name.
 
-    Of these, ``quarantined`` cannot be read: they stand in ``raw.files`` with the reason. What
-    kept the others from being loaded may pass.
+    Among the others, ``quarantined`` cannot be read: they are in ``raw.files`` with the reason. The
+    errors of the rest may pass.
     """
 
     loaded: list[Landing] = field(default_factory=list)
@@ -65,14 +65,14 @@ def load(
 ) -> LoadReport:
     """Load the current versions that the warehouse does not hold, then replace the read views.
 
-    The datasets and months narrow what is loaded (reference files always are); the views always
-    cover everything loaded. With ``as_of``, current is what had been landed by the end of that
-    day. Raises ``WarehouseBusyError`` when another process holds the warehouse, and
-    ``MedallionError`` where it shows what the lake's catalog does not know, now or on any day: that
-    is shown on, unless told to ``drop_unknown``.
+    The datasets and months limit what is loaded; reference files are always loaded, and the views
+    always cover everything loaded. With ``as_of``, a version is current if it was so at the end of
+    that day. Raises ``WarehouseBusyError`` when another process holds the warehouse. Raises
+    ``MedallionError`` where the views show orphans, versions that the lake's catalog has never had;
+    they stay shown, unless ``drop_unknown`` is given.
 
-    A version that cannot be read is put in quarantine, and the one before it is shown. Every load
-    tries it again: that reads one file, and succeeds once the file, or what reads it, is mended.
+    A version that cannot be read is put in quarantine, and the version before it is shown. Every
+    load tries it again. That reads one file, and succeeds once the file or its reader is mended.
     """
     progress = progress or Quiet()
     engine = engine_for(settings)
@@ -100,7 +100,7 @@ def load(
         try:
             engine.prepare(session)
             loaded, recorded = engine.loaded_tables(session), _loaded(files_table.recorded(session))
-            # what was loaded before is shown on, be it to be read in another way or place now
+            # what was loaded before stays shown, even if it is now read in another way or place
             wanted = [v for v in current if in_scope(v) or v.table_name in recorded]
             todo = [v for v in wanted if v.table_name not in loaded]
             done: list[Landing] = []
@@ -116,13 +116,13 @@ def load(
             unreadable = {v: f.reason for v, f in failures.items() if f.is_unreadable}
             with session.transaction():
                 if isinstance(engine, ReadsInPlace):
-                    # with the views, which no longer read what is replaced here
+                    # in one transaction with the views, which stop reading what is replaced here
                     for version in done:
                         engine.show(session, version)
                         files_table.record_in_place(session, version)
                 files_table.publish(engine, session, known, unreadable, as_of, drop_unknown)
         except (WarehouseError, UnreachableError) as exc:
-            # dlt's part has named the place
+            # errors from dlt name the place already
             where = f"Cannot write to {engine.label}: "
             raise type(exc)(f"{where}{str(exc).removeprefix(where)}") from exc
     return LoadReport(
@@ -133,16 +133,16 @@ def load(
 
 
 def check_lake(settings: Settings, catalog: Catalog) -> None:
-    """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
+    """Raise ``MedallionError`` where the warehouse shows versions that the lake does not know.
 
-    Asked before anything is landed too: a lake that is not mounted is not to be filled anew.
+    Checked before landing too: if the lake is not mounted, nothing must be landed in its place.
     """
     if fault := lake_fault(settings, catalog):
         raise MedallionError(fault)
 
 
 def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
-    """What to say where the warehouse shows what the lake does not know of."""
+    """The message where the warehouse shows versions that the lake does not know, or none."""
     engine = engine_for(settings)
     if not engine.exists():
         return None
@@ -153,12 +153,12 @@ def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
 
 
 def tables_in_use(settings: Settings) -> set[str]:
-    """The raw tables that the read views show; none where there is no warehouse yet."""
+    """The raw tables that the read views show; empty where there is no warehouse yet."""
     return _tables_loaded(settings, "is_current")
 
 
 def all_tables_loaded(settings: Settings) -> set[str]:
-    """All raw tables, also of versions that are no longer shown."""
+    """All raw tables, including those of versions that are no longer shown."""
     return _tables_loaded(settings, "true")
 
 
@@ -180,10 +180,10 @@ def _is_up_to_date(
     in_scope: Callable[[Landing], bool],
     whole: Catalog | None,
 ) -> bool:
-    """Whether all that is wanted is loaded, and ``raw.files`` says what the catalog says.
+    """Whether every wanted version is loaded, and ``raw.files`` agrees with the catalog.
 
-    Asked read-only, so that a night without news disturbs nobody. Raises ``MedallionError`` where
-    what is shown is not in the ``whole`` catalog.
+    Opens the warehouse read-only, so that a night without news disturbs nobody. Raises
+    ``MedallionError`` where a shown version is not in the ``whole`` catalog.
     """
     if not engine.exists():
         return False
@@ -216,7 +216,7 @@ def _loaded(said: Mapping[str, files_table.Recorded]) -> set[str]:
 
 
 def _before(catalog: Catalog, unreadable: Sequence[Landing], loaded: set[str]) -> list[Landing]:
-    """Of each file, the trusted version that came before one that cannot be read, if not held."""
+    """For each unreadable version, the trusted version before it, unless that is loaded."""
     found = []
     for failed in unreadable:
         older = [
@@ -236,7 +236,7 @@ def _load_versions(
     todo: Sequence[Landing],
     progress: Progress,
 ) -> dict[Landing, Failure]:
-    """Load each version as one job of dlt; return why some could not be."""
+    """Load each version as one job of dlt; return the failures by version."""
     # The slow imports wait until there is something to load.
     from ingestion.dlt_runner import run_references
 
@@ -270,9 +270,9 @@ def _read_versions(
     recorded: set[str],
     progress: Progress,
 ) -> dict[Landing, Failure]:
-    """Read each version where it lies, once; return why some cannot be.
+    """Read each version in place, once; return the failures by version.
 
-    Of what was ``recorded``, when it was loaded or read before, only the rows are counted.
+    If a version is ``recorded``, it was loaded or read before: then only its rows are counted.
     """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
@@ -280,7 +280,7 @@ def _read_versions(
         try:
             rows = engine.count_rows(session, version, version.table_name not in recorded)
         except WarehouseError as exc:
-            reason = str(exc).partition(" LINE 1: ")[0]  # without our own statement
+            reason = str(exc).partition(" LINE 1: ")[0]  # cut off our own statement
             return Failure(reason, is_unreadable=not may_pass(exc.__cause__))
         if rows == version.row_count:
             return None
@@ -298,7 +298,7 @@ def _read_versions(
 
 
 def _reference(store: Store, version: Landing) -> Any:
-    """One job: the version's file, dlt's view of its columns, and the load record to write."""
+    """One job: the version's file, its columns as dlt hints, and the load record to write."""
     from ingestion.dlt_runner import Reference
 
     return Reference(
@@ -311,7 +311,7 @@ def _reference(store: Store, version: Landing) -> Any:
 
 
 def _column_hints(version: Landing) -> dict[str, Any]:
-    """What dlt is to know of the columns; the job takes the file's own types in any case."""
+    """The columns as dlt hints; the job itself uses the file's own types."""
     import pyarrow as pa
     from dlt.common.libs.pyarrow import (
         UnsupportedArrowTypeException,
@@ -321,12 +321,12 @@ def _column_hints(version: Landing) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     if version.lake_path.endswith(".parquet"):
         for name, file_type in version.columns:
-            # a type that dlt or the catalog has no name for may well be one that the engine has
+            # a type that dlt or the catalog cannot name may still be one that the engine has
             with suppress(UnsupportedArrowTypeException, ValueError):
                 column = pa.field(name, pa.type_for_alias(file_type))
                 hints |= py_arrow_to_table_schema_columns(pa.schema([column]))
     for hint in hints.values():
-        # finer than some engines can hold, which is for the job to say
+        # finer than some engines can store; the job reports that
         if hint.get("data_type") == "timestamp" and hint.get("precision", 0) > MICROSECONDS:
             del hint["precision"]
     # a column of null type has no type for dlt

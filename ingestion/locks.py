@@ -12,12 +12,12 @@ from ingestion.settings import Settings
 
 
 class HeldError(Exception):
-    """Another process holds the lock; the message says which, as far as it is known."""
+    """Another process holds the lock; the message names the process if it is known."""
 
 
 @contextmanager
 def turn_with_file(path: Path, what: str, progress: Progress) -> Iterator[None]:
-    """Hold a lock file for the length of a ``with`` block, after waiting for who holds it."""
+    """Hold a lock file for the length of a ``with`` block; wait while another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -32,15 +32,15 @@ def turn_with_file(path: Path, what: str, progress: Progress) -> Iterator[None]:
 def turns_with_files(
     settings: Settings, names: Iterable[str], progress: Progress
 ) -> Iterator[None]:
-    """Let nobody else on this machine fetch these published files, once they are done with them.
+    """Hold one lock for each published file, waiting for current holders on this machine.
 
-    Two would write into each other's downloads.
+    Two processes that fetch the same file would write into each other's downloads.
     """
     with ExitStack() as stack:
         try:
             settings.spool_dir.parent.mkdir(parents=True, exist_ok=True)
             settings.spool_dir.mkdir(mode=0o700, exist_ok=True)
-            # everybody locks in the same order, and so nobody waits in a circle
+            # every process locks in the same order, so there is no deadlock
             for name in sorted(names):
                 lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"
                 stack.enter_context(turn_with_file(lock, name, progress))

@@ -1,7 +1,7 @@
-"""How long work tells whoever watches what it is doing.
+"""The protocol for progress reports.
 
-Stages report to a ``Progress``; the default says nothing, the command line draws it. Reports come
-from several threads.
+Stages report to a ``Progress``. The default ignores the reports; the command line draws them. Calls
+come from several threads.
 """
 
 import threading
@@ -10,22 +10,22 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives what a stage has done so far."""
+    """Receives the progress of a stage."""
 
     def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
-        """A stage begins with this many files (models, for the transform) to do."""
+        """A stage begins, with this many files to do (for the transform: models)."""
 
     def advance(self, done_bytes: int, /) -> None:
-        """So many more bytes are done."""
+        """``done_bytes`` more bytes are done."""
 
     def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
         """One file (or model) is done.
 
-        ``note`` says how it went; it is empty for what only counts.
+        ``note`` is its outcome; it is empty where the file only counts.
         """
 
     def say(self, message: str, /) -> None:
-        """Something that a reader of the log should know."""
+        """A message for readers of the log."""
 
 
 class Quiet:
@@ -53,21 +53,21 @@ class Lines:
         self._stage = ""
 
     def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
-        """Say what begins."""
+        """Write a line for the stage that begins."""
         self._stage = name
         size = f", {total_bytes / 1e6:,.1f} MB" if total_bytes else ""
         self.say(f"{name}: {files} to do{size}")
 
     def advance(self, _done_bytes: int, /) -> None:
-        """Say nothing: a log wants files, not bytes."""
+        """Say nothing: a log shows files, not bytes."""
 
     def file_done(self, name: str, note: str, rows: int | None = None, /) -> None:
-        """Say how one file went."""
+        """Write a line with one file's outcome."""
         count = f", {rows:,} rows" if rows is not None else ""
         if note:
             self.say(f"{self._stage} {name}: {note}{count}")
 
     def say(self, message: str, /) -> None:
-        """Say it."""
+        """Write the message."""
         with self._lock:
             self._write(message)

@@ -1,8 +1,8 @@
 """The read views, as SQL text: schema on read. They move no data and change no value.
 
-One view a dataset, in the schema of its source: a union over the current versions, each branch with
-explicit casts from the file's own columns to the dataset's read schema, plus what says where a row
-comes from.
+Each dataset has one view, in the schema of its source. The view is a union over the current
+versions. Each branch casts the file's own columns to the dataset's read schema explicitly, and adds
+the columns that say where a row comes from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,22 +17,22 @@ ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ord
 
 @dataclass(frozen=True)
 class Branch:
-    """One version as the view reads it, or several that have the same columns."""
+    """One branch of the view: one version, or several that have the same columns."""
 
-    relation: str  # SQL of what holds the rows
+    relation: str  # SQL of the relation that has the rows
     source_month: str  # SQL of the month of a row's file: a literal, so that others are pruned
-    file_key: str  # SQL of the key of its version
-    row_ordinal: str  # SQL of its ordinal there, from 0
+    file_key: str  # SQL of the file_key of a row's version
+    row_ordinal: str  # SQL of a row's ordinal in its file, from 0
     columns: Sequence[tuple[str, str]]  # (published name, type in the file)
 
 
 def month_sql(month: date | None) -> str:
-    """The literal of a file's month."""
+    """A file's month as a SQL literal."""
     return f"date '{month}'" if month else "cast(null as date)"
 
 
 def key_sql(file_key: int) -> str:
-    """The literal of a version's key."""
+    """A version's file_key as a SQL literal."""
     return f"cast({file_key} as bigint)"
 
 
@@ -40,10 +40,10 @@ def key_sql(file_key: int) -> str:
 class Dialect:
     """How one engine spells the read types and quotes a name."""
 
-    types: Mapping[ReadType, str]  # as its information_schema spells them, in small letters
+    types: Mapping[ReadType, str]  # as the engine's information_schema spells them, in lower case
 
     def quote(self, name: str) -> str:
-        """Quote an identifier, whatever is in it."""
+        """Quote an identifier, whatever characters it has."""
         return '"' + name.replace('"', '""') + '"'
 
 
@@ -63,7 +63,7 @@ POSTGRES = Dialect(
 def read_view_sql(
     dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
 ) -> str:
-    """The statement that makes a read view; with no version there are columns and no rows.
+    """The statement that makes a read view; without versions the view has columns and no rows.
 
     The columns named ``first`` come before the others of the read schema.
     """
@@ -72,14 +72,14 @@ def read_view_sql(
 
 
 def view_name(dataset: Dataset, dialect: Dialect) -> str:
-    """The read view of a dataset as SQL names it: the source is its schema."""
+    """The quoted name of a dataset's read view; the schema is named after the source."""
     return f"{dataset.source}.{dialect.quote(dataset.view)}"
 
 
 def rows_sql(
     dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()
 ) -> str:
-    """The select that gives the rows of these branches under the dataset's read schema."""
+    """The select of the rows of these branches, under the dataset's read schema."""
     schema = {name: dataset.read_schema[name] for name in first} | dataset.read_schema
     selects = [_select(dataset, schema, branch, dialect) for branch in branches] or [
         _select_nothing(schema, dialect)
@@ -103,14 +103,14 @@ def _select(
 
 
 def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> str:
-    """A column as it can be cast to its read type; an empty field of a CSV file is null."""
+    """SQL of a column, ready to be cast to its read type; an empty CSV field becomes null."""
     column = dialect.quote(name)
     if file_type != TEXT:
         return column
     if read_type == "text":
         return f"nullif({column}, '')"
     value = f"nullif(trim({column}), '')"
-    # a whole number may be written 1.0, which PostgreSQL reads as a double only
+    # a whole number may be written 1.0, which PostgreSQL can only read as a double
     return f"cast({value} as {dialect.types['double']})" if read_type == "bigint" else value
 
 

@@ -1,4 +1,4 @@
-"""The folders that dlt works in, each for the length of one load."""
+"""dlt's working folders; each exists for the length of one load."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ _PREFIX = "scratch-"
 
 @contextmanager
 def scratch_folder(dlt_dir: Path) -> Iterator[Path]:
-    """A folder in ``dlt_dir`` that is gone afterwards. Raises ``MedallionError``.
+    """A new folder in ``dlt_dir``, deleted afterwards; raises ``MedallionError``.
 
-    Its lock, beside other locks of ours, says that it is ours and in use: whatever else is in
-    ``dlt_dir`` is left alone, and containers that share it have process ids of their own.
+    A lock file marks the folder as ours and in use: anything else in ``dlt_dir`` is left alone. A
+    process id would not do, as containers that share ``dlt_dir`` number their own processes.
     """
     with ExitStack() as held:
         try:
-            # nobody looks for what was left while a lock is there and not yet held
+            # no other process clears folders while this lock exists and is not yet held
             with _turn(dlt_dir):
                 folder = dlt_dir / f"{_PREFIX}{uuid4().hex}"
                 lock = _locks(dlt_dir) / f"{folder.name}.lock"
@@ -36,7 +36,7 @@ def scratch_folder(dlt_dir: Path) -> Iterator[Path]:
 
 
 def clear_scratch(dlt_dir: Path) -> None:
-    """Delete the folders that killed processes have left in ``dlt_dir``."""
+    """Delete the folders that killed processes left in ``dlt_dir``."""
     if not any(_left(dlt_dir)):
         return
     with suppress(OSError), _turn(dlt_dir):

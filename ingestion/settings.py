@@ -1,8 +1,8 @@
-"""Every decision that comes from the environment, typed, in one place.
+"""All settings, typed, in one place.
 
 Values come from environment variables and from ``.env`` in the working directory or at the
-project's root. Defaults lie under ``data/`` at the project's root wherever a command is started;
-relative paths that a user gives are relative to the working directory.
+project's root. Default paths are under ``data/`` at the project's root, wherever a command is
+started. Relative paths from a user are relative to the working directory.
 """
 
 import os
@@ -25,27 +25,27 @@ from ingestion.sources.base import Publisher, Source
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
 
-# What no object's name may have. Google's and Azure's are patterns to DuckDB, with nothing to say
-# that a character means itself, and Azure's SDK takes a bracket for a host's. By a backslash not
-# every S3 server, and not Azure, finds again what was written.
+# Characters that no lake address in a bucket may have. DuckDB reads Google's and Azure's addresses
+# as patterns, without a way to escape a character, and Azure's SDK takes a bracket for part of the
+# host. Azure and some S3 servers cannot find an object again whose name has a backslash.
 NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
-# DuckDB names a database after its file, up to the first point. Of these names it makes others, or
-# cannot tell the database from a schema of ours; nor may it be named as a source is.
+# DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
+# tell such a database from one of our schemas. A source's name is refused for the same reason.
 NO_DATABASE = {
     *("raw", "staging", "intermediate", "marts"),
     *("information_schema", "pg_catalog", "main", "system", "temp"),
 }
-# Not ours to read: the image, the Prefect deployment and dbt have these.
+# Variables that the image, the Prefect deployment and dbt read; no setting here.
 FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
 FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
 
 
 class Settings(BaseSettings):
-    """What one run needs to know of its surroundings; ``.env.example`` explains each value.
+    """The settings of one run; ``.env.example`` explains each value.
 
-    Beside the fields below there is one for each address that a source lets be set, as the registry
+    Besides the fields below there is one variable for each address that can be set, as the registry
     names them: ``MEDALLION_{SOURCE}_URL``, and those of datasets that are published elsewhere.
     """
 
@@ -73,13 +73,13 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
-    # which of the warehouses that stand beside the real one; set by for_sample and as_of
+    # which variant of the warehouse, beside the real one; set by for_sample and as_of
     variant: str = Field(default="", exclude=True)
 
     @model_validator(mode="before")
     @classmethod
     def _with_addresses(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Read the addresses of the sources, which only the registry knows."""
+        """Read the sources' addresses; only the registry knows their variables."""
         environment = {name.upper(): value for name, value in os.environ.items()}
         defaults = {_field(name): url for name, url in registry.address_variables().items()}
         given = {
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
     def _absolute_lake(cls, url: str) -> str:
         if "://" not in url:
             url = Path(url).expanduser().absolute().as_uri()
-        # not of the address's parts: in a bucket, what follows a ? is still the name
+        # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
         if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):
             raise ValueError(
                 f"leave {' '.join(sorted(wrong))} out of the address: not every reader of this"
@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         if not url.startswith("file:") and not urlsplit(url).netloc:
             raise ValueError("name a bucket, as in s3://my-bucket/lake")
         if not url.startswith("file:") and ":" in urlsplit(url).netloc:
-            # the address is shown and kept as well, and no bucket is named so
+            # the address is shown and stored, and no bucket's name has a colon
             raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
         url = _whole_path(url).rstrip("/")
         path = str(local_path(url) or "")
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _store_can(self) -> Self:
-        """Refuse what the lake's store cannot do, before anything is written."""
+        """Refuse settings that the lake's storage cannot honour, before anything is written."""
         scheme = urlsplit(self.lake_url).scheme
         if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
             raise ValueError(
@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         return self
 
     def publisher(self, source: Source) -> Publisher:
-        """A source where these settings look for it."""
+        """A source, at the addresses of these settings."""
         addresses = self.model_extra or {}
         own = {d.name: addresses[_field(d.url_variable)] for d in source.datasets if d.url_variable}
         return Publisher(
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         )
 
     def publishers(self, datasets: Sequence[str] = ()) -> list[Publisher]:
-        """The sources of the datasets; without any, those that are enabled."""
+        """The sources of the datasets; without datasets, the enabled sources."""
         wanted = {registry.source_of(name).name for name in datasets} or set(
             _listed(self.enabled_sources)
             or (source.name for source in registry.sources().values() if source.enabled)
@@ -196,24 +196,24 @@ class Settings(BaseSettings):
 
     @property
     def dlt_dir(self) -> Path:
-        """Where dlt's working directories live for the length of one load."""
+        """The folder of dlt's working folders, each of which exists for one load."""
         return self.work_dir / "dlt"
 
     @property
     def spool_dir(self) -> Path:
-        """Where downloads wait until they are whole."""
+        """The folder of downloads until they are landed."""
         return self.work_dir / "spool"
 
     @property
     def run_command(self) -> str:
-        """What to type to build the warehouse that these settings name."""
+        """The command that builds the warehouse of these settings."""
         beside, _, day = self.variant.partition("as-of-")
         sample = " --sample" if beside else ""
         as_of = f" --as-of {day}" if day else ""
         return f"medallion run{sample}{as_of}"
 
     def for_sample(self, published: Path) -> Self:
-        """The same settings for the generated sample, whose lake and warehouse stand apart."""
+        """The same settings for the generated sample, with its own lake and warehouse."""
         addresses: dict[str, str] = {}
         for source in registry.sources().values():
             if source.sample:
@@ -240,9 +240,10 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings; raise ``UsageError`` naming each wrong variable, never its value.
+    """Read the settings.
 
-    So it is where a ``.env`` cannot be read.
+    Raises ``UsageError`` where a ``.env`` cannot be read, or where variables are wrong; it names
+    each variable, never its value.
     """
     read_env_files()
     _refuse_unknown_names()
@@ -250,7 +251,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as exc:
         faults = "; ".join(
-            # what concerns several names them itself
+            # a message about several settings names them itself
             (f"{PREFIX}{str(e['loc'][0]).upper()}: " if e["loc"] else "")
             + e["msg"].removeprefix("Value error, ")
             for e in exc.errors()
@@ -259,19 +260,19 @@ def load_settings() -> Settings:
 
 
 def read_env_files() -> None:
-    """Add to the environment what the ``.env`` files say and it does not."""
-    # libpq and the SDKs of the clouds look for their variables in the environment only
+    """Add the variables of the ``.env`` files to the environment where it has none."""
+    # libpq and the cloud SDKs read their variables from the environment only
     for path in (Path(".env").absolute(), PROJECT_ROOT / ".env"):
         try:
             load_dotenv(path)
         except OSError as exc:
             raise UsageError(f"Cannot read {path}: {exc.strerror}.") from exc
-        except ValueError:  # in whose message, and cause, is what the file holds
+        except ValueError:  # its message and cause would show the file's content
             raise UsageError(f"Cannot read {path}: it is no plain text in UTF-8.") from None
 
 
 def _refuse_unknown_names() -> None:
-    """A name that is spelled wrong would leave its setting as it is, and nobody would know."""
+    """Refuse unknown names: a misspelled variable would silently leave its setting unchanged."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_VARIANT"}
     known |= registry.address_variables().keys()
     faults = []
@@ -288,7 +289,7 @@ def _refuse_unknown_names() -> None:
 
 
 def fault_of_name(path: Path) -> str | None:
-    """Why a DuckDB file of this name cannot be the warehouse, if so."""
+    """Why a DuckDB file of this name cannot be the warehouse; none if it can."""
     name = path.name.partition(".")[0]
     if name.lower() not in NO_DATABASE | set(registry.schemas()):
         return None
@@ -297,25 +298,25 @@ def fault_of_name(path: Path) -> str | None:
 
 def _whole_path(url: str) -> str:
     parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc:  # file://data/lake means /lake on a machine "data"
+    if parts.scheme == "file" and parts.netloc:  # file://data/lake means /lake on a host "data"
         raise ValueError("give a file:// address with its whole path: file:///...")
-    if parts.scheme == "file" and set("?#") & set(url):  # what follows would be left out
+    if parts.scheme == "file" and set("?#") & set(url):  # a path would lose what follows
         raise ValueError("write a ? as %3F and a # as %23 in a file:// address")
     return url
 
 
 def _published_at(url: str) -> str:
-    """The address of what is published, without a slash at its end; raise where it is none."""
+    """A publisher's address without a slash at its end; raises where it is not an address."""
     if url and urlsplit(url).scheme not in ("http", "https", "file"):
         raise ValueError("give an address that starts with https://, http:// or file://")
     if "@" in url.partition("://")[2].partition("/")[0]:
-        # addresses are shown, and kept in the lake and the warehouse
+        # addresses are shown, and stored in the lake and the warehouse
         raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
     return _whole_path(url).rstrip("/")
 
 
 def _field(variable: str) -> str:
-    """The setting that an environment variable gives."""
+    """The field of the settings that an environment variable sets."""
     return variable.removeprefix(PREFIX).lower()
 
 
