@@ -1,8 +1,8 @@
 """The warehouses that raw data is loaded into, behind one small interface.
 
-``connect`` opens the one that the settings name. An engine knows how its server is reached, how a
-raw table is read, and which dlt destination loads it; what is loaded and shown is decided by
-``ingestion.load`` alone.
+``connect`` opens the warehouse that the settings name. An engine knows how to reach its server, how
+to read a raw table, and which dlt destination loads it. Only ``ingestion.load`` decides what is
+loaded and shown.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What ``ingestion.load`` and the commands need of an engine."""
+"""The interface of an engine, as ``ingestion.load`` and the commands use it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.common.destination import Destination
 
-# What is written to a warehouse; raised when an earlier release would read it wrongly. It stands in
-# the comment on raw.files.
+# The format version of a warehouse. Raise it when an earlier release would read a new warehouse
+# wrongly. It is stored in the comment on raw.files.
 FORMAT = 1
 _FORMAT_COMMENT = "medallion format "
-FILES_TABLE = "files"  # in the schema raw: a row a version
+FILES_TABLE = "files"  # in the schema raw: one row for each file version
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a query gave: the names of its columns, and its rows."""
+    """The result of a query: the names of its columns, and its rows."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -38,28 +38,28 @@ ONE_THAT_READS = "this is read-only; give one statement that reads"
 
 
 class Session(Protocol):
-    """An open warehouse. Parameters are marked ``?``; faults are ``WarehouseError``, one line."""
+    """An open warehouse. Parameters are marked ``?``; raises ``WarehouseError`` of one line."""
 
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
-        """Run one statement and fetch what it gives."""
+        """Run one statement and fetch its result."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
-        """Run statements that give nothing."""
+        """Run statements that give no result."""
 
     def execute_patiently(self, sql: str, relation: str, /) -> None:
-        """Run a statement that nobody may read ``relation`` for; part of a transaction."""
+        """Run a statement that needs ``relation`` free of readers; part of a transaction."""
 
     def read(self, sql: str, /) -> Result:
-        """Run what somebody else has written: one statement, which gives rows and cannot write."""
+        """Run a user's query: one statement, which gives rows and cannot write."""
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """The same, read in batches."""
+        """Like ``read``, in batches."""
 
     def wait_for_turn(self, what: str, /) -> None:
-        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
+        """Hold the lock ``what`` until this transaction ends, waiting for its current holder."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        """Commit the statements of a ``with`` block at its end; roll back if it raises."""
 
 
 class Engine(Protocol):
@@ -69,7 +69,7 @@ class Engine(Protocol):
     label: str  # what to call it in messages; holds no secret
 
     def exists(self) -> bool:
-        """Whether there is a warehouse to look at."""
+        """Whether the warehouse is there."""
 
     def session(self, read_only: bool = False) -> AbstractContextManager[Session]:
         """Open it for the length of a ``with`` block."""
@@ -77,51 +77,51 @@ class Engine(Protocol):
     def only_run(self) -> AbstractContextManager[None]:
         """Keep other runs out, on this machine and on others; raise ``WarehouseBusyError``.
 
-        A lock that is left by a dead process frees itself.
+        The lock of a dead process is released by itself.
         """
 
     def check_owner(self) -> None:
-        """Raise ``UsageError`` where it belongs to others than a run would write as."""
+        """Raise ``UsageError`` where the warehouse belongs to other roles than a run writes as."""
 
     def lacks(self, session: Any, /) -> list[str]:
-        """What a run would lack there, a sentence each with what to do."""
+        """What a run would lack there: for each, one sentence that also says what to do."""
 
     def prepare(self, session: Any, /) -> None:
-        """Make the schemas raw and of each source, and raw.files, where they are not there."""
+        """Create the schema raw, one for each source, and raw.files, where they do not exist."""
 
     def loads_at_once(self, session: Any, /) -> int:
-        """How many versions to load side by side."""
+        """How many versions to load at once."""
 
     def destination(self, session: Any, /) -> "Destination[Any, Any]":
         """The dlt destination whose jobs make raw tables and their load records."""
 
     def environment(self) -> dict[str, str]:
-        """What dbt's profile reads to reach the same warehouse."""
+        """The environment variables by which dbt's profile reaches the same warehouse."""
 
     def loaded_tables(self, session: Any, /) -> set[str]:
-        """The versions, by table name, that the warehouse can show as this engine reads them."""
+        """The table names of the versions that the warehouse can show with this engine."""
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
-        """How a read view reads these versions of one dataset."""
+        """The branches by which a read view reads these versions of one dataset."""
 
     def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
-        """Make the read view of a dataset anew, over these versions."""
+        """Replace the read view of a dataset by one over these versions."""
 
     def view_comments(self, session: Any, /) -> dict[tuple[str, str], str]:
-        """What the comment on each read view says, by schema and name."""
+        """The comment on each read view, by schema and name."""
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
-        """The statement that gives one raw row as published, by its ordinal."""
+        """The statement that selects one raw row as published, by its ordinal."""
 
 
 @runtime_checkable
 class ReadsInPlace(Protocol):
-    """An engine that loads nothing: it reads the lake's files where they lie."""
+    """An engine that loads nothing: it reads the lake's files in place."""
 
     def count_rows(self, session: Any, version: Landing, whole: bool, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
 
-        The ``whole`` file is read, or only what tells its rows. Threads may count at once.
+        Reads the ``whole`` file, or only as much as the count needs. Several threads may call it.
         """
 
     def show(self, session: Any, version: Landing, /) -> None:
@@ -129,7 +129,7 @@ class ReadsInPlace(Protocol):
 
 
 def files_ddl(text: str, json_type: str) -> str:
-    """The statement that makes ``raw.files`` where it is not there, in one engine's types."""
+    """The statement that creates ``raw.files`` if it does not exist, in one engine's types."""
     return f"""
         create table if not exists raw.files (
             file_id {text} not null,
@@ -155,7 +155,7 @@ def files_ddl(text: str, json_type: str) -> str:
 
 
 def complete_files(session: Session, comment: str | None) -> None:
-    """Give ``raw.files`` the columns that an earlier release made it without, and its format."""
+    """Add to ``raw.files`` its format, and the columns that an earlier release did not have."""
     if not has_all_columns(session):
         session.execute("alter table raw.files add column is_newest boolean")
     if comment != f"{_FORMAT_COMMENT}{FORMAT}":
@@ -163,7 +163,7 @@ def complete_files(session: Session, comment: str | None) -> None:
 
 
 def refuse_later_format(comment: str | None, label: str) -> None:
-    """Raise ``MedallionError`` where the comment on ``raw.files`` names a format of the future."""
+    """Raise ``MedallionError`` where the comment on ``raw.files`` names a later format."""
     written = (comment or "").removeprefix(_FORMAT_COMMENT)
     if written.isdecimal() and int(written) > FORMAT:
         raise MedallionError(
@@ -173,7 +173,7 @@ def refuse_later_format(comment: str | None, label: str) -> None:
 
 
 def has_all_columns(session: Session) -> bool:
-    """Whether ``raw.files`` is as this release makes it."""
+    """Whether ``raw.files`` has the columns and the format of this release."""
     return bool(
         session.query(
             "select 1 from information_schema.columns where table_schema = 'raw'"
@@ -183,7 +183,7 @@ def has_all_columns(session: Session) -> bool:
 
 
 def tables_loaded(session: Session) -> set[str]:
-    """The versions that were loaded and are there; a view of a file in the lake is no table."""
+    """The versions whose raw tables exist; a view of a file in the lake does not count."""
     rows = session.query(
         "select table_name from raw.files where status = 'loaded' and table_name in ("
         "select table_name from information_schema.tables"
@@ -193,10 +193,10 @@ def tables_loaded(session: Session) -> set[str]:
 
 
 def reason_of(exc: BaseException) -> str:
-    """What an engine says of a failed statement, on one line.
+    """An engine's reason for a failed statement, on one line.
 
-    Where several threads work at one, DuckDB now and then tells of a thread that it stopped and
-    not of the one that failed (about 1 in 100, DuckDB 1.5.5).
+    Where several threads work on one statement, DuckDB now and then reports a thread that it
+    stopped, not the one that failed (about 1 in 100, DuckDB 1.5.5).
     """
     reason = " ".join(str(exc).split())
     if reason.startswith("INTERRUPT Error"):
@@ -210,9 +210,9 @@ def write_load_record(
     files: str = "raw.files",
     mark: str = "?",
 ) -> None:
-    """Write a version's row of ``raw.files`` in place of the one that is there.
+    """Write a version's load record, its row of ``raw.files``, in place of the present one.
 
-    ``execute`` runs a statement with its parameters, which it marks by ``mark``.
+    ``execute`` runs a statement with its parameters; ``mark`` is its parameter mark.
     """
     values = [json.dumps(value) if isinstance(value, list) else value for value in row.values()]
     execute(f"delete from {files} where table_name = {mark}", [row["table_name"]])
@@ -221,7 +221,7 @@ def write_load_record(
 
 
 def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:
-    """Drop what holds or shows the rows of one version, be it a table or a view."""
+    """Drop the raw table or view of one version."""
     kinds = session.query(
         "select table_type from information_schema.tables"
         " where table_schema = 'raw' and table_name = ?",
@@ -234,15 +234,15 @@ def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:
 
 
 def tables(session: Session) -> set[tuple[str, str]]:
-    """Every table and view there is, as (schema, name)."""
+    """Every table and view, as (schema, name)."""
     found = session.query("select table_schema, table_name from information_schema.tables")
     return {(schema, name) for schema, name in found.rows}
 
 
 def files_are_there(session: Session) -> bool:
-    """Whether there is a ``raw.files``; raises ``WarehouseError`` where this account may not look.
+    """Whether ``raw.files`` exists; raises ``WarehouseError`` where this account may not see it.
 
-    What one may not see is not there to ``tables()`` on PostgreSQL.
+    On PostgreSQL, ``tables()`` leaves out what the account may not see.
     """
     may_look = session.query(
         "select has_schema_privilege(nspname, 'usage') from pg_namespace where nspname = 'raw'"

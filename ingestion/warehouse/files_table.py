@@ -1,7 +1,7 @@
-"""What the warehouse says of itself: ``raw.files``, a row a version, and the read views.
+"""``raw.files``, with one row for each file version, and the read views.
 
-The row of a loaded version is written with its table, in the transaction of the load; which version
-of a month is current, and what the views show, is said here, in one transaction of its own.
+The row of a loaded version is written in the same transaction as its table. The current version of
+each month, and what the views show, are written here, in one transaction of their own.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from ingestion.warehouse.base import Engine, Session, write_load_record
 
 
 class Recorded(NamedTuple):
-    """What ``raw.files`` says of a version that may change, and whether it is loaded."""
+    """The values of ``raw.files`` about a version that may change, and whether it is loaded."""
 
     source_url: str
     etag: str | None
     is_current: bool
-    is_newest: bool | None  # none where an earlier release wrote it
+    is_newest: bool | None  # none if an earlier release wrote the row
     is_loaded: bool
 
 
@@ -35,12 +35,12 @@ def publish(
     as_of: date | None = None,
     drop_unknown: bool = False,
 ) -> None:
-    """Bring ``raw.files`` and the read views to what is loaded now; part of one transaction.
+    """Make ``raw.files`` and the read views agree with what is loaded; part of one transaction.
 
-    Only rows and views that say something else now are written. What is known is asked when it is
-    this process's turn: others have landed, loaded and published while it loaded. Versions that
-    turned out to be ``unreadable`` are in quarantine here, with the reason, until they are loaded.
-    Raises ``MedallionError`` as ``refuse_orphans()`` does, unless told to ``drop_unknown``.
+    Only rows and views that change are written. The state is read once this process holds the
+    lock, as others may have landed, loaded and published while it loaded. Versions that turned out
+    to be ``unreadable`` are in quarantine here, with the reason, until they are loaded. Raises
+    ``MedallionError`` as ``refuse_orphans()`` does, unless ``drop_unknown`` is given.
     """
     session.wait_for_turn("publish")
     catalog = known()
@@ -50,7 +50,7 @@ def publish(
     versions = catalog.versions()
     loaded = engine.loaded_tables(session)
     for version, reason in unreadable.items():
-        if version.table_name not in loaded:  # another may have loaded it meanwhile
+        if version.table_name not in loaded:  # another process may have loaded it meanwhile
             write_load_record(
                 session.execute, files_row(version) | {"status": "quarantined", "error": reason}
             )
@@ -96,7 +96,7 @@ def publish(
 
 
 def recorded(session: Session) -> dict[str, Recorded]:
-    """What ``raw.files`` says of each version, by table name."""
+    """The record of each version in ``raw.files``, by table name."""
     rows = session.query(
         "select table_name, source_url, etag, is_current, is_newest, status = 'loaded'"
         " from raw.files"
@@ -105,19 +105,19 @@ def recorded(session: Session) -> dict[str, Recorded]:
 
 
 def agrees(row: Recorded | None, catalog: Catalog, version: Landing, is_current: bool) -> bool:
-    """Whether ``raw.files`` says of a version what the catalog does, and whether it is shown."""
+    """Whether a version's row in ``raw.files`` agrees with the catalog and with ``is_current``."""
     known = (version.source_url, version.etag, is_current, _is_newest(catalog, version))
     return row is not None and row[:4] == known
 
 
 def _is_newest(catalog: Catalog, version: Landing) -> bool:
-    """Whether this content is what was published last of its file, trusted or not."""
+    """Whether this version is the latest of its file, trusted or not."""
     newest = catalog.newest(*version.key)
     return newest is not None and newest.file_id == version.file_id
 
 
 class Orphan(NamedTuple):
-    """A version that is current here and in no record of the lake's catalog."""
+    """A version that is current in the warehouse and has no record in the lake's catalog."""
 
     table_name: str
     dataset: str
@@ -125,14 +125,14 @@ class Orphan(NamedTuple):
 
 
 def orphaned(session: Session, catalog: Catalog) -> list[Orphan]:
-    """What is current here and not known there, as in another lake or one from a backup."""
+    """The orphans: they appear when the lake is another one, or comes from an old backup."""
     known = {v.table_name for v in catalog.versions()}
     rows = session.query("select table_name, dataset, month from raw.files where is_current").rows
     return [Orphan(*row) for row in rows if row[0] not in known]
 
 
 def orphan_error(session: Session, catalog: Catalog, label: str) -> str | None:
-    """What to say where the warehouse shows what the lake does not know of."""
+    """The message where the warehouse shows orphans; none where it shows none."""
     found = orphaned(session, catalog)
     if not found:
         return None
@@ -147,9 +147,9 @@ def orphan_error(session: Session, catalog: Catalog, label: str) -> str | None:
 
 
 def refuse_orphans(session: Session, catalog: Catalog, label: str) -> None:
-    """Raise ``MedallionError`` where the warehouse shows what the lake does not know of.
+    """Raise ``MedallionError`` where the warehouse shows orphans.
 
-    The facts follow what is shown: a lake that is not there would empty them.
+    The facts follow the read views: a lake that is not mounted would empty them.
     """
     if fault := orphan_error(session, catalog, label):
         raise MedallionError(fault)
@@ -159,10 +159,10 @@ Stale = dict[str, tuple[list[Branch], str]]
 
 
 def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> Stale:
-    """The datasets whose read view is not what this release makes of the versions to be shown.
+    """The datasets whose read view differs from the one that these versions should give.
 
-    Each with the branches of that view, and its fingerprint: a comment on the view says what it was
-    made from, and its columns whether somebody else has made it anew.
+    Each comes with the branches of the new view and their fingerprint. The comment on the present
+    view holds the fingerprint that it was made from; its columns show whether somebody replaced it.
     """
     rows = session.query(
         "select table_schema, table_name, column_name, data_type from information_schema.columns"
@@ -186,7 +186,7 @@ def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> S
 
 
 def files_row(version: Landing) -> dict[str, Any]:
-    """The row of ``raw.files`` that speaks of one version, but for when it was loaded."""
+    """The row of ``raw.files`` for one version, without its load time."""
     return {
         "file_id": version.file_id,
         "file_key": version.file_key,
@@ -209,7 +209,7 @@ def files_row(version: Landing) -> dict[str, Any]:
 
 
 def record_in_place(session: Session, version: Landing) -> None:
-    """Write the row of a version that is read where it lies; part of one transaction."""
+    """Write the row of a version that is read in place; part of one transaction."""
     write_load_record(session.execute, files_row(version) | {"loaded_at": datetime.now(UTC)})
 
 
@@ -218,7 +218,7 @@ def shown(
 ) -> dict[str, Landing]:
     """The version of each file that readers see.
 
-    It is the current one, or while that is not loaded, the newest before it that is.
+    It is the current version; while that is not loaded, the newest loaded one before it.
     """
     wanted = {v.key: v for v in current}
     found: dict[tuple[str, date | None], Landing] = {}

@@ -14,7 +14,7 @@ Version = tuple[str, date | None, int]  # dataset, month and file_key
 
 @dataclass(frozen=True)
 class Superseded:
-    """A loaded version that no reader sees: another one of the same file is current."""
+    """A loaded version that no reader sees, as another version of the same file is current."""
 
     table_name: str
     landed_at: datetime
@@ -24,10 +24,10 @@ class Superseded:
 def superseded(
     settings: Settings, older_than: timedelta, in_use: Collection[Version] = ()
 ) -> list[Superseded]:
-    """Versions that are loaded, not current, and were landed longer ago than that; oldest first.
+    """Loaded versions that are not current and were landed longer ago than that, oldest first.
 
-    Not those that are still ``in_use``. Nor those that the lake's catalog does not know: nobody
-    else may have them.
+    Leaves out versions that are still ``in_use``, and versions that the lake's catalog does not
+    know: the warehouse may have the only copy.
     """
     in_lake = {version.table_name for version in Catalog(settings.lake_url).versions()}
     engine = engine_for(settings)
@@ -49,8 +49,8 @@ def superseded(
 def prune(settings: Settings, versions: list[Superseded]) -> None:
     """Drop the raw tables of these versions, each with its load record in one transaction.
 
-    A version that has become current meanwhile is left alone. What is dropped can be loaded again
-    from the lake.
+    A version that has become current meanwhile is kept. A dropped version can be loaded again from
+    the lake.
     """
     engine = engine_for(settings)
     with engine.session() as session:

@@ -21,16 +21,16 @@ from ingestion.warehouse.base import FILES_TABLE, write_load_record
 
 
 class RawTableJob(RunnableLoadJob):
-    """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
+    """Replace the raw table of one file version, and its load record in ``raw.files``.
 
     The table has the file's columns, types and rows, in the file's order: ``rowid`` is the row's
-    ordinal. Running it again gives the same; killed anywhere, it leaves nothing.
+    ordinal. A second run gives the same result; a killed run leaves nothing.
     """
 
     _job_client: DuckDbClient
 
     def run(self) -> None:
-        """Replace table and record in one transaction; raise when a row went missing."""
+        """Replace table and record in one transaction; raise if the row count is wrong."""
         sql: DuckDbSqlClient = self._job_client.sql_client
         record: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
         table = sql.make_qualified_table_name(self.load_table_name)
@@ -38,7 +38,7 @@ class RawTableJob(RunnableLoadJob):
         connection = sql.native_connection
         with lake_file(self._file_path, record["file_id"]) as path, sql.begin_transaction():
             try:
-                if self._is_view(connection):  # of the file in the lake: it was read in place
+                if self._is_view(connection):  # a view of the lake's file: it was read in place
                     connection.execute(f"drop view {table}")
                 connection.execute(
                     f"create or replace table {table} as"
@@ -50,7 +50,7 @@ class RawTableJob(RunnableLoadJob):
                 row = record | {"loaded_at": datetime.now(UTC)}
                 write_load_record(connection.execute, row, files)
             except engine.Error as exc:
-                # dlt would try again at once, which helps with neither
+                # dlt would retry at once, which helps with neither error
                 fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
                 raise fault(first_line(exc)) from exc
             if raw_rows != record["row_count"]:

@@ -32,37 +32,37 @@ if TYPE_CHECKING:
 
 
 class DuckDbSession:
-    """An open DuckDB file; ``readable`` are folders that its views read."""
+    """An open DuckDB file; ``readable`` are the folders that its views read."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, readable: Sequence[str] = ()):
         self.connection = connection
         self._readable = readable
 
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
-        """Run one statement and fetch what it gives."""
+        """Run one statement and fetch its result."""
         with _one_line():
             cursor = self._executed(sql, parameters)
             return Result([c[0] for c in cursor.description or ()], cursor.fetchall())
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
-        """Run statements that give nothing."""
+        """Run statements that give no result."""
         with _one_line():
             self.connection.execute(sql, list(parameters))
 
     def execute_patiently(self, sql: str, _relation: str, /) -> None:
-        """Run a statement; nobody else can be reading."""
+        """Run a statement; no other process can be reading."""
         self.execute(sql)
 
     def read(self, sql: str, /) -> Result:
-        """Run what somebody else has written: one statement, which gives rows and cannot write.
+        """Run a user's query: one statement, which gives rows and cannot write.
 
-        The connection reads nothing but the warehouse from then on.
+        From then on the connection can read only the warehouse.
         """
         self._let_only_read(sql)
         return self.query(sql)
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """The same, read in batches."""
+        """Like ``read``, in batches."""
         self._let_only_read(sql)
         with _one_line():
             return self._executed(sql).to_arrow_reader()
@@ -79,11 +79,11 @@ class DuckDbSession:
         return cursor
 
     def wait_for_turn(self, what: str, /) -> None:
-        """Only one process at a time has the file open to write."""
+        """Do nothing: only one process at a time can have the file open to write."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        """Commit the statements of a ``with`` block at its end; roll back if it raises."""
         self.connection.begin()
         try:
             yield
@@ -112,7 +112,7 @@ class DuckDb:
 
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[DuckDbSession]:
-        """Open the file; say who holds it, when another process does."""
+        """Open the file; if another process holds it, the error names that process."""
         if read_only and not self.exists():
             raise MedallionError(
                 f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
@@ -134,22 +134,22 @@ class DuckDb:
             connection.close()
 
     def _readable(self) -> Sequence[str]:
-        """Folders that the views of this warehouse read."""
+        """The folders that this warehouse's views read."""
         return ()
 
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make ready what this connection needs besides the file."""
+        """Prepare what this connection needs besides the file."""
 
     def lacks(self, _session: DuckDbSession, /) -> list[str]:
-        """Who can open the file can do everything with it."""
+        """Nothing: an account that can open the file can do everything with it."""
         return []
 
     def check_owner(self) -> None:
-        """A file belongs to whoever may write it."""
+        """Do nothing: a file has no other owner than the account that may write it."""
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
-        """Keep other runs out: between two stages nobody holds the file itself."""
+        """Keep other runs out by a lock: between two stages no process holds the file itself."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(locked_file(self._path.with_name(f"{self._path.name}.run")))
@@ -162,24 +162,27 @@ class DuckDb:
             yield
 
     def prepare(self, session: DuckDbSession, /) -> None:
-        """Make the schemas raw and of each source, and raw.files, where they are not there."""
+        """Create the schema raw, one for each source, and raw.files, where they do not exist."""
         for schema in ("raw", *registry.schemas()):
             session.execute(f"create schema if not exists {schema}")
         session.execute(files_ddl(text="varchar", json_type="json"))
         complete_files(session, _files_comment(session.connection))
 
     def loads_at_once(self, _session: DuckDbSession, /) -> int:
-        """Two fill the cores while one waits for its only row group; more only use memory."""
+        """Two: while one waits for its only row group, the other fills the cores.
+
+        More would only use memory.
+        """
         return 2
 
     def destination(self, session: DuckDbSession, /) -> "RawDuckDb":
-        """The destination on the same connection: a process opens the file only once."""
+        """The destination on the same connection: a process can open the file only once."""
         from ingestion.warehouse.duckdb.destination import raw_duckdb
 
         return raw_duckdb(session.connection)
 
     def environment(self) -> dict[str, str]:
-        """What dbt's profile reads to reach the same warehouse."""
+        """The environment variables by which dbt's profile reaches the same warehouse."""
         return {
             "MEDALLION_DUCKDB_PATH": str(self._path),
             "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
@@ -206,18 +209,18 @@ class DuckDb:
     def replace_view(
         self, session: DuckDbSession, dataset: Dataset, branches: Sequence[Branch], /
     ) -> None:
-        """Make the read view of a dataset anew, over these versions."""
+        """Replace the read view of a dataset by one over these versions."""
         session.execute(read_view_sql(dataset, branches, DUCKDB))
 
     def view_comments(self, session: DuckDbSession, /) -> dict[tuple[str, str], str]:
-        """What the comment on each read view says, by schema and name."""
+        """The comment on each read view, by schema and name."""
         found = session.query(
             "select schema_name, view_name, comment from duckdb_views() where not internal"
         )
         return {(schema, view): comment for schema, view, comment in found.rows}
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
-        """The statement that gives one raw row as published, by its ordinal."""
+        """The statement that selects one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
 
 
@@ -230,7 +233,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _with_remedy(exc: duckdb.Error) -> str:
-    """What DuckDB says, and what to do where its file has changed behind its back."""
+    """DuckDB's message, with what to do if its file was changed while it was open."""
     is_damage = "Corrupt database file" in str(exc) or isinstance(
         exc, duckdb.SerializationException
     )

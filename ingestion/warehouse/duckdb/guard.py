@@ -1,7 +1,7 @@
-"""What keeps a query that somebody else wrote from doing anything but read the warehouse.
+"""Lets a user's query do nothing but read the warehouse.
 
-DuckDB opens the file to read only. That leaves a statement the files of the machine, the network,
-extensions and the session's settings; each of them is taken away here.
+DuckDB opens the file read-only. But a statement could still reach the machine's files, the network,
+extensions and the session's settings. This module blocks each of them.
 """
 
 import re
@@ -14,10 +14,10 @@ from ingestion.errors import WarehouseError
 from ingestion.formats.duckdb_sql import text_sql
 from ingestion.warehouse.base import ONE_THAT_READS
 
-SELECT = duckdb.StatementType.SELECT  # with what `from`, `describe`, `summarize` and `show` come to
+SELECT = duckdb.StatementType.SELECT  # also the type of `from`, `describe`, `summarize` and `show`
 WORD = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
-# Table functions that read nothing but their arguments and the warehouse. All others may read files
-# or memory, run text as a statement, or change what a session does: one of them turns logging on.
+# Table functions that read only their arguments and the warehouse. Others may read files or memory,
+# run text as a statement, or change the session: one of them turns logging on.
 HARMLESS = {
     "generate_series",
     "histogram",
@@ -38,7 +38,7 @@ HARMLESS = {
     "test_all_types",
     "unnest",
 }
-CATALOG = "duckdb_"  # duckdb_tables() and its like; secrets are shown without what is secret
+CATALOG = "duckdb_"  # duckdb_tables() and the like; secrets are shown without their secret part
 LOCKED = (
     "set allow_unredacted_secrets = false",
     "set enable_external_access = false",
@@ -48,9 +48,9 @@ LOCKED = (
 
 
 def lock(connection: duckdb.DuckDBPyConnection, readable: Sequence[str]) -> None:
-    """Let the connection reach no file but those under the ``readable`` folders, and no network.
+    """Limit the connection to the files under the ``readable`` folders, without a network.
 
-    It cannot be unlocked for as long as the database is open; to lock it again changes nothing.
+    It stays locked as long as the database is open. Locking it again changes nothing.
     """
     locked = connection.execute("select current_setting('lock_configuration')").fetchone()
     if locked == (True,):
@@ -63,7 +63,7 @@ def lock(connection: duckdb.DuckDBPyConnection, readable: Sequence[str]) -> None
 
 
 def check_that_it_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse what is not one statement that reads tables and views; raise ``WarehouseError``."""
+    """Raise ``WarehouseError`` unless this is one statement that only reads tables and views."""
     tokens = list(_tokens(sql))
     for statement in _statements(connection, sql):
         if statement.type == duckdb.StatementType.EXPLAIN:
@@ -81,7 +81,7 @@ def check_that_it_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None
 
 
 def _statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
-    # a pivot comes to two, of which one is without a text of its own
+    # a pivot becomes two statements, and one of them has no text
     found = [s for s in connection.extract_statements(sql) if s.query]
     if len(found) > 1:
         raise WarehouseError(ONE_THAT_READS)
@@ -96,14 +96,14 @@ def _check_what_is_explained(
     explained = others[0][1] if word == "analyze" and others else text
     try:
         types = [s.type for s in _statements(connection, explained)]
-    except duckdb.Error:  # options in brackets
+    except duckdb.Error:  # it has options in brackets
         types = []
     if types != [SELECT]:
         raise WarehouseError(f"{ONE_THAT_READS}; explain [analyze] takes a select")
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
-    """Each word or sign, as DuckDB compares names, and the statement from there on."""
+    """Each token, in the form in which DuckDB compares names, with the rest of the statement."""
     text = sql.encode()
     for place, _ in duckdb.tokenize(sql):
         rest = text[place:].decode()

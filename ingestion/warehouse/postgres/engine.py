@@ -72,21 +72,21 @@ class Postgres:
         self.label = f"the warehouse {label_of(self.database)}"
 
     def exists(self) -> bool:
-        """Whether a variant was made; the team's own database is there, or connecting fails."""
+        """Whether a variant exists. True for the team's own database: connecting tells of it."""
         return not self._variant or has_database(self.database)
 
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
-        """Connect; raise ``MedallionError`` in one line where that cannot be done."""
+        """Connect; raise ``MedallionError`` of one line where that fails."""
         if read_only and not self.exists():
             raise MedallionError(
                 f"There is no warehouse at {label_of(self.database)} yet."
                 f" Build it with: {self._run_command}"
             )
         if self._variant and not read_only:
-            # a variant is ours to make; the database of the team is not
+            # we may create a variant, but not the team's database
             create_database(self.database, self.roles)
-        # readers act as whoever they are, which shows them all that they may see
+        # readers keep their own role, and so see all that they may see
         connection = connect_libpq(self.database, "" if read_only else self._as_loader())
         try:
             if connection.server_version < OLDEST_SERVER:
@@ -105,7 +105,7 @@ class Postgres:
             connection.close()
 
     def check_owner(self) -> None:
-        """Raise ``UsageError`` where the schemas belong to roles that a run would not act as."""
+        """Raise ``UsageError`` where the schemas belong to roles that a run does not act as."""
         if not self.exists():
             return
         connection = connect_libpq(self.database)
@@ -118,9 +118,10 @@ class Postgres:
             connection.close()
 
     def _refuse_others(self, session: PostgresSession, *acting: str) -> None:
-        """Let nobody write but the roles that the schemas belong to, where they belong to roles.
+        """If roles own the schemas, let only those roles write.
 
-        What others make there, a superuser too, is theirs: the roles could never replace it.
+        Another account, even a superuser, would own what it creates: the roles could never replace
+        it.
         """
         managing = managing_roles(_owners(session))
         if managing and not set(acting) <= {managing.loader, managing.transformer}:
@@ -134,7 +135,7 @@ class Postgres:
     def only_run(self) -> Iterator[None]:
         """Hold a lock in the database for the length of a ``with`` block.
 
-        The server lets go of it when the connection ends, or when a machine that vanished has not
+        The server releases it when the connection ends, or when the client's machine has not
         answered for about a minute and a half.
         """
         if self._variant:
@@ -158,42 +159,42 @@ class Postgres:
         return f"-c role={self.roles.loader}" if self.roles else ""
 
     def _as_transformer(self) -> str:
-        # as an option a role outlives a rollback; dbt's `set role` in a transaction does not
+        # a role set as an option survives a rollback; dbt's `set role` in a transaction does not
         return f"-c role={self.roles.transformer}" if self.roles else ""
 
     def prepare(self, session: PostgresSession, /) -> None:
-        """Make the schemas raw and of each source, and raw.files, where they are not there."""
+        """Create the schema raw, one for each source, and raw.files, where they do not exist."""
         with session.transaction():
-            # two that make the same at once are no `if not exists` to the server
+            # `if not exists` does not protect two sessions that create the same thing at once
             session.wait_for_turn("prepare")
             for schema in ("raw", *registry.schemas()):
-                # `if not exists` asks for the right to make one even where it is there
+                # `if not exists` needs the right to create a schema even where it exists
                 if session.query("select to_regnamespace(?)", [schema]).rows == [(None,)]:
                     session.execute(f"create schema if not exists {schema}")
             session.execute(files_ddl(text="text", json_type="jsonb"))
             complete_files(session, _files_comment(session))
 
     def loads_at_once(self, session: PostgresSession, /) -> int:
-        """One stream keeps about a core busy on either side.
+        """One stream keeps about one core busy on either side.
 
-        The server does not tell its cores; how many of them its owner lets one query use comes
-        nearest.
+        The server does not report its cores. The number that its owner allows for one query is the
+        nearest value.
         """
         ((server,),) = session.query("select current_setting('max_parallel_workers')::int").rows
         return max(2, min(os.cpu_count() or 1, int(server)))
 
     def lacks(self, session: PostgresSession, /) -> list[str]:
-        """What a run would lack on this server, a sentence each with what to do."""
+        """What a run would lack on this server: for each, one sentence that says what to do."""
         return list(lacks(session, self.roles, self.loads_at_once(session)))
 
     def destination(self, _session: PostgresSession, /) -> "RawPostgres":
-        """The destination, whose jobs connect by themselves."""
+        """The destination; its jobs open their own connections."""
         from ingestion.warehouse.postgres.destination import raw_postgres
 
         return raw_postgres(self.database, self._as_loader())
 
     def environment(self) -> dict[str, str]:
-        """What dbt's profile reads to reach the same warehouse, and libpq for its sessions."""
+        """The environment variables by which dbt's profile and libpq reach this warehouse."""
         return {
             "PGDATABASE": self.database,
             "PGOPTIONS": f"{session_options()} {self._as_transformer()}".strip(),
@@ -201,14 +202,14 @@ class Postgres:
         }
 
     def setup_sql(self, roles: Roles) -> list[str]:
-        """Every statement of ``set_up``, to be read or run by hand."""
+        """Every statement of ``set_up``, to read or to run by hand."""
         return [*roles_sql(roles), *database_sql(roles, self.database)]
 
     def set_up(self, roles: Roles) -> None:
-        """Make the roles and give each its part of the database, in one transaction.
+        """Create the roles and grant each its part of the database, in one transaction.
 
-        Raises ``MedallionError`` where a role is there already and can do more than that, or where
-        whoever connects may not do this.
+        Raises ``MedallionError`` where a role exists and can do more than that, or where the
+        connecting account may not do this.
         """
         if self._variant:
             create_database(self.database)
@@ -233,7 +234,7 @@ class Postgres:
         return tables_loaded(session)
 
     def branches(self, versions: Sequence[Landing]) -> list[Branch]:
-        """Read each raw table, where a column holds the row's ordinal in the file."""
+        """Read each raw table; one of its columns holds the row's ordinal in the file."""
         return [
             Branch(
                 relation=f"raw.{POSTGRES.quote(version.table_name)}",
@@ -248,10 +249,10 @@ class Postgres:
     def replace_view(
         self, session: PostgresSession, dataset: Dataset, branches: Sequence[Branch], /
     ) -> None:
-        """Make the read view of a dataset anew, over these versions.
+        """Replace the read view of a dataset by one over these versions.
 
-        The server adds columns to a view only behind those that it has, and changes none. Where
-        one has another type by now, what reads the view goes with it: views, which dbt makes anew.
+        The server can only add columns at a view's end; it cannot change one. If a column's type
+        has changed, the view is dropped with the views that read it; dbt makes those again.
         """
         view = view_name(dataset, POSTGRES)
         rows = session.query(
@@ -268,7 +269,7 @@ class Postgres:
         session.execute_patiently(sql, view)
 
     def view_comments(self, session: PostgresSession, /) -> dict[tuple[str, str], str]:
-        """What the comment on each read view says, by schema and name."""
+        """The comment on each read view, by schema and name."""
         found = session.query(
             "select nspname, relname, obj_description(pg_class.oid, 'pg_class') from pg_class"
             " inner join pg_namespace on pg_namespace.oid = relnamespace"
@@ -278,7 +279,7 @@ class Postgres:
         return {(schema, view): comment for schema, view, comment in found.rows}
 
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
-        """The statement that gives one raw row as published, by its ordinal."""
+        """The statement that selects one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 
 
@@ -295,9 +296,9 @@ def has_database(name: str) -> bool:
 
 
 def create_database(name: str, roles: Roles | None = None) -> None:
-    """Make a database on the server where it is not there yet, with each role's part of it.
+    """Create a database if the server does not have it, with each role's part of it.
 
-    A part that is not there, because of a kill or since roles are new to it, is given now.
+    A part that is missing, after a kill or because the roles are new, is granted now.
     """
     if not has_database(name):
         connection = connect_libpq("postgres")
@@ -326,7 +327,7 @@ def create_database(name: str, roles: Roles | None = None) -> None:
 
 
 def _has_parts(session: PostgresSession, roles: Roles) -> bool:
-    """Whether each role has its schemas, which it gets in one transaction with all the rest."""
+    """Whether each role has its schemas; a role gets all its parts in one transaction."""
     return set(_owners(session).items()) >= {
         *((schema, roles.loader) for schema in loaded_schemas()),
         *((schema, roles.transformer) for schema in BUILT),
@@ -334,7 +335,7 @@ def _has_parts(session: PostgresSession, roles: Roles) -> bool:
 
 
 def _owners(session: PostgresSession) -> dict[str, str]:
-    """Who each schema belongs to."""
+    """The owner of each schema."""
     return dict(session.query("select nspname, nspowner::regrole::text from pg_namespace").rows)
 
 
@@ -355,7 +356,7 @@ def _database() -> str:
 
 
 def _files_comment(session: PostgresSession) -> str | None:
-    # of what one may not look into, to_regclass raises
+    # to_regclass raises for a schema that this account may not see into
     rows = session.query(
         "select obj_description(pg_class.oid, 'pg_class') from pg_class"
         " inner join pg_namespace on pg_namespace.oid = relnamespace"

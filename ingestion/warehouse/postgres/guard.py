@@ -1,9 +1,9 @@
-"""What keeps a query that somebody else wrote from doing anything but read the warehouse.
+"""Lets a user's query do nothing but read the warehouse.
 
-A transaction that may only read still lets a superuser read and write files of the server and end
-other sessions, by functions in a select. So a superuser's query runs with the rights of
-``pg_read_all_data`` and no others. It cannot go back to its own: the server refuses to change the
-role within a function that runs with its owner's rights.
+In a read-only transaction, a superuser's select can still call functions that read and write the
+server's files and end other sessions. So a superuser's query runs with the rights of
+``pg_read_all_data`` only. It cannot switch back: the server refuses to change the role within a
+function that runs with its owner's rights.
 """
 
 import re
@@ -17,7 +17,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from ingestion.errors import WarehouseError
 from ingestion.warehouse.base import ONE_THAT_READS
 
-# Their members reach files and programs of the server without being superusers.
+# Members of these roles reach files and programs of the server without being superusers.
 FILE_ROLES = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
 POWERS = """
     select
@@ -29,7 +29,7 @@ POWERS = """
     from pg_roles where rolname = session_user
 """
 STATEMENT = "select set_config('medallion.statement', %s, true)"
-# A cursor takes one statement that gives rows, and none that begins or ends a transaction.
+# A cursor accepts one statement that gives rows, and none that begins or ends a transaction.
 OPEN_ANSWER = """
     do $$
     declare answer refcursor := 'answer';
@@ -52,9 +52,9 @@ SHOWS_TEXT = re.compile(r"\s*(explain|show)\s", re.IGNORECASE)
 
 
 def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one statement that gives rows; give the names of its columns, and the rows.
+    """Run one statement that gives rows; return the names of its columns, and the rows.
 
-    Nothing that it set, locked or made is left afterwards.
+    All that it set, locked or created is undone afterwards.
     """
     cursor.execute(POWERS, [list(FILE_ROLES)])
     superuser, powers = cursor.fetchone() or (False, [])
@@ -71,7 +71,7 @@ def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             raise
         raise WarehouseError(ONE_THAT_READS) from exc
     finally:
-        with suppress(psycopg2.Error):  # a connection that was lost has nothing to take back
+        with suppress(psycopg2.Error):  # a lost connection has nothing to roll back
             cursor.execute("rollback")
 
 
@@ -82,7 +82,7 @@ def _read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 
 def _open(cursor: Cursor, sql: str) -> None:
-    """Open a cursor on it, which runs nothing of it yet, and refuses what gives no rows."""
+    """Open a cursor on the statement. Nothing runs yet; raises if the statement gives no rows."""
     cursor.execute(STATEMENT, [sql])
     cursor.execute(OPEN_ANSWER)
 
@@ -93,7 +93,7 @@ def _read_as_reader(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any
     cursor.execute("close answer")
     names, types = ["QUERY PLAN"], ["text"]
     if not SHOWS_TEXT.match(sql):
-        # the form of the answer; without a row, nothing of the statement is run
+        # gives the answer's columns; with `limit 0` the statement itself does not run
         _read(cursor, f"select * from (\n{sql.rstrip().removesuffix(';')}\n) as answer limit 0")
         names = _names(cursor)
         cursor.execute(TYPES, [[column.type_code for column in cursor.description or ()]])

@@ -1,4 +1,4 @@
-"""What a run needs of a PostgreSQL besides being let in: told before it fails for want of it."""
+"""What a run needs of a PostgreSQL besides a connection, checked before a run fails without it."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ DBT_CONNECTIONS = 5
 # the lock of a run, the session that loads, and dlt's own
 LOAD_CONNECTIONS = 4
 
-# Each limit on connections with how many it leaves to this account now.
+# Each limit on connections, with the number that this account still has free.
 FREE_CONNECTIONS = """
 with taken as (
     select datname, usename from pg_stat_activity
@@ -44,7 +44,7 @@ select what, free from limits order by free limit 1
 
 
 def lacks(session: PostgresSession, roles: Roles | None, loads_at_once: int) -> Iterator[str]:
-    """What a run would lack, a sentence each with what to do."""
+    """What a run would lack: for each, one sentence that also says what to do."""
     yield from _read_only(session)
     needed = max(loads_at_once + LOAD_CONNECTIONS, DBT_CONNECTIONS + 1)
     ((what, free),) = session.query(FREE_CONNECTIONS).rows
@@ -57,7 +57,7 @@ def lacks(session: PostgresSession, roles: Roles | None, loads_at_once: int) -> 
 
 
 def _read_only(session: PostgresSession) -> Iterator[str]:
-    # what the session was before we made it read-only ourselves
+    # the session's own value, from before we made it read-only ourselves
     rows = session.query(
         "select pg_is_in_recovery(), (select reset_val from pg_settings"
         " where name = 'default_transaction_read_only') = 'on'"
@@ -73,7 +73,7 @@ def _read_only(session: PostgresSession) -> Iterator[str]:
 
 
 def _roles(session: PostgresSession, roles: Roles) -> Iterator[str]:
-    # since 16 a member may have been granted no right to act as the role
+    # since PostgreSQL 16 a member of a role may lack the right to act as the role
     how = "set" if session.connection.server_version >= 160000 else "member"
     found = dict(
         session.query(

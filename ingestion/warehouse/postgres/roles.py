@@ -1,8 +1,8 @@
-"""Who may do what on PostgreSQL: least privilege, as SQL text.
+"""Roles and grants on PostgreSQL: least privilege, as SQL text.
 
-Three roles share a prefix: the loader owns what is loaded (``raw``, and the schema of each source),
-the transformer reads that and owns what dbt builds, the reader selects from ``marts``. Nobody else
-can read.
+Three roles share a prefix. The loader owns what is loaded (``raw``, and the schema of each source).
+The transformer reads that and owns what dbt builds. The reader selects from ``marts``. No other
+account can read.
 """
 
 import re
@@ -14,12 +14,12 @@ from ingestion.sources import registry
 
 BUILT = ("staging", "intermediate", "marts")
 READ = "marts"
-# needs no quotes, in SQL or in a connection's options
+# such a name needs no quotes, in SQL or in a connection's options
 NAME = r"[a-z_][a-z0-9_]{0,40}"
 
 
 def loaded_schemas() -> tuple[str, ...]:
-    """The schemas that the loader owns: what was published, and the read views of each source."""
+    """The schemas that the loader owns: raw, and one for the read views of each source."""
     return ("raw", *registry.schemas())
 
 
@@ -46,19 +46,19 @@ class Roles:
 
     @property
     def all(self) -> tuple[str, str, str]:
-        """The three."""
+        """The three roles."""
         return self.loader, self.transformer, self.reader
 
 
 def roles_named(prefix: str) -> Roles:
-    """The roles of that prefix; raise ``UsageError`` where it is no plain name."""
+    """The roles of a prefix; raises ``UsageError`` where the prefix is not a plain name."""
     if not re.fullmatch(NAME, prefix):
         raise UsageError(f"{prefix!r} is no plain name for roles; write it like medallion.")
     return Roles(prefix)
 
 
 def roles_sql(roles: Roles) -> list[str]:
-    """Statements that make the roles where they are not there; they are given no password."""
+    """Statements that create the roles if they do not exist; they get no password."""
     return [
         f"""do $$ begin
     if to_regrole('{role}') is null then create role {role} login; end if;
@@ -68,16 +68,16 @@ end $$"""
 
 
 def database_sql(roles: Roles, database: str) -> list[str]:
-    """Statements that give each role its part of one database and take it from all others.
+    """Statements that grant each role its part of one database and revoke it from all others.
 
-    They can be run again at any time: what was made by others before changes hands. Who runs them
-    is a superuser, or owns the database and may grant the roles.
+    They can be run again at any time: objects that others created change their owner. They must be
+    run by a superuser, or by the database's owner who may grant the roles.
     """
     ours = ", ".join(roles.all)
     loaded, built = ", ".join(loaded_schemas()), ", ".join(BUILT)
     name = '"' + database.replace('"', '""') + '"'
     return [
-        # without this, an owner who is no superuser could not give anything to the roles
+        # without this, an owner who is not a superuser could not give objects to the roles
         f"""do $$
 declare
     given text;
@@ -108,7 +108,7 @@ end $$""",
                 _close(schema, roles),
             )
         ),
-        # what one of them was given by hand and is not its part
+        # revoke what was granted by hand and is not the role's part
         *(
             f"revoke all on {what} {schemas} from {others} cascade"
             for schemas, others in (
@@ -121,7 +121,7 @@ end $$""",
         f"grant usage on schema {READ} to {roles.reader}",
         f"grant select on all tables in schema {loaded} to {roles.transformer}",
         f"grant select on all tables in schema {READ} to {roles.reader}",
-        # tables to come: raw tables at once, and marts until dbt's own grants are there
+        # for future tables: raw tables at once, and marts until dbt's own grants apply
         f"alter default privileges for role {roles.loader} in schema {loaded}"
         f" grant select on tables to {roles.transformer}",
         f"alter default privileges for role {roles.transformer} in schema {READ}"
@@ -131,7 +131,7 @@ end $$""",
 
 
 def managing_roles(owners: Mapping[str, str]) -> Roles | None:
-    """The roles that the schemas belong to, by owner; none where they belong to somebody else."""
+    """The roles that own the schemas, from the owners' names; none if other accounts own them."""
     loader = owners.get("raw", "")
     roles = Roles(loader.removesuffix("_loader"))
     is_theirs = loader == roles.loader and owners.get(READ) == roles.transformer
@@ -139,9 +139,9 @@ def managing_roles(owners: Mapping[str, str]) -> Roles | None:
 
 
 def too_powerful_sql(roles: Roles) -> str:
-    """A query for those of the roles that can do more than what they are granted here.
+    """A query for those of the roles that can do more than is granted here.
 
-    A member of another role can do what that one can.
+    A member of another role has that role's rights too.
     """
     names = ", ".join(f"'{role}'" for role in roles.all)
     return f"""select rolname from pg_roles as r
@@ -154,7 +154,7 @@ order by rolname"""
 
 
 def _own_relations(schema: str, owner: str) -> str:
-    """Give every table and view of a schema to its owner."""
+    """Make the owner of a schema the owner of its tables and views."""
     return f"""do $$
 declare relation record;
 begin
@@ -170,7 +170,7 @@ end $$"""
 
 
 def _close(schema: str, roles: Roles) -> str:
-    """Take a schema from everybody but the roles."""
+    """Revoke a schema from everybody except the roles."""
     ours = ", ".join(f"'{role}'::regrole" for role in roles.all)
     return f"""do $$
 declare held record;

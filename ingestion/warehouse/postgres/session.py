@@ -1,8 +1,8 @@
 """A session with PostgreSQL, and how it is opened.
 
-The connection is libpq's own business: ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``,
-``PGDATABASE``, ``PGSSLMODE`` and all its other variables and files work as everywhere, and no
-password passes through here.
+libpq makes the connection: ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``, ``PGDATABASE``,
+``PGSSLMODE`` and all its other variables and files work as everywhere. No password passes through
+this module.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ from ingestion.warehouse.postgres.guard import read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Whoever reads a view for hours must not make a night wait for as long. What waits for a reader
-# makes all later readers wait behind it, so they are let through between two attempts.
-# The others are the server's defaults, which a database or a role may have changed for its own
-# ends: a month takes longer than a web page may, and the lock of a run is idle until its end.
+# lock_timeout: a reader of many hours must not make a night wait as long. While a statement waits
+# for a reader, all later readers wait behind it; so they are let through between two attempts.
+# The other settings are the server's defaults, which a database or a role may have changed: a
+# month takes longer than a web page may, and the session with a run's lock is idle until the end.
 SESSION_OPTIONS = (
     "-c lock_timeout=20s -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
     " -c idle_session_timeout=0 -c default_transaction_isolation=read\\ committed"
@@ -43,13 +43,13 @@ SESSION_OPTIONS = (
 )
 LOCK_ATTEMPTS = 6
 LOCK_PAUSE_SECONDS = 0.5
-# Tells that a session is our own, and as it was asked for.
+# A setting that shows that a session is our own, with the options that we asked for.
 SESSION_MARK = "medallion.session"
-SEND_BUFFER_BYTES = 4 << 20  # what Linux lets TCP's grow to; the kernel gives what it allows
-# Why a connection was refused, where that may pass; a wrong password or certificate stays so.
+SEND_BUFFER_BYTES = 4 << 20  # TCP's maximum on Linux; the kernel grants what it allows
+# Reasons for a refused connection that may pass; a wrong password or certificate does not.
 PASSING_REFUSALS = (
     "Connection refused",
-    "No such file or directory",  # of the socket of a server that is down
+    "No such file or directory",  # the socket of a server that is down
     "timeout expired",
     "Connection timed out",
     "No route to host",
@@ -63,13 +63,13 @@ PASSING_REFUSALS = (
 
 
 class PostgresSession:
-    """An open connection; statements outside ``transaction()`` commit by themselves."""
+    """An open connection; each statement outside ``transaction()`` commits by itself."""
 
     def __init__(self, connection: Connection):
         self.connection = connection
 
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
-        """Run one statement and fetch what it gives."""
+        """Run one statement and fetch its result."""
         with _one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
             with _of_this_calendar():
@@ -77,14 +77,14 @@ class PostgresSession:
             return Result([c.name for c in cursor.description or ()], rows)
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
-        """Run statements that give nothing."""
+        """Run statements that give no result."""
         with _one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
 
     def execute_patiently(self, sql: str, relation: str, /) -> None:
-        """Run a statement that nobody may read ``relation`` for; part of a transaction.
+        """Run a statement that needs ``relation`` free of readers; part of a transaction.
 
-        Tried again where readers hold it. Raises ``LockedError``, which names them, in the end.
+        While readers hold it, tries again. In the end raises ``LockedError``, which names them.
         """
         for attempt in range(1, LOCK_ATTEMPTS + 1):
             self.execute("savepoint attempt")
@@ -100,10 +100,10 @@ class PostgresSession:
                 return
 
     def read(self, sql: str, /) -> Result:
-        """Run what somebody else has written: one statement, which gives rows and cannot write.
+        """Run a user's query: one statement, which gives rows and cannot write.
 
-        Nothing that it sets or locks outlasts it. Raises ``WarehouseError`` for an account that
-        could reach the server's files.
+        Its settings and locks end with it. Raises ``WarehouseError`` for an account that could
+        reach the server's files.
         """
         try:
             with _one_line(), self.connection.cursor() as cursor, _of_this_calendar():
@@ -111,11 +111,11 @@ class PostgresSession:
         except WarehouseError as exc:
             if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
                 raise WarehouseError(ONE_THAT_READS) from exc
-            # what follows repeats the statement, and tells of ours
+            # the rest of the message repeats the statement, and shows our own
             raise WarehouseError(re.split(r" (?:QUERY|CONTEXT): ", str(exc))[0]) from exc
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
-        """The same, read in batches."""
+        """Like ``read``, in batches."""
         import pyarrow as pa
 
         result = self.read(sql)
@@ -123,14 +123,14 @@ class PostgresSession:
         return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
 
     def wait_for_turn(self, what: str, /) -> None:
-        """Let nobody else do ``what`` until the end of this transaction, once they are done."""
+        """Hold the lock ``what`` until this transaction ends, waiting for its current holder."""
         self.execute("set local lock_timeout = 0")
         self.query(f"select pg_advisory_xact_lock({lock_key(what)})")
         self.execute("reset lock_timeout")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit at the end of a ``with`` block what was done in it, or nothing of it."""
+        """Commit the statements of a ``with`` block at its end; roll back if it raises."""
         with _one_line():
             self.connection.autocommit = False
         try:
@@ -138,7 +138,7 @@ class PostgresSession:
             with _one_line():
                 self.connection.commit()
         except BaseException:
-            # a connection that was lost has nothing to take back
+            # a lost connection has nothing to roll back
             with suppress(psycopg2.Error):
                 self.connection.rollback()
             raise
@@ -181,10 +181,10 @@ def connect_libpq(database: str, options: str = "") -> Connection:
 
 
 def _pooler(database: str) -> str:
-    """Why a connection that others use in turns does not serve.
+    """The message why a connection pooler cannot be used.
 
-    The lock that keeps two runs apart, the role that a stage acts as, and settings such as
-    ``lock_timeout`` are the session's. A pooler loses them, or leaves them to the next client.
+    The lock that keeps two runs apart, the role of a stage, and settings such as ``lock_timeout``
+    belong to the session. A pooler loses them, or leaves them to the next client.
     """
     return (
         f"{label_of(database)} is reached through a pooler (such as PgBouncer), which does not keep"
@@ -206,28 +206,28 @@ def _remedy(reason: str) -> str:
 
 
 def session_options() -> str:
-    """How every session of ours is set; what the user says comes later, and so counts."""
+    """The options of every session of ours; the user's own options come later and so win."""
     return " ".join(filter(None, [SESSION_OPTIONS, os.environ.get("PGOPTIONS")]))
 
 
 def lock_key(what: str) -> int:
-    """A number that stands for ``what`` among the advisory locks of a database."""
+    """The number of the advisory lock for ``what``."""
     digest = hashlib.sha256(f"medallion {what}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
 
 
 def label_of(database: str) -> str:
-    """The server and the database, as a user knows them."""
+    """The server and the database, as a label for messages."""
     host = os.environ.get("PGHOST", "the local socket")
     port = os.environ.get("PGPORT", "5432")
     return f"PostgreSQL at {host}:{port}, database {database}"
 
 
 def _let_run_ahead(connection: Connection) -> None:
-    """Let a client on the server's own machine send while the server works on what came before.
+    """Let a client on the server's machine send ahead while the server works.
 
-    The kernel buffers far less for a local socket than for TCP, whose buffers grow by themselves:
-    the two would take turns, and a month take half as long again.
+    The kernel buffers far less for a local socket than for TCP, whose buffers grow by themselves.
+    Client and server would take turns, and a month would take half as long again.
     """
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
         if line.family == socket.AF_UNIX:
@@ -235,10 +235,10 @@ def _let_run_ahead(connection: Connection) -> None:
 
 
 def who_holds(ours: Connection, *relations: str) -> str:
-    """Who holds tables or views now that waiting for it was in vain, and what to do about it."""
+    """The message that names who holds these tables or views, and says what to do."""
     connection = connect_libpq(ours.info.dbname)
     try:
-        # an account that is not in pg_read_all_stats is not told since when others are at it
+        # an account outside pg_read_all_stats is not told since when other sessions are active
         found = PostgresSession(connection).query(
             "select format('pid %s (%s, %s%s)', a.pid, a.usename,"
             " coalesce(nullif(a.application_name, ''), 'no application name'),"
@@ -260,7 +260,7 @@ def who_holds(ours: Connection, *relations: str) -> str:
 
 
 def _marks(sql: str, parameters: Sequence[Any]) -> str:
-    """The statement with psycopg's parameter marks; without parameters it is taken as it is."""
+    """The statement with psycopg's parameter marks; without parameters, unchanged."""
     return sql.replace("%", "%%").replace("?", "%s") if parameters else sql
 
 
@@ -269,7 +269,7 @@ def _of_this_calendar() -> Iterator[None]:
     try:
         yield
     except (ValueError, OverflowError) as exc:
-        # a time that Python's calendar does not have, such as the year 10000
+        # a time outside Python's calendar, such as the year 10000
         raise WarehouseError(f"{exc}: cast it to text") from exc
 
 
