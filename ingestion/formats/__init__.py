@@ -1,1 +1,1 @@
-"""File formats: how a file is read, and whether it can be trusted."""
+"""File formats: reading a file, and checking whether it can be trusted."""

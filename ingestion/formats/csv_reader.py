@@ -1,8 +1,8 @@
-"""A CSV file as text: its rows exactly as written, whichever reader reads them.
+"""A CSV file as text: its rows exactly as written, with any of our readers.
 
-What a row is, is said by Python's strict reader when a file is checked. Two faster ones load it,
-pyarrow's and DuckDB's. The three agree on every file that the check lets pass: one line is one row,
-a blank line is none, and an empty field is an empty text, never null.
+Python's strict reader defines the rows when a file is checked. Two faster readers load it:
+pyarrow's and DuckDB's. The three agree on every file that passes the check: one line is one row, a
+blank line is no row, and an empty field is an empty text, never null.
 """
 
 import csv
@@ -20,12 +20,12 @@ from ingestion.formats.limits import LONGEST_TEXT, MOST_BLANK_LINES, most_unpack
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LONGEST_LINE = LONGEST_TEXT  # characters: what Python's reader takes for one field
+LONGEST_LINE = LONGEST_TEXT  # characters: Python's limit for one field
 LINE_END = 2  # characters at most
 BLOCK_BYTES = 4 << 20
 _UNCLOSED = "a quote is not closed"
-# DuckDB drops the blanks and reads the quotes; the others keep both. Only a line that may have such
-# a field is looked at field by field.
+# Blanks before a quote: DuckDB drops the blanks and reads the quotes; the others keep both. Only a
+# line that may have such a field is checked field by field.
 _BLANKS_BEFORE_QUOTE = re.compile(r'(?:^|,)\s+"')
 _QUOTE_AFTER_BLANKS = re.compile(r'\s+"')
 
@@ -34,8 +34,8 @@ _QUOTE_AFTER_BLANKS = re.compile(r'\s+"')
 def csv_rows(path: Path, gzipped: bool, line_breaks: bool) -> Iterator["CsvRows"]:
     """Open a CSV file to read it row by row, strictly and in bounded memory.
 
-    ``line_breaks`` says whether a field may hold one; else a quote that is not closed on its line
-    is a fault. Raises ``UntrustedFileError``, which names the line; so does reading on.
+    ``line_breaks`` says whether a field may hold a line break; if not, a quote that is not closed
+    on its line is an error. Opening and reading raise ``UntrustedFileError``, which names the line.
     """
     opened = gzip.open if gzipped else open
     try:
@@ -48,12 +48,12 @@ def csv_rows(path: Path, gzipped: bool, line_breaks: bool) -> Iterator["CsvRows"
 class CsvRows:
     """The rows below the header, each with as many fields as the first of them.
 
-    ``columns`` names every field: as the header does, or by its place (``_21``) where the header
-    has no name for it; the header itself has ``named`` fields.
+    ``columns`` names every field: by the header, or by its position (``_21``) where the header has
+    no name for it. The header itself has ``named`` fields.
     """
 
     def __init__(self, file: TextIO, line_breaks: bool, most_characters: int):
-        self.line = 0  # where the row that was read last ends, from 1
+        self.line = 0  # the line on which the last row read ends, from 1
         self._left = most_characters
         self._blank = 0  # lines
         self._file, self._line_breaks = file, line_breaks
@@ -74,7 +74,7 @@ class CsvRows:
         self.columns = [name if name.strip() else f"_{i}" for i, name in enumerate(header, 1)]
 
     def __iter__(self) -> Iterator[list[str]]:
-        """Every row; raises for the first that has more or fewer fields than those before it."""
+        """Every row; raises for the first row with more or fewer fields than the rows before."""
         if self._first is None:
             return
         yield self._first
@@ -107,7 +107,7 @@ class CsvRows:
                 yield row
 
     def _lines(self) -> Iterator[str]:
-        """The lines of the file; raises for what not every reader takes for the same."""
+        """The lines of the file; raises for a line that our readers would read differently."""
         number = 0
         while line := self._file.readline(LONGEST_LINE):
             number += 1
@@ -146,7 +146,7 @@ def _fields(count: int) -> str:
 def csv_batches(
     path: str | Path, gzipped: bool, columns: Sequence[str]
 ) -> Iterator["pa.RecordBatch"]:
-    """The rows of a checked file as batches of text, in their order and in bounded memory."""
+    """The rows of a checked file as batches of text, in order and in bounded memory."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -166,8 +166,8 @@ def csv_batches(
 def duckdb_csv_sql(source: str, gzipped: bool, columns: Sequence[str]) -> str:
     """The same rows as a table function of DuckDB; ``source`` is SQL of the file's address."""
     types = ", ".join(f"{_literal(name)}: 'varchar'" for name in columns)
-    # Strict mode refuses files that mix line ends, as real ones do; what else it refuses does not
-    # pass the check. No text that holds a NUL passes either, so nothing is taken for null.
+    # Strict mode refuses mixed line ends, which real files have; all else that it refuses does not
+    # pass the check. A text with a NUL does not pass either, so `nullstr` never matches.
     # https://duckdb.org/docs/stable/data/csv/reading_faulty_csv_files
     return (
         f"read_csv({source}, columns = {{{types}}}, auto_detect = false, header = false, skip = 1,"

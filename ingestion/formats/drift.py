@@ -1,4 +1,4 @@
-"""How the columns of a file differ from those of its era."""
+"""Schema drift: how the columns of a file differ from those of its era."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from ingestion.sources.base import TEXT, Column, Dataset, Era
 
 @dataclass(frozen=True)
 class Checked:
-    """What a trusted file holds: its rows, its columns as (name, type), and remarks on drift."""
+    """The content of a trusted file: row count, columns as (name, type), and remarks on drift."""
 
     row_count: int
     columns: tuple[tuple[str, str], ...]

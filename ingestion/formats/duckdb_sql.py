@@ -2,15 +2,15 @@
 
 import re
 
-# A folder env=prod on the way to a file is no column of it.
+# A folder env=prod in a file's path is not a column.
 NO_HIVE = "hive_partitioning = false"
 
 
 def text_sql(value: str) -> str:
-    """A text as SQL, whatever is in it."""
+    """A text as a SQL literal, whatever characters it has."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def path_pattern(path: str) -> str:
-    """The pattern that one file of a folder matches and no other: DuckDB takes paths for those."""
+    """The pattern that matches only this file; DuckDB reads paths as patterns."""
     return re.sub(r"([*?[])", r"[\1]", path)

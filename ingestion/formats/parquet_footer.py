@@ -1,7 +1,7 @@
-"""What the footer of a Parquet file says: whether our readers can read the file.
+"""Reads the footer of a Parquet file, and checks that our readers can read the file.
 
-No page is read. It must not be left to luck which reader meets what it cannot read, so what any of
-pyarrow and DuckDB does not take is refused here, by the column's name.
+No page is read. pyarrow and DuckDB each refuse some files. A file that either of them cannot read
+is refused here, with the column's name, so the result does not depend on the reader.
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
@@ -25,7 +25,7 @@ from ingestion.formats.thrift import Struct, read_struct
 MAGIC, ENCRYPTED = b"PAR1", b"PARE"
 _TAIL = 8  # the length of the footer and the magic
 CODECS = ("none", "snappy", "gzip", "LZO", "brotli", "LZ4 as Hadoop frames it", "zstd", "lz4")
-READABLE_CODECS = {0, 1, 2, 4, 6, 7}  # by all of our readers
+READABLE_CODECS = {0, 1, 2, 4, 6, 7}  # all our readers can read these
 _INT32, _INT64, _FLOAT, _DOUBLE = 1, 2, 4, 5
 _SIZES = {_INT32: 4, _INT64: 8, _FLOAT: 4, _DOUBLE: 8}
 _SIGNED = {_INT32: "<i", _INT64: "<q", _FLOAT: "<f", _DOUBLE: "<d"}
@@ -36,41 +36,41 @@ _REPEATED = 2
 
 @dataclass(frozen=True)
 class Range:
-    """The least and greatest value of one column in one row group, as the footer says."""
+    """The least and the greatest value of one column in one row group, from the footer."""
 
-    least: float  # an int of a column of whole numbers or times
+    least: float  # an int for a column of whole numbers or times
     greatest: float
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One column of values, with what the footer says of them in each row group."""
+    """One column of values, with the footer's range of them in each row group."""
 
-    path: tuple[str, ...]  # of names; of one where the column is not nested
-    ranges: tuple[Range | None, ...]  # a row group each; none where the footer says nothing
+    path: tuple[str, ...]  # names; one name if the column is not nested
+    ranges: tuple[Range | None, ...]  # one for each row group; none if the footer has no range
 
 
 @dataclass(frozen=True)
 class Footer:
-    """What a Parquet file says that it holds."""
+    """The content of a Parquet file, as its footer describes it."""
 
     rows: int
-    names: tuple[str, ...]  # of the columns, nested or not
+    names: tuple[str, ...]  # of all columns, nested or not
     leaves: tuple[Leaf, ...]
 
     def leaf(self, name: str) -> Leaf | None:
-        """The values of a column that is not nested."""
+        """The leaf of a column that is not nested."""
         return next((leaf for leaf in self.leaves if leaf.path == (name,)), None)
 
 
 def read_footer(path: Path) -> Footer:
-    """Read the footer of a file; raise ``UntrustedFileError`` with the reason to distrust it."""
+    """Read the footer of a file; raises ``UntrustedFileError`` with the reason."""
     size = path.stat().st_size
     metadata = _metadata(path, size)
     try:
         return _footer(metadata, size)
     except (KeyError, TypeError, IndexError, AttributeError, struct.error) as exc:
-        # a field that must be there is not, or is of another type
+        # a required field is missing or has another type
         raise _unreadable("its footer is damaged") from exc
 
 
@@ -98,11 +98,11 @@ def _metadata(path: Path, size: int) -> Struct:
 
 
 class _NoFooterError(UntrustedFileError):
-    """A file that may be anything."""
+    """The file does not end with a Parquet footer; it may be any kind of file."""
 
 
 def is_something_else(exc: UntrustedFileError) -> bool:
-    """Whether the file does not even end as a Parquet file does."""
+    """Whether the file does not even end like a Parquet file."""
     return isinstance(exc, _NoFooterError)
 
 
@@ -113,7 +113,7 @@ class _Column:
     path: tuple[str, ...]
     physical: int
     unsigned: bool
-    repeated: bool  # it, or what it lies in: as many values as there are
+    repeated: bool  # the column or its parent is repeated: the number of values is free
 
     @property
     def name(self) -> str:
@@ -155,8 +155,8 @@ def _footer(metadata: Struct, size: int) -> Footer:
 
 
 def _columns(elements: Sequence[Struct]) -> Iterator[_Column]:
-    """The leaves of a schema, which is written as a tree, each element before its children."""
-    left = [elements[0].get(5, 0)]  # children still to come, of the root and of each below it
+    """The leaves of a schema, a tree that is written with each element before its children."""
+    left = [elements[0].get(5, 0)]  # children still to come, for the root and each open element
     path: list[str] = []
     repeated = [False]
     for element in elements[1:]:
@@ -204,7 +204,7 @@ def _check_rows(rows: int, groups: Sequence[Struct], size: int) -> None:
 
 
 def _chunk(column: _Column, chunk: Struct, rows: int, size: int) -> Struct:
-    """What is said of one column in one row group, where it can be true and can be read."""
+    """The metadata of one column in one row group; raises if it is impossible or unreadable."""
     name = column.name
     if 8 in chunk or 9 in chunk:
         raise _unreadable(f"column {name} is encrypted")
@@ -228,13 +228,13 @@ def _chunk(column: _Column, chunk: Struct, rows: int, size: int) -> Struct:
 
 
 def _range(column: _Column, statistics: Struct | None, values: int) -> Range | None:
-    """The least and greatest value of a column of numbers; raises for what cannot be."""
+    """The least and the greatest value of a column of numbers; raises if they are impossible."""
     if statistics is None:
         return None
     nulls = statistics.get(3)
     if nulls is not None and not 0 <= nulls <= values:
         raise _unreadable(f"column {column.name} says that {nulls:,} of {values:,} values are null")
-    # the older fields are of signed order whatever the type is, so they count for signed types only
+    # the older fields use signed order for every type, so they are right for signed types only
     least, greatest = statistics.get(6), statistics.get(5)
     if least is None and greatest is None and not column.unsigned:
         least, greatest = statistics.get(2), statistics.get(1)

@@ -1,18 +1,18 @@
-"""Which type of PostgreSQL holds every value of a type of Arrow exactly, if one does."""
+"""Maps an Arrow type to the PostgreSQL type that holds all its values exactly, if there is one."""
 
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.types as t
 
-LONGEST_NAME = 63  # bytes; PostgreSQL cuts what is longer
-# Beside the file's columns in each raw table: a row's ordinal in its file, from 0.
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer name
+# The extra column of each raw table: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
 
 
 @dataclass(frozen=True)
 class CopyColumn:
-    """One column: its name, its type in the table, and the Arrow type that is encoded as that."""
+    """One column: its name, its type in the table, and the Arrow type that is encoded as it."""
 
     name: str
     sql_type: str
@@ -20,7 +20,7 @@ class CopyColumn:
 
 
 def copy_columns(schema: pa.Schema) -> list[CopyColumn]:
-    """The table's columns for a file's schema, and one more for the ordinal of each row.
+    """The table's columns for a file's schema, and one more for each row's ordinal.
 
     Raises ``pa.ArrowTypeError``, which names the column, for a type that has no exact counterpart.
     """
@@ -34,10 +34,10 @@ def copy_columns(schema: pa.Schema) -> list[CopyColumn]:
 
 
 def _mapped(name: str, file_type: pa.DataType) -> tuple[str, pa.DataType]:
-    """The type in the table and the Arrow type that is encoded as it; every value keeps its value.
+    """The type in the table, and the Arrow type that is encoded as it; no value changes.
 
-    What PostgreSQL or Arrow holds in a wider type only is widened; finer times and wider decimals
-    are cast, which raises for a value that does not fit.
+    A type without an equal in PostgreSQL or Arrow is widened. Finer times and wider decimals are
+    cast; the cast raises for a value that does not fit.
     """
     if t.is_dictionary(file_type):
         return _mapped(name, file_type.value_type)

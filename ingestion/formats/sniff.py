@@ -1,4 +1,4 @@
-"""What a file is that is not what its name says: in words, for whoever has to get the right one."""
+"""Says what a wrong file really is, in words, for the user who must get the right one."""
 
 import bz2
 import lzma
@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 HEAD_BYTES = 1 << 12
-# how each begins; the longest first, where one begins as another does
+# the first bytes of each format; a longer one stands before a shorter one that it starts with
 _MAGICS = (
     (b"PAR1", "a Parquet file"),
     (b"PARE", "an encrypted Parquet file"),
@@ -40,12 +40,12 @@ _SHORTEST_UTF_16 = 8
 
 
 def what_it_is(path: Path) -> str | None:
-    """``it is …`` of a file that is something known; none where it looks like a table of text."""
+    """``it is …`` for a file of a known format; none if it looks like a text table."""
     return _said(path, _head(path))
 
 
 def what_it_holds(path: Path) -> str | None:
-    """The same of what is inside a gzip file; or that it is none."""
+    """The same for the content of a gzip file, or that it is not a gzip file."""
     head = _head(path)
     if not head.startswith(b"\x1f\x8b"):
         found = _said(path, head)
@@ -88,7 +88,7 @@ def _text_kind(head: bytes) -> str | None:
 
 
 def _other_delimiter(head: bytes) -> str | None:
-    """What is between the names of the header, where it is no comma."""
+    """The delimiter of the header, if it is not a comma."""
     header = head.partition(b"\n")[0].decode("latin-1")
     mark = max(_DELIMITERS, key=header.count)
     if header.count(mark) <= header.count(","):
@@ -98,7 +98,7 @@ def _other_delimiter(head: bytes) -> str | None:
 
 def _zip_kind(path: Path | None, head: bytes) -> str:
     names = head
-    if path:  # the names of what is in it stand at its end too
+    if path:  # an archive's file names stand at its end too
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - (1 << 16)))
             names += file.read()
@@ -114,7 +114,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _is_utf_16(head: bytes) -> bool:
-    """Whether every other byte is a NUL and no other is, as of text in Latin letters."""
+    """Whether exactly every other byte is a NUL, as in UTF-16 text of Latin letters."""
     pairs = head[: len(head) // 2 * 2]
     sides = (pairs[::2], pairs[1::2])
     return len(head) >= _SHORTEST_UTF_16 and any(
@@ -127,7 +127,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _unpacked(head: bytes) -> bytes:
-    """The beginning of what is packed in a file that begins so."""
+    """The unpacked beginning of a packed file, from its first bytes."""
     try:
         if head.startswith(b"\x1f\x8b"):
             return zlib.decompressobj(31).decompress(head, HEAD_BYTES)

@@ -1,7 +1,7 @@
-"""Thrift's compact protocol, in which a Parquet footer is written: read, in bounded steps.
+"""A bounded reader of Thrift's compact protocol, in which Parquet footers are written.
 
-pyarrow and DuckDB read it too, in native code that ends the process at some damaged or encrypted
-files (pyarrow 21: a column that is encrypted under a plain footer). So a footer is read here first.
+pyarrow and DuckDB read it in native code, which ends the process for some damaged or encrypted
+files (pyarrow 21: an encrypted column under a plain footer). So a footer is read here first.
 https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
 
@@ -18,7 +18,7 @@ _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 7, 8, 9, 10, 11, 12
 
 
 def read_struct(data: bytes) -> Struct:
-    """The struct that ``data`` begins with; raises ``ValueError`` where there is none."""
+    """The struct at the beginning of ``data``; raises ``ValueError`` if there is none."""
     try:
         return _Reader(data).struct(0)
     except (IndexError, struct.error) as exc:
@@ -54,7 +54,7 @@ class _Reader:
             return self.struct(depth + 1)
         if kind in (_LIST, _SET):
             return self._list(depth + 1)
-        if kind in (_TRUE, _FALSE):  # of a list
+        if kind in (_TRUE, _FALSE):  # an element of a list
             return self._byte() == _TRUE
         if kind == _BYTE:
             return self._byte()
@@ -71,7 +71,7 @@ class _Reader:
         count, kind = head >> 4, head & 15
         if count == 15:
             count = self._varint()
-        # every element takes a byte at least, so a count that lies ends with the data
+        # every element takes at least one byte, so a false count ends at the end of the data
         return [self._value(kind, depth) for _ in range(count)]
 
     def _map(self, depth: int) -> list[Any]:

@@ -1,10 +1,9 @@
-"""Whether a downloaded file can be trusted to be what its name says.
+"""Checks that a downloaded file is what its name says.
 
-A file is trusted when its structure is readable by every reader of ours, holds rows, has the
-columns without which its dataset is worthless, and when every known column can be read as its read
-type without changing a value. Anything else raises ``UntrustedFileError``, and the file goes to
-quarantine. What is merely new (an unknown column, another type that casts safely) is a remark, and
-stays in raw.
+A file is trusted when all our readers can read its structure, it has rows and its dataset's
+required columns, and every known column can be read as its read type without changing a value. Any
+other file raises ``UntrustedFileError`` and goes to quarantine. A harmless change (an unknown
+column, another type that casts safely) gives a remark, and the column stays in raw.
 """
 
 from datetime import date
@@ -21,9 +20,9 @@ from ingestion.sources.base import Dataset, FileFormat
 def check(
     path: Path, dataset: Dataset, month: date | None, file_format: FileFormat | None = None
 ) -> Checked:
-    """Read the file as the format that it has, by default the one that its name says.
+    """Check the file in its format, by default the one that its name says.
 
-    Raises ``UntrustedFileError`` with the reason to distrust it.
+    Raises ``UntrustedFileError`` with the reason.
     """
     if path.stat().st_size == 0:
         raise UntrustedFileError("the file is empty (0 bytes)")

@@ -1,7 +1,7 @@
-"""Whether a CSV file is the table that its name says, and every field can be read as its type.
+"""Checks that a CSV file is the table that its name says, and that each field fits its type.
 
-Its structure is read strictly, line by line; its values are tried in batches, and where one does
-not fit, its line is found.
+The structure is read strictly, line by line. The values are tried in batches; if one does not fit,
+its line is found.
 """
 
 from collections import Counter
@@ -20,8 +20,8 @@ from ingestion.sources.base import TEXT, Dataset, ReadType, RowCheck
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What every engine reads as the same value, blanks around it aside. Whole numbers of so many digits
-# are exact as doubles; a double of these is neither too large nor too small for any engine.
+# Texts that every engine reads as the same value; blanks around them are ignored. Whole numbers of
+# this length are exact as doubles. No engine finds such a double too large or too small.
 PATTERNS: dict[ReadType, str] = {
     "bigint": r"[-+]?\d{1,15}(\.0{0,15})?",
     "double": r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,2})?",
@@ -30,7 +30,7 @@ PATTERNS: dict[ReadType, str] = {
 
 
 def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -> Checked:
-    """Read the whole file; raise ``UntrustedFileError`` with the reason to distrust it."""
+    """Read the whole file; raises ``UntrustedFileError`` with the reason."""
     with csv_rows(path, gzipped, line_breaks=not dataset.monthly) as rows:
         columns = [(name, TEXT) for name in rows.columns]
         era = dataset.csv_era(month, rows.columns)
@@ -54,7 +54,7 @@ def _row_check(dataset: Dataset, columns: Sequence[str]) -> RowCheck | None:
 
 
 def _check_names(columns: Sequence[str]) -> None:
-    """Refuse what no table has, such as a third column without a name beside one named `_3`."""
+    """Refuse names that no table can have: an unnamed third column beside one named `_3`, say."""
     if len(columns) > MOST_COLUMNS:
         raise UntrustedFileError(
             f"it has {len(columns):,} columns, where {MOST_COLUMNS:,} are the most"
@@ -68,7 +68,7 @@ def _check_names(columns: Sequence[str]) -> None:
 def _check_values(
     path: Path, gzipped: bool, dataset: Dataset, rows: CsvRows, row_count: int
 ) -> None:
-    """Try every field that is to be read as something else than text."""
+    """Try every field whose read type is not text."""
     import pyarrow as pa
 
     read_types = (dataset.read_schema.get(dataset.read_name(name), "text") for name in rows.columns)

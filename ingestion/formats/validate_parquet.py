@@ -1,8 +1,8 @@
-"""Whether a Parquet file is the month that its name says, for every engine of ours.
+"""Checks that a Parquet file is the month that its name says, for all our engines.
 
-Its footer is read first, then DuckDB and pyarrow open it, then the values are read of those columns
-that need it: texts, which may not be UTF-8, and what is to be cast. The other pages are not read; a
-load that finds one damaged says so.
+First its footer is read. Then DuckDB and pyarrow open it. Then the values are read of the columns
+that need it: texts, which may not be UTF-8, and columns to be cast. Other pages are not read; if
+one is damaged, the load reports it.
 """
 
 from collections.abc import Iterator
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 EXACT_IN_DOUBLE = 2**53
-# What every engine counts: PostgreSQL from 4714 BC, DuckDB to 294246 AD. Days since 1970.
+# The days that every engine can store: PostgreSQL from 4714 BC, DuckDB to 294246 AD. Since 1970.
 FIRST_DAY, LAST_DAY = -2_440_588, 106_751_990
 UNITS_A_DAY = {"day": 1, "s": 86_400, "ms": 86_400_000, "us": 86_400_000_000}
-MEMORY = "1GB"  # of DuckDB, for the texts of one file
+MEMORY = "1GB"  # DuckDB's limit for the texts of one file
 BATCH_ROWS = 1 << 16
 HAS_NUL = 1 << 40  # in place of a length
 
 
 def check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
-    """Open it in every reader; raise ``UntrustedFileError`` with the reason to distrust it."""
+    """Open the file in every reader; raises ``UntrustedFileError`` with the reason."""
     try:
         footer = read_footer(path)
         return _check(path, footer, dataset, month)
@@ -42,8 +42,8 @@ def check_parquet(path: Path, dataset: Dataset, month: date | None) -> Checked:
             raise UntrustedFileError(f"not a readable Parquet file: {_what(path)}") from exc
         raise
     except Exception as exc:
-        # Damaged bytes come out of the readers as any kind of exception, and what one file holds
-        # must not keep other months from landing.
+        # For damaged bytes the readers raise any kind of exception, and one bad file must not keep
+        # other months from landing.
         raise UntrustedFileError(f"not a readable Parquet file: {first_line(exc)}") from exc
 
 
@@ -67,7 +67,7 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
 
 
 def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
-    """Columns whose values must each be tried; raise for one that has no cast at all."""
+    """The columns whose values must each be tried; raises for a column that has no cast."""
     for column in schema:
         read_type = dataset.read_schema.get(dataset.read_name(column.name))
         fits = _fits(column.type, read_type) if read_type else True
@@ -80,7 +80,7 @@ def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
 
 
 def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
-    """Whether every value of a type can be read as another; none: it depends on the value."""
+    """Whether every value of a type can be read as another; none if it depends on the value."""
     import pyarrow.types as t
 
     if t.is_dictionary(file_type):
@@ -89,12 +89,12 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
         return True
     text = t.is_string(file_type) or t.is_large_string(file_type)
     if read_type == "text":
-        # every engine spells bytes in its own way
+        # each engine writes bytes in its own way
         return bool(text or t.is_primitive(file_type) or t.is_decimal(file_type))
     if read_type == "timestamp":
         if t.is_timestamp(file_type) and file_type.tz is None:
             return None if file_type.unit == "ns" else True
-        # with a zone it is an instant, and engines differ on the local time that they make of it
+        # with a time zone it is an instant, and engines convert that to different local times
         return None if t.is_date(file_type) or text else False
     if t.is_integer(file_type):
         exact = read_type == "bigint" and not t.is_uint64(file_type)
@@ -107,7 +107,7 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
 def _check_texts(
     connection: "duckdb.DuckDBPyConnection", path: Path, schema: "pa.Schema", rows: int
 ) -> None:
-    """Read every text in DuckDB, which is strict on UTF-8 where pyarrow is not."""
+    """Read every text in DuckDB, which checks UTF-8 strictly; pyarrow does not."""
     import duckdb
 
     source = f"from read_parquet(?, {NO_HIVE})"
@@ -129,12 +129,12 @@ def _check_texts(
         sql = f"select {', '.join(parts)} {source}"
         return list(connection.execute(sql, [path_pattern(str(path))]).fetchall()[0])
 
-    # one aggregate of what DuckDB works out once for each entry of a dictionary
+    # one aggregate, which DuckDB computes once for each entry of a dictionary
     longest_or_nul = f"max(if(contains({{0}}, chr(0)), {HAS_NUL}, strlen({{0}})))"
     try:
         longest = read(texts, longest_or_nul)
     except duckdb.Error:
-        for name in texts:  # which of them it is
+        for name in texts:  # find the column
             try:
                 read([name], longest_or_nul)
             except duckdb.Error as exc:
@@ -176,7 +176,7 @@ def _is_text(file_type: "pa.DataType") -> bool:
 
 
 def _check_times(file: "pa.parquet.ParquetFile", footer: Footer) -> None:
-    """Refuse days and times that some engine cannot count, in any column that is not nested."""
+    """Refuse days and times that some engine cannot store, in any column that is not nested."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
@@ -210,7 +210,7 @@ def _check_times(file: "pa.parquet.ParquetFile", footer: Footer) -> None:
 def _check_cast(
     file: "pa.parquet.ParquetFile", footer: Footer, name: str, read_type: ReadType
 ) -> None:
-    """Cast one column batch by batch, as the read view will; raise where a value would change."""
+    """Cast one column batch by batch, as the read view will; raises if a value would change."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
@@ -223,7 +223,7 @@ def _check_cast(
             values = batch.column(0)
             values.cast(target, safe=True)
             if _is_text(values.type):
-                # Arrow alone takes an hour without minutes, and 1e400 for a number without end
+                # only Arrow accepts an hour without minutes, and reads 1e400 as infinity
                 texts = values.cast(pa.large_string())
                 alike = pc.match_substring_regex(texts, f"^({PATTERNS[read_type]})$")
                 if pc.any(pc.invert(alike)).as_py():
@@ -244,7 +244,7 @@ def _exact_as_double(footer: Footer, name: str) -> bool:
 
 
 def _not_in_postgres(schema: "pa.Schema") -> Iterator[str]:
-    """Say which columns PostgreSQL cannot hold: DuckDB loads the month, PostgreSQL refuses it."""
+    """Remarks on columns that PostgreSQL cannot store: DuckDB loads them, PostgreSQL refuses."""
     import pyarrow as pa
 
     from ingestion.formats.postgres_types import ROW_ORDINAL, copy_columns
