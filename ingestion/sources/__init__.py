@@ -1,1 +1,1 @@
-"""Where data comes from: what each source publishes, and how one item is fetched."""
+"""Sources of data: what each source publishes, and how one file is fetched."""

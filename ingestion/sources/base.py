@@ -1,7 +1,7 @@
-"""What every source says of itself: who publishes, which datasets, where, and with which columns.
+"""What every source declares: the publisher, its datasets, their addresses and their columns.
 
-A source is data. How its kind lists what is published, and fetches one file, stands in the folder
-of that kind. So a source knows neither the lake nor the warehouse.
+A source is data. The code that lists its published files, and fetches one, is in the folder of the
+source's kind. So a source knows neither the lake nor the warehouse.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from ingestion.addresses import local_path
 
 ReadType = Literal["bigint", "double", "text", "timestamp"]
 FileFormat = Literal["parquet", "csv", "csv.gz"]
-# the formats of a month, the best first: of several editions that are published one is taken
+# the formats of a month, the best first: if several are published, one is taken
 FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
 # the type of every column of a CSV file
 TEXT = "text"
@@ -24,14 +24,14 @@ TEXT = "text"
 # A type to the right can hold every value of one to its left.
 _WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
 
-# Given the line of a row and its fields: whether the row holds anything. It raises
+# Takes the line and the fields of a row; returns whether the row holds anything. Raises
 # ``UntrustedFileError`` for a row that has no meaning.
 RowCheck = Callable[[int, Sequence[str]], bool]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as published in one era."""
+    """One column, as it is published in one era."""
 
     name: str
     read_type: ReadType
@@ -49,54 +49,54 @@ class Era:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One publication of a source: a file a month, or one file that is replaced in place."""
+    """One publication of a source: one file for each month, or one file that is replaced."""
 
     name: str
-    source: str  # the source's name, which is the schema of its read views too
-    path: str  # below the source's address, with {month} as YYYY-MM
+    source: str  # the source's name, also the schema of its read views
+    path: str  # relative to the source's address, with {month} as YYYY-MM
     file_format: FileFormat
     first_month: date | None
     eras: tuple[Era, ...]
-    csv_eras: tuple[Era, ...] = ()  # of the months that were published as CSV
+    csv_eras: tuple[Era, ...] = ()  # for the months that were published as CSV
     last_csv_month: date | None = None  # nothing later was ever published as CSV
-    view: str = ""  # the name of its read view; its own name where none is given
-    code: int = 0  # the first digits of the id of each of its rows in the facts; 0: it has none
-    url: str = ""  # its address, where that is not below the source's
-    url_variable: str = ""  # the environment variable that names another
-    # the published names whose read names are others than the same in small letters
+    view: str = ""  # the name of its read view; by default the dataset's name
+    code: int = 0  # the first digits of its rows' ids in the facts; 0: none
+    url: str = ""  # its own address, if not below the source's
+    url_variable: str = ""  # the environment variable that overrides url
+    # published name → read name, where that is not the published name in lower case
     read_names: Mapping[str, str] = field(default_factory=dict, hash=False)
-    # a regular expression of names, before the month, that were meant to be this dataset's
+    # a regular expression of wrong names, before the month, that mean this dataset
     alike: str = ""
-    # makes the check of each row of a file from where its columns stand, by read name
+    # makes the check of a file's rows from the columns' positions, by read name
     row_check: Callable[[Mapping[str, int]], RowCheck] | None = None
 
     def __post_init__(self) -> None:
-        """Give the read view a name."""
+        """Set the read view's name."""
         if not self.view:
             object.__setattr__(self, "view", self.name)
 
     @property
     def monthly(self) -> bool:
-        """Whether there is one file a month."""
+        """Whether there is one file for each month."""
         return self.first_month is not None
 
     @property
     def folder(self) -> str:
-        """The folder of its files, below the source's address."""
+        """The folder of its files, relative to the source's address."""
         return self.path.rpartition("/")[0]
 
     def file_path(self, month: date | None, file_format: FileFormat | None = None) -> str:
-        """Where the file of ``month`` lies below the source's address, in one of its formats."""
+        """The path of the file of ``month``, relative to the source's address, in one format."""
         path = self.path.replace("{month}", f"{month:%Y-%m}" if month else "")
         return path.removesuffix(self.file_format) + file_format if file_format else path
 
     def format_of(self, address: str) -> FileFormat:
-        """The format of a file of this dataset by its address, or its path in the lake."""
+        """The format of a file of this dataset, by its address or its path in the lake."""
         endings = (f for f in reversed(FORMATS) if address.endswith(f".{f}"))
         return next(endings, self.file_format) if self.monthly else self.file_format
 
     def formats(self, month: date) -> tuple[FileFormat, ...]:
-        """The formats in which the source, or who keeps what it published, may have ``month``."""
+        """The formats in which the source, or an archive of it, may have ``month``."""
         assert self.first_month, "only months are published in several formats"
         if self.file_format != "parquet":
             return tuple(f for f in FORMATS if "csv" in f)
@@ -106,32 +106,32 @@ class Dataset:
 
     @property
     def first_edition(self) -> date | None:
-        """The first month that was ever published, in whatever format."""
+        """The first month that was ever published, in any format."""
         if not self.monthly:
             return None
         return min(era.since for era in (*self.eras, *self.csv_eras))
 
     def era(self, month: date | None) -> Era:
-        """The era that ``month`` belongs to; the newest for what has no months."""
+        """The era of ``month``; the newest era for a dataset without months."""
         return _era_of(self.eras, month)
 
     def csv_era(self, month: date | None, names: Iterable[str]) -> Era:
         """The era of a CSV file of ``month`` with these columns.
 
-        The source's own, or for a file that was made of the Parquet edition that one's.
+        It is the era of the source's own CSV, or for a file made from the Parquet file, of that.
         """
         found = {self.read_name(name) for name in names}
         eras = [_era_of(eras, month) for eras in (self.csv_eras, self.eras) if eras]
         return max(eras, key=lambda era: len(found & {self.read_name(c.name) for c in era.columns}))
 
     def read_name(self, published_name: str) -> str:
-        """The read view's name for a column, however a file spells it, pads it or writes it big."""
+        """The read view's name for a column, whatever its spelling, blanks or case in a file."""
         name = published_name.strip()
         return self.read_names.get(name, name).lower()
 
     @cached_property
     def read_schema(self) -> dict[str, ReadType]:
-        """Every column that any era published: lower-case name → the widest type any era used."""
+        """The columns of all eras: lower-case name → the widest type that any era has."""
         schema: dict[str, ReadType] = {}
         for column in (c for era in (*self.eras, *self.csv_eras) for c in era.columns):
             name = self.read_name(column.name)
@@ -147,50 +147,50 @@ def _era_of(eras: tuple[Era, ...], month: date | None) -> Era:
 
 @dataclass(frozen=True)
 class Source:
-    """Who publishes datasets, and where."""
+    """A publisher of datasets, and its address."""
 
     name: str
-    title: str  # as people call it, in a sentence
+    title: str  # its name in a sentence
     kind: Literal["files"]
     url: str  # without a slash at its end
     datasets: tuple[Dataset, ...]
-    # the datasets whose newest months a run asks a server for, where none are named
+    # the datasets whose newest months a run asks a server for, if no dataset is named
     usual: tuple[str, ...] = ()
-    # whether a run without --dataset takes it
+    # whether a run without --dataset includes it
     enabled: bool = False
-    # a silence of so many days after a month's end is worth a look
+    # warn if no new month is published for this many days after a month's end
     overdue_days: int = 120
-    # publishes its generated sample into a folder, under its own paths; once more as re-published
+    # writes its generated sample into a folder, under its own paths; if true, as re-published
     sample: Callable[[Path, bool], None] | None = None
 
     @property
     def url_variable(self) -> str:
-        """The environment variable that names another address."""
+        """The environment variable that sets another address."""
         return f"MEDALLION_{self.name.upper()}_URL"
 
     @property
     def monthly(self) -> tuple[Dataset, ...]:
-        """The datasets with a file a month."""
+        """The datasets with one file for each month."""
         return tuple(d for d in self.datasets if d.monthly)
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """A source where these settings look for it."""
+    """A source, with the addresses from the settings."""
 
     source: Source
     url: str
-    urls: Mapping[str, str] = field(default_factory=dict)  # by dataset, where set
+    urls: Mapping[str, str] = field(default_factory=dict)  # by dataset, if set
 
     @property
     def folder(self) -> Path | None:
-        """The folder that it is, where it is one."""
+        """Its folder, if the source is a folder."""
         return local_path(self.url)
 
     def address(self, dataset: Dataset, path: str = "") -> str:
-        """Where the file at ``path``, or the one file of a dataset, is published.
+        """The address of the file at ``path``, or of a dataset's only file.
 
-        A dataset with an address of its own is looked for there, unless the source is a folder.
+        A dataset with its own address is looked for there, unless the source is a folder.
         """
         if dataset.name in self.urls:
             return self.urls[dataset.name]
@@ -201,7 +201,7 @@ class Publisher:
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """One file as its source offers it now."""
+    """One file, as its source publishes it now."""
 
     dataset: str
     month: date | None
@@ -209,11 +209,11 @@ class PublishedFile:
     etag: str | None
     last_modified: datetime | None
     bytes: int | None
-    fault: str | None = None  # why the source could not be asked about this file
-    is_missing: bool = False  # or why it is meant to be there and is not
+    fault: str | None = None  # the error of asking the source about it
+    is_missing: bool = False  # or that it should exist and does not: see ``fault``
     file_format: FileFormat = "parquet"
 
     @property
     def name(self) -> str:
-        """What people call it: the dataset, and the month as 2024-01."""
+        """Its name in messages: the dataset, and the month as 2024-01."""
         return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset

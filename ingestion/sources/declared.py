@@ -1,4 +1,4 @@
-"""Sources that a ``source.toml`` declares: what it may say, and the source that it makes.
+"""Sources that a ``source.toml`` declares: the keys of the file, and the source made from it.
 
 The folder's name is the source's name, and the schema of its read views::
 
@@ -28,10 +28,10 @@ from ingestion.errors import UsageError
 from ingestion.sources.base import FORMATS, TEXT, Column, Dataset, Era, FileFormat, ReadType, Source
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
-# schemas of the warehouse that are no source's
+# schemas of the warehouse whose names no source can have
 TAKEN = {"raw", "staging", "intermediate", "marts", "information_schema", "main", "public", "temp"}
 
-# the types of Parquet that are read so without a remark
+# the Parquet types that are read as each read type without a remark
 _FILE_TYPES: dict[ReadType, frozenset[str]] = {
     "bigint": frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "null"}),
     "double": frozenset({"float", "double", "int8", "int16", "int32", "int64", "null"}),
@@ -65,7 +65,7 @@ class DeclaredDataset(_Declared):
 
     @property
     def file_format(self) -> FileFormat:
-        """The format that the path ends with."""
+        """The format, by the ending of the path."""
         return next(f for f in reversed(FORMATS) if self.path.endswith(f".{f}"))
 
 
@@ -90,7 +90,7 @@ class DeclaredSource(_Declared):
 
 
 def read_source(path: Path) -> Source:
-    """The source that a ``source.toml`` declares; raise ``UsageError`` naming file and key."""
+    """The source that a ``source.toml`` declares; raises ``UsageError`` with file and key."""
     name = path.parent.name
     try:
         declared = DeclaredSource.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

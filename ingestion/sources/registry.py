@@ -1,7 +1,7 @@
-"""Which sources there are: the one list that everything else reads.
+"""The list of all sources; all other code reads this one.
 
-A source is a folder: of this package, with a ``source.py`` that has a ``SOURCE``; or of a folder
-that ``MEDALLION_SOURCES`` names, with a ``source.toml``. Adding a source touches nothing else.
+A source is a folder: either in this package, with a ``source.py`` that defines ``SOURCE``, or in a
+folder that ``MEDALLION_SOURCES`` names, with a ``source.toml``. A new source changes nothing else.
 """
 
 import importlib
@@ -15,23 +15,23 @@ from pathlib import Path
 from ingestion.errors import UsageError
 from ingestion.sources.base import Dataset, Source
 
-# Settings cannot give it: they ask here which addresses there are to be set.
+# Read here and not in the settings: these ask the registry which addresses can be set.
 VARIABLE = "MEDALLION_SOURCES"
 FILE_NAME = "source.toml"
 
 
 def sources() -> Mapping[str, Source]:
-    """Every source by its name; raises ``UsageError`` where one is declared wrongly."""
+    """Every source by name; raises ``UsageError`` where a declaration is wrong."""
     return _sources(os.environ.get(VARIABLE, ""))
 
 
 def datasets() -> Mapping[str, Dataset]:
-    """Every dataset of every source by its name."""
+    """Every dataset of every source, by name."""
     return _datasets(os.environ.get(VARIABLE, ""))
 
 
 def monthly_datasets() -> tuple[Dataset, ...]:
-    """The datasets with a file a month."""
+    """The datasets with one file for each month."""
     return tuple(d for d in datasets().values() if d.monthly)
 
 
@@ -41,14 +41,14 @@ def source_of(dataset: str) -> Source:
 
 
 def schemas() -> tuple[str, ...]:
-    """The schemas of the read views: one a source, named as it is."""
+    """The schemas of the read views: one for each source, with the source's name."""
     return tuple(sources())
 
 
 def address_variables() -> dict[str, str]:
-    """The environment variables that name addresses, and the address that each has by default.
+    """The environment variables that set addresses, each with its default address.
 
-    It is empty where the default depends on another address.
+    The default is empty where it depends on another address.
     """
     variables = {source.url_variable: source.url for source in sources().values()}
     return variables | {d.url_variable: "" for d in datasets().values() if d.url_variable}

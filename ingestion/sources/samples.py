@@ -9,10 +9,10 @@ from ingestion.sources import registry
 
 
 def publish_samples(folder: Path, lock: Path, republished: bool = False) -> None:
-    """Publish the samples into ``folder`` where it is not there yet, or ``republished`` at once.
+    """Publish the samples into ``folder`` if it does not exist; ``republished``, in any case.
 
-    The folder has its name once all is in it, so a killed call leaves none that is short. Whoever
-    holds the file ``lock`` is waited for. Raises ``MedallionError`` where it cannot be written.
+    The folder gets its name once it is complete, so a killed call leaves no incomplete folder.
+    Waits for the holder of the file ``lock``. Raises ``MedallionError`` if writing fails.
     """
     try:
         with turn_with_file(lock, "the sample", Quiet()):

@@ -1,1 +1,1 @@
-"""The kind of source that publishes files: a file a month, or one that is replaced in place."""
+"""The kind of source that publishes files: one for each month, or one that is replaced."""

@@ -1,8 +1,8 @@
-"""What a run is to land: what is published, and what is meant and is not, with why.
+"""The files that a run should land: those published, and those expected but missing, with a reason.
 
-Silence would be a loss that nobody sees. So what is named and is not published has a fault, and
-so has what looks like a month and is not read. What is not named is not missed: datasets that a
-publisher does not have, and months that are not due yet.
+A missing file must not pass silently. So a file that is named and is not published has a ``fault``;
+so has a file that looks like a month and is not read. Unless named, these are not reported:
+datasets that a publisher does not have, and months that are not due yet.
 """
 
 from collections import defaultdict
@@ -33,13 +33,13 @@ def discover(
     progress: Progress | None = None,
     gave_months: Callable[[str], bool] = lambda _url: False,
 ) -> list[PublishedFile]:
-    """What ``published_files`` finds, and with its fault what is meant and is not published.
+    """The files of ``published_files``, and with a ``fault`` those expected but not published.
 
     ``gave_months`` tells whether months of an address were landed before.
 
-    That is: a dataset that is named; a month from ``start`` to ``end`` of a dataset that is named
-    or has others of them, unless it is not due yet; and what looks like a month in a folder.
-    Raises ``MedallionError`` where a folder holds nothing, or no month any more, and as
+    Expected are: a named dataset; each due month from ``start`` to ``end`` of a dataset that is
+    named or has other months there; and a file in a folder that looks like a month. Raises
+    ``MedallionError`` where a folder holds nothing, or no month any more, and as
     ``published_files`` does.
     """
     progress = progress or Quiet()
@@ -73,7 +73,7 @@ def _look_into(
     progress: Progress,
     gave_months: Callable[[], bool],
 ) -> tuple[dict[str, list[date]], list[Lookalike]]:
-    """The months of every dataset in a folder, and what looks like one; raise where none is."""
+    """The months of each dataset in a folder, and lookalikes; raises where there is no month."""
     if not folder.is_dir():
         gone = f"{publisher.source.url_variable}: there is no folder {folder}"
         if gave_months():
@@ -95,7 +95,7 @@ def _look_into(
     if any((folder / path).is_file() for path in others) and not (
         are_named or unread or gave_months()
     ):
-        progress.say(why)  # a folder of reference files, which never had a month
+        progress.say(why)  # a folder of reference files that never had a month
         return held, unread
     words = [like.words for like in unread if like.dataset.monthly]
     raise MedallionError(
@@ -110,7 +110,7 @@ def _unread(
     held: dict[str, list[date]],
     progress: Progress,
 ) -> list[PublishedFile]:
-    """What looks like a month that no other file gives; of the rest it is said only."""
+    """The lookalikes of months that no other file gives; the others are only reported."""
     words: dict[tuple[Dataset, date | None], list[str]] = defaultdict(list)
     beside = []
     for like in unread:
@@ -129,7 +129,7 @@ def _unread(
 
 
 class _Scope:
-    """The datasets and months of a run, and what of them is missing."""
+    """The datasets and months of a run, and the missing files among them."""
 
     def __init__(
         self,
@@ -143,9 +143,9 @@ class _Scope:
         self._start, self._end = start, end
 
     def has(self, dataset: Dataset, month: date | None) -> bool:
-        """Whether a file is in scope; of a month that nobody can tell, where none is named."""
+        """Whether a file is in scope; if its month is unknown, only where no month is named."""
         if not dataset.monthly:
-            # it may be looked for elsewhere
+            # the dataset may have its own address
             url = self._publisher.address(dataset)
             is_named = not self._named or dataset in self._named
             return is_named and url.startswith(f"{self._publisher.url}/")
@@ -158,7 +158,7 @@ class _Scope:
         )
 
     def absent(self, dataset: Dataset, month: date | None, fault: str) -> PublishedFile:
-        """A file that is not there, under the address where it would be."""
+        """A missing file, with the address where it would be."""
         if dataset.monthly and month is None:
             url = self._where(dataset)
         elif month:
@@ -179,7 +179,7 @@ class _Scope:
         )
 
     def _where(self, dataset: Dataset) -> str:
-        """The folder of a dataset's months."""
+        """The address of the folder of a dataset's months."""
         return f"{self._publisher.url}/{dataset.folder}".rstrip("/")
 
     def missing(
@@ -188,7 +188,7 @@ class _Scope:
         told: set[tuple[str, date | None]],
         progress: Progress,
     ) -> list[PublishedFile]:
-        """What is meant and not there, but for what is told of already."""
+        """The expected files that are missing, except those reported already."""
         have: dict[str, set[date | None]] = defaultdict(set)
         for file in found:
             have[file.dataset].add(file.month)
@@ -220,10 +220,10 @@ class _Scope:
         return missing
 
     def _expected(self, dataset: Dataset, months: set[date]) -> Sequence[date]:
-        """Months that are to be there, as others of the dataset are."""
+        """The months that should exist, as other months of the dataset do."""
         if not self._start or not months:
             return ()
-        # a source may take back what it had as CSV only; who keeps it has it
+        # a source may withdraw months that it had only as CSV; an archive still has them
         first = max(self._start, min(filter(None, [dataset.first_month, *months])))
         return months_between(first, self._end or max(months))
 

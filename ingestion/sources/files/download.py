@@ -1,8 +1,8 @@
-"""How a published file is fetched: whole, hashed, in bounded memory.
+"""Fetches a published file: whole, hashed, in bounded memory.
 
-Downloads stream into a file and survive broken connections. What is put together comes from one
-version only: a part counts where the server says that it is the part that was asked for, of the
-version that the beginning is of.
+Downloads stream into a file and survive broken connections. All parts of a download come from one
+version: a part is used only if the server says that it is the requested part, of the same version
+as the beginning.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ _HTML = ("<!doctype html", "<html")
 
 @dataclass(frozen=True)
 class Fetched:
-    """A whole download: its bytes' hash, and what the publisher said of the bytes it sent."""
+    """A complete download: the hash of its bytes, and the publisher's fingerprint of them."""
 
     path: Path
     sha256: str
@@ -50,10 +50,10 @@ class Fetched:
 def fetch(
     file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Fetched:
-    """Download ``file`` whole into the folder ``spool``, in bounded memory.
+    """Download the whole ``file`` into the folder ``spool``, in bounded memory.
 
-    A partial download of the same version that a killed run left there is continued. Raises
-    ``FetchError`` when it cannot be had.
+    If a killed run left a partial download of the same version there, continues it. Raises
+    ``FetchError`` if the download fails.
     """
     spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
@@ -66,13 +66,13 @@ def fetch(
 
 
 def forget_parts(file: PublishedFile, spool: Path) -> None:
-    """Delete every download of ``file`` in ``spool``, of whatever version, whole or not."""
+    """Delete every download of ``file`` in ``spool``, of any version, complete or not."""
     for part in spool.glob(f"{_prefix(file)}*"):
         part.unlink(missing_ok=True)
 
 
 def has_parts(file: PublishedFile, spool: Path) -> bool:
-    """Whether a run that was killed has left a download of ``file`` in ``spool``."""
+    """Whether a killed run has left a download of ``file`` in ``spool``."""
     return any(spool.glob(f"{_prefix(file)}*"))
 
 
@@ -114,7 +114,7 @@ def _unreadable(file: PublishedFile, source: Path, exc: OSError) -> FetchError:
 
 
 def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
-    """Stream one address into ``part``; each broken attempt goes on where the last one stopped."""
+    """Stream one address into ``part``; a new attempt continues where the last one broke off."""
     import requests
 
     download = _Download(part)
@@ -124,7 +124,7 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
         headers = {"Range": f"bytes={have}-", "If-Range": str(begun.etag)} if begun else {}
         try:
             with client().get(file.url, headers=headers, stream=True) as response:
-                if response.status_code == 416:  # what is there is not part of this version
+                if response.status_code == 416:  # the bytes we have are not part of this version
                     download.forget()
                 if response.status_code in NOT_PUBLISHED:
                     raise FetchError(
@@ -172,14 +172,14 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
 
 
 class _Download:
-    """What has come of a file, and beside it the version that it is of, where it may go on."""
+    """A partial download, and beside it the file's version if the download can be continued."""
 
     def __init__(self, part: Path):
         self._part = part
         self._version = part.with_suffix(".etag")
 
     def begun(self) -> tuple[int, Fingerprint | None]:
-        """How many bytes there are, and of which version; none where it cannot go on."""
+        """The number of bytes received, and their version; no version if it cannot be continued."""
         try:
             etag, modified, size = json.loads(self._version.read_text())
             have = self._part.stat().st_size
@@ -189,7 +189,7 @@ class _Download:
         return (have, Fingerprint(etag, moment, size)) if have else (0, None)
 
     def begin(self, version: Fingerprint) -> None:
-        """Start at the first byte, in an order in which a kill never leaves another version's."""
+        """Start at the first byte. The order of steps keeps versions apart even after a kill."""
         self.forget()
         self._part.write_bytes(b"")
         if version.can_be_continued:
@@ -198,14 +198,14 @@ class _Download:
             self._version.write_text(content)
 
     def forget(self) -> None:
-        """Go on no more: the next attempt is for the whole."""
+        """Do not continue: the next attempt fetches the whole file."""
         self._version.unlink(missing_ok=True)
 
 
 def _continues(response: "Response", have: int, begun: Fingerprint, found: Fingerprint) -> bool:
-    """Whether an answer is the rest of what has begun, by the server's own words.
+    """Whether the server says that its answer is the rest of the begun download.
 
-    Some servers send the part that is asked for whatever version they hold by then.
+    Some servers send the requested part of whatever version they then have.
     """
     part = part_of(response)
     return (
@@ -214,13 +214,13 @@ def _continues(response: "Response", have: int, begun: Fingerprint, found: Finge
         and part == Part(have, part.total - 1, part.total)
         and begun.bytes in (None, part.total)
         and begun.etag == found.etag
-        # which need not be said with a part
+        # servers may leave this header out of a partial answer
         and found.last_modified in (None, begun.last_modified)
     )
 
 
 def _is_packed(response: "Response") -> bool:
-    """Whether the server packed what it sends, though it was asked not to."""
+    """Whether the server compressed its answer, although it was asked not to."""
     return response.headers.get("Content-Encoding", "identity").strip().lower() not in (
         "",
         "identity",
@@ -228,7 +228,7 @@ def _is_packed(response: "Response") -> bool:
 
 
 def _body(response: "Response", keep_packed: bool) -> Iterator[bytes]:
-    """The file's bytes; those of a ``.gz`` as they are, which some servers say are packed."""
+    """The file's bytes. A ``.gz`` stays packed, though some servers declare it as compressed."""
     if not keep_packed:
         yield from response.iter_content(CHUNK_BYTES)
         return
@@ -237,7 +237,7 @@ def _body(response: "Response", keep_packed: bool) -> Iterator[bytes]:
 
 
 def _let_no_page_pass(file: PublishedFile, beginning: bytes) -> None:
-    """Refuse a web page, which no file of ours is and networks answer with that ask for a login."""
+    """Refuse a web page: no file of ours is one, but networks with a login page answer so."""
     text = beginning[:1024].decode("utf-8-sig", "replace").lstrip().lower()
     if text.startswith(_HTML):
         raise FetchError(
@@ -247,7 +247,7 @@ def _let_no_page_pass(file: PublishedFile, beginning: bytes) -> None:
 
 
 def _let_no_cut_pass(file: PublishedFile, response: "Response", found: Fingerprint) -> None:
-    """Refuse what may be cut short without a sign: CSV ends anywhere."""
+    """Refuse a download that may be cut short unseen: a CSV file can end anywhere."""
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     if file.file_format == "csv" and found.bytes is None and not chunked:
         raise FetchError(
@@ -257,7 +257,7 @@ def _let_no_cut_pass(file: PublishedFile, response: "Response", found: Fingerpri
 
 
 def _let_no_lie_pass(file: PublishedFile, size: int) -> None:
-    """Refuse a length that is another than the server said before of the same version."""
+    """Refuse a length that differs from what the server said before of the same version."""
     if file.bytes != size:
         raise FetchError(
             f"{file.name}: {file.url} is {file.bytes:,} bytes long by what the server says of it,"

@@ -1,7 +1,7 @@
-"""How the publisher is asked: by dlt's HTTP client, or of a folder as of a web server.
+"""Asks a publisher about its files: a web server by dlt's HTTP client, a folder in the same way.
 
-A web server is asked by HEAD; where it refuses that, for one byte. No redirect is followed to
-another server: what is landed is what the settings name.
+A web server is asked by HEAD; if it refuses that, by a GET of one byte. No redirect to another
+server is followed: only what the settings name is landed.
 """
 
 import os
@@ -25,7 +25,7 @@ CONNECTIONS = 8
 CONNECT_SECONDS = 10.0
 NOT_PUBLISHED = {403, 404}  # CloudFront answers 403 for a key that does not exist
 HEAD_REFUSED = {405, 501}
-# what no later try will mend
+# a retry does not help with these
 _FOR_GOOD = {501, 505}
 _PAUSES_TO_FIND_A_WAY = (0.5, 1.5)
 _SECONDS_TO_FIND_A_WAY = 5.0
@@ -33,7 +33,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Fingerprint(NamedTuple):
-    """What identifies a content without reading it; none where it is not said."""
+    """Identifies a file version without reading it; a field is none if it is unknown."""
 
     etag: str | None
     last_modified: datetime | None
@@ -41,7 +41,7 @@ class Fingerprint(NamedTuple):
 
     @property
     def can_be_continued(self) -> bool:
-        """Whether a part of it can be told from a part of another: by a strong etag only."""
+        """Whether its parts can be told from another version's: only with a strong etag."""
         return bool(self.etag and re.fullmatch(r'"[\x21\x23-\x7e]*"', self.etag))
 
 
@@ -49,7 +49,7 @@ class Fingerprint(NamedTuple):
 def client() -> "Client":
     """dlt's HTTP client: retries with backoff on 429, 5xx and broken connections.
 
-    How often and how patiently is dlt's own setting, ``RUNTIME__REQUEST_*``.
+    dlt's own settings, ``RUNTIME__REQUEST_*``, give the number of tries and the pauses.
     """
     from dlt.sources.helpers.requests import Client
 
@@ -76,7 +76,7 @@ def _patience() -> Any:
 
     from ingestion.dlt_context import REQUESTS
 
-    # dlt's container has one configuration for all threads, and several ask here at once
+    # dlt's container has one configuration for all threads, and several threads call this at once
     config = RuntimeConfiguration()
     for name in REQUESTS:
         variable = f"RUNTIME__REQUEST_{name.upper()}"
@@ -124,33 +124,33 @@ def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _name(parts: SplitResult) -> str:
-    # without user, path and query: an address that is sent on to may hold a signature
+    # without user, path and query: a redirect's address may hold a signature
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def ask(url: str, by_get: bool = False) -> Fingerprint | None:
-    """What a web server says of one file, or none where it is not published there.
+    """The fingerprint of one file on a web server, or none if it is not published there.
 
-    With ``by_get`` it is asked for the first byte at once. Raises ``FetchError`` where that cannot
-    be known.
+    ``by_get`` asks for the first byte at once, without a HEAD. Raises ``FetchError`` where the
+    server gives no usable answer.
     """
     try:
         response = None if by_get else client().head(url, allow_redirects=True)
         if response is None or response.status_code in HEAD_REFUSED:
             with client().get(url, headers={"Range": "bytes=0-0"}, stream=True) as response:
-                pass  # its headers are all that is asked for
+                pass  # only the headers are needed
         if response.status_code in NOT_PUBLISHED:
             return None
-        if response.status_code != 416:  # of an empty file there is no first byte
+        if response.status_code != 416:  # an empty file has no first byte
             response.raise_for_status()
     except faults() as exc:
         raise FetchError(cannot_reach(url, exc)) from exc
     found = response_fingerprint(response)
-    return found._replace(bytes=found.bytes or None)  # some servers say 0 of every file
+    return found._replace(bytes=found.bytes or None)  # some servers report 0 for every file
 
 
 def faults() -> tuple[type[Exception], ...]:
-    """What goes wrong with a request; urllib3's own where requests has no name for it."""
+    """The exceptions of a request, also those of urllib3 that requests does not wrap."""
     import requests
     import urllib3
 
@@ -158,7 +158,7 @@ def faults() -> tuple[type[Exception], ...]:
 
 
 def cannot_reach(url: str, exc: BaseException) -> str:
-    """Why an address cannot be asked, and what to do about it."""
+    """The message why an address cannot be reached, and what to do."""
     import requests
 
     host = urlsplit(url).hostname
@@ -179,13 +179,13 @@ def cannot_reach(url: str, exc: BaseException) -> str:
 
 
 def no_way_to(url: str) -> str | None:
-    """Why there is no network that leads to an address, found out within seconds; or none.
+    """Why no network leads to an address, found within seconds; none if there is a way.
 
-    Without a network every file would be tried for as long as a server in trouble is.
+    Without this check, each file would be retried for as long as with a server in trouble.
     """
     from requests.utils import get_environ_proxies
 
-    if get_environ_proxies(url):  # it is the proxy that looks for the server
+    if get_environ_proxies(url):  # the proxy looks for the server
         return None
     parts = urlsplit(url)
     fault: Exception | None = None
@@ -197,7 +197,7 @@ def no_way_to(url: str) -> str | None:
             fault = exc
         else:
             return None
-        # a name server that does not answer has taken its time already
+        # a name server that does not answer has taken long enough already
         if pause is None or time.monotonic() - began > _SECONDS_TO_FIND_A_WAY:
             break
         time.sleep(pause * _patience().request_backoff_factor)
@@ -209,7 +209,7 @@ def no_way_to(url: str) -> str | None:
 
 
 def _find_way(host: str, port: int) -> None:
-    """Look for a name and a route; nothing is sent to the server."""
+    """Look up the name and a route; sends nothing to the server."""
     fault: OSError | None = None
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM
@@ -226,7 +226,7 @@ def _find_way(host: str, port: int) -> None:
 
 
 def response_fingerprint(response: "Response") -> Fingerprint:
-    """Etag, last-modified date and whole length of what a server answered about."""
+    """Etag, last-modified date and whole length, from a server's answer about a file."""
     etag = response.headers.get("ETag")
     part = part_of(response)
     length = part.total if part else _length(response.headers.get("Content-Length"))
@@ -238,7 +238,7 @@ def response_fingerprint(response: "Response") -> Fingerprint:
 
 
 class Part(NamedTuple):
-    """Which bytes of a file an answer holds: the first, the last, and how many there are in all."""
+    """The bytes of a file that an answer holds: first, last, and the file's total."""
 
     first: int | None
     last: int | None
@@ -249,7 +249,7 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(?:(\d+)|\*)", re.ASCII)
 
 
 def part_of(response: "Response") -> Part | None:
-    """What an answer says that it is a part of; none where it is the whole."""
+    """The part of the file that an answer holds; none if it is the whole file."""
     if response.status_code not in (206, 416):
         return None
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
@@ -259,7 +259,7 @@ def part_of(response: "Response") -> Part | None:
 
 
 def _length(text: str | None) -> int | None:
-    """A length, also where a proxy has said the same one twice: ``10, 10``."""
+    """A length, also where a proxy has repeated it: ``10, 10``."""
     said = {part.strip() for part in (text or "").split(",")}
     length = said.pop() if len(said) == 1 else ""
     return int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
@@ -270,19 +270,19 @@ def _moment(text: str) -> datetime | None:
         moment = parsedate_to_datetime(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
-        return None  # none, or nonsense
+        return None  # missing or invalid
 
 
 def file_fingerprint(path: Path) -> Fingerprint:
     """Etag, last-modified date and length of a file; raises ``OSError``."""
     stat = path.stat()
-    # the form that web servers give an etag that stands for modification time and size
+    # the form of web servers' etags that are made from modification time and size
     etag = f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
     return Fingerprint(etag, datetime.fromtimestamp(stat.st_mtime, UTC), stat.st_size)
 
 
 def root_cause(exc: BaseException) -> str:
-    """What went wrong first, in its own words."""
+    """The message of the first exception in the chain of causes."""
     root = _root(exc)
     return " ".join(str(root).split()).rstrip(".") or type(root).__name__
 

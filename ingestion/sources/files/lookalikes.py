@@ -1,7 +1,7 @@
-"""Files and folders in a source's folder that look like what is read, and are not.
+"""Files and folders in a source's folder that look like published files, and are not read.
 
 A month is one file under the dataset's path, in one of its formats; a single file has one path.
-What is named nearly so was meant to be one: it is told of, with what to do.
+A file with nearly such a name was meant to be one: it is reported, with what to do.
 """
 
 import os
@@ -22,23 +22,23 @@ _UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".t
 
 @dataclass(frozen=True)
 class Lookalike:
-    """Something that looks like a month, why it is not read, and what to do."""
+    """A file or folder that looks like a month, why it is not read, and what to do."""
 
     dataset: Dataset
-    month: date | None  # none where its name says none that there can be
+    month: date | None  # none if its name gives no possible month
     path: Path
     words: str
 
 
 def lookalikes(source: Source, folder: Path) -> list[Lookalike]:
-    """All of a source's folder, by their paths; raises ``OSError``."""
+    """All lookalikes in a source's folder, ordered by path; raises ``OSError``."""
     paths = sorted(_places(source, folder))
     months = [found for path in paths if (found := _judged(source, folder, path))]
     return months + [found for path in paths if (found := _reference(source, folder, path))]
 
 
 def _places(source: Source, folder: Path) -> Iterator[Path]:
-    """Where files are put: the folder itself, the folders of its datasets, and what is in there."""
+    """The places to search: the folder, the folders of its datasets, and all inside them."""
     of_months = {d.folder for d in source.monthly}
     below = {_plain(name): folder / name for name in of_months if name}
     for path in folder.iterdir():
@@ -65,7 +65,7 @@ def _plain(name: str) -> str:
 
 
 def _like(source: Source, name: str) -> tuple[Dataset, "re.Match[str]"] | None:
-    """The dataset that a file's name seems to be a month of."""
+    """The dataset of which a file's name seems to be a month."""
     for dataset in sorted(source.monthly, key=lambda d: len(d.name), reverse=True):
         if found := _pattern(dataset).search(name):
             return dataset, found
@@ -75,7 +75,7 @@ def _like(source: Source, name: str) -> tuple[Dataset, "re.Match[str]"] | None:
 @cache
 def _pattern(dataset: Dataset) -> "re.Pattern[str]":
     before = dataset.path.rpartition("/")[2].partition("{month}")[0]
-    # between words people write what they like
+    # people separate words in different ways
     words = r"[ _-]*".join(map(re.escape, re.split(r"[ _-]+", before)))
     return re.compile((dataset.alike or words) + _MONTH, re.IGNORECASE | re.ASCII | re.DOTALL)
 

@@ -1,8 +1,8 @@
-"""What the publisher offers now.
+"""Lists the files that a publisher has now.
 
-A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``), a month
-in the best of the formats that it is published in. What identifies its content without reading it
-is its etag, last-modified date and length.
+A published file is found by HEAD (``https://``, ``http://``) or by listing (``file://``). A month
+is taken in the best of its published formats. Its etag, last-modified date and length identify its
+content without reading it.
 """
 
 import re
@@ -36,12 +36,12 @@ def published_files(
     start: date | None = None,
     end: date | None = None,
 ) -> list[PublishedFile]:
-    """List what a source publishes of the datasets (all, when none are named) in these months.
+    """List the published files of the datasets (all, if none are named) in these months.
 
-    Without ``start`` a folder gives every month there is, and a server the last three published
-    months of the source's usual datasets (or of those that are named). Single files are always
-    looked for. A file that could not be asked about has its ``fault``; raises ``FetchError`` where
-    none could be, or where a server has no month at all of a dataset whose newest are looked for.
+    Without ``start`` a folder gives all its months, and a server the last three published months of
+    the source's usual datasets (or of the named ones). Single files are always looked for. If
+    asking about a file fails, it has a ``fault``. Raises ``FetchError`` where asking fails for all
+    files, or where a server has no month at all of a dataset whose newest months are wanted.
     """
     source = publisher.source
     of = {d.name: d for d in source.datasets}
@@ -70,10 +70,10 @@ def published_files(
 
 
 def asked_again(file: PublishedFile, dataset: Dataset) -> PublishedFile:
-    """The file as it is published now; with its ``fault`` where that has not passed."""
+    """The file as it is published now; with its ``fault`` if that has not passed."""
     stem = file.url.removesuffix(file.file_format)
     if dataset.monthly and not file.month:
-        return file  # no file, but all of a dataset
+        return file  # stands for a whole dataset
     later = FORMATS[FORMATS.index(file.file_format) + 1 :]
     others = [f for f in dataset.formats(file.month) if f in later] if file.month else []
     urls = (file.url, *(f"{stem}{file_format}" for file_format in others))
@@ -82,7 +82,7 @@ def asked_again(file: PublishedFile, dataset: Dataset) -> PublishedFile:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """One file to ask about, and where it may be: the first address that has it is taken."""
+    """One file to ask about, with its possible addresses: the first that has it is taken."""
 
     dataset: Dataset
     month: date | None
@@ -92,10 +92,10 @@ class _Wanted:
 def overdue(
     publisher: Publisher, published: Iterable[PublishedFile], days: int | None = None
 ) -> list[str]:
-    """Which datasets of a source have had no new month for too long, one line each.
+    """The datasets of a source that have had no new month for too long, one line each.
 
-    Counted are the ``days`` since the end of the newest published month; without them as many as
-    the source says. Of a folder that is none: nobody publishes there.
+    The limit is ``days`` since the end of the newest published month, by default the source's own.
+    A folder has none: nobody publishes there.
     """
     if days is None:
         days = 0 if publisher.folder else publisher.source.overdue_days
@@ -118,7 +118,7 @@ def is_overdue(source: Source, month: date) -> bool:
 
 
 def months_between(start: date, end: date) -> list[date]:
-    """First days of the months from ``start`` to ``end``, both included."""
+    """The first days of the months from ``start`` to ``end``, both included."""
     return [
         date(n // 12, n % 12 + 1, 1)
         for n in range(start.year * 12 + start.month - 1, end.year * 12 + end.month)
@@ -134,13 +134,13 @@ def _today() -> date:
 
 
 def _month(publisher: Publisher, dataset: Dataset, month: date) -> _Wanted:
-    """A month on a server, which is asked for the best of its formats first."""
+    """A month on a server; its best format is asked for first."""
     paths = (dataset.file_path(month, file_format) for file_format in dataset.formats(month))
     return _Wanted(dataset, month, tuple(publisher.address(dataset, path) for path in paths))
 
 
 def _references(publisher: Publisher, named: Sequence[Dataset]) -> list[_Wanted]:
-    """The single files: those that are named, and all of them beside months."""
+    """The single files: the named ones, or all of them if months are wanted."""
     return [
         _Wanted(d, None, (publisher.address(d),))
         for d in publisher.source.datasets
@@ -149,17 +149,17 @@ def _references(publisher: Publisher, named: Sequence[Dataset]) -> list[_Wanted]
 
 
 def month_of_name(dataset: Dataset, name: str) -> tuple[date, FileFormat] | None:
-    """The month and format of a file by its name in a folder; none where it is no month's."""
+    """The month and the format of a file, by its name in a folder; none if it is not a month."""
     file_name = dataset.path.rpartition("/")[2]
     stem = re.escape(file_name.removesuffix(dataset.file_format))
-    # of another century no month is anybody's
+    # no source has months of another century
     month = stem.replace(r"\{month\}", r"(20\d{2}-(?:0[1-9]|1[0-2]))")
     match = re.fullmatch(month + f"({'|'.join(map(re.escape, FORMATS))})", name, re.ASCII)
     return (date.fromisoformat(f"{match[1]}-01"), cast(FileFormat, match[2])) if match else None
 
 
 def listed_months(folder: Path, dataset: Dataset) -> list[tuple[date, FileFormat]]:
-    """Months of ``dataset`` that a folder holds, oldest first, each in the best of its formats.
+    """The months of ``dataset`` in a folder, oldest first, each in its best format.
 
     Raises ``OSError``.
     """
@@ -183,14 +183,14 @@ def _newest(
     for dataset in datasets:
         first = dataset.first_edition or last
         looked_at = months = months_between(first, last)[-LOOK_BACK_MONTHS:]
-        # a batch of eight holds the three newest unless the source is half a year late
+        # eight months include the three newest, unless the source is half a year late
         newest: list[PublishedFile] = []
         while months and len(newest) < DEFAULT_MONTHS:
             batch, months = months[-CONNECTIONS:], months[:-CONNECTIONS]
             wanted = [_month(publisher, dataset, m) for m in batch]
             newest = _head_all(wanted) + newest
         if not newest and end is None:
-            # month by month, it is the answer of a server that does not have that one yet
+            # for a single month, this answer means that the server does not have it yet
             raise FetchError(
                 f"Nothing of {dataset.name} is published since {looked_at[0]:%Y-%m}, up to"
                 f" {_month(publisher, dataset, last).urls[0]}. Is that address right"
@@ -202,7 +202,7 @@ def _newest(
 
 
 def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
-    """Ask about all; raise ``FetchError`` where not one could be asked about."""
+    """Ask about all files; raises ``FetchError`` if asking fails for every one."""
     heads = _ask(wanted)
     if heads and all(head.fault for head in heads):
         raise FetchError(heads[0].fault)
@@ -210,7 +210,7 @@ def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
 
 
 def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
-    """What is published of these, in their order."""
+    """The published ones of these files, in the same order."""
     no_way = {
         server: reason
         for server, url in {_server(file): file.urls[0] for file in wanted}.items()
@@ -228,7 +228,7 @@ def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
         return []
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="head") as pool:
         found = dict(zip(wanted, pool.map(by_head, wanted), strict=True))
-        # some servers say to every HEAD that there is no such file
+        # some servers answer every HEAD with "not found"
         known = {_server(file) for file, head in found.items() if head}
         unknown = [file for file in wanted if _server(file) not in known | {_FOLDER}]
         found |= zip(unknown, pool.map(by_get, unknown), strict=True)
@@ -249,7 +249,7 @@ def _first_of(file: _Wanted, by_get: bool = False) -> PublishedFile | None:
 
 
 def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
-    """What the publisher says of one file, its fault, or none where it is not published."""
+    """One file as published, or with a ``fault``; none if it is not published."""
     path = local_path(url)
     try:
         if path is not None:
