@@ -1,4 +1,4 @@
-"""What TLC publishes: the datasets, where they lie, and their columns in every era. Data, not code.
+"""What TLC publishes: the datasets, their paths, and their columns in every era. Data, not code.
 
 Sources: TLC's data dictionaries (yellow and high-volume FHV of 2025-03-18, green of 2018-05-01,
 FHV of 2018-10-18) and the Parquet footers of the files themselves. An era begins with the first
@@ -44,7 +44,7 @@ def _renamed(columns: tuple[Column, ...], **names: str) -> tuple[Column, ...]:
 
 
 def _csv_eras(dataset: str, eras: tuple[Era, ...]) -> tuple[Era, ...]:
-    """The eras of the CSV editions; a column has the read type that its namesake in Parquet has."""
+    """The eras of the CSV files; a column has the read type of the same column in Parquet."""
     known = {c.name.lower(): c.read_type for era in eras for c in era.columns}
 
     def column(field: str) -> Column:
@@ -219,7 +219,7 @@ _FHVHV = _eras(("2019-02", _FHVHV_2019), ("2025-01", _FHVHV_2019 + _CBD_FEE))
 def _trips(
     name: str, code: int, first_month: date, eras: tuple[Era, ...], csv_eras: tuple[Era, ...]
 ) -> Dataset:
-    """The trips of one service: a file a month."""
+    """The trips of one service: one file for each month."""
     return Dataset(
         name=name,
         source=SOURCE_NAME,
@@ -256,7 +256,7 @@ DATASETS: dict[str, Dataset] = {
         Dataset(
             name="tlc_monthly_report",
             source=SOURCE_NAME,
-            path="misc/data_reports_monthly.csv",  # where the source is a folder
+            path="misc/data_reports_monthly.csv",  # if the source is a folder
             url="https://www.nyc.gov/assets/tlc/downloads/csv/data_reports_monthly.csv",
             url_variable="MEDALLION_REPORT_URL",
             file_format="csv",

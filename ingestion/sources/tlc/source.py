@@ -20,7 +20,7 @@ SOURCE = Source(
     datasets=tuple(DATASETS.values()),
     usual=("yellow", "green"),
     enabled=True,
-    # TLC publishes with a delay of about two months; a silence of twice that is worth a look
+    # TLC publishes with a delay of about two months; warn after twice that
     overdue_days=120,
     sample=_sample,
 )

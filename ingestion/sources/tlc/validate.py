@@ -1,8 +1,8 @@
-"""Whether a reference file can be understood row by row: its keys, its months and its numbers.
+"""Checks a reference file row by row: its keys, its months and its numbers.
 
-What is refused here never reaches the models, which would fail on it every night; the version
-before stays in use. The models understand what is let pass: rows of TLC's report that are blank or
-repeated word for word, a class in any case, and numbers as people write them.
+A refused file never reaches the models, which would fail on it every night; the version before
+stays in use. The models can read all that passes: rows of TLC's report that are blank or repeated
+word for word, a class in any case, and numbers as people write them.
 """
 
 import re
@@ -13,7 +13,7 @@ from ingestion.sources.base import RowCheck
 
 LARGEST_ZONE = 2**31 - 1
 _MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
-# 1,234 · 12.5 · 75% · - for none; a no-break space may part thousands or stand around
+# 1,234 · 12.5 · 75% · - for none; a no-break space may separate thousands or surround the number
 _NUMBER = re.compile(r"\d[\d,]{0,17}(\.\d{0,17})?%?", re.ASCII)
 _NONE = ("", "-", "null")
 _BLANKS = " \t\u00a0"
@@ -38,7 +38,7 @@ REPORT_COLUMNS = {
 
 
 def zone_row_check(places: Mapping[str, int]) -> RowCheck:
-    """The check of a row of the zone lookup: its key is a number, and stands once."""
+    """The check of a row of the zone lookup: its key is a number, and is unique."""
     seen: dict[int, int] = {}
 
     def check(line: int, row: Sequence[str]) -> bool:

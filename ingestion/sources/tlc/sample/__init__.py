@@ -1,4 +1,4 @@
-"""A sample that is published exactly as TLC publishes: no network, the same bytes every time.
+"""A sample, published exactly as TLC publishes: without a network, with the same bytes each time.
 
 Three months of every trip dataset from three eras of TLC's columns and types, with the zone lookup
 and the monthly report that belong to them. The trips are made up; their faults are those of the
@@ -35,12 +35,12 @@ _TRIPS_PER_DAY = {
     "fhvhv": (1_024, 1_061, 1_103),
 }
 
-# of the types that an era knows for a column, the one that a month has; the first that fits
+# the type of a column in a month: the first of these that its era knows
 _TYPES_UNTIL_2023_01 = ("double", "string", "int64", "timestamp[us]")
 _TYPES_SINCE_2023_02 = ("int32", "large_string", "int64", "double", "timestamp[us]")
 _EMPTY_UNTIL_2023_01 = ("ehail_fee", "SR_Flag")
 
-# what the four services name differently
+# the columns that the four services name differently
 _MADE_AS = {
     "tpep_pickup_datetime": "pickup_at",
     "lpep_pickup_datetime": "pickup_at",
@@ -115,7 +115,7 @@ def _csv(rows: Iterable[Iterable[object]], quoting: int) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Put a whole new file in the place of one that differs: another name may hold the old one."""
+    """Replace a file that differs by a new file: the old one may have another hard link."""
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:
             return

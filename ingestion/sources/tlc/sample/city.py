@@ -90,7 +90,7 @@ def lookup_rows() -> Iterator[tuple[int, str, str, str]]:
 
 
 def draw_zones(rng: np.random.Generator, service: str, rows: int) -> tuple[Values, Values]:
-    """Draw pickup and dropoff zones; of five places to go to, the nearest is taken."""
+    """Draw pickup and dropoff zones; the dropoff is the nearest of five drawn zones."""
     pickups = np.array([AREAS[area].pickups[service] for area in AREA_OF[1:]]) * _BUSTLE[1:]
     # people go where high-volume cars pick up, and to a street-hail service's own streets
     dropoffs = pickups + np.array([AREAS[area].pickups["fhvhv"] for area in AREA_OF[1:]]) / 4

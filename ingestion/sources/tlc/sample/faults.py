@@ -13,7 +13,7 @@ from ingestion.sources.tlc.sample.trips import TAXI_PARTS, TAXIS, Trips, add_tot
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The rows of a month that are to have a fault."""
+    """The rows of a month that get a fault."""
 
     trips: Trips
     rows: Values
@@ -25,19 +25,19 @@ class _Chosen:
         return self.rng.uniform(low, high, len(self.rows))
 
     def last(self, seconds: Values) -> None:
-        """Let the trips take so long."""
+        """Set the duration of the trips."""
         self.trips["seconds"][self.rows] = seconds
         pickup = self.trips["pickup_at"][self.rows]
         self.trips["dropoff_at"][self.rows] = pickup + seconds.astype("timedelta64[s]")
 
     def copy_down(self) -> None:
-        """Let the rows that follow be copies."""
+        """Make each following row a copy."""
         for values in self.trips.values():
             values[self.rows + 1] = values[self.rows]
 
 
 def plant(rng: Generator, service: str, month: date, trips: Trips, rarest: int) -> None:
-    """Give trips every fault that their service knows, none of them two.
+    """Give trips every fault that their service has; no trip gets two.
 
     The rarest faults come ``rarest`` times. The column ``touched`` marks the rows that have one.
     """
@@ -159,7 +159,7 @@ def _amounts(at: _Chosen) -> tuple[Values, Values]:
 
 _EVERY = (*TAXIS, "fhv", "fhvhv")
 _METERED = (*TAXIS, "fhvhv")
-# with the services that know the fault, and how often it comes for every time that the rarest does
+# fault, the services that have it, and how often it comes for each time that the rarest does
 _FAULTS: tuple[tuple[Callable[[_Chosen], None], tuple[str, ...], int], ...] = (
     (_missing_pickup_time, _EVERY, 1),
     (_pickup_outside_month, _EVERY, 2),
