@@ -141,7 +141,12 @@ def store_servers() -> Iterator[Callable[[str], Store]]:
         yield server
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(
+    # a folder needs no emulator
+    params=[
+        kind if kind == "file" else pytest.param(kind, marks=pytest.mark.slow) for kind in STORES
+    ]
+)
 def store(request: pytest.FixtureRequest, store_servers: Callable[[str], Store]) -> Iterator[Store]:
     """Each kind of store for a lake, in turn; the environment has its address and credentials."""
     store = store_servers(request.param)

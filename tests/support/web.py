@@ -148,6 +148,8 @@ class _Handler(QuietHandler):
             web._changed.notify_all()
             if web.wait_for_more_than:
                 web._changed.wait_for(lambda: web.most_at_once > web.wait_for_more_than, 0.3)
+            # before it is answered: the client may ask the next question at once
+            web._active -= 1
         try:
             fault = next(web.faults.get((self.command, path), iter(())), None)
             resource = web._resources.get(path)
@@ -161,9 +163,6 @@ class _Handler(QuietHandler):
                 self._send(resource, fault)
         except OSError:
             self.close_connection = True  # the client was killed, or gave up
-        finally:
-            with web._changed:
-                web._active -= 1
 
     do_HEAD = do_GET = _answer  # noqa: N815
 
