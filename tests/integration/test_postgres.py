@@ -320,19 +320,19 @@ def test_a_statement_that_is_cut_short_leaves_nothing_and_the_next_load_goes_on(
     publish(published, "green", JANUARY, trips("green", JANUARY))
     land(settings)
     assert load(settings).failed == {}
-    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=200_000))
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=400_000))
     land(settings)
-    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=20")
+    # far more than the small statements take: one that ends as its time does is told otherwise
+    monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=100")
     try:
         failed = load(settings).failed
     except MedallionError as exc:
         failed = {"green_tripdata_2024_02": str(exc)}
     ((name, reason),) = failed.items()
     assert name.startswith("green_tripdata_2024_02")
-    # a server under load may have forgotten by whom
-    assert "canceling statement due to " in reason
+    assert "statement timeout" in reason
     monkeypatch.delenv("PGOPTIONS")
-    assert load(settings).rows == 200_000
+    assert load(settings).rows == 400_000
 
 
 def test_no_server_is_one_line_without_a_password(
