@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingestion.addresses import local_path
 from ingestion.errors import UsageError
 from ingestion.sources import registry
-from ingestion.sources.base import Publisher, Source
+from ingestion.sources.base import RESERVED, Publisher, Source
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
@@ -30,12 +30,6 @@ DATA_DIR = PROJECT_ROOT / "data"
 # host. Azure and some S3 servers cannot find an object again whose name has a backslash.
 NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
-# DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
-# tell such a database from one of our schemas. A source's name is refused for the same reason.
-NO_DATABASE = {
-    *("raw", "staging", "intermediate", "marts"),
-    *("information_schema", "pg_catalog", "main", "system", "temp"),
-}
 # Variables that the image, the Prefect deployment and dbt read; no setting here.
 FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
 FOR_TESTS = "MEDALLION_TEST_"
@@ -290,8 +284,10 @@ def _refuse_unknown_names() -> None:
 
 def fault_of_name(path: Path) -> str | None:
     """Why a DuckDB file of this name cannot be the warehouse; none if it can."""
+    # DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
+    # tell such a database from one of our schemas.
     name = path.name.partition(".")[0]
-    if name.lower() not in NO_DATABASE | set(registry.schemas()):
+    if name.lower() not in RESERVED | set(registry.schemas()):
         return None
     return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
 

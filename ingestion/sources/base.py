@@ -24,6 +24,15 @@ TEXT = "text"
 # A type to the right can hold every value of one to its left.
 _WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
 
+# Names of schemas and databases that the warehouse has, or that an engine keeps for itself: no
+# source, and no DuckDB file, may be called so.
+RESERVED = frozenset(
+    {
+        *("raw", "staging", "intermediate", "marts", "public"),
+        *("information_schema", "pg_catalog", "main", "system", "temp"),
+    }
+)
+
 # Takes the line and the fields of a row; returns whether the row holds anything. Raises
 # ``UntrustedFileError`` for a row that has no meaning.
 RowCheck = Callable[[int, Sequence[str]], bool]

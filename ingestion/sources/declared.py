@@ -18,6 +18,7 @@ The folder's name is the source's name, and the schema of its read views::
 import re
 import tomllib
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,12 +26,20 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ingestion.errors import UsageError
-from ingestion.sources.base import FORMATS, TEXT, Column, Dataset, Era, FileFormat, ReadType, Source
+from ingestion.schema_on_read import ORIGIN
+from ingestion.sources.base import (
+    FORMATS,
+    RESERVED,
+    TEXT,
+    Column,
+    Dataset,
+    Era,
+    FileFormat,
+    ReadType,
+    Source,
+)
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
-# schemas of the warehouse whose names no source can have
-TAKEN = {"raw", "staging", "intermediate", "marts", "information_schema", "main", "public", "temp"}
-
 # the Parquet types that are read as each read type without a remark
 _FILE_TYPES: dict[ReadType, frozenset[str]] = {
     "bigint": frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "null"}),
@@ -59,8 +68,9 @@ class DeclaredDataset(_Declared):
             raise ValueError(f"it ends with one of {', '.join(f'.{f}' for f in FORMATS)}")
         if path.startswith("/") or ".." in path.split("/"):
             raise ValueError("it is below the source's address: no / before it, and no ..")
-        if re.sub(r"\{month\}", "", path, count=1).count("{"):
-            raise ValueError("it has {month} once, or not at all, and no other brace")
+        folder, _, name = path.rpartition("/")
+        if "{" in folder + name.replace("{month}", "", 1):
+            raise ValueError("its file name has {month} once, or not at all; it has no other brace")
         return path
 
     @property
@@ -102,11 +112,11 @@ def read_source(path: Path) -> Source:
             for e in exc.errors(include_url=False, include_input=False)
         )
         raise UsageError(f"{path} declares no source: {'; '.join(faults)}.") from exc
-    if not re.fullmatch(NAME, name) or name in TAKEN:
+    if not re.fullmatch(NAME, name) or name.startswith("pg_") or name in RESERVED | _words_of_sql():
         raise UsageError(
             f"{path.parent} cannot be a source's folder: its name is the schema of the read views,"
-            " so it has small letters, digits and _ only, and is none of"
-            f" {', '.join(sorted(TAKEN))}."
+            " so it has small letters, digits and _ only, does not begin with pg_, and is neither a"
+            f" word of SQL nor one of {', '.join(sorted(RESERVED))}."
         )
     return Source(
         name=name,
@@ -120,8 +130,22 @@ def read_source(path: Path) -> Source:
     )
 
 
+@cache
+def _words_of_sql() -> frozenset[str]:
+    """The words that SQL does not take as a name, by DuckDB, whose grammar is PostgreSQL's."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
+        ).fetchall()
+    return frozenset(word for (word,) in rows)
+
+
 def _dataset(path: Path, source: str, name: str, declared: DeclaredDataset) -> Dataset:
     where = f"{path}: datasets.{name}"
+    if name in _words_of_sql():
+        raise UsageError(f"{where}: {name} is a word of SQL: call the dataset something else.")
     monthly = "{month}" in declared.path
     if monthly != (declared.first_month is not None):
         raise UsageError(
@@ -148,6 +172,10 @@ def _dataset(path: Path, source: str, name: str, declared: DeclaredDataset) -> D
         first_month=since if monthly else None,
         eras=(Era(since, columns),),
     )
+    if taken := ORIGIN.keys() & dataset.read_schema.keys():
+        raise UsageError(
+            f"{where}.columns: every read view has a column {', '.join(sorted(taken))} of its own."
+        )
     if len(dataset.read_schema) < len(columns):
         raise UsageError(f"{where}.columns: two of them differ only by case.")
     return dataset

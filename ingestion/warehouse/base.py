@@ -173,7 +173,7 @@ def refuse_later_format(comment: str | None, label: str) -> None:
 
 
 def has_all_columns(session: Session) -> bool:
-    """Whether ``raw.files`` has the columns and the format of this release."""
+    """Whether ``raw.files`` has every column of this release."""
     return bool(
         session.query(
             "select 1 from information_schema.columns where table_schema = 'raw'"

@@ -192,6 +192,12 @@ def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> Non
         (SOURCE.replace("-rides.csv", "-rides.xlsx"), "ferry_rides.path: it ends with one of"),
         (SOURCE.replace("note =", "pier ="), "ferry_rides.columns: two of them differ only"),
         (SOURCE.replace("piers]", "green]").replace("piers.col", "green.col"), "dataset green"),
+        (SOURCE.replace("rides/{month}-rides", "{month}/rides"), "path: its file name has {month}"),
+        (SOURCE.replace("note =", "file_key ="), "columns: every read view has a column file_key"),
+        (
+            SOURCE.replace("piers]", "order]").replace("piers.col", "order.col"),
+            "order is a word of",
+        ),
         ("title = ", "cannot be read: .*Write it as TOML"),
         ("", "url: Field required"),
     ],
@@ -206,6 +212,17 @@ def test_what_is_declared_wrongly_is_told_by_file_and_key(
     with pytest.raises(UsageError, match=words) as fault:
         registry.datasets()
     assert "secret" not in str(fault.value)
+
+
+@pytest.mark.parametrize("name", ["Harbour", "raw", "system", "order", "between", "pg_harbour"])
+def test_a_source_is_called_what_a_schema_can_be(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "source.toml").write_text(SOURCE)
+    monkeypatch.setenv("MEDALLION_SOURCES", str(tmp_path))
+    with pytest.raises(UsageError, match=f"{name} cannot be a source's folder"):
+        registry.sources()
 
 
 def test_a_folder_without_a_source_is_no_silence(
