@@ -15,13 +15,17 @@ from ingestion.lake.catalog import Catalog
 from ingestion.land import LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load
 from ingestion.progress import Lines
-from ingestion.settings import Settings, load_settings
-from ingestion.sources import registry
+from ingestion.settings import Settings, dataset_names, load_settings
 from ingestion.warehouse import engine_for
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Land, then load; return the exit code."""
+    try:
+        names = dataset_names()
+    except MedallionError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return exc.exit_code
     parser = argparse.ArgumentParser(
         prog="python -m ingestion",
         description="Land new published files in the lake and load them into the warehouse."
@@ -30,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--dataset",
         action="append",
-        choices=list(registry.datasets()),
+        choices=names,
         default=[],
         help="only this dataset; may be repeated",
     )

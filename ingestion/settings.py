@@ -253,6 +253,15 @@ def load_settings() -> Settings:
         raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
 
 
+def dataset_names() -> tuple[str, ...]:
+    """The datasets of every source; a ``.env`` may name further sources.
+
+    Raises ``UsageError`` where a ``.env`` cannot be read or a source is declared wrongly.
+    """
+    read_env_files()
+    return tuple(registry.datasets())
+
+
 def read_env_files() -> None:
     """Add the variables of the ``.env`` files to the environment where it has none."""
     # libpq and the cloud SDKs read their variables from the environment only

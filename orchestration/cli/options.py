@@ -40,12 +40,11 @@ def day_of(text: str) -> date:
 
 
 def dataset_of(text: str) -> str:
-    """Check the name of a dataset of any source; a ``.env`` may name further sources."""
-    from ingestion.settings import read_env_files
+    """Check the name of a dataset of any source."""
+    from ingestion.settings import dataset_names
 
     try:
-        read_env_files()
-        names = tuple(registry.datasets())
+        names = dataset_names()
     except UsageError as exc:
         raise typer.BadParameter(str(exc)) from exc
     if text not in names:

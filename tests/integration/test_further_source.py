@@ -15,7 +15,7 @@ from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Outcome, land
 from ingestion.load import load
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.sources import registry
 from ingestion.warehouse import connect
 
@@ -177,6 +177,47 @@ def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> Non
     found = medallion("query", "--format", "csv", "select sum(riders) from harbour.ferry_rides")
     assert found.stdout.splitlines()[1:] == ["39"], found.stderr
     assert "harbour" in medallion("query", "show tables").stdout
+
+
+COMMANDS = {
+    "medallion": [sys.executable, "-m", "orchestration.cli", "land"],
+    "pipelines": [sys.executable, "-m", "ingestion"],
+    "python": [
+        *(sys.executable, "-c"),
+        "import sys, ingestion; print(ingestion.dataset(sys.argv[2]).schema)",
+    ],
+    "flow": [
+        *(sys.executable, "-c"),
+        "import sys; from pydantic import TypeAdapter; from orchestration.tasks import Dataset;"
+        "TypeAdapter(Dataset).validate_python(sys.argv[2])",
+    ],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_dotenv_may_name_it_and_a_wrong_one_is_one_line(
+    command: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def run() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMANDS[command], "--dataset", "piers"],
+            env={k: v for k, v in os.environ.items() if not k.startswith("MEDALLION_")}
+            | {"PYTHONPATH": str(PROJECT_ROOT)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+
+    (tmp_path / ".env").write_text("".join(f"{k}='{v}'\n" for k, v in environment.items()))
+    done = run()
+    assert done.returncode == 0, done.stderr
+    (tmp_path / ".env").write_text("MEDALLION_SOURCES=/nowhere\n")
+    done = run()
+    said = " ".join(done.stderr.replace("│", "").split())  # a box is drawn around wrong usage
+    assert "MEDALLION_SOURCES: there is no folder /nowhere" in said
+    if command in ("medallion", "pipelines"):  # the others raise it
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

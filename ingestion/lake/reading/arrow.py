@@ -32,6 +32,7 @@ def read(
     settings: Settings | None = None,
 ) -> pa.RecordBatchReader:
     """See ``ingestion.dataset``."""
+    settings = settings or load_settings()  # first: a .env may name further sources
     dataset = registry.datasets().get(name)
     if dataset is None:
         raise UsageError(f"There is no dataset {name}; there are {', '.join(registry.datasets())}.")
@@ -39,7 +40,6 @@ def read(
     if first and last and first > last:
         raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
     wanted = _columns(dataset, columns)
-    settings = settings or load_settings()
 
     def in_scope(version: Landing) -> bool:
         return version.dataset == name and (
