@@ -14,6 +14,7 @@ from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load
+from ingestion.out_of_memory import exit_when_out_of_memory
 from ingestion.progress import Lines
 from ingestion.settings import Settings, dataset_names, load_settings
 from ingestion.warehouse import engine_for
@@ -21,6 +22,7 @@ from ingestion.warehouse import engine_for
 
 def main(arguments: list[str] | None = None) -> int:
     """Land, then load; return the exit code."""
+    exit_when_out_of_memory()
     try:
         names = dataset_names()
     except MedallionError as exc:

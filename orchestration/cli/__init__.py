@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, lookup, stages, upkeep
 from orchestration.cli import watch as watching
 
@@ -75,6 +76,7 @@ def main() -> None:
 
     What was committed before the signal stays.
     """
+    exit_when_out_of_memory()
     asked: list[int] = []
 
     def stop(number: int, _frame: object) -> None:

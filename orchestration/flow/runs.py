@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 from prefect.context import FlowRunContext
 
+from ingestion.out_of_memory import exit_when_out_of_memory
+
 _run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
@@ -17,6 +19,7 @@ def begin() -> None:
     A subflow in the same process counts as part of its parent. A flow that a worker began does
     not, even if it has a parent.
     """
+    exit_when_out_of_memory()
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return

@@ -1,6 +1,7 @@
 """Run the command line in a forked process, in which the slow imports are done already."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -49,6 +50,15 @@ class Command:
             _command,
             (self._out, self._err, variables(settings) | dict(environment), arguments, prepare),
         )
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long; return whether it has ended."""
+        self.process.join(seconds)
+        return self.process.exitcode is not None
+
+    def kill(self) -> None:
+        """End it at once, with what it began."""
+        os.killpg(self.process.pid, signal.SIGKILL)
 
     def done(self) -> Done:
         """Wait until it has ended; return what it wrote."""

@@ -1,0 +1,41 @@
+"""End the process when one of its threads gets no memory."""
+
+import os
+import sys
+import threading
+from typing import NoReturn
+
+# made beforehand: there may be no memory to make it when it is needed
+MESSAGE = (
+    b"error: no memory is left for this process, so it ends here. Give it more memory, or "
+    b"lower what limits it; then run the same again: it goes on from where it was.\n"
+)
+
+
+def exit_when_out_of_memory() -> None:
+    """Exit with 1 as soon as a thread ends for want of memory; who waits for it would never end.
+
+    Python waits for ever for a thread that had no memory to begin
+    (https://github.com/python/cpython/issues/140746); dbt and dlt wait for the result of one
+    that ended. What was committed stays. Where there is not even memory to call this, the process
+    waits, and the alert for a run that takes too long is what tells of it.
+    """
+    report, report_unraisable = threading.excepthook, sys.unraisablehook
+
+    def ended(raised: threading.ExceptHookArgs) -> None:
+        # a C function without memory may return without an exception: Python's SystemError
+        if issubclass(raised.exc_type, (MemoryError, SystemError)):
+            _exit()
+        report(raised)
+
+    def ignored(raised: "sys.UnraisableHookArgs") -> None:
+        if issubclass(raised.exc_type, MemoryError) or "thread started" in (raised.err_msg or ""):
+            _exit()
+        report_unraisable(raised)
+
+    threading.excepthook, sys.unraisablehook = ended, ignored
+
+
+def _exit() -> NoReturn:
+    os.write(2, MESSAGE)
+    os._exit(1)
