@@ -464,9 +464,13 @@ def test_a_thousand_landings_are_read_in_well_under_a_second(lake: str) -> None:
     for n in range(1000):
         month = date(2009 + n // 120, n // 10 % 12 + 1, 1)
         catalog.append(landing("a", NOON + timedelta(minutes=n), month=month, columns=columns))
-    # of this process: what others do on the machine is not the catalog's
-    began = time.process_time()
-    catalog = Catalog(lake)
-    assert len(catalog.landings) == 1000
-    assert len(catalog.current()) == len(catalog.versions()) == 100
-    assert time.process_time() - began < 0.4
+
+    def read() -> float:
+        # of this process: what others do on the machine is not the catalog's
+        began = time.process_time()
+        catalog = Catalog(lake)
+        assert len(catalog.landings) == 1000
+        assert len(catalog.current()) == len(catalog.versions()) == 100
+        return time.process_time() - began
+
+    assert min(read() for _ in range(3)) < 0.4
