@@ -21,9 +21,9 @@ from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.base import PublishedFile
-from ingestion.sources.files.discovery import discover
-from ingestion.sources.files.download import Fetched, fetch, forget_parts, has_parts
+from ingestion.sources.base import Fetched, PublishedFile
+from ingestion.sources.kinds import kind_of
+from ingestion.sources.spool import forget_parts, has_parts
 
 FETCHES_AT_ONCE = 4
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
@@ -41,6 +41,7 @@ class Outcome(StrEnum):
     SAME_CONTENT = "same content"
     QUARANTINED = "quarantined"
     FAILED = "failed"
+    NOT_YET = "not published yet"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def published_now(
     found: list[PublishedFile] = []
     for publisher in settings.publishers(named):
         theirs = [name for name in named if registry.source_of(name) == publisher.source]
-        found += discover(publisher, theirs, start, end, progress, gave_months)
+        kind = kind_of(publisher)
+        found += kind.discover(publisher, theirs, start, end, progress, gave_months)
     return found
 
 
@@ -188,13 +190,18 @@ def _land_batch(
 ) -> list[Landed]:
     catalog = Catalog(store)
 
-    def prepare(file: PublishedFile) -> _Candidate | FetchError:
+    def prepare(file: PublishedFile) -> _Candidate | FetchError | None:
+        publisher = settings.publisher(registry.source_of(file.dataset))
         try:
-            fetched = fetch(file, settings.spool_dir, progress.advance)
+            fetched = kind_of(publisher).fetch(
+                publisher, file, settings.spool_dir, progress.advance
+            )
         except FetchError as exc:
             return exc
         except OSError as exc:
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+        if fetched is None:
+            return None
         found = store.digests_of(fetched.path, pool)
         try:
             dataset = registry.datasets()[file.dataset]
@@ -217,6 +224,9 @@ def _land_batch(
     for file, candidate in prepared.items():
         if isinstance(candidate, FetchError):
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
+            continue
+        if candidate is None:
+            landed.append(Landed(file, Outcome.NOT_YET))
             continue
         landed.append(_record(catalog, file, candidate, settings.row_loss_pct))
         forget_parts(file, settings.spool_dir)

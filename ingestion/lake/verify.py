@@ -18,7 +18,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile
-from ingestion.sources.files.download import fetch
+from ingestion.sources.kinds import kind_of
 
 READS_AT_ONCE = 4
 
@@ -182,10 +182,15 @@ def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) 
         version.bytes,
         file_format=registry.datasets()[version.dataset].format_of(version.lake_path),
     )
+    publisher = settings.publisher(registry.source_of(version.dataset))
     try:
-        fetched = fetch(published, settings.spool_dir, progress.advance)
+        fetched = kind_of(publisher).fetch(
+            publisher, published, settings.spool_dir, progress.advance
+        )
     except OSError as exc:
         raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc
+    if fetched is None:
+        raise FetchError("it is not published any more")
     try:
         if fetched.sha256 != version.file_id:
             raise FetchError(f"what is published now is another version, sha256 {fetched.sha256}")

@@ -9,15 +9,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from ingestion.addresses import local_path
+from ingestion.progress import Progress
 
 ReadType = Literal["bigint", "double", "text", "timestamp"]
-FileFormat = Literal["parquet", "csv", "csv.gz"]
+FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
+FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz")
 # the formats of a month, the best first: if several are published, one is taken
-FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
+TABLE_FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
+# how a source gives its items; each kind has a folder of this package
+KindName = Literal["files", "rest_api", "sql_database"]
 # the type of every column of a CSV file
 TEXT = "text"
 
@@ -78,6 +82,8 @@ class Dataset:
     alike: str = ""
     # makes the check of a file's rows from the columns' positions, by read name
     row_check: Callable[[Mapping[str, int]], RowCheck] | None = None
+    # what only the source's kind understands, as it was declared
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Set the read view's name."""
@@ -107,11 +113,15 @@ class Dataset:
     def formats(self, month: date) -> tuple[FileFormat, ...]:
         """The formats in which the source, or an archive of it, may have ``month``."""
         assert self.first_month, "only months are published in several formats"
+        if "json" in self.file_format:
+            return ("jsonl", "jsonl.gz")
         if self.file_format != "parquet":
-            return tuple(f for f in FORMATS if "csv" in f)
+            return tuple(f for f in TABLE_FORMATS if "csv" in f)
         last = self.last_csv_month or date.max
         as_csv = bool(self.csv_eras) and self.csv_eras[0].since <= month <= last
-        return tuple(f for f in FORMATS if (as_csv if "csv" in f else month >= self.first_month))
+        return tuple(
+            f for f in TABLE_FORMATS if (as_csv if "csv" in f else month >= self.first_month)
+        )
 
     @property
     def first_edition(self) -> date | None:
@@ -160,7 +170,7 @@ class Source:
 
     name: str
     title: str  # its name in a sentence
-    kind: Literal["files"]
+    kind: KindName
     url: str  # without a slash at its end
     datasets: tuple[Dataset, ...]
     # the datasets whose newest months a run asks a server for, if no dataset is named
@@ -171,6 +181,8 @@ class Source:
     overdue_days: int = 120
     # writes its generated sample into a folder, under its own paths; if true, as re-published
     sample: Callable[[Path, bool], None] | None = None
+    # what only its kind understands, as it was declared
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def url_variable(self) -> str:
@@ -226,3 +238,47 @@ class PublishedFile:
     def name(self) -> str:
         """Its name in messages: the dataset, and the month as 2024-01."""
         return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A complete download: the hash of its bytes, and the publisher's fingerprint of them."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    etag: str | None
+    last_modified: datetime | None
+
+
+class Kind(Protocol):
+    """What the package of a kind of source defines."""
+
+    def discover(
+        self,
+        publisher: Publisher,
+        datasets: Iterable[str] = (),
+        start: date | None = None,
+        end: date | None = None,
+        progress: Progress | None = None,
+        gave_months: Callable[[str], bool] = ...,
+    ) -> list[PublishedFile]:
+        """The items that a run should land, and with a ``fault`` those expected but missing.
+
+        ``gave_months`` tells whether months of an address were landed before. Raises
+        ``MedallionError`` where the source has none of the items, or none any more.
+        """
+
+    def fetch(
+        self,
+        publisher: Publisher,
+        file: PublishedFile,
+        spool: Path,
+        on_bytes: Callable[[int], None] = ...,
+    ) -> Fetched | None:
+        """Write the whole item to a file in the folder ``spool``, in bounded memory.
+
+        The file is called by ``spool.part_path``. Returns none where the source has nothing of a
+        month that is not due yet. Raises ``FetchError``, in one line that names the item, for
+        every fault of the source.
+        """

@@ -8,14 +8,13 @@ as the beginning.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ingestion.addresses import local_path
 from ingestion.errors import FetchError
-from ingestion.sources.base import PublishedFile
+from ingestion.sources.base import Fetched, PublishedFile
 from ingestion.sources.files.http import (
     NOT_PUBLISHED,
     Fingerprint,
@@ -27,6 +26,7 @@ from ingestion.sources.files.http import (
     response_fingerprint,
     root_cause,
 )
+from ingestion.sources.spool import part_path
 
 if TYPE_CHECKING:
     from requests import Response
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 DOWNLOAD_ATTEMPTS = 6
 CHUNK_BYTES = 1 << 20
 _HTML = ("<!doctype html", "<html")
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A complete download: the hash of its bytes, and the publisher's fingerprint of them."""
-
-    path: Path
-    sha256: str
-    bytes: int
-    etag: str | None
-    last_modified: datetime | None
 
 
 def fetch(
@@ -55,29 +44,11 @@ def fetch(
     If a killed run left a partial download of the same version there, continues it. Raises
     ``FetchError`` if the download fails.
     """
-    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-    identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
-    digits = hashlib.sha256(identity.encode()).hexdigest()[:24]
-    part = spool / f"{_prefix(file)}{digits}.part"
+    part = part_path(file, spool)
     source = local_path(file.url)
     if source is not None:
         return _copy(file, source, part, on_bytes)
     return _download(file, part, on_bytes)
-
-
-def forget_parts(file: PublishedFile, spool: Path) -> None:
-    """Delete every download of ``file`` in ``spool``, of any version, complete or not."""
-    for part in spool.glob(f"{_prefix(file)}*"):
-        part.unlink(missing_ok=True)
-
-
-def has_parts(file: PublishedFile, spool: Path) -> bool:
-    """Whether a killed run has left a download of ``file`` in ``spool``."""
-    return any(spool.glob(f"{_prefix(file)}*"))
-
-
-def _prefix(file: PublishedFile) -> str:
-    return f"{file.name.replace(' ', '-')}."
 
 
 def _copy(

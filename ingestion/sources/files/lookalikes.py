@@ -12,7 +12,7 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from ingestion.sources.base import FORMATS, Dataset, Source
+from ingestion.sources.base import TABLE_FORMATS, Dataset, Source
 from ingestion.sources.files.publisher import month_of_name
 
 _MONTH = r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)"
@@ -90,7 +90,7 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
         return None
     month = exact[0] if exact else _month(like["year"], like["month"])
     rest = like["rest"].lower()
-    ending = next((f for f in reversed(FORMATS) if f".{f}" in rest), dataset.file_format)
+    ending = next((f for f in reversed(TABLE_FORMATS) if f".{f}" in rest), dataset.file_format)
     put = dataset.file_path(month, ending) if month else ""
     if path.is_symlink() and not path.exists():
         words = f"is a link to {path.readlink()}, where nothing is: mend the link"
