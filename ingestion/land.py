@@ -189,6 +189,7 @@ def _land_batch(
     settings: Settings, store: Store, batch: Sequence[PublishedFile], progress: Progress
 ) -> list[Landed]:
     catalog = Catalog(store)
+    datasets = {file.dataset: catalog.dataset(file.dataset) for file in batch}
 
     def prepare(file: PublishedFile) -> _Candidate | FetchError | None:
         publisher = settings.publisher(registry.source_of(file.dataset))
@@ -204,7 +205,7 @@ def _land_batch(
             return None
         found = store.digests_of(fetched.path, pool)
         try:
-            dataset = registry.datasets()[file.dataset]
+            dataset = datasets[file.dataset]
             checked = check(fetched.path, dataset, file.month, file.file_format)
         except UntrustedFileError as exc:
             return _Candidate(fetched, None, str(exc), found)

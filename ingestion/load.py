@@ -198,7 +198,7 @@ def _is_up_to_date(
         loaded = engine.loaded_tables(session)
         in_view = files_table.shown(catalog.versions(), current, loaded)
         if files_table.orphaned(session, catalog) or files_table.stale_views(
-            session, engine, in_view.values()
+            session, engine, catalog, in_view.values()
         ):
             return False
     in_use = {v.table_name for v in current}

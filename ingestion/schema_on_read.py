@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from ingestion.sources.base import TEXT, Dataset, ReadType
+from ingestion.sources.base import TEXT, Dataset
+from ingestion.sources.read_types import ReadType
 
 # Where a row comes from: the file's month and version, and the row's place in the file, from 0.
 ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
@@ -41,6 +42,13 @@ class Dialect:
     """How one engine spells the read types and quotes a name."""
 
     types: Mapping[ReadType, str]  # as the engine's information_schema spells them, in lower case
+    decimal: str  # the same for decimals; {digits} stands for their digits
+
+    def sql_type(self, read_type: ReadType) -> str:
+        """The engine's name for a read type."""
+        if read_type.startswith("decimal"):
+            return self.decimal.format(digits=read_type.removeprefix("decimal").replace(" ", ""))
+        return self.types[read_type]
 
     def quote(self, name: str) -> str:
         """Quote an identifier, whatever characters it has."""
@@ -48,7 +56,17 @@ class Dialect:
 
 
 DUCKDB = Dialect(
-    {"bigint": "bigint", "double": "double", "text": "varchar", "timestamp": "timestamp"}
+    {
+        "bigint": "bigint",
+        "double": "double",
+        "text": "varchar",
+        "timestamp": "timestamp",
+        "timestamptz": "timestamp with time zone",
+        "date": "date",
+        "boolean": "boolean",
+        "binary": "blob",
+    },
+    decimal="decimal{digits}",
 )
 POSTGRES = Dialect(
     {
@@ -56,7 +74,12 @@ POSTGRES = Dialect(
         "double": "double precision",
         "text": "text",
         "timestamp": "timestamp without time zone",
-    }
+        "timestamptz": "timestamp with time zone",
+        "date": "date",
+        "boolean": "boolean",
+        "binary": "bytea",
+    },
+    decimal="numeric",
 )
 
 
@@ -98,7 +121,7 @@ def _select(
     ]
     for name, read_type in schema.items():
         value = _value(*published[name], read_type, dialect) if name in published else "null"
-        parts.append(f"cast({value} as {dialect.types[read_type]}) as {dialect.quote(name)}")
+        parts.append(f"cast({value} as {dialect.sql_type(read_type)}) as {dialect.quote(name)}")
     return f"select {', '.join(parts)} from {branch.relation}"
 
 
@@ -115,6 +138,6 @@ def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> 
 
 
 def _select_nothing(schema: Mapping[str, ReadType], dialect: Dialect) -> str:
-    columns = ORIGIN | {n: dialect.types[t] for n, t in schema.items()}
+    columns = ORIGIN | {n: dialect.sql_type(t) for n, t in schema.items()}
     parts = (f"cast(null as {t}) as {dialect.quote(name)}" for name, t in columns.items())
     return f"select {', '.join(parts)} where 1 = 0"

@@ -37,11 +37,16 @@ def _remarks(
     for name, column in expected.items():
         if name not in found:
             yield f"column {column.name} is not there any more"
-        elif found[name][1] not in column.file_types | {TEXT}:
+        elif found[name][1] not in column.file_types | {"" if dataset.from_files else TEXT}:
             yield (
                 f"column {found[name][0]} is {found[name][1]}, where"
                 f" {' or '.join(sorted(column.file_types))} is known"
             )
     for name, (spelled, file_type) in found.items():
-        if name not in dataset.read_schema:
+        if name in dataset.read_schema:
+            continue
+        if dataset.from_files:
+            if dataset.read_schema:
+                yield f"new column {spelled} ({file_type})"
+        else:
             yield f"unknown column {spelled} ({file_type}) is kept in raw and not read"

@@ -13,6 +13,7 @@ from ingestion.errors import UntrustedFileError
 from ingestion.formats.drift import Checked
 from ingestion.formats.sniff import what_it_holds, what_it_is
 from ingestion.formats.validate_csv import check_csv
+from ingestion.formats.validate_json_lines import check_json_lines
 from ingestion.formats.validate_parquet import check_parquet
 from ingestion.sources.base import Dataset, FileFormat
 
@@ -29,7 +30,9 @@ def check(
     file_format = file_format or dataset.format_of(path.name)
     if file_format == "parquet":
         return check_parquet(path, dataset, month)
-    gzipped = file_format == "csv.gz"
+    gzipped = file_format.endswith(".gz")
+    if file_format.startswith("jsonl"):
+        return check_json_lines(path, gzipped, dataset, month)
     try:
         return check_csv(path, gzipped, dataset, month)
     except UntrustedFileError as exc:

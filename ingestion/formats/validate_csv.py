@@ -15,7 +15,8 @@ from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.limits import MOST_COLUMNS
-from ingestion.sources.base import TEXT, Dataset, ReadType, RowCheck
+from ingestion.sources.base import TEXT, Dataset, RowCheck
+from ingestion.sources.read_types import ReadType
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,8 @@ from ingestion.formats.limits import LONGEST_TEXT, most_unpacked
 from ingestion.formats.parquet_footer import Footer, is_something_else, read_footer
 from ingestion.formats.sniff import what_it_is
 from ingestion.formats.validate_csv import PATTERNS
-from ingestion.sources.base import Dataset, ReadType
+from ingestion.sources.base import Dataset
+from ingestion.sources.read_types import ReadType
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,6 +69,8 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
 
 def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
     """The columns whose values must each be tried; raises for a column that has no cast."""
+    if dataset.from_files:
+        return  # its read types follow the files
     for column in schema:
         read_type = dataset.read_schema.get(dataset.read_name(column.name))
         fits = _fits(column.type, read_type) if read_type else True

@@ -29,7 +29,8 @@ from ingestion.lake.file_version import (
     version_name,
 )
 from ingestion.lake.storage.store import Store
-from ingestion.sources.base import PublishedFile
+from ingestion.sources import registry
+from ingestion.sources.base import Dataset, PublishedFile
 
 __all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
 
@@ -215,6 +216,14 @@ class Catalog:
         for landing in self.landings:
             found[landing.key].append(landing)
         return found
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset; if its source declares no columns, with those of every landed version."""
+        dataset = registry.datasets()[name]
+        if dataset.declares_columns:
+            return dataset
+        landed = [x for x in self.landings if x.dataset == name and x.status == "landed"]
+        return dataset.with_columns(x.columns for x in landed)
 
     def quarantined(self) -> list[Landing]:
         """The latest landing of each file whose latest landing is in quarantine."""

@@ -22,7 +22,8 @@ from ingestion.progress import Progress, Quiet
 from ingestion.schema_on_read import DUCKDB, rows_sql
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.base import Column, Dataset, Era, ReadType
+from ingestion.sources.base import Column, Dataset, Era
+from ingestion.sources.read_types import read_type_of, widest
 
 # The columns, by read name, that identify what a row is about. Two rows that agree on those of them
 # that both versions have are about the same trip (or zone, or month of the report).
@@ -261,20 +262,16 @@ def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
         for landing in (before, after)
     )
     unknown = tuple(
-        Column(name, _read_type(old[name], new[name]), frozenset(), False)
+        Column(
+            name,
+            widest(filter(None, map(read_type_of, (old[name], new[name])))),
+            frozenset(),
+            False,
+        )
         for name in new
         if name in old and name not in dataset.read_schema
     )
     return replace(dataset, eras=(*dataset.eras, Era(date.max, unknown)))
-
-
-def _read_type(*file_types: str) -> ReadType:
-    """The read type that holds every value of these file types."""
-    if all(t.startswith(("int", "uint")) for t in file_types):
-        return "bigint"
-    if all(t.startswith(("int", "uint", "float", "double", "halffloat")) for t in file_types):
-        return "double"
-    return "timestamp" if all(t.startswith(("timestamp", "date")) for t in file_types) else "text"
 
 
 def _names(landing: Landing) -> set[str]:

@@ -5,7 +5,7 @@ source's kind. So a source knows neither the lake nor the warehouse.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from ingestion.addresses import local_path
 from ingestion.progress import Progress
+from ingestion.sources.read_types import ReadType, read_type_of, widest
 
-ReadType = Literal["bigint", "double", "text", "timestamp"]
 FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
 FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz")
 # the formats of a month, the best first: if several are published, one is taken
@@ -24,9 +24,6 @@ TABLE_FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
 KindName = Literal["files", "rest_api", "sql_database"]
 # the type of every column of a CSV file
 TEXT = "text"
-
-# A type to the right can hold every value of one to its left.
-_WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
 
 # Names of schemas and databases that the warehouse has, or that an engine keeps for itself: no
 # source, and no DuckDB file, may be called so.
@@ -84,6 +81,7 @@ class Dataset:
     row_check: Callable[[Mapping[str, int]], RowCheck] | None = None
     # what only the source's kind understands, as it was declared
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    from_files: bool = False  # whether its columns are those of its files, not declared
 
     def __post_init__(self) -> None:
         """Set the read view's name."""
@@ -151,12 +149,26 @@ class Dataset:
     @cached_property
     def read_schema(self) -> dict[str, ReadType]:
         """The columns of all eras: lower-case name → the widest type that any era has."""
-        schema: dict[str, ReadType] = {}
+        types: dict[str, list[ReadType]] = {}
         for column in (c for era in (*self.eras, *self.csv_eras) for c in era.columns):
-            name = self.read_name(column.name)
-            widest = max(schema.get(name, column.read_type), column.read_type, key=_WIDTH.index)
-            schema[name] = widest
-        return schema
+            types.setdefault(self.read_name(column.name), []).append(column.read_type)
+        return {name: widest(seen) for name, seen in types.items()}
+
+    @property
+    def declares_columns(self) -> bool:
+        """Whether its source declares columns; if not, they are those of its files."""
+        return any(era.columns for era in (*self.eras, *self.csv_eras))
+
+    def with_columns(self, files: Iterable[Sequence[tuple[str, str]]]) -> "Dataset":
+        """The dataset with the columns of these files, given as (name, type)."""
+        found: dict[str, tuple[str, set[str]]] = {}
+        for name, file_type in (column for columns in files for column in columns):
+            found.setdefault(self.read_name(name), (name, set()))[1].add(file_type)
+        columns = tuple(
+            Column(name, widest(filter(None, map(read_type_of, types))), frozenset(types), False)
+            for name, types in found.values()
+        )
+        return replace(self, eras=(replace(self.eras[0], columns=columns),), from_files=True)
 
 
 def _era_of(eras: tuple[Era, ...], month: date | None) -> Era:

@@ -5,7 +5,7 @@ The folder's name is the source's name, and the schema of its read views.
 
 from datetime import date
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,9 +24,9 @@ from ingestion.sources.base import (
     Era,
     FileFormat,
     KindName,
-    ReadType,
     Source,
 )
+from ingestion.sources.read_types import ReadType
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
 # the Parquet types that are read as each read type without a remark
@@ -48,7 +48,7 @@ class DeclaredDataset(Declared):
     """The keys that a dataset of every kind has."""
 
     first_month: Annotated[str, Field(pattern=r"^20\d{2}-(0[1-9]|1[0-2])$")] | None = None
-    columns: dict[str, ReadType] = {}
+    columns: dict[str, Literal["bigint", "double", "text", "timestamp"]] = {}
     required: list[str] = []
 
     @field_validator("columns")

@@ -82,9 +82,9 @@ def publish(
                     version.table_name,
                 ],
             )
-    stale = stale_views(session, engine, in_view.values())
+    stale = stale_views(session, engine, catalog, in_view.values())
     for name, (branches, fingerprint) in stale.items():
-        dataset = registry.datasets()[name]
+        dataset = catalog.dataset(name)
         view = view_name(dataset, engine.dialect)
         try:
             engine.replace_view(session, dataset, branches)
@@ -158,7 +158,9 @@ def refuse_orphans(session: Session, catalog: Catalog, label: str) -> None:
 Stale = dict[str, tuple[list[Branch], str]]
 
 
-def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> Stale:
+def stale_views(
+    session: Session, engine: Engine, catalog: Catalog, shown: Iterable[Landing]
+) -> Stale:
     """The datasets whose read view differs from the one that these versions should give.
 
     Each comes with the branches of the new view and their fingerprint. The comment on the present
@@ -173,13 +175,14 @@ def stale_views(session: Session, engine: Engine, shown: Iterable[Landing]) -> S
     comments = engine.view_comments(session)
     versions = list(shown)
     stale: Stale = {}
-    for dataset in registry.datasets().values():
+    for dataset in map(catalog.dataset, registry.datasets()):
         branches = engine.branches([v for v in versions if v.dataset == dataset.name])
         sql = read_view_sql(dataset, branches, engine.dialect)
         fingerprint = f"medallion {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
-        types = engine.dialect.types
         view = (dataset.source, dataset.view)
-        wanted = {(*view, name, types[t]) for name, t in dataset.read_schema.items()}
+        wanted = {
+            (*view, name, engine.dialect.sql_type(t)) for name, t in dataset.read_schema.items()
+        }
         if comments.get(view) != fingerprint or not wanted <= columns:
             stale[dataset.name] = branches, fingerprint
     return stale

@@ -33,12 +33,13 @@ def read(
 ) -> pa.RecordBatchReader:
     """See ``ingestion.dataset``."""
     settings = settings or load_settings()  # first: a .env may name further sources
-    dataset = registry.datasets().get(name)
-    if dataset is None:
+    if name not in registry.datasets():
         raise UsageError(f"There is no dataset {name}; there are {', '.join(registry.datasets())}.")
     first, last = _month(start), _month(end)
     if first and last and first > last:
         raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
+    catalog = Catalog(settings.lake_url)
+    dataset = catalog.dataset(name)
     wanted = _columns(dataset, columns)
 
     def in_scope(version: Landing) -> bool:
@@ -50,7 +51,6 @@ def read(
             )
         )
 
-    catalog = Catalog(settings.lake_url)
     if (first or last) and not any(map(in_scope, catalog.landings)):
         raise UsageError(_no_month(name, first, last, catalog))
     day = _day(as_of)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import duckdb_csv_sql
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
+from ingestion.formats.json_lines import json_lines_sql
 from ingestion.lake.catalog import Landing
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
 
@@ -48,6 +49,8 @@ def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
     """
     if lake_path.endswith(".parquet"):
         return f"read_parquet({source}, {NO_HIVE})"
+    if ".jsonl" in lake_path:
+        return json_lines_sql(source, lake_path.endswith(".gz"), columns)
     return duckdb_csv_sql(source, lake_path.endswith(".gz"), [name for name, *_ in columns])
 
 

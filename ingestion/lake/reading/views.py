@@ -125,7 +125,7 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
     for version, since, until in catalog.days_current():
         days[version.key, version.file_id].append((since, until))
         then[version.key, version.file_id] = version
-    for dataset in registry.datasets().values():
+    for dataset in map(catalog.dataset, registry.datasets()):
         trusted = [
             v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
         ]

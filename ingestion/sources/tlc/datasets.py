@@ -11,9 +11,8 @@ A star marks a column without which a month is worthless, or another dataset's.
 
 from collections.abc import Iterable
 from datetime import date
-from typing import cast
 
-from ingestion.sources.base import TEXT, Column, Dataset, Era, ReadType
+from ingestion.sources.base import TEXT, Column, Dataset, Era
 from ingestion.sources.tlc.csv_headers import CSV_HEADERS
 from ingestion.sources.tlc.validate import REPORT_COLUMNS, report_row_check, zone_row_check
 
@@ -25,7 +24,7 @@ def _columns(text: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             name.rstrip("*"),
-            cast(ReadType, read_type),
+            read_type,
             frozenset(types.split("|")),
             name.endswith("*"),
         )
@@ -50,7 +49,7 @@ def _csv_eras(dataset: str, eras: tuple[Era, ...]) -> tuple[Era, ...]:
     def column(field: str) -> Column:
         starred, _, read_type = field.partition(":")
         name = starred.rstrip("*")
-        as_read = cast(ReadType, read_type or known[name.lower()])
+        as_read = read_type or known[name.lower()]
         return Column(name, as_read, frozenset({TEXT}), starred.endswith("*"))
 
     return _eras(

@@ -29,6 +29,7 @@ from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError, first_line
 from ingestion.formats.csv_reader import csv_batches
+from ingestion.formats.json_lines import arrow_schema, json_batches
 from ingestion.formats.postgres_types import CopyColumn, copy_columns
 from ingestion.warehouse.base import FILES_TABLE, write_load_record
 from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
@@ -137,10 +138,14 @@ def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
 
 def _open(path: str, record: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
     """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
+    gzipped = record["lake_path"].endswith(".gz")
+    if ".jsonl" in record["lake_path"]:
+        columns = [(name, file_type) for name, file_type in record["columns"]]
+        return copy_columns(arrow_schema(columns)), json_batches(path, gzipped, columns)
     if not record["lake_path"].endswith(".parquet"):
         names = [name for name, _ in record["columns"]]
         schema = pa.schema([(name, pa.string()) for name in names])
-        batches = csv_batches(path, record["lake_path"].endswith(".gz"), names)
+        batches = csv_batches(path, gzipped, names)
         return copy_columns(schema), batches
     # by default pyarrow would buffer the whole file
     file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)

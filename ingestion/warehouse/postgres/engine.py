@@ -261,7 +261,7 @@ class Postgres:
             [dataset.source, dataset.view],
         ).rows
         there = {name: data_type for name, data_type in rows if name not in ORIGIN}
-        wanted = {name: POSTGRES.types[t] for name, t in dataset.read_schema.items()}
+        wanted = {name: POSTGRES.sql_type(t) for name, t in dataset.read_schema.items()}
         if not there.items() <= wanted.items():
             session.execute_patiently(f"drop view {view} cascade", view)
             there = {}

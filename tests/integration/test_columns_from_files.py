@@ -1,0 +1,238 @@
+"""Sources that declare no columns, and JSON lines: columns and types are those of the files."""
+
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import ingestion
+from ingestion.lake.catalog import Catalog
+from ingestion.land import Outcome, land
+from ingestion.load import load
+from ingestion.settings import Settings, load_settings
+from ingestion.warehouse import connect
+from tests.support import postgres
+
+SOURCE = """
+url = "https://wharf.example"
+
+[datasets.arrivals]
+path = "arrivals/{month}.jsonl.gz"
+first_month = "2024-01"
+
+[datasets.berths]
+path = "berths.parquet"
+
+[datasets.tides]
+path = "tides.jsonl"
+required = ["seen", "height"]
+
+[datasets.tides.columns]
+seen = "timestamp"
+height = "double"
+station = "text"
+"""
+FEET = {"seen": "2024-01-01T06:30:00.000", "height": "4.10", "station": ""}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with postgres.server(tmp_path_factory.mktemp("postgres")) as variables:
+        yield variables
+
+
+@pytest.fixture
+def wharf(tmp_path: Path) -> Path:
+    folder = tmp_path / "wharf published"
+    (folder / "arrivals").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(params=["loaded", "in_place", "postgres"])
+def settings(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    wharf: Path,
+    server: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Settings]:
+    declared = tmp_path / "sources" / "wharf"
+    declared.mkdir(parents=True)
+    (declared / "source.toml").write_text(SOURCE)
+    values = {
+        "SOURCES": str(declared.parent),
+        "WHARF_URL": wharf.as_uri(),
+        "ENABLED_SOURCES": "wharf",
+        "LAKE_URL": str(tmp_path / "lake"),
+        "DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
+        "WORK_DIR": str(tmp_path / "work"),
+        "TARGET": "postgres" if request.param == "postgres" else "duckdb",
+        "RAW": "in_place" if request.param == "in_place" else "loaded",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"MEDALLION_{name}", value)
+    if request.param != "postgres":
+        yield load_settings()
+        return
+    with postgres.database(server) as own:
+        for name, value in own.items():
+            monkeypatch.setenv(name, value)
+        yield load_settings()
+
+
+def write(folder: Path, name: str, *rows: dict[str, Any]) -> None:
+    text = "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    folder.joinpath(name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+
+
+def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with connect(settings, read_only=True) as session:
+        return session.query(sql).rows
+
+
+def land_and_load(settings: Settings, *datasets: str) -> dict[str, Outcome]:
+    report = land(settings, datasets)
+    assert load(settings).failed == {}
+    return {f.published.name: f.outcome for f in report.files}
+
+
+def test_each_value_is_read_under_the_type_that_its_column_has(
+    settings: Settings, wharf: Path
+) -> None:
+    write(
+        wharf,
+        "arrivals/2024-01.jsonl.gz",
+        {"Ship": "Ada", "crew": 12, "Tons": 1.5, "ok": True, "cargo": {"b": [1, "é"]}, "x": None},
+        {"Ship": "", "crew": -1, "ok": False},
+    )
+    assert land_and_load(settings, "arrivals") == {"arrivals 2024-01": Outcome.NEW}
+    assert query(
+        settings,
+        "select ship, crew, tons, ok, cargo, x from wharf.arrivals order by row_ordinal",
+    ) == [
+        ("Ada", 12, 1.5, True, '{"b":[1,"é"]}', None),
+        (None, -1, None, False, None, None),
+    ]
+    (raw,) = query(settings, "select table_name, row_count from raw.files where is_current")
+    assert raw[1] == 2
+    empty = query(settings, f'select "Ship" from raw.{raw[0]} where "Ship" = \'\'')
+    assert empty == [("",)], "raw keeps an empty text"
+    table = ingestion.dataset("arrivals", settings=settings).read_all()
+    assert table.column("tons").to_pylist() == [1.5, None]
+
+
+def test_a_long_number_and_a_mixture_keep_their_digits(settings: Settings, wharf: Path) -> None:
+    rows = [
+        {"id": 12345678901234567890, "code": 7, "small": 1},
+        {"id": 2, "code": "7b", "small": 2},
+    ]
+    write(wharf, "arrivals/2024-01.jsonl.gz", *rows)
+    land_and_load(settings, "arrivals")
+    found = query(settings, "select id, code, small from wharf.arrivals order by row_ordinal")
+    assert [tuple(map(str, row)) for row in found] == [
+        ("12345678901234567890", "7", "1"),
+        ("2", "7b", "2"),
+    ]
+
+
+def test_the_read_schema_is_the_widest_seen_and_a_new_column_is_told(
+    settings: Settings, wharf: Path
+) -> None:
+    write(wharf, "arrivals/2024-01.jsonl.gz", {"ship": "Ada", "crew": 12, "tons": 3})
+    land_and_load(settings, "arrivals")
+    assert query(settings, "select crew, tons from wharf.arrivals") == [(12, 3)]
+    write(
+        wharf, "arrivals/2024-02.jsonl.gz", {"ship": "Ida", "crew": "few", "tons": 2.5, "flag": 1}
+    )
+    report = land(settings, ["arrivals"])
+    (february,) = report.of(Outcome.NEW)
+    assert february.remarks == (
+        "column crew is text, where int64 is known",
+        "column tons is double, where int64 is known",
+        "new column flag (int64)",
+    )
+    assert load(settings).failed == {}
+    assert query(settings, "select crew, tons, flag from wharf.arrivals order by source_month") == [
+        ("12", 3.0, None),
+        ("few", 2.5, 1),
+    ]
+
+
+def test_a_parquet_file_keeps_the_types_of_its_columns(settings: Settings, wharf: Path) -> None:
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    columns = {
+        "fee": pa.array([Decimal("1.10"), None], pa.decimal128(12, 2)),
+        "since": pa.array([date(2024, 1, 1), None]),
+        "seen": pa.array([noon, None], pa.timestamp("us", "UTC")),
+        "open": pa.array([True, None]),
+        "seal": pa.array([b"\x00\xff", None]),
+        "depth": pa.array([1, None], pa.int16()),
+    }
+    pq.write_table(pa.table(columns), wharf / "berths.parquet")
+    assert land_and_load(settings, "berths") == {"berths": Outcome.NEW}
+    (row, _) = query(
+        settings,
+        "select fee, since, seen, open, seal, depth from wharf.berths order by row_ordinal",
+    )
+    fee, since, at, is_open, seal, depth = row
+    assert (str(fee), since, at, is_open, depth) == ("1.10", date(2024, 1, 1), noon, True, 1)
+    assert bytes(seal) == b"\x00\xff"
+    assert land_and_load(settings, "berths") == {"berths": Outcome.UNCHANGED}
+
+
+def test_declared_columns_are_held_to_their_types(settings: Settings, wharf: Path) -> None:
+    write(wharf, "tides.jsonl", FEET, FEET | {"height": 5})
+    land_and_load(settings, "tides")
+    at = datetime(2024, 1, 1, 6, 30)
+    assert query(
+        settings, "select seen, height, station from wharf.tides order by row_ordinal"
+    ) == [
+        (at, 4.1, None),
+        (at, 5.0, None),
+    ]
+
+
+@pytest.mark.parametrize("settings", ["loaded"], indirect=True)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"[1, 2]\n", "1 of its 1 lines are JSON, but no object"),
+        (b'{"seen": 1', "not readable as JSON lines: .*unexpected end"),
+        (b"<html>busy</html>\n", "not readable as JSON lines"),
+        (b'{"seen": "2024-01-01"}{"seen": "2024-01-02"}\n', "not readable as JSON lines"),
+        (b'{"seen": "2024-01-01", "height": 1, "seen": "2"}\n', "duplicate key"),
+        (b'{"seen": "2024-01-01", "height": "\xff"}\n', "invalid UTF-8"),
+        (b'{"seen": "2024-01-01", "height": 1, "station": "\\u0000"}\n', "a text without NUL"),
+        (b'{"seen": "2024-01-01"}\n', "it has no column height"),
+        (b'{"seen": "2024-02-31", "height": 1}\n', "column seen cannot be read as timestamp"),
+        (
+            b'{"seen": "2024-01-01", "height": "high"}\n',
+            "column height cannot be read as double",
+        ),
+        (b'{"seen": "2024-01-01", "height": true}\n', "column height cannot be read as double"),
+        (b'{"seen": "2024-01-01", "height": 1, "Height": 2}\n', "differ only by case: height"),
+        (b"{}\n", "its objects are empty"),
+    ],
+)
+def test_a_file_of_other_lines_is_kept_apart(
+    content: bytes, reason: str, settings: Settings, wharf: Path
+) -> None:
+    (wharf / "tides.jsonl").write_bytes(content)
+    (tides,) = land(settings, ["tides"]).files
+    assert tides.outcome is Outcome.QUARANTINED
+    assert tides.error is not None
+    assert re.search(reason, tides.error), tides.error
+    assert str(wharf) not in tides.error
+    assert os.fspath(settings.work_dir) not in tides.error
+    (landing,) = Catalog(settings.lake_url).landings
+    assert landing.status == "quarantined"
