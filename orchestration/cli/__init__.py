@@ -17,6 +17,7 @@ import typer
 
 from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, lookup, stages, upkeep
+from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
 
 SECONDS_TO_END = 4.0
@@ -33,6 +34,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         stages.audit,
     ),
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
+    "Sources": (looking_at_sources.sources,),
     "The lake": (upkeep.verify, upkeep.catalog),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }
@@ -49,6 +51,7 @@ app = typer.Typer(
 for panel, verbs in PANELS.items():
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)
+app.add_typer(looking_at_sources.source, name="source", rich_help_panel="Sources")
 
 
 def _print_version(asked: bool) -> None:

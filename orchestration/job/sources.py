@@ -1,0 +1,78 @@
+"""What each source has, and how far it is landed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ingestion.errors import MedallionError
+from ingestion.lake.catalog import Catalog
+from ingestion.land import published_now
+from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.base import PublishedFile, Source
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """One source, and the number of its items that are published, landed and stale.
+
+    ``published`` is none where the source cannot be asked; ``error`` says why. ``stale`` items are
+    published and not landed as they are published now. A source that gives no fingerprint of its
+    items, as an API, cannot say whether one has changed: its items are stale if never landed.
+    """
+
+    name: str
+    title: str
+    kind: str
+    address: str
+    enabled: bool
+    datasets: list[str]
+    published: int | None
+    landed: int
+    stale: int | None
+    quarantined: int
+    error: str | None
+
+
+def source_statuses(settings: Settings) -> Iterator[SourceStatus]:
+    """Ask each source, enabled or not, one after the other."""
+    catalog = Catalog(settings.lake_url)
+    enabled = {publisher.source.name for publisher in settings.publishers()}
+    for source in registry.sources().values():
+        yield _status(settings, catalog, source, source.name in enabled)
+
+
+def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bool) -> SourceStatus:
+    names = [dataset.name for dataset in source.datasets]
+    landed = [version for version in catalog.current() if version.dataset in names]
+    published: int | None = None
+    stale: int | None = None
+    error: str | None = None
+    try:
+        offers = [f for f in published_now(settings, names) if not f.fault]
+    except MedallionError as exc:
+        error = str(exc)
+    else:
+        known = {version.key for version in landed}
+        published = len(offers)
+        stale = sum(
+            (offer.dataset, offer.month) not in known
+            or (_has_fingerprint(offer) and not catalog.holds(offer))
+            for offer in offers
+        )
+    return SourceStatus(
+        source.name,
+        source.title,
+        source.kind,
+        settings.publisher(source).url,
+        is_enabled,
+        names,
+        published,
+        len(landed),
+        stale,
+        sum(version.dataset in names for version in catalog.quarantined()),
+        error,
+    )
+
+
+def _has_fingerprint(offer: PublishedFile) -> bool:
+    return bool(offer.etag or offer.last_modified)
