@@ -2,18 +2,19 @@
 
 dlt rewrites an imported Parquet file that has a column of null type, and so changes its bytes
 (``should_normalize_arrow_schema``, https://github.com/dlt-hub/dlt/pull/2633). Most real months have
-such a column. dlt imports CSV unchanged. So a job's file is a CSV manifest of two lines: the
+such a column. dlt imports JSON lines unchanged. So a job's file is a manifest of one such line: the
 address of the file to load, and a folder for a copy. dlt extracts, normalizes, schedules and
 retries the manifest like any file, and the destination's job moves the bytes.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dlt
 from dlt.common.destination import Destination
@@ -29,6 +30,8 @@ from ingestion.lake.storage.store import Store
 from ingestion.scratch import scratch_folder
 
 FILE_HINT = "x-medallion-file"
+# the one that dlt imports unread, and that its custom destinations take
+MANIFEST_FORMAT: Literal["jsonl"] = "jsonl"
 RESTORE = "medallion verify says how to restore it"
 
 
@@ -107,11 +110,11 @@ def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
     @dlt.source(schema=dlt.Schema(name))
     def files() -> Any:
         for reference in references:
-            manifest = folder / f"{reference.table_name}.csv"
-            manifest.write_text(f"{reference.url}\n{folder}\n")
+            manifest = folder / f"{reference.table_name}.{MANIFEST_FORMAT}"
+            manifest.write_text(json.dumps({"url": reference.url, "scratch": str(folder)}))
             item = dlt.mark.with_file_import(
                 str(manifest),
-                "csv",
+                MANIFEST_FORMAT,
                 hints=dlt.mark.make_hints(
                     columns=dict(reference.columns),
                     additional_table_hints={FILE_HINT: dict(reference.hint)},
@@ -124,7 +127,12 @@ def _source(name: str, references: list[Reference], folder: Path) -> DltSource:
 
 def referenced_url(manifest: str) -> str:
     """The address of the file that a job's manifest names."""
-    return Path(manifest).read_text().splitlines()[0]
+    return str(_read(manifest)["url"])
+
+
+def _read(manifest: str) -> dict[str, str]:
+    content: dict[str, str] = json.loads(Path(manifest).read_text())
+    return content
 
 
 @contextmanager
@@ -135,10 +143,11 @@ def lake_file(manifest: str, file_id: str) -> Iterator[str]:
     the bytes that were landed. Raises ``UnreadableFileError`` where the store answers and has other
     bytes or none, and ``DestinationTerminalException`` for any other error.
     """
-    url, scratch = Path(manifest).read_text().splitlines()
+    content = _read(manifest)
+    url = content["url"]
     lake_url, _, name = url.rpartition("/")
     in_bucket = "://" in url
-    path = Path(scratch) / name if in_bucket else Path(url)
+    path = Path(content["scratch"]) / name if in_bucket else Path(url)
     try:
         try:
             found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)

@@ -252,7 +252,7 @@ def _store(
     """Put new files into the lake; return once their bytes are proved to be there."""
     # The slow imports wait until there is something to land.
     from ingestion.dlt_runner import Reference, run_references
-    from ingestion.lake.destination import Lake
+    from ingestion.lake.destination import lake_destination
 
     new = {
         file: candidate
@@ -281,14 +281,18 @@ def _store(
     ]
     if references:
         place = f"the lake {settings.lake_url}"
-        faults: list[MedallionError] = []
+        errors: list[MedallionError] = []
         found = {c.fetched.sha256: c.found for c in new.values() if c.found}
-        destination = Lake(store=store, found=found, faults=faults)
         failed = run_references(
-            "lake", destination, references, settings.dlt_dir, place, workers=FETCHES_AT_ONCE
+            "lake",
+            lake_destination(store, found, errors),
+            references,
+            settings.dlt_dir,
+            place,
+            workers=FETCHES_AT_ONCE,
         )
-        for fault in faults:
-            raise fault
+        for error in errors:
+            raise error
         for failure in failed.values():
             raise MedallionError(failure.reason)
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb as engine
-from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import LoadJob, RunnableLoadJob
 from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.common.destination.typing import PreparedTableSchema
@@ -80,12 +79,6 @@ class RawClient(DuckDbClient):
 
 class RawDuckDb(duckdb):
     """dlt's DuckDB destination with ``RawClient``."""
-
-    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
-        caps = super()._raw_capabilities()
-        # the format of our manifests
-        caps.supported_loader_file_formats = [*(caps.supported_loader_file_formats or ()), "csv"]
-        return caps
 
     @property
     def client_class(self) -> type[RawClient]:

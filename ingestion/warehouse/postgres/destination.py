@@ -26,7 +26,7 @@ from dlt.destinations.impl.postgres.configuration import (
 from dlt.destinations.impl.postgres.postgres import PostgresClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
 
-from ingestion.dlt_runner import FILE_HINT, UnreadableFileError, lake_file
+from ingestion.dlt_runner import FILE_HINT, MANIFEST_FORMAT, UnreadableFileError, lake_file
 from ingestion.errors import UntrustedFileError, first_line
 from ingestion.formats.csv_reader import csv_batches
 from ingestion.formats.json_lines import arrow_schema, json_batches
@@ -207,6 +207,12 @@ class RawClient(PostgresClient):
 
 class RawPostgres(postgres):
     """dlt's PostgreSQL destination with ``RawClient``."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        caps = super()._raw_capabilities()
+        formats = caps.supported_loader_file_formats or ()
+        caps.supported_loader_file_formats = [*formats, MANIFEST_FORMAT]
+        return caps
 
     @property
     def client_class(self) -> type[RawClient]:
