@@ -7,7 +7,6 @@ when it is over.
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,7 +21,8 @@ from orchestration import NIGHTLY
 POOL = "medallion"
 SECONDS_TO_ANSWER = 10.0
 ATTEMPTS = 3
-PAUSE_SECONDS = 2.0
+# urllib3 tries again at once, and then after twice this time
+PAUSE_SECONDS = 3.0
 # a worker may be restarting, and looks for runs only every few seconds
 LATE = timedelta(minutes=5)
 PENDING = timedelta(minutes=15)
@@ -102,11 +102,9 @@ class _Api:
     """The few requests that are made to Prefect's server."""
 
     def __init__(self, url: str) -> None:
-        import requests
-
         self._url = url
         self._ui = os.environ.get("PREFECT_UI_URL", url.removesuffix("/api")).rstrip("/")
-        self._session = requests.Session()
+        self._session = _patient_session()
         user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
         if user:
             self._session.auth = (user, password)
@@ -218,21 +216,37 @@ class _Api:
         """The answer; None if it is 404. Raises ``_ServerDownError`` if there is no good answer."""
         import requests
 
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            time.sleep(PAUSE_SECONDS * attempt)
-            try:
-                answer = self._session.request(
-                    method, self._url + path, json=body, timeout=SECONDS_TO_ANSWER
-                )
-                if answer.status_code == 404 and path != "/health":
-                    return None
-                if answer.ok:
-                    return answer.json()
-                reason = f"it answers {answer.status_code} to {path}"
-            except requests.RequestException as exc:
-                reason = type(exc).__name__
-        raise _ServerDownError(reason)
+        try:
+            answer = self._session.request(
+                method, self._url + path, json=body, timeout=SECONDS_TO_ANSWER
+            )
+            if answer.status_code == 404 and path != "/health":
+                return None
+            if answer.ok:
+                return answer.json()
+        except requests.RequestException as exc:
+            raise _ServerDownError(type(exc).__name__) from exc
+        raise _ServerDownError(f"it answers {answer.status_code} to {path}")
+
+
+def _patient_session() -> Any:
+    """A session that tries again where a server is away, or answers that it is busy or broken."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import Retry
+
+    retry = Retry(
+        ATTEMPTS - 1,
+        backoff_factor=PAUSE_SECONDS,
+        allowed_methods=None,  # POST too: a question changes nothing, and an alert may come twice
+        status_forcelist=[429, *range(500, 600)],
+        raise_on_status=False,
+        respect_retry_after_header=False,  # it may name an hour
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
 
 
 def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool:
@@ -241,21 +255,18 @@ def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool
 
     if not settings.alert_webhook_url:
         return False
-    reason = ""
-    for attempt in range(ATTEMPTS):
-        time.sleep(PAUSE_SECONDS * attempt)
-        try:
-            answer = requests.post(
-                settings.alert_webhook_url.get_secret_value(),
-                json=message,
-                timeout=SECONDS_TO_ANSWER,
-                allow_redirects=False,  # send only to the address in the settings
-            )
-            if answer.status_code < 300:
-                return True
-            reason = f"it answers {answer.status_code}"
-        except requests.RequestException as exc:
-            reason = type(exc).__name__
+    try:
+        answer = _patient_session().post(
+            settings.alert_webhook_url.get_secret_value(),
+            json=message,
+            timeout=SECONDS_TO_ANSWER,
+            allow_redirects=False,  # send only to the address in the settings
+        )
+        if answer.status_code < 300:
+            return True
+        reason = f"it answers {answer.status_code}"
+    except requests.RequestException as exc:
+        reason = type(exc).__name__
     lines.append(
         f"MEDALLION_ALERT_WEBHOOK_URL took no message: {reason}. It is tried again the next time"
     )
