@@ -113,15 +113,17 @@ def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> 
     assert copy.query(comment) == [("Miles, all of them.",)]
 
 
-def test_a_dataset_of_a_further_source_is_counted_and_has_no_facts(
-    copy: Place, tmp_path: Path
+def test_a_dataset_of_a_further_source_is_counted_staged_and_has_no_facts(
+    copy: Place, project: Path, tmp_path: Path
 ) -> None:
     publish_harbour(copy, tmp_path)
     before = copy.query(f"select count(*) from {FACTS}")
     copy.run("ingestion", "--dataset", FERRY_RIDES)
     status = ("status", "--dataset", FERRY_RIDES)
     assert {f["stale"] for f in copy.medallion_json(*status)["files"]} == {"transform"}
-    built = build(copy, PROJECT_ROOT / "dbt_project")
+    copy.medallion("source", "scaffold", "harbour", "--out", str(project / "models" / "staging"))
+    built = build(copy, project)
+    assert copy.query(f"select count(*) from staging.stg_harbour__{FERRY_RIDES}") == [(3,)]
     # only what is new: no month of another dataset is counted again
     assert "[2 months, 2 rows" in built["intermediate.int_raw_counts"]
     assert "[0 months" in built["marts.fct_trips"]

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.sources import registry
+from ingestion.try_source import try_source
 from ingestion.warehouse import connect
 
 SOURCE = """
@@ -154,6 +156,9 @@ def test_without_its_declaration_its_records_are_an_error_that_names_the_setting
         _ = Catalog(settings.lake_url).landings
 
 
+Medallion = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
 def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> None:
     def medallion(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -177,6 +182,46 @@ def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> Non
     found = medallion("query", "--format", "csv", "select sum(riders) from harbour.ferry_rides")
     assert found.stdout.splitlines()[1:] == ["39"], found.stderr
     assert "harbour" in medallion("query", "show tables").stdout
+    _is_listed_tried_and_scaffolded(medallion, tmp_path)
+
+
+def _is_listed_tried_and_scaffolded(medallion: Medallion, tmp_path: Path) -> None:
+    listed = {s["name"]: s for s in json.loads(medallion("sources", "--json").stdout)}
+    harbour = listed["harbour"]
+    assert (harbour["published"], harbour["landed"], harbour["stale"]) == (3, 3, 0)
+    assert (harbour["kind"], harbour["enabled"], harbour["error"]) == ("files", False, None)
+    tried = json.loads(medallion("source", "check", "harbour", "--json", "--quiet").stdout)
+    assert [(t["item"], t["rows"], t["error"]) for t in tried] == [
+        ("ferry_rides 2024-02", 1, None),
+        ("piers", 2, None),
+    ]
+    assert ["Riders", "text", "bigint"] in tried[0]["columns"]
+    listed_again = {s["name"]: s for s in json.loads(medallion("sources", "--json").stdout)}
+    assert listed_again == listed, "nothing was landed"
+    made = medallion("source", "scaffold", "harbour", "--out", str(tmp_path / "models"))
+    assert made.stdout.count("written") == 4, made.stderr
+    model = tmp_path / "models" / "harbour" / "stg_harbour__piers.sql"
+    model.write_text("-- mine")
+    again = medallion("source", "scaffold", "harbour", "--out", str(tmp_path / "models"))
+    assert (again.returncode, again.stdout.count("kept")) == (0, 4)
+    assert model.read_text() == "-- mine"
+    unknown = medallion("source", "check", "harbor")
+    assert unknown.returncode == 2
+    assert unknown.stderr == "error: There is no source harbor; there are tlc, harbour.\n"
+
+
+def test_a_source_with_a_fault_is_one_line_and_the_others_are_tried(
+    environment: dict[str, str], harbour: Path, settings: Settings
+) -> None:
+    for month in ("2024-01", "2024-02"):
+        (harbour / "rides" / f"{month}-rides.csv").write_text("<html>busy</html>")
+    rides, piers = try_source(settings, registry.sources()["harbour"])
+    assert rides.error == "it has no column left_at, Riders (it is an HTML error page)"
+    assert (piers.rows, piers.error) == (2, None)
+    (harbour / "piers.csv").unlink()
+    _, piers = try_source(settings, registry.sources()["harbour"])
+    assert piers.error is not None
+    assert piers.error.startswith("it is not published: nothing is at file://")
 
 
 COMMANDS = {
