@@ -53,7 +53,7 @@ def client() -> "Client":
     """
     from dlt.sources.helpers.requests import Client
 
-    config = _patience()
+    config = patience()
     return Client(
         request_timeout=(CONNECT_SECONDS, config.request_timeout),
         request_max_attempts=config.request_max_attempts,
@@ -63,7 +63,7 @@ def client() -> "Client":
         raise_for_status=False,
         status_codes=[429, *(code for code in range(500, 600) if code not in _FOR_GOOD)],
         exceptions=(),
-        retry_condition=lambda _, exc: exc is not None and _may_pass(exc),
+        retry_condition=lambda _, exc: exc is not None and may_pass(exc),
         session_attrs={
             "headers": {"Accept-Encoding": "identity"},
             "hooks": {"response": [_stay_there]},
@@ -71,7 +71,8 @@ def client() -> "Client":
     )
 
 
-def _patience() -> Any:
+def patience() -> Any:
+    """dlt's configuration of requests: the number of tries, the pauses and the timeouts."""
     from dlt.common.configuration.specs import RuntimeConfiguration
 
     from ingestion.dlt_context import REQUESTS
@@ -89,7 +90,8 @@ def _patience() -> Any:
     return config
 
 
-def _may_pass(exc: BaseException) -> bool:
+def may_pass(exc: BaseException) -> bool:
+    """Whether the same request may succeed a moment later."""
     import requests
 
     broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -105,25 +107,30 @@ def _stay_there(response: Any, **_: Any) -> None:
     asked = urlsplit(response.url)
     try:
         sent_to = urlsplit(urljoin(response.url, response.headers["location"]))
-        is_there = sent_to.hostname == asked.hostname and (
-            _server(sent_to) == _server(asked)
-            or (asked.scheme, sent_to.scheme) == ("http", "https")
-        )
+        stays = is_same_server(asked, sent_to)
     except ValueError:
         raise requests.RequestException("the redirect that it answers is no address") from None
-    if not is_there:
+    if not stays:
         raise requests.RequestException(
-            f"{_name(asked)} sends on to {_name(sent_to)}, which was not asked. If that is where"
-            " the files are now, name it in place of the other. If it is a login page of your"
-            " network, log in first"
+            f"{server_name(asked)} sends on to {server_name(sent_to)}, which was not asked. If that"
+            " is where the files are now, name it in place of the other. If it is a login page of"
+            " your network, log in first"
         )
+
+
+def is_same_server(asked: SplitResult, sent_to: SplitResult) -> bool:
+    """Whether both are on one server; from ``http://`` to its ``https://`` is no other server."""
+    return sent_to.hostname == asked.hostname and (
+        _server(sent_to) == _server(asked) or (asked.scheme, sent_to.scheme) == ("http", "https")
+    )
 
 
 def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
 
 
-def _name(parts: SplitResult) -> str:
+def server_name(parts: SplitResult) -> str:
+    """The address of a server, for a message."""
     # without user, path and query: a redirect's address may hold a signature
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -200,7 +207,7 @@ def no_way_to(url: str) -> str | None:
         # a name server that does not answer has taken long enough already
         if pause is None or time.monotonic() - began > _SECONDS_TO_FIND_A_WAY:
             break
-        time.sleep(pause * _patience().request_backoff_factor)
+        time.sleep(pause * patience().request_backoff_factor)
     return (
         f"Cannot reach {url}: {root_cause(fault) if fault else ''}. Check the address and the"
         " network. What needs no network: MEDALLION_TLC_URL=file:///path with a folder of files,"
