@@ -10,10 +10,15 @@ from ingestion.errors import UsageError
 from ingestion.sources.base import RESERVED, Source
 from ingestion.sources.declaration import NAME, DeclaredSource, words_of_sql
 from ingestion.sources.files.declared import FilesSource
+from ingestion.sources.rest_api.declared import ApiSource
 from ingestion.sources.sql_database.declared import SqlSource
 
 # by kind, which is ``files`` if none is named
-MODELS: dict[str, type[DeclaredSource]] = {"files": FilesSource, "sql_database": SqlSource}
+MODELS: dict[str, type[DeclaredSource]] = {
+    "files": FilesSource,
+    "rest_api": ApiSource,
+    "sql_database": SqlSource,
+}
 
 
 def read_source(path: Path) -> Source:

@@ -1,0 +1,106 @@
+"""The kind ``rest_api``, as land knows it.
+
+An API has no list of months and no etags. So every item in scope is asked for whole, and an
+unchanged answer gives the same bytes. Publishers revise: a run asks again for the last months.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from ingestion.errors import FetchError, MedallionError
+from ingestion.progress import Progress
+from ingestion.sources.base import Dataset, Fetched, PublishedFile, Publisher
+from ingestion.sources.files.publisher import is_overdue, months_between
+from ingestion.sources.rest_api import config
+from ingestion.sources.spool import part_path
+
+
+def discover(
+    publisher: Publisher,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    _progress: Progress | None = None,
+    _gave_months: Callable[[str], bool] = lambda _url: False,
+) -> list[PublishedFile]:
+    """The items to ask for; nothing is asked yet.
+
+    A dataset by month has the months from ``start`` to ``end``; without ``start``, its last months
+    up to ``end`` or the present one. A named dataset without a month there has a ``fault``. Raises
+    ``UsageError`` where the variable of a secret is not set, and ``MedallionError`` where months
+    are named and there is none.
+    """
+    of = {d.name: d for d in publisher.source.datasets}
+    named = list(dict.fromkeys(datasets))
+    found, missing = [], []
+    for dataset in [of[name] for name in named] or of.values():
+        config.secrets(publisher, dataset)
+        months = _months(dataset, start, end) if dataset.monthly else [None]
+        found += [_item(publisher, dataset, month) for month in months]
+        if not months:
+            missing.append(_no_month(publisher, dataset))
+    if named:
+        return found + missing
+    if missing and not any(file.month for file in found):
+        raise MedallionError(f"{publisher.source.title}: {missing[0].fault}")
+    return found
+
+
+def _months(dataset: Dataset, start: date | None, end: date | None) -> list[date | None]:
+    today = datetime.now(UTC).date()
+    last = min(end or today, today)
+    assert dataset.first_month, "only a dataset by month has months"
+    months = months_between(max(start or date.min, dataset.first_month), last)
+    return list(months if start else months[-dataset.options["lookback_months"] :])
+
+
+def _item(publisher: Publisher, dataset: Dataset, month: date | None) -> PublishedFile:
+    url = config.address(publisher, dataset, month)
+    return PublishedFile(
+        dataset.name, month, url, *(None, None, None), file_format=dataset.file_format
+    )
+
+
+def _no_month(publisher: Publisher, dataset: Dataset) -> PublishedFile:
+    return PublishedFile(
+        dataset.name,
+        None,
+        publisher.url,
+        *(None, None, None),
+        fault=f"it has none of these months: its first is {dataset.first_month:%Y-%m}, and its last"
+        " is the present one.",
+        is_missing=True,
+        file_format=dataset.file_format,
+    )
+
+
+def fetch(
+    publisher: Publisher,
+    file: PublishedFile,
+    spool: Path,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Fetched | None:
+    """Ask for all rows of an item, and write them as sorted JSON lines, in bounded memory.
+
+    Returns none for a month without rows, while it is not overdue. Raises ``FetchError`` for every
+    fault of the API.
+    """
+    from ingestion.sources.rest_api import ask, exact_json  # dlt is slow to import
+
+    dataset = next(d for d in publisher.source.datasets if d.name == file.dataset)
+    part = part_path(file, spool)
+    rows = ask.rows(publisher, dataset, file, on_bytes)
+    if not exact_json.write_sorted(exact_json.lines(rows), part):
+        part.unlink()
+        if file.month and not is_overdue(publisher.source, file.month):
+            return None
+        since = f", {publisher.source.overdue_days} days after its end" if file.month else ""
+        raise FetchError(
+            f"{file.name}: {file.url} has no rows{since}. Check endpoint in source.toml; if that is"
+            " right, ask the publisher."
+        )
+    with part.open("rb") as reader:
+        digest = hashlib.file_digest(reader, "sha256").hexdigest()
+    return Fetched(part, digest, part.stat().st_size, None, None)
