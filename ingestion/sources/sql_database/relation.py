@@ -156,7 +156,7 @@ def _described_by_postgres(
     oids: sa.BindParameter[Any] = sa.bindparam(
         "oids", [column[1] for column in description], expanding=True
     )
-    kinds = {
+    kinds: dict[Any, tuple[Any, Any]] = {
         oid: (spelled, typtype)
         for oid, spelled, typtype in connection.execute(
             sa.text(
