@@ -78,7 +78,8 @@ def copy(server: DebianPostgres, folder: Path) -> Path:
                 column_types=types, true_values=["t"], false_values=["f"]
             ),
         )
-        with pq.ParquetWriter(path, types, compression="zstd") as writer:
+        texts = [field.name for field in types if pa.types.is_string(field.type)]
+        with pq.ParquetWriter(path, types, compression="zstd", use_dictionary=texts) as writer:
             for batch in reader:
                 writer.write_batch(batch)
     assert running.returncode == 0

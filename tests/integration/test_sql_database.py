@@ -295,8 +295,8 @@ def test_row_groups_depend_on_the_rows_alone(
     assert first
     groups = pq.ParquetFile(first.path).metadata
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [
-        *(70656,),
-        *(59344,),
+        73_728,
+        56_272,
     ]
     monkeypatch.setattr(reader, "find_spec", lambda _name: None)
     monkeypatch.setattr(reader, "CHUNK_ROWS", 7_777)

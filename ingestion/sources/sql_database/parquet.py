@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as t
 
-BLOCK_ROWS = 1 << 10
-GROUP_ROWS = 120 * BLOCK_ROWS
+BLOCK_ROWS = 1 << 12
+GROUP_ROWS = 30 * BLOCK_ROWS
 GROUP_BYTES = 64 << 20  # of texts and bytes, which have no fixed length
 
 
@@ -22,7 +22,9 @@ def write(
     """Write the file; returns the number of rows."""
     rows = written = 0
     with path.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        # a dictionary of other values would be given up half-way, and is rarely smaller
+        texts = [field.name for field in schema if t.is_string(field.type)]
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
             for group in _row_groups(tables):
                 writer.write_table(group, row_group_size=GROUP_ROWS)
                 rows += group.num_rows
