@@ -607,9 +607,17 @@ note = "text"
     assert table.column("id").to_pylist() == [2]
 
 
-def test_it_is_the_database_that_is_asked_anew(declare: Declare, postgres: str) -> None:
-    """A source has no fingerprint: only its rows tell whether it has changed."""
-    execute(postgres, "create table bases as select 1 as id")
-    dispatch = declare(BASES, postgres)
-    (item,) = dispatch.items()
-    assert (item.etag, item.last_modified, item.bytes) == (None, None, None)
+def test_columns_that_are_not_declared_are_read_in_their_types(
+    declare: Declare, postgres: str
+) -> None:
+    execute(postgres, ALL_TYPES)
+    toml = HEAD + '[datasets.every_type]\ntable = "every_type"\n'
+    settings = declare(toml, postgres).settings
+    (file,) = land(settings, ["every_type"]).files
+    assert file.outcome == Outcome.NEW
+    assert load(settings).failed == {}
+    names = ["amount", "any_amount", "at", "at_zone", "day", "document", "content", "is_open"]
+    columns = ", ".join(f'"{name}"' for name in names)
+    with connect(settings, read_only=True) as session:
+        (row,) = session.query(f"select {columns} from dispatch.every_type where id = 1").rows
+    assert row == tuple(AS_READ[name][1] for name in names)

@@ -72,7 +72,9 @@ class Database:
         import sqlalchemy as sa
 
         try:
-            engine = sa.create_engine(self._with_limits, poolclass=sa.NullPool, **self._read_only)
+            engine = sa.create_engine(
+                self._given_to_driver, poolclass=sa.NullPool, **self._read_only
+            )
         except (sa.exc.NoSuchModuleError, ImportError):
             raise UsageError(
                 f"{self.variable}: the driver of {self.url.drivername}:// is not installed."
@@ -86,10 +88,15 @@ class Database:
         return engine
 
     @property
-    def _with_limits(self) -> "URL":
-        if self.dialect != "postgresql" or "connect_timeout" in self.url.query:
-            return self.url
-        return self.url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+    def _given_to_driver(self) -> "URL":
+        url = self.url
+        if self.dialect != "postgresql":
+            return url
+        if url.drivername == "postgresql":  # SQLAlchemy's own choice depends on its release
+            url = url.set(drivername="postgresql+psycopg2")
+        if "connect_timeout" not in url.query:
+            url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
+        return url
 
     @property
     def _read_only(self) -> Mapping[str, Any]:

@@ -29,8 +29,8 @@ def discover(
     datasets: Iterable[str] = (),
     start: date | None = None,
     end: date | None = None,
-    _progress: Progress | None = None,
-    _gave_months: Callable[[str], bool] = lambda _url: False,
+    progress: Progress | None = None,  # noqa: ARG001  of every kind
+    gave_months: Callable[[str], bool] = lambda _url: False,  # noqa: ARG001  of every kind
 ) -> list[PublishedFile]:
     """The tables and months to land, without a look into the database.
 

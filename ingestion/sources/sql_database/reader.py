@@ -13,7 +13,6 @@ import pyarrow as pa
 import sqlalchemy as sa
 from dlt.common.libs.pyarrow import PyToArrowConversionException
 from dlt.sources.sql_database import BaseTableLoader, TableLoader
-from dlt.sources.sql_database.schema_types import table_to_columns
 from sqlalchemy.dialects import postgresql
 
 from ingestion.errors import FetchError, first_line
@@ -57,7 +56,7 @@ def read(engine: sa.Engine, rows: Rows) -> Iterator[pa.Table]:
         engine,
         "pyarrow",
         rows.answer,
-        table_to_columns(rows.answer),
+        rows.hints,
         chunk_size=CHUNK_ROWS,
         query_adapter_callback=lambda _query, _table: rows.select,
     )

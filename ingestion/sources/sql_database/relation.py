@@ -20,6 +20,7 @@ from ingestion.sources.files.publisher import months_between
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from dlt.common.schema.typing import TTableSchemaColumns
     from sqlalchemy.sql.type_api import TypeEngine
 
 MOST_DIGITS = 38  # of a decimal that every reader of Parquet can read
@@ -49,7 +50,8 @@ class Rows:
     """What to ask the database for, and what the answer becomes in the file."""
 
     select: sa.Select[Any]
-    answer: sa.Table  # the columns of the answer, for dlt
+    answer: sa.Table  # the columns of the answer
+    hints: "TTableSchemaColumns"  # and what they are to dlt
     schema: "pa.Schema"  # of the Parquet file
     nulls: sa.Select[Any] | None  # asks whether any row has no cursor, and so no month
 
@@ -79,11 +81,22 @@ def rows_of(connection: sa.Connection, dataset: Dataset, month: date | None) -> 
     if not (options["query"] and _is_ordered(options["query"], connection.dialect.name)):
         key: list[sa.ColumnElement[Any]] = list(relation.primary_key)
         select = select.order_by(*(key or [value.order for value in values]))
-    return Rows(select, _table_of((v.column.name, v.asked.type) for v in values), schema, nulls)
+    answer = _table_of((v.column.name, v.asked.type) for v in values)
+    return Rows(select, answer, _hints(answer), schema, nulls)
 
 
 def _table_of(columns: "Iterable[tuple[str, TypeEngine[Any]]]") -> sa.Table:
     return sa.Table("rows", sa.MetaData(), *(sa.Column(name, t) for name, t in columns))
+
+
+def _hints(table: sa.Table) -> "TTableSchemaColumns":
+    from dlt.sources.sql_database.schema_types import table_to_columns
+
+    def as_dlt_knows_it(of_type: "TypeEngine[Any]") -> "TypeEngine[Any]":
+        # dlt takes a double for a kind of decimal, as it was before SQLAlchemy 2.1
+        return sa.Numeric(asdecimal=False) if isinstance(of_type, sa.Float) else of_type
+
+    return table_to_columns(table, "full", as_dlt_knows_it)
 
 
 def _file_schema(values: Sequence[_Value]) -> "pa.Schema":
@@ -91,10 +104,9 @@ def _file_schema(values: Sequence[_Value]) -> "pa.Schema":
     import pyarrow as pa
     from dlt.common.destination import DestinationCapabilitiesContext
     from dlt.common.libs.pyarrow import get_py_arrow_datatype
-    from dlt.sources.sql_database.schema_types import table_to_columns
 
     capabilities = DestinationCapabilitiesContext.generic_capabilities()
-    hints = table_to_columns(_table_of((v.column.name, v.file_type) for v in values))
+    hints = _hints(_table_of((v.column.name, v.file_type) for v in values))
     for value in values:
         _require_a_type(value, hints[value.column.name])
     return pa.schema(
