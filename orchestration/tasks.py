@@ -239,7 +239,8 @@ def load(file: PublishedFile) -> int:
     with deadline(FILE_SECONDS, f"loading {file.name}"):
         month = file.month
         report = warehouse.load(load_settings(), [file.dataset], month, month, None, Lines(print))
-    stem = f"{file.dataset}_tripdata_{month:%Y_%m}__" if month else f"{file.dataset}__"
+    view = registry.datasets()[file.dataset].view
+    stem = f"{view}_{month:%Y_%m}__" if month else f"{file.dataset}__"
     # every load also loads the reference files; their own tasks report their errors
     failed = {t: reason for t, reason in report.failed.items() if t.startswith(stem)}
     return rows_of(replace(report, failed=failed), file.name)
