@@ -128,7 +128,7 @@ def _reason(exc: BaseException, file: PublishedFile, variables: list[str]) -> st
             return str(cause)
     for cause in causes:
         if isinstance(cause, HTTPError) and cause.response is not None:
-            return _refused(cause.response, file, variables)
+            return _refused(cause.response, variables)
     for cause in causes:
         if isinstance(cause, faults()):
             return cannot_reach(file.url, cause)
@@ -141,9 +141,9 @@ def _chain(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__ or (None if exc.__suppress_context__ else exc.__context__)
 
 
-def _refused(response: Response, file: PublishedFile, variables: list[str]) -> str:
+def _refused(response: Response, variables: list[str]) -> str:
     status = response.status_code
-    said = f"{file.url} answers {status}"
+    said = f"{response.url.partition('?')[0]} answers {status}"
     names = ", ".join(variables)
     if status in (401, 403):
         if not variables:

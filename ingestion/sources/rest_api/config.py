@@ -57,7 +57,7 @@ def filled(value: Any, month: date | None, secret: Mapping[str, str]) -> Any:
     if name := variable_in(value):
         return secret[name]
     if isinstance(value, Mapping):
-        return {key: filled(item, month, secret) for key, item in value.items()}
+        return {filled(k, month, {}): filled(item, month, secret) for k, item in value.items()}
     if isinstance(value, list):
         return [filled(item, month, secret) for item in value]
     if isinstance(value, str) and month:

@@ -80,11 +80,15 @@ class ApiDataset(DeclaredDataset):
     @field_validator("endpoint")
     @classmethod
     def _can_be_asked(cls, endpoint: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(endpoint.get("path"), str):
-            raise ValueError('path is missing: write path = "...", below the url')
-        if "?" in endpoint["path"]:
-            raise ValueError("path has no ?: put what follows it into params")
-        if "incremental" in endpoint or "'incremental'" in str(endpoint.get("params")):
+        path, params = endpoint.get("path"), endpoint.get("params", {})
+        if not isinstance(path, str) or "://" in path or "?" in path:
+            raise ValueError(
+                "path is below the url, without a server and a ?: what follows it are params"
+            )
+        if not isinstance(params, dict):
+            raise ValueError("params is a table of names and values")
+        types = [p.get("type") for p in params.values() if isinstance(p, dict)]
+        if "incremental" in endpoint or "incremental" in types:
             raise ValueError(
                 "incremental is not supported, for a version is whole: give first_month, and use"
                 " {month_start} and {month_end}"
