@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ingestion.addresses import local_path
 from ingestion.errors import UsageError
 from ingestion.sources import registry
-from ingestion.sources.base import RESERVED, Publisher, Source
+from ingestion.sources.base import RESERVED, SCHEMES, Publisher, Source
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
@@ -312,8 +312,9 @@ def _whole_path(url: str) -> str:
 
 def _published_at(url: str) -> str:
     """A publisher's address without a slash at its end; raises where it is not an address."""
-    if url and urlsplit(url).scheme not in ("http", "https", "file"):
-        raise ValueError("give an address that starts with https://, http:// or file://")
+    if url and urlsplit(url).scheme not in SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise ValueError(f"give an address that starts with one of {known}")
     if "@" in url.partition("://")[2].partition("/")[0]:
         # addresses are shown, and stored in the lake and the warehouse
         raise ValueError("leave user and password out of the address, and put them in ~/.netrc")

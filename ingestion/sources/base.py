@@ -20,6 +20,8 @@ FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
 FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz")
 # the formats of a month, the best first: if several are published, one is taken
 TABLE_FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
+# of the addresses of files
+SCHEMES = ("https", "http", "file", "s3", "gs", "az")
 # how a source gives its items; each kind has a folder of this package
 KindName = Literal["files", "rest_api", "sql_database"]
 # the type of every column of a CSV file

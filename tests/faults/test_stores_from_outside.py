@@ -11,10 +11,10 @@ import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
-from ingestion.lake.storage import store as stores
 from ingestion.lake.storage.store import open_lake
 from ingestion.lake.verify import verify
 from ingestion.land import Outcome, land
+from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally

@@ -269,7 +269,7 @@ def test_a_dotenv_may_name_it_and_a_wrong_one_is_one_line(
     ("wrong", "words"),
     [
         ('kind = "ftp"\n' + SOURCE, r"harbour/source.toml declares no source: kind: .*'files'"),
-        (SOURCE.replace("https://", "s3://"), "url: it starts with https://"),
+        (SOURCE.replace("https://", "ftp://"), "url: it starts with one of https://, http://"),
         (SOURCE.replace("https://", "https://me:secret@"), "url: it has no user and password"),
         (SOURCE.replace('"bigint"', '"int"'), r"datasets.ferry_rides.columns.Riders: "),
         (SOURCE.replace('"Riders"]', '"Crew"]'), "ferry_rides.required: Crew is not among"),

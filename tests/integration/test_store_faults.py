@@ -14,11 +14,11 @@ import pytest
 
 from ingestion.errors import MedallionError, UnreachableError
 from ingestion.lake.catalog import Catalog
-from ingestion.lake.storage import store as stores
 from ingestion.lake.storage.store import open_lake
 from ingestion.lake.verify import verify
 from ingestion.land import Outcome, land
 from ingestion.load import load
+from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
 from tests.support.fault_proxy import (
     Before,

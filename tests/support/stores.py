@@ -25,8 +25,8 @@ from uuid import uuid4
 import pytest
 
 from ingestion.lake.storage import s3
-from ingestion.lake.storage.store import file_system_class, file_system_options
 from ingestion.locks import turn_with_file
+from ingestion.object_stores.file_systems import file_system_class, file_system_options
 from ingestion.progress import Quiet
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 

@@ -197,7 +197,7 @@ def _azure_options() -> dict[str, str]:
 
 def _attach_google(connection: duckdb.DuckDBPyConnection) -> None:
     # slow, and only for Google
-    from ingestion.lake.storage.store import file_system_class, file_system_options
+    from ingestion.object_stores.file_systems import file_system_class, file_system_options
 
     file_system: Any = file_system_class("gs")
 

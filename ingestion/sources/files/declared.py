@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from ingestion.sources.base import FORMATS, FileFormat, Source
+from ingestion.sources.base import FORMATS, SCHEMES, FileFormat, Source
 from ingestion.sources.declaration import DatasetName, DeclaredDataset, DeclaredSource
 
 
@@ -66,8 +66,8 @@ class FilesSource(DeclaredSource):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if urlsplit(url).scheme not in ("http", "https", "file"):
-            raise ValueError("it starts with https://, http:// or file://")
+        if urlsplit(url).scheme not in SCHEMES:
+            raise ValueError(f"it starts with one of {', '.join(f'{s}://' for s in SCHEMES)}")
         if "@" in url.partition("://")[2].partition("/")[0]:
             raise ValueError("it has no user and password: put them in ~/.netrc")
         return url.rstrip("/")

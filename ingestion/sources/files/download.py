@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ingestion.addresses import local_path
 from ingestion.errors import FetchError
 from ingestion.sources.base import Fetched, PublishedFile
+from ingestion.sources.files.bucket import ask_bucket, is_in_bucket, read_object
 from ingestion.sources.files.http import (
     NOT_PUBLISHED,
     Fingerprint,
@@ -47,21 +48,27 @@ def fetch(
     part = part_path(file, spool)
     source = local_path(file.url)
     if source is not None:
-        return _copy(file, source, part, on_bytes)
+        etag, modified = _folder_fingerprint(file, source)
+        return _copy(_chunks(file, source), part, on_bytes, etag, modified)
+    if is_in_bucket(file.url):
+        version = ask_bucket(file.url)
+        if version is None:
+            raise FetchError(f"{file.name}: {file.url} was published and is gone; run again.")
+        chunks = read_object(file.url, version)
+        return _copy(chunks, part, on_bytes, version.etag, version.last_modified)
     return _download(file, part, on_bytes)
 
 
 def _copy(
-    file: PublishedFile, source: Path, part: Path, on_bytes: Callable[[int], None]
+    chunks: Iterator[bytes],
+    part: Path,
+    on_bytes: Callable[[int], None],
+    etag: str | None,
+    modified: datetime | None,
 ) -> Fetched:
-    try:
-        etag, modified, _ = file_fingerprint(source)
-        reader = source.open("rb")
-    except OSError as exc:
-        raise _unreadable(file, source, exc) from exc
     digest, size = hashlib.sha256(), 0
-    with reader, part.open("wb") as writer:
-        for chunk in _chunks(file, source, reader):
+    with part.open("wb") as writer:
+        for chunk in chunks:
             writer.write(chunk)
             digest.update(chunk)
             size += len(chunk)
@@ -69,10 +76,19 @@ def _copy(
     return Fetched(part, digest.hexdigest(), size, etag, modified)
 
 
-def _chunks(file: PublishedFile, source: Path, reader: BinaryIO) -> Iterator[bytes]:
+def _folder_fingerprint(file: PublishedFile, source: Path) -> tuple[str | None, datetime | None]:
     try:
-        while chunk := reader.read(CHUNK_BYTES):
-            yield chunk
+        etag, modified, _ = file_fingerprint(source)
+    except OSError as exc:
+        raise _unreadable(file, source, exc) from exc
+    return etag, modified
+
+
+def _chunks(file: PublishedFile, source: Path) -> Iterator[bytes]:
+    try:
+        with source.open("rb") as reader:
+            while chunk := reader.read(CHUNK_BYTES):
+                yield chunk
     except OSError as exc:
         raise _unreadable(file, source, exc) from exc
 

@@ -24,6 +24,7 @@ from ingestion.sources.base import (
     Publisher,
     Source,
 )
+from ingestion.sources.files.bucket import ask_bucket, is_in_bucket
 from ingestion.sources.files.http import CONNECTIONS, ask, file_fingerprint, no_way_to
 
 DEFAULT_MONTHS = 3
@@ -214,7 +215,7 @@ def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     no_way = {
         server: reason
         for server, url in {_server(file): file.urls[0] for file in wanted}.items()
-        if not local_path(url) and (reason := no_way_to(url))
+        if urlsplit(url).scheme in ("http", "https") and (reason := no_way_to(url))
     }
 
     def by_head(file: _Wanted) -> PublishedFile | None:
@@ -230,12 +231,13 @@ def _ask(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
         found = dict(zip(wanted, pool.map(by_head, wanted), strict=True))
         # some servers answer every HEAD with "not found"
         known = {_server(file) for file, head in found.items() if head}
-        unknown = [file for file in wanted if _server(file) not in known | {_FOLDER}]
+        unknown = [
+            file
+            for file in wanted
+            if _server(file) not in known and file.urls[0].startswith(("http://", "https://"))
+        ]
         found |= zip(unknown, pool.map(by_get, unknown), strict=True)
     return [head for head in found.values() if head]
-
-
-_FOLDER = ("file", "")
 
 
 def _server(file: _Wanted) -> tuple[str, str]:
@@ -254,6 +256,8 @@ def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
     try:
         if path is not None:
             found = file_fingerprint(path) if path.is_file() else None
+        elif is_in_bucket(url):
+            found = ask_bucket(url)
         else:
             found = ask(url, by_get)
     except FetchError as exc:

@@ -93,10 +93,10 @@ RULES = (
 )
 
 
-def explained(exc: Exception, doing: str, lake_url: str) -> MedallionError:
+def explained(exc: Exception, doing: str, url: str) -> MedallionError:
     """The error as a ``MedallionError``; ``doing`` is what failed, as in *Cannot read the lake*."""
-    scheme, _, place = lake_url.partition("://")
-    cannot = f"Cannot {doing} the lake {lake_url}: "
+    scheme, _, place = url.partition("://")
+    cannot = f"Cannot {doing} {url}: "
     if isinstance(exc, ImportError):
         return UsageError(
             f"{cannot}a package is missing. Install medallion[{scheme}], here: uv sync --extra"
