@@ -3,6 +3,7 @@
 The URL may hold a password. It is never part of a message, a record or a cause of an error.
 """
 
+import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -17,8 +18,13 @@ from ingestion.sources.base import Source
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
-# a database that does not answer would otherwise hold a run for as long as the network likes
-CONNECT_SECONDS = 30
+# of libpq: a server that does not answer would hold a run for as long as the network likes
+LIMITS = {
+    "connect_timeout": "30",
+    "keepalives_idle": "30",
+    "keepalives_interval": "15",
+    "keepalives_count": "4",
+}
 _FILES = ("sqlite", "duckdb")
 _EXTRA = "pip install 'medallion[sql]'"
 # how ADBC introduces what the server said
@@ -72,6 +78,8 @@ class Database:
         import sqlalchemy as sa
 
         try:
+            if self.dialect == "postgresql":
+                importlib.import_module("adbc_driver_postgresql")
             engine = sa.create_engine(
                 self._given_to_driver, poolclass=sa.NullPool, **self._read_only
             )
@@ -89,14 +97,11 @@ class Database:
 
     @property
     def _given_to_driver(self) -> "URL":
-        url = self.url
         if self.dialect != "postgresql":
-            return url
-        if url.drivername == "postgresql":  # SQLAlchemy's own choice depends on its release
-            url = url.set(drivername="postgresql+psycopg2")
-        if "connect_timeout" not in url.query:
-            url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-        return url
+            return self.url
+        # ADBC reads it, and psycopg2, which hands the same parameters to libpq, describes it
+        url = self.url.set(drivername="postgresql+psycopg2")
+        return url.set(query={**LIMITS, **url.query})
 
     @property
     def _read_only(self) -> Mapping[str, Any]:

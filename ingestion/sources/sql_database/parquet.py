@@ -5,15 +5,19 @@ Row groups are cut by the rows alone, not by the tables in which a driver happen
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as t
 
-BLOCK_ROWS = 1 << 12
-GROUP_ROWS = 30 * BLOCK_ROWS
-GROUP_BYTES = 64 << 20  # of texts and bytes, which have no fixed length
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GROUP_ROWS = 122_880
+GROUP_BYTES = 32 << 20  # of texts and bytes, which have no fixed length
 
 
 def write(
@@ -35,36 +39,30 @@ def write(
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in groups; a group ends with the row that makes it full."""
     group: list[pa.Table] = []
     rows = size = 0
-    for block in _blocks(tables):
-        group.append(block)
-        rows += block.num_rows
-        size += _bytes(block)
-        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
-            yield pa.concat_tables(group).combine_chunks()
-            group, rows, size = [], 0, 0
+    for table in tables:
+        sizes = _running_bytes(table)
+        start, before = 0, 0
+        while start < table.num_rows:
+            full = int(np.searchsorted(sizes, before + GROUP_BYTES - size)) + 1
+            end = min(start + GROUP_ROWS - rows, full, table.num_rows)
+            group.append(table.slice(start, end - start))
+            rows += end - start
+            size += int(sizes[end - 1]) - before
+            start, before = end, int(sizes[end - 1])
+            if rows == GROUP_ROWS or size >= GROUP_BYTES:
+                yield pa.concat_tables(group).combine_chunks()
+                group, rows, size = [], 0, 0
     if group:
         yield pa.concat_tables(group).combine_chunks()
 
 
-def _blocks(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of ``BLOCK_ROWS`` rows; the last one may be shorter."""
-    rest: pa.Table | None = None
-    for table in tables:
-        joined = pa.concat_tables([rest, table]) if rest is not None else table
-        whole = joined.num_rows - joined.num_rows % BLOCK_ROWS
-        for start in range(0, whole, BLOCK_ROWS):
-            yield joined.slice(start, BLOCK_ROWS)
-        rest = joined.slice(whole)
-    if rest is not None and rest.num_rows:
-        yield rest
-
-
-def _bytes(block: pa.Table) -> int:
-    lengths = (
-        pc.sum(pc.binary_length(column)).as_py()
-        for column in block.columns
-        if t.is_string(column.type) or t.is_binary(column.type)
-    )
-    return sum(filter(None, lengths))
+def _running_bytes(table: pa.Table) -> "NDArray[np.int64]":
+    """For each row, the bytes of the texts and bytes up to its end."""
+    total = np.zeros(table.num_rows, dtype=np.int64)
+    for column in table.columns:
+        if t.is_string(column.type) or t.is_binary(column.type):
+            total += pc.fill_null(pc.binary_length(column), 0).to_numpy()
+    return total.cumsum()

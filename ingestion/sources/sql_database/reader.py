@@ -6,7 +6,6 @@ its settings from the environment and from ``.dlt`` folders, which may be meant 
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 from ingestion.errors import FetchError, first_line
 from ingestion.sources.sql_database.relation import Rows
 
-CHUNK_ROWS = 10_000
+CHUNK_ROWS = 2_000  # a row may be of any size
 
 
 class AdbcLoader(BaseTableLoader):
@@ -50,8 +49,8 @@ class AdbcLoader(BaseTableLoader):
 
 def read(engine: sa.Engine, rows: Rows) -> Iterator[pa.Table]:
     """The rows in the database's order, in tables of the schema of ``rows``."""
-    by_adbc = engine.driver == "psycopg2" and find_spec("adbc_driver_postgresql")
-    loader_class: type[BaseTableLoader] = AdbcLoader if by_adbc else TableLoader
+    is_postgres = engine.dialect.name == "postgresql"
+    loader_class: type[BaseTableLoader] = AdbcLoader if is_postgres else TableLoader
     loader = loader_class(
         engine,
         "pyarrow",

@@ -6,6 +6,7 @@ every driver gives the same values.
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -137,6 +138,9 @@ def _query(connection: sa.Connection, query: str) -> sa.FromClause:
     text = sa.text(re.sub(r"(?<!:):(?=\w)", r"\\:", query) + "\n")
     describe = _described_by_postgres if connection.dialect.name == "postgresql" else _described
     columns = describe(connection, text)
+    names = Counter(column.name for column in columns)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise FetchError(f"there are two columns {', '.join(twice)}; give each its own name")
     return text.columns(*columns).subquery("queried")
 
 
