@@ -375,7 +375,7 @@ def test_no_other_server_gets_a_secret(
         ('auth = { password = 123, username = "me" }', "", "endpoint: auth.password is a secret"),
         ("", "[client]\nauth = { token = { env = 1 } }", r"client: auth.token: write { env ="),
         ("", '[client]\nbase_url = "abc"', "client: base_url is not given here"),
-        ('path = "a?token=abc"', "", r"endpoint: path is below the url, .* without a \?"),
+        ('path = "a?token=abc"', "", r"endpoint: path is below the url, .* and a \?"),
         ('path = "https://abc.example/a"', "", "endpoint: path is below the url"),
         ('params = "a=abc"', "", "endpoint: params is a table"),
         ('params = { of = "{month}" }', "", "endpoint has {month}: give first_month"),
