@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 import ingestion
-from ingestion.errors import FetchError, MedallionError, UsageError
+from ingestion.errors import FetchError, UsageError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Outcome, land
 from ingestion.load import load
+from ingestion.progress import Lines
 from ingestion.settings import Settings
+from ingestion.sources import registry
 from ingestion.sources.base import Fetched, PublishedFile, Publisher
 from ingestion.sources.declared import read_source
 from ingestion.sources.rest_api import session
 from ingestion.sources.rest_api.kind import discover, fetch
+from ingestion.try_source import try_source
 from ingestion.warehouse import connect
 from tests.support.api import Api, Asked, Reply, serving_api
 
@@ -239,8 +242,10 @@ def test_the_last_months_are_asked_for_again(declare: Declare) -> None:
     (missing,) = discover(publisher, ["observations"], date(2023, 1, 1), date(2023, 2, 1))
     assert missing.is_missing
     assert "its first is 2024-01" in str(missing.fault)
-    with pytest.raises(MedallionError, match=r"The weather: .*its first is 2024-01"):
-        discover(publisher, (), date(2023, 1, 1), date(2023, 2, 1))
+    said: list[str] = []
+    before = (), date(2023, 1, 1), date(2023, 2, 1)
+    assert discover(publisher, *before, progress=Lines(said.append)) == []
+    assert said == ["observations: it has none of these months: its first is 2024-01"]
 
 
 def test_whole_datasets_are_asked_for_where_nothing_else_is_named(declare: Declare) -> None:
@@ -620,6 +625,15 @@ def test_it_is_landed_loaded_read_and_revised(api: Api, settings: Settings) -> N
     assert load(settings).failed == {}
     assert rows("select sum(reading), count(*) from weather.observations") == [(21.0, 6)]
     assert len(Catalog(settings.lake_url).versions()) == 5
+
+
+def test_it_is_tried_without_landing(api: Api, settings: Settings) -> None:
+    api.answers("/v1/stations", [{"id": 1, "name": "Central Park"}])
+    api.answers("/v1/observations", [], [], [{"id": 1}])
+    months, whole = try_source(settings, registry.sources()["weather"])
+    assert (months.error, months.rows) == (None, 1)
+    assert (whole.error, whole.rows) == (None, 1)
+    assert Catalog(settings.lake_url).landings == []
 
 
 def test_a_fault_of_one_item_leaves_the_others(api: Api, settings: Settings) -> None:

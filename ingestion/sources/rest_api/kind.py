@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from ingestion.errors import FetchError, MedallionError
-from ingestion.progress import Progress
+from ingestion.errors import FetchError
+from ingestion.progress import Progress, Quiet
 from ingestion.sources.base import Dataset, Fetched, PublishedFile, Publisher
 from ingestion.sources.files.publisher import is_overdue, months_between
 from ingestion.sources.rest_api import config
@@ -22,29 +22,28 @@ def discover(
     datasets: Iterable[str] = (),
     start: date | None = None,
     end: date | None = None,
-    _progress: Progress | None = None,
-    _gave_months: Callable[[str], bool] = lambda _url: False,
+    progress: Progress | None = None,
+    gave_months: Callable[[str], bool] = lambda _url: False,  # noqa: ARG001  of every kind
 ) -> list[PublishedFile]:
     """The items to ask for; nothing is asked yet.
 
     A dataset by month has the months from ``start`` to ``end``; without ``start``, its last months
     up to ``end`` or the present one. A named dataset without a month there has a ``fault``. Raises
-    ``UsageError`` where the variable of a secret is not set, and ``MedallionError`` where months
-    are named and there is none.
+    ``UsageError`` where the variable of a secret is not set.
     """
     of = {d.name: d for d in publisher.source.datasets}
     named = list(dict.fromkeys(datasets))
-    found, missing = [], []
+    found = []
     for dataset in [of[name] for name in named] or of.values():
         config.secrets(publisher, dataset)
         months = _months(dataset, start, end) if dataset.monthly else [None]
         found += [_item(publisher, dataset, month) for month in months]
         if not months:
-            missing.append(_no_month(publisher, dataset))
-    if named:
-        return found + missing
-    if missing and not any(file.month for file in found):
-        raise MedallionError(f"{publisher.source.title}: {missing[0].fault}")
+            fault = f"it has none of these months: its first is {dataset.first_month:%Y-%m}"
+            if named:
+                found.append(_no_month(publisher, dataset, f"{fault}, and its last this one."))
+            else:
+                (progress or Quiet()).say(f"{dataset.name}: {fault}")
     return found
 
 
@@ -63,14 +62,13 @@ def _item(publisher: Publisher, dataset: Dataset, month: date | None) -> Publish
     )
 
 
-def _no_month(publisher: Publisher, dataset: Dataset) -> PublishedFile:
+def _no_month(publisher: Publisher, dataset: Dataset, fault: str) -> PublishedFile:
     return PublishedFile(
         dataset.name,
         None,
         publisher.url,
         *(None, None, None),
-        fault=f"it has none of these months: its first is {dataset.first_month:%Y-%m}, and its last"
-        " is the present one.",
+        fault=fault,
         is_missing=True,
         file_format=dataset.file_format,
     )
