@@ -21,6 +21,8 @@ from ingestion.sources.rest_api import exact_json
 
 # the longest that one fetch waits for a server that refuses, over all its pages
 WAIT_SECONDS = 1800.0
+# the most of one page: it is kept in memory, as text and as values
+PAGE_BYTES = 256 << 20
 
 
 def session(urls: Sequence[str]) -> Session:
@@ -71,12 +73,24 @@ class _Adapter(HTTPAdapter):
         response = super().send(request, *args, **kwargs)
         is_refused = response.status_code == 429 or response.status_code >= 500
         self._refused_at = time.monotonic() if is_refused else None
-        response.__class__ = _ExactResponse
+        response.__class__ = _ExactResponse  # requests has no other way to name a class
         return response
 
 
 class _ExactResponse(Response):
     """A response whose JSON is parsed once, with every number as it was received."""
+
+    def iter_content(self, *args: Any, **kwargs: Any) -> Any:
+        """Give the content, unpacked; raises ``FetchError`` where it does not end."""
+        size = 0
+        for chunk in super().iter_content(*args, **kwargs):
+            size += len(chunk)
+            if size > PAGE_BYTES:
+                raise FetchError(
+                    f"{server_name(urlsplit(self.url))} answers with a page of more than"
+                    f" {PAGE_BYTES / 1e6:,.0f} MB. Ask for smaller pages."
+                )
+            yield chunk
 
     def json(self, **_: Any) -> Any:
         """Parse the content; raises ``FetchError`` where it is no JSON."""
