@@ -56,7 +56,7 @@ def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bo
         published = len(offers)
         stale = sum(
             (offer.dataset, offer.month) not in known
-            or (_has_fingerprint(offer) and not catalog.holds(offer))
+            or (has_fingerprint(offer) and not catalog.holds(offer))
             for offer in offers
         )
     return SourceStatus(
@@ -74,5 +74,6 @@ def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bo
     )
 
 
-def _has_fingerprint(offer: PublishedFile) -> bool:
+def has_fingerprint(offer: PublishedFile) -> bool:
+    """Whether the source tells by more than the item itself if it has changed."""
     return bool(offer.etag or offer.last_modified)

@@ -22,6 +22,7 @@ from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
 from orchestration.job.last_run import last_recorded
+from orchestration.job.sources import has_fingerprint
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -33,7 +34,8 @@ class FileStatus:
     dataset: str
     month: date | None
     published: bool | None  # None if the publisher was not or could not be asked
-    changed: bool  # the published fingerprint differs from the one landed last
+    # the published fingerprint differs from the one landed last; false where a source gives none
+    changed: bool
     versions: int
     loaded: bool
     built: bool
@@ -122,7 +124,7 @@ def status(
                 dataset,
                 month,
                 published=key in offered if is_asked else None,
-                changed=offer is not None and not catalog.holds(offer),
+                changed=offer is not None and has_fingerprint(offer) and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
                 loaded=wanted is not None and wanted.table_name in loaded,
                 built=wanted is not None and (*key, wanted.file_key) in built,
