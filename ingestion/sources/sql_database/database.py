@@ -6,13 +6,14 @@ The URL may hold a password. It is never part of a message, a record or a cause 
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ingestion.errors import FetchError, UsageError, first_line
+from ingestion.errors import FetchError, MedallionError, UsageError, first_line
 from ingestion.sources.base import Source
 
 if TYPE_CHECKING:
@@ -80,9 +81,7 @@ class Database:
         try:
             if self.dialect == "postgresql":
                 importlib.import_module("adbc_driver_postgresql")
-            engine = sa.create_engine(
-                self._given_to_driver, poolclass=sa.NullPool, **self._read_only
-            )
+            return sa.create_engine(self._given_to_driver, poolclass=sa.NullPool, **self._read_only)
         except (sa.exc.NoSuchModuleError, ImportError):
             raise UsageError(
                 f"{self.variable}: the driver of {self.url.drivername}:// is not installed."
@@ -91,9 +90,6 @@ class Database:
             ) from None
         except (sa.exc.ArgumentError, TypeError, ValueError) as exc:
             raise UsageError(f"{self.variable}: {self.reason(exc)}.") from None
-        if self.dialect == "postgresql":
-            sa.event.listen(engine, "connect", _use_utc)
-        return engine
 
     @property
     def _given_to_driver(self) -> "URL":
@@ -111,10 +107,20 @@ class Database:
     def require_file(self) -> None:
         """Raise ``FetchError`` where a database in a file is gone: drivers would make a new one."""
         path = self.url.database
-        if self.dialect not in _FILES or not path or path.startswith((":", "file:")):
+        if self.dialect not in _FILES or not path or path.startswith((":", "file:", "md:")):
             return
         if not Path(path).is_file():
             raise FetchError(f"there is no database {path}; {self.variable} names it")
+
+    @contextmanager
+    def one_line(self, before: str = "", after: str = "") -> Iterator[None]:
+        """Raise ``FetchError`` with what a driver said, for an error of a ``with`` block."""
+        try:
+            yield
+        except (MedallionError, MemoryError):
+            raise
+        except Exception as exc:  # each driver has exceptions of its own
+            raise FetchError(f"{before}{self.reason(exc)}{after}") from None
 
     def reason(self, exc: BaseException) -> str:
         """What a driver said, in one line without a full stop and without a secret."""
@@ -131,10 +137,3 @@ class Database:
             if re.search("pass|secret|token|key", name, re.IGNORECASE):
                 values += [value] if isinstance(value, str) else value
         return {form for value in values if value for form in (value, quote(value, safe=""))}
-
-
-def _use_utc(connection: Any, _record: object) -> None:
-    # the server writes a timestamp in an array or in JSON in the session's time zone
-    with connection.cursor() as cursor:
-        cursor.execute("set time zone 'UTC'")
-    connection.commit()

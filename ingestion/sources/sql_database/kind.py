@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.errors import FetchError, MedallionError, UsageError
+from ingestion.errors import FetchError, UsageError
 from ingestion.progress import Progress
 from ingestion.sources.base import Dataset, Fetched, PublishedFile, Publisher
 from ingestion.sources.files.publisher import is_overdue, months_between
@@ -138,27 +138,21 @@ def _write(
 def _asked(database: Database, engine: "Engine", dataset: Dataset, month: date | None) -> "Rows":
     from ingestion.sources.sql_database.relation import rows_of
 
-    try:
-        with engine.connect() as connection:
-            rows = rows_of(connection, dataset, month)
-            if rows.nulls is not None and connection.execute(rows.nulls).scalar():
-                raise FetchError(
-                    f"rows without a value in {dataset.options['cursor']} belong to no month and"
-                    " would be lost; give a query that leaves them out or gives them one"
-                )
-            return rows
-    except (MedallionError, MemoryError):
-        raise
-    except Exception as exc:  # each driver has exceptions of its own
-        raise FetchError(database.reason(exc)) from None
+    its_url = f"; its URL is in {database.variable}"
+    with database.one_line(f"cannot connect to {database.address()}: ", its_url):
+        connection = engine.connect()
+    with database.one_line(), connection:
+        rows = rows_of(connection, dataset, month)
+        if rows.nulls is not None and connection.execute(rows.nulls).scalar():
+            raise FetchError(
+                f"rows without a value in {dataset.options['cursor']} belong to no month and"
+                " would be lost; give a query that leaves them out or gives them one"
+            )
+        return rows
 
 
 def _read(database: Database, engine: "Engine", rows: "Rows") -> Iterator["pa.Table"]:
     from ingestion.sources.sql_database.reader import read
 
-    try:
+    with database.one_line():
         yield from read(engine, rows)
-    except (MedallionError, MemoryError):
-        raise
-    except Exception as exc:  # each driver has exceptions of its own
-        raise FetchError(database.reason(exc)) from None

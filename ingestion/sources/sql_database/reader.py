@@ -29,7 +29,9 @@ class AdbcLoader(BaseTableLoader):
 
         statement = self.compile_query(self.make_query())
         with dbapi.connect(self.get_connection_url()) as connection, connection.cursor() as cursor:
-            cursor.execute("set time zone 'UTC'")
+            cursor.execute("set transaction read only")
+            # the server writes a time in an array as text, in the time zone of the session
+            cursor.execute("set local time zone 'UTC'")
             cursor.execute(statement)
             for batch in cursor.fetch_record_batch():
                 yield pa.Table.from_batches([batch])
@@ -63,7 +65,7 @@ def read(engine: sa.Engine, rows: Rows) -> Iterator[pa.Table]:
         for table in _ahead(loader):
             yield _conformed(table, rows.schema)
     except PyToArrowConversionException as exc:
-        raise _no_such_value(exc.field_name, exc.inferred_arrow_type, exc) from exc
+        raise _no_such_value(exc.field_name, exc.inferred_arrow_type) from exc
 
 
 def _ahead(loader: BaseTableLoader) -> Iterator[pa.Table]:
@@ -86,12 +88,12 @@ def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
         try:
             columns.append(column.cast(field.type))
         except pa.ArrowInvalid as exc:
-            raise _no_such_value(field.name, field.type, exc) from exc
+            raise _no_such_value(field.name, field.type, f": {first_line(exc)}") from exc
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _no_such_value(column: str, arrow_type: Any, exc: Exception) -> FetchError:
+def _no_such_value(column: str, arrow_type: Any, why: str = "") -> FetchError:
     return FetchError(
-        f"column {column} holds a value that is no {arrow_type}; leave it out by exclude_columns,"
-        f" or give a query that casts it ({first_line(exc)})"
+        f"column {column} holds a value that is no {arrow_type}{why}; leave it out by"
+        " exclude_columns, or give a query that casts it"
     )
