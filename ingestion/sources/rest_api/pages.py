@@ -99,7 +99,8 @@ class CheckedPages(BasePaginator):
                     ' place as endpoint.data_selector; "$" is the whole answer, as one row.'
                 )
             self._selector = ".".join(path)
-        place = self._selector.removesuffix("[*]").removesuffix(".") or "$"
+        # a list without items has nothing at results[*].row, and is right
+        place = self._selector.partition("[*]")[0].rstrip(".") or "$"
         if not rows and not jsonpath.find_values(place, answer):
             raise FetchError(
                 f"page {self._pages + 1:,} has nothing at {self._selector}, where"
