@@ -1,11 +1,10 @@
-"""A table of PostgreSQL into a Parquet file, against ``COPY … TO STDOUT`` into a Parquet writer.
+"""A table of PostgreSQL to a file and to the lake, against ``COPY … TO`` into a Parquet writer.
 
 ``BENCHMARK_ROWS`` says fewer rows than 3 million. The server is one of the benchmark's own.
 """
 
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -14,11 +13,12 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from ingestion.land import Outcome, land
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Fetched
 from ingestion.sources.kinds import kind_of
-from tests.benchmarks.support import PEAK, report, rows_of_a_month, side_by_side
+from tests.benchmarks.support import peak_mb, report, rows_of_a_month, side_by_side
 from tests.support.debian_postgres import DebianPostgres, debian_postgres
 
 ROWS = rows_of_a_month(3_000_000)
@@ -64,6 +64,14 @@ def fetch(folder: Path) -> Fetched:
     return fetched
 
 
+def land_anew(folder: Path) -> None:
+    """Fetch the table, check it, and store it in a lake that is empty."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    values = {"lake_url": str(place / "lake"), "work_dir": place / "work"}
+    (landed,) = land(Settings(_env_file=None, **values), ["benchmark_trips"]).files
+    assert landed.outcome is Outcome.NEW
+
+
 def copy(server: DebianPostgres, folder: Path) -> Path:
     """Read the table as CSV, and write it with the same types and the same compression."""
     types = pq.read_schema(fetch.path)  # type: ignore[attr-defined]
@@ -104,17 +112,18 @@ def main() -> None:
         assert rows == pq.read_metadata(copy(server, folder)).num_rows == ROWS
         assert pq.read_table(fetch.path).equals(pq.read_table(folder / "copied.parquet"))
         medians = side_by_side(
-            {"copy": lambda: copy(server, folder), "fetch": lambda: fetch(folder)}
+            {
+                "copy": lambda: copy(server, folder),
+                "fetch": lambda: fetch(folder),
+                "land": lambda: land_anew(folder),
+            }
         )
         report(f"{ROWS:,} rows of 16 columns from PostgreSQL to Parquet", medians, "copy")
-        alone = [sys.executable, "-m", "tests.benchmarks.sql_database", str(folder)]
-        measured = [sys.executable, "-c", PEAK, *alone]  # by a parent that is small
-        done = subprocess.run(measured, check=True, capture_output=True, text=True)
-        print(f"  peak memory of a process that fetches it: {int(done.stdout) // 1024} MB")
+        at_lake = {"MEDALLION_LAKE_URL": str(folder / "lake")}
+        at_lake |= {"MEDALLION_WORK_DIR": str(folder / "work")}
+        peak = peak_mb(os.environ | at_lake, "land", "--dataset", "benchmark_trips")
+        print(f"  peak memory of medallion land: {peak:,.0f} MB")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        fetch(Path(sys.argv[1]))
-    else:
-        main()
+    main()

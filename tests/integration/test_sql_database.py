@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -473,6 +474,18 @@ def test_a_connection_that_drops_in_the_middle(
     assert not list(dispatch.settings.spool_dir.glob("*"))
 
 
+def test_one_table_that_fails_does_not_keep_another_from_landing(
+    declare: Declare, postgres: str
+) -> None:
+    execute(postgres, "create table dispatches as select 1 as id, timestamp '2024-01-01' as at")
+    settings = declare(BASES + DISPATCHES, postgres).settings
+    report = land(settings, ["bases", "dispatches"], JANUARY, JANUARY)
+    assert {f.published.name: f.outcome for f in report.files} == {
+        "bases": Outcome.FAILED,
+        "dispatches 2024-01": Outcome.NEW,
+    }
+
+
 def test_a_database_file_that_is_gone_is_not_made_anew(declare: Declare, tmp_path: Path) -> None:
     for scheme in ("sqlite", "duckdb"):
         path = tmp_path / f"gone.{scheme}"
@@ -494,6 +507,10 @@ def test_what_is_wrong_with_the_variable_is_wrong_usage(
         with pytest.raises(UsageError, match=words) as raised:
             dispatch.items()
         assert "secret" not in str(raised.value)
+    dispatch = declare(BASES, "postgresql://me:secret@h/d")
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    with pytest.raises(UsageError, match=r"medallion\[sql\]"):
+        dispatch.items()
     # declaring does not need the variable
     monkeypatch.delenv("DISPATCH_DATABASE")
     assert registry.datasets()["bases"].source == "dispatch"
