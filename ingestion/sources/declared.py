@@ -1,7 +1,13 @@
-"""Sources that a ``source.toml`` declares: the file, and the source made from it."""
+"""Sources that a ``source.toml`` declares: the file, and the source made from it.
+
+A folder ``sample`` beside it holds a small sample, as the files that would be landed.
+"""
 
 import re
+import shutil
 import tomllib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -45,4 +51,15 @@ def read_source(path: Path) -> Source:
             " so it has small letters, digits and _ only, does not begin with pg_, and is neither a"
             f" word of SQL nor one of {', '.join(sorted(RESERVED))}."
         )
-    return declared.named(name)
+    source = declared.named(name)
+    sample = path.parent / "sample"
+    return replace(source, sample=partial(_publish, sample)) if sample.is_dir() else source
+
+
+def _publish(sample: Path, folder: Path, _republished: bool) -> None:
+    """Copy the files of a sample, but those that are there: they have a modification time."""
+    for path in sorted(p for p in sample.rglob("*") if p.is_file()):
+        copy = folder / path.relative_to(sample)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not copy.exists() or copy.read_bytes() != path.read_bytes():
+            shutil.copyfile(path, copy)

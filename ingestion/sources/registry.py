@@ -1,13 +1,15 @@
 """The list of all sources; all other code reads this one.
 
-A source is a folder: either in this package, with a ``source.py`` that defines ``SOURCE``, or in a
-folder that ``MEDALLION_SOURCES`` names, with a ``source.toml``. A new source changes nothing else.
+A source is a folder with a ``source.toml``, in this package or in a folder that
+``MEDALLION_SOURCES`` names. One in this package may have a ``source.py`` that defines ``SOURCE`` in
+its place. A new source changes nothing else.
 """
 
 import importlib
 import os
 import pkgutil
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +47,24 @@ def schemas() -> tuple[str, ...]:
     return tuple(sources())
 
 
+def names_for_help() -> tuple[list[str], list[str]]:
+    """The names of all datasets, and of the usual ones of enabled sources, without any check.
+
+    Checking a declaration needs imports that take longer than help may.
+    """
+    names: list[str] = []
+    usual: list[str] = []
+    for source in _python_sources():
+        names += [dataset.name for dataset in source.datasets]
+        usual += source.usual if source.enabled else ()
+    for path in (*_shipped_files(), *_declared_files(os.environ.get(VARIABLE, ""))):
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        names += declared["datasets"]
+        if declared.get("enabled"):
+            usual += [n for n, d in declared["datasets"].items() if "first_month" in d]
+    return names, usual
+
+
 def address_variables() -> dict[str, str]:
     """The environment variables that set addresses, each with its default address.
 
@@ -57,7 +77,8 @@ def address_variables() -> dict[str, str]:
 @cache
 def _sources(folders: str) -> Mapping[str, Source]:
     found: dict[str, Source] = {}
-    for source in (*_shipped(), *_declared(folders)):
+    declared = _read([*_shipped_files(), *_declared_files(folders)])
+    for source in (*_python_sources(), *declared):
         if source.name in found:
             raise UsageError(f"There are two sources called {source.name}: rename one's folder.")
         found[source.name] = source
@@ -78,7 +99,7 @@ def _datasets(folders: str) -> Mapping[str, Dataset]:
     return found
 
 
-def _shipped() -> Iterator[Source]:
+def _python_sources() -> Iterator[Source]:
     package = importlib.import_module("ingestion.sources")
     for folder in pkgutil.iter_modules(package.__path__, "ingestion.sources."):
         name = f"{folder.name}.source"
@@ -86,11 +107,11 @@ def _shipped() -> Iterator[Source]:
             yield importlib.import_module(name).SOURCE
 
 
-def _declared(folders: str) -> Iterator[Source]:
-    if not folders:
-        return
-    from ingestion.sources.declared import read_source  # pydantic is slow to import
+def _shipped_files() -> list[Path]:
+    return sorted(Path(__file__).parent.glob(f"*/{FILE_NAME}"))
 
+
+def _declared_files(folders: str) -> Iterator[Path]:
     for folder in (Path(f).expanduser() for f in folders.split(os.pathsep) if f):
         if not folder.is_dir():
             raise UsageError(f"{VARIABLE}: there is no folder {folder}.")
@@ -99,4 +120,10 @@ def _declared(folders: str) -> Iterator[Source]:
             raise UsageError(
                 f"{VARIABLE}: no folder in {folder} has a {FILE_NAME}, which declares a source."
             )
-        yield from map(read_source, files)
+        yield from files
+
+
+def _read(files: Iterable[Path]) -> Iterator[Source]:
+    from ingestion.sources.declared import read_source  # pydantic is slow to import
+
+    yield from map(read_source, files)

@@ -52,22 +52,15 @@ def dataset_of(text: str) -> str:
     return text
 
 
-def _names() -> str:
+def _names() -> tuple[str, str]:
     try:
-        return "|".join(registry.datasets())
-    except MedallionError:  # the command says so
-        return "NAME"
+        names, usual = registry.names_for_help()
+    except (MedallionError, OSError, ValueError, KeyError):  # the command says so
+        return "NAME", "each dataset"
+    return "|".join(names), " and ".join(usual)
 
 
-def _usual() -> str:
-    try:
-        usual = [n for s in registry.sources().values() if s.enabled for n in s.usual]
-    except MedallionError:  # the command says so
-        return "each dataset"
-    return " and ".join(usual)
-
-
-DATASET_NAMES = _names()
+DATASET_NAMES, USUAL = _names()
 Datasets = Annotated[
     list[str] | None,
     typer.Option(
@@ -85,7 +78,7 @@ From = Annotated[
         metavar="YYYY-MM",
         help="First month, included. With it and no --dataset: every dataset of the enabled"
         " sources. Without it: every month of a folder; from a server, the last three months of"
-        f" {_usual()}.",
+        f" {USUAL}.",
     ),
 ]
 To = Annotated[

@@ -48,14 +48,14 @@ def api(server: Api) -> Api:
 
 @pytest.fixture
 def declare(api: Api, tmp_path: Path) -> Declare:
-    """Declare the source ``weather`` with a dataset ``observations``; gives its publisher."""
+    """Declare the source ``airfield`` with a dataset ``observations``; gives its publisher."""
 
     def declare(endpoint: str = "", more: str = "", source: str = "") -> Publisher:
-        folder = tmp_path / "sources" / "weather"
+        folder = tmp_path / "sources" / "airfield"
         folder.mkdir(parents=True, exist_ok=True)
         path = "" if endpoint.startswith("path") else 'path = "observations"'
         (folder / "source.toml").write_text(
-            f'kind = "rest_api"\ntitle = "The weather"\nurl = "{api.url}/v1"\n{source}\n'
+            f'kind = "rest_api"\ntitle = "The airfield"\nurl = "{api.url}/v1"\n{source}\n'
             f"[datasets.observations]\n{more}\n"
             f"[datasets.observations.endpoint]\n{path}\n{endpoint}\n"
         )
@@ -394,7 +394,7 @@ def test_what_is_declared_wrongly_is_told_by_file_and_key(
 ) -> None:
     with pytest.raises(UsageError, match=words) as fault:
         declare(endpoint, source=source)
-    assert "weather/source.toml" in str(fault.value)
+    assert "airfield/source.toml" in str(fault.value)
     assert "abc" not in str(fault.value)
 
 
@@ -424,7 +424,7 @@ def test_what_dlt_refuses_is_told_by_file_and_key(
     monkeypatch.setenv("TOKEN", "of another program")
     monkeypatch.setenv("PASSWORD", "of another program")
     with pytest.raises(
-        UsageError, match=rf"^weather/source.toml: datasets.observations.*{words}"
+        UsageError, match=rf"^airfield/source.toml: datasets.observations.*{words}"
     ) as told:
         get(declare(endpoint))
     assert "\n" not in str(told.value)
@@ -608,10 +608,10 @@ def test_it_is_landed_loaded_read_and_revised(api: Api, settings: Settings) -> N
         "stations": Outcome.NEW,
     }
     assert load(settings).failed == {}
-    assert rows("select source_month, id, reading, month from weather.observations order by 1, 2")[
+    assert rows("select source_month, id, reading, month from airfield.observations order by 1, 2")[
         2:4
     ] == [(JANUARY, 2, 0.5, "2024-01"), (date(2024, 2, 1), 0, 0.0, "2024-02")]
-    assert rows("select id, name from weather.stations") == [(1, "Central Park")]
+    assert rows("select id, name from airfield.stations") == [(1, "Central Park")]
     table = ingestion.dataset("observations", "2024-02", settings=settings).read_all()
     assert table.column("id").to_pylist() == [0, 1, 2]
 
@@ -623,14 +623,14 @@ def test_it_is_landed_loaded_read_and_revised(api: Api, settings: Settings) -> N
     ]
     assert set(outcomes("observations").values()) == {Outcome.REPUBLISHED}
     assert load(settings).failed == {}
-    assert rows("select sum(reading), count(*) from weather.observations") == [(21.0, 6)]
+    assert rows("select sum(reading), count(*) from airfield.observations") == [(21.0, 6)]
     assert len(Catalog(settings.lake_url).versions()) == 5
 
 
 def test_it_is_tried_without_landing(api: Api, settings: Settings) -> None:
     api.answers("/v1/stations", [{"id": 1, "name": "Central Park"}])
     api.answers("/v1/observations", [], [], [{"id": 1}])
-    months, whole = try_source(settings, registry.sources()["weather"])
+    months, whole = try_source(settings, registry.sources()["airfield"])
     assert (months.error, months.rows) == (None, 1)
     assert (whole.error, whole.rows) == (None, 1)
     assert Catalog(settings.lake_url).landings == []

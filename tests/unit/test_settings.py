@@ -60,6 +60,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
     assert values == {
         "tlc_url": "https://d37ci6vzurychx.cloudfront.net",
         "report_url": "",
+        "nyc_open_data_url": "https://data.cityofnewyork.us/resource",
+        "weather_url": "https://www.ncei.noaa.gov/access/services",
         "sources": "",
         "enabled_sources": "",
         "lake_url": (project / "data" / "lake").as_uri(),

@@ -1,0 +1,127 @@
+"""The sources that come with the project, against servers that answer as theirs do."""
+
+import csv
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Place
+from tests.support.api import Api, Asked, Reply, serving_api
+
+pytestmark = pytest.mark.slow
+
+WEATHER = "/data/v1"
+BASES, REPORT = "/eccv-9dzr.json", "/2v9c-2k7f.json"
+ENABLED = {"MEDALLION_ENABLED_SOURCES": "weather,nyc_open_data"}
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving_api() as server:
+        yield server
+
+
+@pytest.fixture
+def there(place: Place, api: Api) -> Place:
+    """A place whose sources are on the server."""
+    place.env |= ENABLED | {
+        "MEDALLION_WEATHER_URL": api.url,
+        "MEDALLION_NYC_OPEN_DATA_URL": api.url,
+    }
+    return place
+
+
+def noaa(days: list[dict[str, str]]) -> Any:
+    """As NOAA answers: an array of the days asked for, every value a text."""
+
+    def answer(asked: Asked) -> Any:
+        assert asked.params["dataset"] == "daily-summaries"
+        first, last = asked.params["startDate"], asked.params["endDate"]
+        return [day for day in days if first <= day["DATE"] <= last]
+
+    return answer
+
+
+def socrata(rows: list[dict[str, str]]) -> Any:
+    """As Socrata answers: $limit rows from $offset, without keys that have no value."""
+
+    def answer(asked: Asked) -> Any:
+        if "$order" not in asked.params:
+            return Reply(b"pages of no order may overlap", 400)
+        begin = asked.number("$offset")
+        page = rows[begin : begin + asked.number("$limit")]
+        return [{key: value for key, value in row.items() if value} for row in page]
+
+    return answer
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
+    there: Place, api: Api, real_data: Path
+) -> None:
+    days = records(real_data / "weather" / "central_park_weather.csv")
+    known = [d for d in days if d["DATE"] < "2024-02-29"]
+    api.routes[WEATHER] = noaa(known)
+    bases = [
+        {"license_number": b["base_number"], "entity_name": b["base_name"], "type_of_base": ""}
+        for b in records(real_data / "misc" / "fhv_bases.csv")
+    ]
+    api.routes[BASES] = socrata(bases)
+    report = [
+        {
+            "base_license_number": r["Base License Number"],
+            "base_name": r["Base Name"],
+            "dba": r["DBA"],
+            "year": r["Year"],
+            "month": r["Month"],
+            "month_name": r["Month Name"],
+            "total_dispatched_trips": r["Total Dispatched Trips"],
+            "total_dispatched_shared_trips": r["Total Dispatched Shared Trips"],
+            "unique_dispatched_vehicles": r["Unique Dispatched Vehicles"],
+        }
+        for r in records(real_data / "misc" / "FHV_Base_Aggregate_Report.csv")
+    ]
+    api.routes[REPORT] = socrata(report)
+    months = ("--from", "2023-12", "--to", "2024-02")
+    there.medallion("land", "--quiet", *months)
+    there.medallion("load", "--quiet")
+    there.dbt("build", "--select", "staging.weather", "staging.nyc_open_data")
+    assert there.query(
+        "select count(*), max(max_temperature_f), sum(precipitation_inches)::decimal(6, 2)"
+        " from staging.stg_weather__central_park_daily"
+    ) == [_weather_of(known)]
+    assert there.query("select count(*) from staging.stg_nyc_open_data__fhv_bases") == [
+        (len(bases),)
+    ]
+    assert there.query(
+        "select sum(trips)::bigint, count(distinct report_month)"
+        " from staging.stg_nyc_open_data__fhv_base_report"
+    ) == [_report_of(report)]
+    # the last day is there now: one month has changed, and nothing else
+    api.routes[WEATHER] = noaa(days)
+    landed = there.medallion_json("land", "--quiet", *months)
+    changed = [f for f in landed if f["outcome"] not in ("unchanged", "same content")]
+    assert [(f["file"], f["outcome"]) for f in changed] == [
+        ("central_park_daily 2024-02", "re-published")
+    ]
+    _, second = there.medallion_json("history", "central_park_daily", "2024-02", "--quiet")
+    assert (second["version"]["row_count"], second["changes"]["rows"]["added"]) == (29, 1)
+
+
+def _weather_of(days: list[dict[str, str]]) -> tuple[Any, ...]:
+    asked = [d for d in days if "2023-12-01" <= d["DATE"] <= "2024-02-29"]
+    rain = sum((Decimal(d["PRCP"]) for d in asked if d["PRCP"]), Decimal(0))
+    return len(asked), max(float(d["TMAX"]) for d in asked), rain
+
+
+def _report_of(report: list[dict[str, str]]) -> tuple[int, int]:
+    distinct = {tuple(sorted(r.items())) for r in report}
+    trips = sum(int(dict(r)["total_dispatched_trips"]) for r in distinct)
+    return trips, len({(r["year"], r["month"]) for r in report})
