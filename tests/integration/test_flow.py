@@ -25,6 +25,7 @@ from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.job.status import doctor
 from orchestration.tasks import acquire_run_lock, check_state, discover, outcome_of, rows_of
 from tests.support import processes
+from tests.support.api import serving_api
 from tests.support.damage import damage_page
 from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips, with_column
@@ -133,6 +134,28 @@ def test_a_month_that_lost_rows_and_changed_its_columns_is_taken_and_told_of(
     monkeypatch.setenv("MEDALLION_ROW_LOSS_PCT", "10")
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=18, seed=2))
     assert ingested().remarks == []
+
+
+def test_an_api_is_asked_each_night_whatever_was_cached(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API has no fingerprint of an answer, by which a night could tell that it is the same."""
+    with serving_api() as api:
+        monkeypatch.setenv("MEDALLION_NYC_OPEN_DATA_URL", api.url)
+        base = {"license_number": "B00001", "entity_name": "One"}
+        report = {"base_license_number": "B00001", "year": "2024", "month": "1"}
+        api.answers("/2v9c-2k7f.json", [report | {"total_dispatched_trips": "5"}], [])
+        told = []
+        for names in (["One"], ["One"], ["One", "Two"]):
+            bases = [base | {"entity_name": name} for name in names]
+            api.answers("/eccv-9dzr.json", bases, [])
+            done = asyncio.run(ingest(["fhv_bases"]))  # type: ignore[arg-type]
+            assert isinstance(done, Ingested)
+            told.append((done.faults, done.new, done.republished))
+    assert told == [([], ["fhv_bases"], []), ([], [], []), ([], [], ["fhv_bases"])]
+    with connect(load_settings(), read_only=True) as session:
+        found = session.query("select entity_name from nyc_open_data.fhv_bases order by 1").rows
+    assert found == [("One",), ("Two",)]
 
 
 def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder: Path) -> None:
