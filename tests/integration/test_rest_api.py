@@ -534,6 +534,27 @@ def test_endless_paging_ends(api: Api, declare: Declare, get: Get) -> None:
     assert len(api.asked) == 5
 
 
+def test_a_page_without_end_ends(
+    api: Api, declare: Declare, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "PAGE_BYTES", 100_000)
+    bomb = gzip.compress(b"[" + b" " * 10_000_000 + b"]")
+    api.answers("/v1/observations", Reply(bomb, headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(FetchError, match=r"observations: .* a page of more than .* MB"):
+        get(declare('data_selector = "$"'))
+
+
+def test_a_selector_may_go_into_the_items(api: Api, declare: Declare, get: Get) -> None:
+    features = [{"type": "Feature", "properties": row} for row in ROWS]
+    paging = 'paginator = { type = "offset", limit = 25, total_path = "" }'
+    publisher = declare(f'data_selector = "features[*].properties"\n{paging}')
+    api.answers("/v1/observations", {"features": features}, {"features": []})
+    assert read(get(publisher)) == ROWS
+    api.answers("/v1/observations", {"features": features}, {"fault": "quota"})
+    with pytest.raises(FetchError, match=r"page 2 has nothing at features\[\*\].properties"):
+        get(publisher)
+
+
 def test_a_parameter_that_the_api_does_not_know_is_told(
     api: Api, declare: Declare, get: Get
 ) -> None:
