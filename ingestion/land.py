@@ -5,6 +5,7 @@ the landing written to the catalog. An unchanged file costs one HEAD. A file tha
 is kept in ``quarantine/`` with the reason, and the other files go on.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.base import Fetched, PublishedFile
+from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
 from ingestion.sources.kinds import kind_of
 from ingestion.sources.spool import forget_parts, has_parts
 
@@ -127,8 +128,7 @@ def land_files(
         if file.fault:
             done[file] = Landed(file, Outcome.FAILED, error=file.fault)
         elif is_landed(catalog, file):
-            last = catalog.newest(file.dataset, file.month)
-            done[file] = Landed(file, Outcome.UNCHANGED, last)
+            done[file] = Landed(file, Outcome.UNCHANGED, catalog.newest(*file.key))
         else:  # a file in quarantine is fetched again: the error may have passed
             todo.append(file)
     left = [file for file in done if has_parts(file, settings.spool_dir)]
@@ -170,7 +170,7 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
 
 def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
     """Whether the lake holds the file as published now, as a trusted version."""
-    last = catalog.newest(file.dataset, file.month)
+    last = catalog.newest(*file.key)
     landed = last is not None and last.status == "landed"
     return landed and not file.fault and catalog.holds(file)
 
@@ -213,7 +213,7 @@ def _land_batch(
 
     # another process may have landed some of them while this one waited for the lock
     landed = [
-        Landed(file, Outcome.UNCHANGED, catalog.newest(file.dataset, file.month))
+        Landed(file, Outcome.UNCHANGED, catalog.newest(*file.key))
         for file in batch
         if is_landed(catalog, file)
     ]
@@ -227,20 +227,41 @@ def _land_batch(
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
             continue
         if candidate is None:
-            landed.append(Landed(file, Outcome.NOT_YET))
+            landed.append(_nothing_of(catalog, file))
             continue
         landed.append(_record(catalog, file, candidate, settings.row_loss_pct))
         forget_parts(file, settings.spool_dir)
     return landed
 
 
+def _nothing_of(catalog: Catalog, file: PublishedFile) -> Landed:
+    """The result where the source has nothing of a month; an error if it had something before."""
+    last = catalog.newest(*file.key)
+    if last is None:
+        return Landed(file, Outcome.NOT_YET)
+    return Landed(
+        file,
+        Outcome.FAILED,
+        last,
+        f"{file.name}: the source has nothing of it now, and had {last.row_count or 0:,} rows when"
+        f" it was landed on {last.landed_at:%Y-%m-%d}. The version that was landed stays in use.",
+    )
+
+
 def _name(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
-    return catalog.name_for(file.dataset, file.month, candidate.fetched.sha256)
+    return catalog.name_for(file.key, candidate.fetched.sha256)
 
 
 def _lake_path(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> str:
     folder = "quarantine" if candidate.distrust else f"raw/{file.dataset}"
-    return f"{folder}/{_name(catalog, file, candidate)}.{file.file_format}"
+    return f"{folder}/{_name(catalog, file, candidate)}.{_ending(file)}"
+
+
+def _ending(file: PublishedFile) -> str:
+    if file.file_format != DOCUMENT:
+        return file.file_format
+    found = re.search(r"\.([a-z0-9]{1,8})$", (file.item or file.url).lower(), re.ASCII)
+    return found[1] if found else "bin"
 
 
 def _store(
@@ -299,7 +320,7 @@ def _store(
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
     """Whether the lake holds these bytes in the right folder, raw or quarantine."""
-    seen = catalog.version(file.dataset, file.month, candidate.fetched.sha256)
+    seen = catalog.version(file.key, candidate.fetched.sha256)
     return seen is not None and seen.lake_path == _lake_path(catalog, file, candidate)
 
 
@@ -320,7 +341,7 @@ def _record(
     catalog: Catalog, file: PublishedFile, candidate: _Candidate, tolerated_pct: float
 ) -> Landed:
     fetched, checked = candidate.fetched, candidate.checked
-    before = next((x for x in catalog.current() if x.key == (file.dataset, file.month)), None)
+    before = next((x for x in catalog.current() if x.key == file.key), None)
     landing = Landing(
         dataset=file.dataset,
         month=file.month,
@@ -336,8 +357,9 @@ def _record(
         status="landed" if checked else "quarantined",
         error=candidate.distrust,
         remarks=checked.remarks if checked else (),
+        item=file.item,
     )
-    last = catalog.newest(file.dataset, file.month)
+    last = catalog.newest(*file.key)
     if last is None or replace(landing, landed_at=last.landed_at) != last:
         landing = catalog.append(landing)
     if candidate.distrust:

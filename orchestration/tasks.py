@@ -162,9 +162,7 @@ def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     warehouse.check_lake(settings, catalog)
     shown = warehouse.tables_in_use(settings)
     landed = {
-        file.name: catalog.newest(file.dataset, file.month)
-        for file in files
-        if lake.is_landed(catalog, file)
+        file.name: catalog.newest(*file.key) for file in files if lake.is_landed(catalog, file)
     }
     loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
     return set(landed), loaded

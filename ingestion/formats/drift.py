@@ -10,9 +10,12 @@ from ingestion.sources.base import TEXT, Column, Dataset, Era
 
 @dataclass(frozen=True)
 class Checked:
-    """The content of a trusted file: row count, columns as (name, type), and remarks on drift."""
+    """The content of a trusted file: row count, columns as (name, type), and remarks on drift.
 
-    row_count: int
+    A document has neither rows nor columns.
+    """
+
+    row_count: int | None
     columns: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...] = field(default=())
 

@@ -15,7 +15,7 @@ from ingestion.formats.sniff import what_it_holds, what_it_is
 from ingestion.formats.validate_csv import check_csv
 from ingestion.formats.validate_json_lines import check_json_lines
 from ingestion.formats.validate_parquet import check_parquet
-from ingestion.sources.base import Dataset, FileFormat
+from ingestion.sources.base import DOCUMENT, Dataset, FileFormat
 
 
 def check(
@@ -28,6 +28,8 @@ def check(
     if path.stat().st_size == 0:
         raise UntrustedFileError("the file is empty (0 bytes)")
     file_format = file_format or dataset.format_of(path.name)
+    if file_format == DOCUMENT:  # nothing is parsed on the way in
+        return Checked(None, ())
     if file_format == "parquet":
         return check_parquet(path, dataset, month)
     gzipped = file_format.endswith(".gz")

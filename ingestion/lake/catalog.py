@@ -23,14 +23,13 @@ from ingestion.lake.file_version import (
     from_record,
     is_sealed,
     key_of,
-    name_of,
     record_name,
     to_record,
     version_name,
 )
 from ingestion.lake.storage.store import Store
 from ingestion.sources import registry
-from ingestion.sources.base import Dataset, PublishedFile
+from ingestion.sources.base import Dataset, PublishedFile, name_of
 
 __all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
 
@@ -57,7 +56,7 @@ def record_remedy(name: str) -> str:
 def land_again(name: str) -> str:
     """The command that lands the file of an object or a record again."""
     key = key_of(name)
-    dataset, month = key or (name, None)
+    dataset, month, _ = key or (name, None, None)
     months = f" --from {month:%Y-%m} --to {month:%Y-%m}" if month else ""
     return f"medallion land --dataset {dataset}{months}"
 
@@ -128,9 +127,9 @@ class Catalog:
             self.__dict__.pop(derived, None)
         return landing
 
-    def newest(self, dataset: str, month: date | None) -> Landing | None:
+    def newest(self, dataset: str, month: date | None, item: str | None = None) -> Landing | None:
         """The latest landing of one published file, trusted or not."""
-        return self._newest.get((dataset, month))
+        return self._newest.get((dataset, month, item))
 
     @cached_property
     def _newest(self) -> dict[Key, Landing]:
@@ -138,7 +137,7 @@ class Catalog:
 
     def holds(self, published: PublishedFile) -> bool:
         """Whether the file's latest landing has the same address and the same fingerprint."""
-        last = self.newest(published.dataset, published.month)
+        last = self.newest(*published.key)
         if last is None or last.source_url != published.url:
             return False
         if published.etag:
@@ -150,17 +149,17 @@ class Catalog:
             and last.bytes == published.bytes
         )
 
-    def version(self, dataset: str, month: date | None, file_id: str) -> Landing | None:
+    def version(self, key: Key, file_id: str) -> Landing | None:
         """One file version: when it first landed, and where it was last seen."""
-        return self._versions.get((dataset, month, file_id))
+        return self._versions.get((*key, file_id))
 
-    def name_for(self, dataset: str, month: date | None, file_id: str) -> str:
+    def name_for(self, key: Key, file_id: str) -> str:
         """The name of a file version: its present one, or for a new version an unused one."""
-        seen = self.version(dataset, month, file_id)
+        seen = self.version(key, file_id)
         if seen:
             return seen.table_name
-        others = {x.table_name for x in self.landings if x.key == (dataset, month)}
-        names = (version_name(dataset, month, file_id, n) for n in range(SHORT_ID, 65))
+        others = {x.table_name for x in self.landings if x.key == key}
+        names = (version_name(key, file_id, n) for n in range(SHORT_ID, 65))
         return next(name for name in names if name not in others)
 
     def versions(self) -> list[Landing]:
@@ -171,8 +170,8 @@ class Catalog:
         return list(self._versions.values())
 
     @cached_property
-    def _versions(self) -> dict[tuple[str, date | None, str], Landing]:
-        merged: dict[tuple[str, date | None, str], Landing] = {}
+    def _versions(self) -> dict[tuple[str, date | None, str | None, str], Landing]:
+        merged: dict[tuple[str, date | None, str | None, str], Landing] = {}
         for landing in self.landings:
             identity = (*landing.key, landing.file_id)
             first = merged.get(identity)
@@ -193,7 +192,7 @@ class Catalog:
             return self.as_of(as_of).current()
         last = filter(None, (_trusted(landings) for landings in self._by_file.values()))
         found = [self._versions[*landing.key, landing.file_id] for landing in last]
-        return sorted(found, key=lambda x: (x.dataset, x.month or date.min))
+        return sorted(found, key=lambda x: (x.dataset, x.month or date.min, x.item or ""))
 
     def days_current(self) -> list[tuple[Landing, date, date]]:
         """Each version that was current at the end of some day: version, first day, day after last.

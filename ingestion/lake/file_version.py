@@ -17,10 +17,11 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from ingestion.errors import MedallionError
 from ingestion.sources import registry
-from ingestion.sources.base import FORMATS
+from ingestion.sources.base import FORMATS, name_of
 
 CATALOG_DIR = "catalog"
 SHORT_ID = 8  # hex digits of a sha256 in a name; more if another version has the same ones
+ITEM_DIGITS = 12  # hex digits of the sha256 of an item's name
 SEAL = "checksum"
 # The format version of records. Raise it when an earlier release would read a new record wrongly.
 # A record without one has format 1.
@@ -28,7 +29,7 @@ FORMAT = 1
 # years that every engine can store in a timestamp and that a publisher can have meant
 YEARS = range(1970, 2200)
 
-Key = tuple[str, date | None]  # dataset and month: one published file
+Key = tuple[str, date | None, str | None]  # dataset, month and item: one published file
 Status = Literal["landed", "quarantined"]
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL cannot store a NUL
 Size = Annotated[int, Field(ge=0, lt=2**63)]
@@ -57,11 +58,12 @@ class Landing:
     status: Status
     error: Text | None = None
     remarks: tuple[Text, ...] = ()
+    item: Text | None = None  # the name within a dataset of several files
 
     @property
     def name(self) -> str:
         """What people call it: the dataset, and the month as 2024-01."""
-        return name_of(self.dataset, self.month)
+        return name_of(*self.key)
 
     @property
     def table_name(self) -> str:
@@ -76,20 +78,20 @@ class Landing:
     @property
     def key(self) -> Key:
         """The published file that this is a version of."""
-        return self.dataset, self.month
+        return self.dataset, self.month, self.item
 
 
-def name_of(dataset: str, month: date | None) -> str:
-    """What people call a published file: the dataset, and the month as 2024-01."""
-    return f"{dataset} {month:%Y-%m}" if month else dataset
+def item_id(item: str) -> str:
+    """What stands for an item in the names of the lake and the warehouse."""
+    return hashlib.sha256(item.encode()).hexdigest()[:ITEM_DIGITS]
 
 
 def names_of(keys: Iterable[Key]) -> str:
     """A text that names several files: each dataset with its ranges of months."""
     spans: list[tuple[Key, Key]] = []
-    for key in sorted(set(keys), key=lambda k: (k[0], k[1] or date.min)):
-        dataset, month = key
-        if spans and month and spans[-1][1] == (dataset, _month_before(month)):
+    for key in sorted(set(keys), key=lambda k: (k[0], k[1] or date.min, k[2] or "")):
+        dataset, month, _ = key
+        if spans and month and spans[-1][1] == (dataset, _month_before(month), None):
             spans[-1] = spans[-1][0], key
         else:
             spans.append((key, key))
@@ -102,57 +104,73 @@ def _month_before(month: date) -> date:
     return (month - timedelta(days=1)).replace(day=1)
 
 
-def version_name(dataset: str, month: date | None, file_id: str, digits: int = SHORT_ID) -> str:
+def version_name(key: Key, file_id: str, digits: int = SHORT_ID) -> str:
     """The name of one file version, in the lake and in the warehouse."""
+    dataset, month, item = key
     stem = f"{registry.datasets()[dataset].view}_{month:%Y_%m}" if month else dataset
+    if item is not None:
+        stem += f"_{item_id(item)}"
     return f"{stem}__{file_id[:digits]}"
 
 
 # the names of the lake's objects
 _OBJECT = re.compile(
     r"(raw/(?P<folder>[a-z][a-z0-9_]*)|quarantine)/(?P<stem>[a-z][a-z0-9_]*)"
-    rf"__(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.({'|'.join(map(re.escape, FORMATS))})",
+    rf"__(?P<id>[0-9a-f]{{{SHORT_ID},64}})\."
+    rf"(?P<format>{'|'.join(map(re.escape, FORMATS))}|[a-z0-9]{{1,8}})",
     re.ASCII,
 )
+_ITEM = re.compile(rf"[0-9a-f]{{{ITEM_DIGITS}}}", re.ASCII)
 _MONTH = re.compile(r"\d{4}_\d\d", re.ASCII)
 # the names of the catalog's records; a later release may have other datasets
 _RECORD = re.compile(
-    rf"{CATALOG_DIR}/(?P<dataset>[a-z][a-z0-9_]*)/((?P<month>\d{{4}}-\d\d)|current)/"
+    rf"{CATALOG_DIR}/(?P<dataset>[a-z][a-z0-9_]*)/((?P<month>\d{{4}}-\d\d)|current|"
+    rf"item-(?P<item>[0-9a-f]{{{ITEM_DIGITS}}}))/"
     rf"(?P<stamp>\d{{8}}T\d{{12}}Z)-(?P<id>[0-9a-f]{{{SHORT_ID},64}})\.json",
     re.ASCII,
 )
 
 
 def key_of(name: str) -> Key | None:
-    """The published file that an object or record belongs to, by its name; none if not ours."""
+    """The published file that an object or record belongs to, by its name; none if not ours.
+
+    In place of an item is what stands for it in names.
+    """
     if found := _RECORD.fullmatch(name):
         month = f"{found['month']}-01" if found["month"] else None
-        return _key(found["dataset"], month)
+        return _key(found["dataset"], month, found["item"])
     if not (found := _OBJECT.fullmatch(name)):
         return None
     for dataset in registry.datasets().values():
         month = found["stem"].removeprefix(f"{dataset.view}_")
         if found["folder"] not in (None, dataset.name):
             continue
+        if dataset.has_rows and found["format"] not in FORMATS:
+            continue
         if found["stem"] == dataset.name:
             return _key(dataset.name, None)
+        item = found["stem"].removeprefix(f"{dataset.name}_")
+        if dataset.has_items and item != found["stem"] and _ITEM.fullmatch(item):
+            return _key(dataset.name, None, item)
         if dataset.monthly and month != found["stem"] and _MONTH.fullmatch(month):
             return _key(dataset.name, f"{month.replace('_', '-')}-01")
     return None
 
 
-def _key(dataset: str, month: str | None) -> Key | None:
+def _key(dataset: str, month: str | None, item: str | None = None) -> Key | None:
     try:
-        return dataset, date.fromisoformat(month) if month else None
+        return dataset, date.fromisoformat(month) if month else None, item
     except ValueError:
         return None
 
 
 def record_name(landing: Landing) -> str:
     """The name of a landing's record in the catalog."""
-    month = f"{landing.month:%Y-%m}" if landing.month else "current"
+    part = f"{landing.month:%Y-%m}" if landing.month else "current"
+    if landing.item is not None:
+        part = f"item-{item_id(landing.item)}"
     digits = landing.table_name.rpartition("__")[2]
-    return f"{CATALOG_DIR}/{landing.dataset}/{month}/{_stamp(landing)}-{digits}.json"
+    return f"{CATALOG_DIR}/{landing.dataset}/{part}/{_stamp(landing)}-{digits}.json"
 
 
 def _stamp(landing: Landing) -> str:
@@ -161,8 +179,7 @@ def _stamp(landing: Landing) -> str:
 
 def to_record(landing: Landing) -> bytes:
     """The record of a landing, with a checksum of its fields."""
-    said = asdict(landing)
-    said |= {SEAL: _checksum(landing), "format": FORMAT}
+    said = _fields(landing) | {SEAL: _checksum(landing), "format": FORMAT}
     return json.dumps(said, default=_plain, indent=1).encode()
 
 
@@ -208,17 +225,20 @@ def _contradiction(name: str, landing: Landing) -> str | None:
             f"dataset: no source has {landing.dataset!r}; is {registry.VARIABLE} set as it was"
             " where it was landed"
         )
+    if (landing.item is None) == dataset.has_items:
+        return f"item: {landing.dataset} is {'' if dataset.has_items else 'not '}several files"
+    named = (landing.dataset, landing.month, landing.item and item_id(landing.item))
     days = (1,) if dataset.monthly else (None,)
     if (landing.month and landing.month.day) not in days:
         return f"month: {landing.month} is no month of {landing.dataset}"
-    if key_of(name) != landing.key:
+    if key_of(name) != named:
         return f"it tells of {landing.name}, which is not where it lies"
-    if key_of(landing.lake_path) != landing.key:
+    if key_of(landing.lake_path) != named:
         return f"lake_path: {landing.lake_path!r} is no place of {landing.name} in a lake"
     digits = landing.table_name.rpartition("__")[2]
     if not landing.file_id.startswith(digits):
         return "lake_path: it is the place of another version than file_id"
-    if landing.status == "landed" and not landing.columns:
+    if landing.status == "landed" and not landing.columns and dataset.has_rows:
         return "columns: there are none"
     for moment in filter(None, (landing.last_modified, landing.landed_at)):
         if moment.year not in YEARS:
@@ -236,8 +256,14 @@ def is_sealed(name: str, content: bytes, landing: Landing) -> bool:
 
 def _checksum(landing: Landing) -> str:
     # only of these fields: a key that a later release adds must not change the checksum here
-    said = json.dumps(asdict(landing), default=_plain, sort_keys=True)
+    said = json.dumps(_fields(landing), default=_plain, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
+
+
+def _fields(landing: Landing) -> dict[str, Any]:
+    """The fields of a record; releases before items wrote none, and their checksum has none."""
+    fields = asdict(landing)
+    return {k: v for k, v in fields.items() if k != "item" or v is not None}
 
 
 def _plain(value: Any) -> str:

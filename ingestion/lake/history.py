@@ -96,7 +96,7 @@ def history(settings: Settings, dataset: str, month: date | None) -> list[Landin
 
 
 def _versions(catalog: Catalog, dataset: str, month: date | None) -> list[Landing]:
-    return [v for v in catalog.versions() if v.key == (dataset, month)]
+    return [v for v in catalog.versions() if (v.dataset, v.month) == (dataset, month)]
 
 
 def compare(
@@ -112,7 +112,7 @@ def compare(
     catalog = Catalog(settings.lake_url)
     landings = _versions(catalog, dataset, month)
     trusted = [v for v in landings if v.status == "landed"]
-    current = {v.file_id for v in catalog.current() if v.key == (dataset, month)}
+    current = {v.file_id for v in catalog.current() if (v.dataset, v.month) == (dataset, month)}
     progress.stage("compare", len(trusted), sum(v.bytes for v in trusted))
     found: list[Version] = []
     before: Version | None = None

@@ -16,14 +16,16 @@ from ingestion.addresses import local_path
 from ingestion.progress import Progress
 from ingestion.sources.read_types import ReadType, read_type_of, widest
 
-FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz"]
+# a document is any file: it has no rows, and keeps the ending of its name
+FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "document"]
+DOCUMENT: FileFormat = "document"
 FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz")
 # the formats of a month, the best first: if several are published, one is taken
 TABLE_FORMATS: tuple[FileFormat, ...] = ("parquet", "csv", "csv.gz")
 # of the addresses of files
 SCHEMES = ("https", "http", "file", "s3", "gs", "az")
 # how a source gives its items; each kind has a folder of this package
-KindName = Literal["files", "rest_api", "sql_database"]
+KindName = Literal["files", "rest_api", "sql_database", "documents"]
 # the type of every column of a CSV file
 TEXT = "text"
 
@@ -83,6 +85,7 @@ class Dataset:
     row_check: Callable[[Mapping[str, int]], RowCheck] | None = None
     # what only the source's kind understands, as it was declared
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    has_items: bool = False  # whether it is several named files, each with its own versions
     from_files: bool = False  # whether its columns are those of its files, not declared
 
     def __post_init__(self) -> None:
@@ -94,6 +97,11 @@ class Dataset:
     def monthly(self) -> bool:
         """Whether there is one file for each month."""
         return self.first_month is not None
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its files are tables, which a warehouse can show."""
+        return self.file_format != DOCUMENT
 
     @property
     def folder(self) -> str:
@@ -247,11 +255,26 @@ class PublishedFile:
     fault: str | None = None  # the error of asking the source about it
     is_missing: bool = False  # or that it should exist and does not: see ``fault``
     file_format: FileFormat = "parquet"
+    item: str | None = None  # its name within a dataset of several files
 
     @property
     def name(self) -> str:
-        """Its name in messages: the dataset, and the month as 2024-01."""
-        return f"{self.dataset} {self.month:%Y-%m}" if self.month else self.dataset
+        """Its name in messages: the dataset, and the month as 2024-01, or the item."""
+        return name_of(*self.key)
+
+    @property
+    def key(self) -> tuple[str, date | None, str | None]:
+        """What tells it from other published files: dataset, month and item."""
+        return self.dataset, self.month, self.item
+
+
+def name_of(dataset: str, month: date | None, item: str | None = None) -> str:
+    """What people call a published file: the dataset, and the month as 2024-01, or the item."""
+    if item is not None:
+        # a name may hold line breaks and other signs that no line of output should have
+        shown = "".join(c if c.isprintable() else "?" for c in item)
+        return f"{dataset} {shown}"
+    return f"{dataset} {month:%Y-%m}" if month else dataset
 
 
 @dataclass(frozen=True)

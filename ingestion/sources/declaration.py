@@ -4,7 +4,6 @@ The folder's name is the source's name, and the schema of its read views.
 """
 
 from datetime import date
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -27,6 +26,7 @@ from ingestion.sources.base import (
     Source,
 )
 from ingestion.sources.read_types import ReadType
+from ingestion.sources.sql_words import WORDS_OF_SQL
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
 # the Parquet types that are read as each read type without a remark
@@ -94,7 +94,7 @@ class DeclaredDataset(Declared):
 
 
 def _no_word_of_sql(name: str) -> str:
-    if name in words_of_sql():
+    if name in WORDS_OF_SQL:
         raise ValueError(f"{name} is a word of SQL: call the dataset something else")
     return name
 
@@ -127,15 +127,3 @@ class DeclaredSource(Declared):
             overdue_days=self.overdue_days,
             options=options,
         )
-
-
-@cache
-def words_of_sql() -> frozenset[str]:
-    """The words that SQL does not take as a name, by DuckDB, whose grammar is PostgreSQL's."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "select keyword_name from duckdb_keywords() where keyword_category <> 'unreserved'"
-        ).fetchall()
-    return frozenset(word for (word,) in rows)

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from ingestion.errors import UsageError
 from ingestion.sources.base import RESERVED, Source
-from ingestion.sources.declaration import NAME, DeclaredSource, words_of_sql
+from ingestion.sources.declaration import NAME, DeclaredSource
 from ingestion.sources.files.declared import FilesSource
 from ingestion.sources.rest_api.declared import ApiSource
 from ingestion.sources.sql_database.declared import SqlSource
+from ingestion.sources.sql_words import WORDS_OF_SQL
 
 # by kind, which is ``files`` if none is named
 MODELS: dict[str, type[DeclaredSource]] = {
@@ -45,7 +46,7 @@ def read_source(path: Path) -> Source:
             for e in exc.errors(include_url=False, include_input=False)
         )
         raise UsageError(f"{path} declares no source: {'; '.join(faults)}.") from exc
-    if not re.fullmatch(NAME, name) or name.startswith("pg_") or name in RESERVED | words_of_sql():
+    if not re.fullmatch(NAME, name) or name.startswith("pg_") or name in RESERVED | WORDS_OF_SQL:
         raise UsageError(
             f"{path.parent} cannot be a source's folder: its name is the schema of the read views,"
             " so it has small letters, digits and _ only, does not begin with pg_, and is neither a"

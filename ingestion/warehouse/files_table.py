@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, Landing
-from ingestion.lake.file_version import names_of
+from ingestion.lake.file_version import Key, names_of
 from ingestion.schema_on_read import Branch, read_view_sql, view_name
 from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session, write_load_record
@@ -136,7 +136,7 @@ def orphan_error(session: Session, catalog: Catalog, label: str) -> str | None:
     found = orphaned(session, catalog)
     if not found:
         return None
-    named = names_of((gone.dataset, gone.month) for gone in found)
+    named = names_of((gone.dataset, gone.month, None) for gone in found)
     return (
         f"{label[0].upper()}{label[1:]} shows {named}, which the lake {catalog.lake_url} knows"
         " nothing of: it is another lake, it is not mounted, or it has lost records. Nothing was"
@@ -176,6 +176,8 @@ def stale_views(
     versions = list(shown)
     stale: Stale = {}
     for dataset in map(catalog.dataset, registry.datasets()):
+        if not dataset.has_rows:
+            continue
         branches = engine.branches([v for v in versions if v.dataset == dataset.name])
         sql = read_view_sql(dataset, branches, engine.dialect)
         fingerprint = f"medallion {hashlib.sha256(sql.encode()).hexdigest()[:32]}"
@@ -224,7 +226,7 @@ def shown(
     It is the current version; while that is not loaded, the newest loaded one before it.
     """
     wanted = {v.key: v for v in current}
-    found: dict[tuple[str, date | None], Landing] = {}
+    found: dict[Key, Landing] = {}
     for version in versions:  # oldest first
         target = wanted.get(version.key)
         if target and version.table_name in loaded and version.landed_at <= target.landed_at:

@@ -260,24 +260,28 @@ def _missing(
     }
 
     def lacks(version: Landing) -> tuple[Literal["land", "load", "transform"], str] | None:
-        identity: Identity = (*version.key, version.file_id)
+        identity: Identity = (version.dataset, version.month, version.file_id)
         row = (files or {}).get(identity)
         if version.status == "quarantined":
             return "land", f"it is in quarantine: {version.error}"
         if row and row["status"] == "quarantined":
             return "load", f"it could not be loaded: {row['error']}"
+        if not version.columns:  # a document: the lake is all that holds it
+            return None
         if identity in counted or (row and row["is_current"] and version.month is None):
             return None
         if row and row["is_current"]:
-            is_built = built is None or (*version.key, version.file_key) in built
+            known = (version.dataset, version.month, version.file_key)
+            is_built = built is None or known in built
             return None if is_built else ("transform", "it is loaded and not built")
         if files is None and version.month is None:
             return None
         return "load", "it is not loaded" if files is not None else "it is not in the ledger"
 
     found = []
-    for dataset, month in dict.fromkeys(version.key for version in catalog.versions()):
-        newest = catalog.newest(dataset, month)
+    for key in dict.fromkeys(version.key for version in catalog.versions()):
+        dataset, month, _ = key
+        newest = catalog.newest(*key)
         lacked = lacks(newest) if newest else None
         if newest and lacked:
             older = (dataset, month) in shown and lacked[0] != "transform"

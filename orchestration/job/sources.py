@@ -55,8 +55,7 @@ def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bo
         known = {version.key for version in landed}
         published = len(offers)
         stale = sum(
-            (offer.dataset, offer.month) not in known
-            or (has_fingerprint(offer) and not catalog.holds(offer))
+            offer.key not in known or (has_fingerprint(offer) and not catalog.holds(offer))
             for offer in offers
         )
     return SourceStatus(

@@ -40,6 +40,7 @@ class FileStatus:
     loaded: bool
     built: bool
     quarantined: str | None
+    item: str | None = None  # the name of one of several files of a dataset
 
     @property
     def stale(self) -> str | None:
@@ -100,12 +101,12 @@ def status(
         default=None,
     )
     current = {v.key: v for v in catalog.current()}
-    offered = {(p.dataset, p.month): p for p in published}
+    offered = {p.key: p for p in published}
     asked_from = _asked_from(settings, published, start)
     keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
     files = []
-    for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min)):
-        dataset, month = key
+    for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min, k[2] or "")):
+        dataset, month, item = key
         wanted = current.get(key)
         if (datasets and dataset not in datasets) or (
             month and ((start and month < start) or (end and month > end))
@@ -126,9 +127,11 @@ def status(
                 published=key in offered if is_asked else None,
                 changed=offer is not None and has_fingerprint(offer) and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
-                loaded=wanted is not None and wanted.table_name in loaded,
-                built=wanted is not None and (*key, wanted.file_key) in built,
+                # the lake is all that holds a document
+                loaded=wanted is not None and (wanted.table_name in loaded or not wanted.columns),
+                built=wanted is not None and (dataset, month, wanted.file_key) in built,
                 quarantined=distrust,
+                item=item,
             )
         )
     return Status(files, unreachable, missing, unknown, last_run)

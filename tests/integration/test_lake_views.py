@@ -157,7 +157,7 @@ def test_a_version_that_came_back_and_is_distrusted_is_known_on_the_days_it_was_
     settings = filled(str(tmp_path / "lake"))
     catalog = log.Catalog(settings.lake_url)
     # the log as it would be, had each landing come a day after the other, and the first come back
-    of_january = [x for x in catalog.landings if x.key == ("green", JANUARY)]
+    of_january = [x for x in catalog.landings if x.key == ("green", JANUARY, None)]
     for path in (tmp_path / "lake" / "catalog" / "green" / "2024-01").iterdir():
         path.unlink()
     begun = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -227,7 +227,7 @@ def test_a_version_that_cannot_be_read_is_named_and_none_of_our_sql(
 ) -> None:
     settings = filled(store.new_lake("lake's #1"))
     versions = log.Catalog(settings.lake_url).versions()
-    superseded = next(v for v in versions if v.key == ("green", JANUARY))
+    superseded = next(v for v in versions if v.key == ("green", JANUARY, None))
     lake = open_lake(settings)
     if damage == "gone":
         lake.fs.rm(lake.path(superseded.lake_path))

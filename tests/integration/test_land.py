@@ -51,13 +51,13 @@ def test_the_catalog_says_what_every_real_file_holds(
     settings, _ = real_lake
     held = {x.key: x for x in Catalog(settings.lake_url).current()}
     for dataset, month, path in trip_files(real_data):
-        landing = held[dataset, month]
+        landing = held[dataset, month, None]
         assert landing.row_count == pq.read_metadata(path).num_rows
         assert landing.columns == tuple((f.name, str(f.type)) for f in pq.read_schema(path))
         assert landing.bytes == path.stat().st_size
         assert landing.file_id == sha256(path)
         assert landing.table_name == f"{path.stem.replace('-', '_')}__{landing.file_id[:8]}"
-    assert held["taxi_zone_lookup", None].row_count == 265
+    assert held["taxi_zone_lookup", None, None].row_count == 265
     assert held["tlc_monthly_report", None].row_count == 812
 
 

@@ -38,7 +38,7 @@ def landing(content: str, landed_at: datetime = NOON, **values: object) -> Landi
         "status": "landed",
     }
     said = defaults | values
-    name = version_name(said["dataset"], said["month"], said["file_id"])
+    name = version_name((said["dataset"], said["month"], None), said["file_id"])
     folder = "quarantine" if said["status"] == "quarantined" else f"raw/{said['dataset']}"
     return Landing(**{"lake_path": f"{folder}/{name}.parquet"} | said)
 
@@ -121,8 +121,8 @@ def test_a_record_of_ours_that_cannot_be_read_is_told_from_a_strangers_file(
     names = [p.relative_to(tmp_path / "lake").as_posix() for p in paths]
     assert [r.name for r in Catalog(lake).unreadable] == names
     assert [key_of(name) for name in names] == [
-        ("green", date(2024, 1, 1)),
-        ("taxi_zone_lookup", None),
+        ("green", date(2024, 1, 1), None),
+        ("taxi_zone_lookup", None, None),
     ]
 
 
@@ -181,10 +181,12 @@ def test_a_value_of_a_wrong_kind_is_believed_nowhere(lake: str, field: str, kind
         ("error", "a text"),
         ("error", "nothing"),
         ("remarks", "a list"),
+        ("item", "nothing"),
     }
     assert len(Catalog(lake).unreadable) == ((field, kind) not in allowed)
     # and even then, somebody has changed it, unless it says the same as before
-    if (field, kind) in allowed - {("error", "nothing"), ("remarks", "a list")}:
+    same = {("error", "nothing"), ("remarks", "a list"), ("item", "nothing")}
+    if (field, kind) in allowed - same:
         assert len(Catalog(lake).changed) == 1
 
 
@@ -285,7 +287,7 @@ def test_contents_whose_ids_begin_alike_have_names_of_their_own(lake: str) -> No
     first, second = "12345678" + "a" * 56, "12345678" + "b" * 56
     third = "123456789" + "c" * 55
     for day, file_id in enumerate((first, second, third, first)):
-        name = catalog.name_for("green", JANUARY, file_id)
+        name = catalog.name_for(("green", JANUARY, None), file_id)
         path = f"raw/green/{name}.parquet"
         stamp = NOON + timedelta(days=day)
         catalog.append(landing("a", stamp, file_id=file_id, lake_path=path, etag=f'"{day}"'))
@@ -296,25 +298,26 @@ def test_contents_whose_ids_begin_alike_have_names_of_their_own(lake: str) -> No
         "123456789",
     ]
     assert found.current()[0].file_id == first
-    assert found.name_for("green", FEBRUARY, second).endswith("__12345678")
+    assert found.name_for(("green", FEBRUARY, None), second).endswith("__12345678")
     assert len(found.landings) == 4
 
 
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("raw/green/green_tripdata_2024_01__1512a953.parquet", ("green", date(2024, 1, 1))),
-        ("quarantine/green_tripdata_2024_01__1512a953.csv.gz", ("green", date(2024, 1, 1))),
-        ("raw/taxi_zone_lookup/taxi_zone_lookup__1512a953.csv", ("taxi_zone_lookup", None)),
+        ("raw/green/green_tripdata_2024_01__1512a953.parquet", ("green", date(2024, 1, 1), None)),
+        ("quarantine/green_tripdata_2024_01__1512a953.csv.gz", ("green", date(2024, 1, 1), None)),
+        ("raw/taxi_zone_lookup/taxi_zone_lookup__1512a953.csv", ("taxi_zone_lookup", None, None)),
         ("raw/yellow/green_tripdata_2024_01__1512a953.parquet", None),
         ("raw/green/green_tripdata_2024_13__1512a953.parquet", None),
         ("raw/green/green_tripdata_2024_01__1512a953.parquet.partial", None),
         ("raw/green/green_tripdata_2024-01.parquet", None),
+        ("raw/green/green_tripdata_2024_01__1512a953.pdf", None),
         ("catalog/green/2024-01/notes.json", None),
     ],
 )
 def test_a_name_of_ours_says_which_file_it_is_of(
-    name: str, key: tuple[str, date | None] | None
+    name: str, key: tuple[str, date | None, None] | None
 ) -> None:
     assert key_of(name) == key
 
@@ -360,7 +363,7 @@ def test_a_past_catalog_knows_nothing_of_what_came_later(lake: str) -> None:
     then = catalog.as_of(NOON.date())
     assert [(v.file_id[0], v.etag) for v in then.versions()] == [("a", '"then"')]
     assert (ids(then.current()), then.quarantined()) == (["a"], [])
-    assert then.version("green", FEBRUARY, catalog.quarantined()[0].file_id) is None
+    assert then.version(("green", FEBRUARY, None), catalog.quarantined()[0].file_id) is None
     # and the present has lost nothing
     assert (ids(catalog.current()), ids(catalog.versions())) == (["a"], ["a", "b", "f"])
 
@@ -408,10 +411,10 @@ def test_a_version_is_found_by_its_content_in_its_own_month(lake: str) -> None:
     catalog = Catalog(lake)
     january = catalog.append(landing("a"))
     february = catalog.append(landing("a", NOON + timedelta(days=1), month=FEBRUARY))
-    assert catalog.version("green", JANUARY, "a" * 64) == january
-    assert catalog.version("green", FEBRUARY, "a" * 64) == february
-    assert catalog.version("green", JANUARY, "b" * 64) is None
-    assert catalog.version("yellow", JANUARY, "a" * 64) is None
+    assert catalog.version(("green", JANUARY, None), "a" * 64) == january
+    assert catalog.version(("green", FEBRUARY, None), "a" * 64) == february
+    assert catalog.version(("green", JANUARY, None), "b" * 64) is None
+    assert catalog.version(("yellow", JANUARY, None), "a" * 64) is None
 
 
 def test_an_etag_alone_says_whether_a_file_is_held(lake: str) -> None:
@@ -455,7 +458,7 @@ def test_names_and_keys_lead_back_to_the_content() -> None:
     assert one.table_name == "green_tripdata_2024_01__1512a953"
     assert one.file_key == 0x1512A953FEDCBA9
     assert landing("f").file_key < 2**63
-    assert version_name("taxi_zone_lookup", None, "ab" * 32) == "taxi_zone_lookup__abababab"
+    assert version_name(("taxi_zone_lookup", None, None), "ab" * 32) == "taxi_zone_lookup__abababab"
 
 
 def test_a_thousand_landings_are_read_in_well_under_a_second(lake: str) -> None:

@@ -40,6 +40,8 @@ def read(
         raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
     catalog = Catalog(settings.lake_url)
     dataset = catalog.dataset(name)
+    if not dataset.has_rows:
+        raise UsageError(f"{name} has documents, not rows: medallion documents lists them.")
     wanted = _columns(dataset, columns)
 
     def in_scope(version: Landing) -> bool:

@@ -18,6 +18,7 @@ import duckdb
 from ingestion.errors import MedallionError, UsageError, first_line
 from ingestion.formats.duckdb_sql import text_sql
 from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.file_version import Key
 from ingestion.lake.reading.attach import attach_lake, connect_sql
 from ingestion.lake.reading.files import (
     Condition,
@@ -126,6 +127,8 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
         days[version.key, version.file_id].append((since, until))
         then[version.key, version.file_id] = version
     for dataset in map(catalog.dataset, registry.datasets()):
+        if not dataset.has_rows:
+            continue
         trusted = [
             v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
         ]
@@ -186,7 +189,7 @@ def _versions_row(lake_url: str, version: Landing, is_current: bool) -> str:
     return f"insert into versions values ({', '.join(map(sql, values))})"
 
 
-Days = dict[tuple[tuple[str, date | None], str], list[tuple[date, date]]]
+Days = dict[tuple[Key, str], list[tuple[date, date]]]
 
 
 def _current_on(days: Days) -> Condition:
