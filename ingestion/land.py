@@ -5,8 +5,9 @@ the landing written to the catalog. An unchanged file costs one HEAD. A file tha
 is kept in ``quarantine/`` with the reason, and the other files go on.
 """
 
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -23,8 +24,9 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
+from ingestion.sources.documents.pages import documents_of, pages_of
 from ingestion.sources.kinds import kind_of
-from ingestion.sources.spool import forget_parts, has_parts
+from ingestion.sources.spool import forget_parts, has_parts, part_path
 
 FETCHES_AT_ONCE = 4
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
@@ -84,7 +86,55 @@ def land(
     has nothing, or the lake or the disk refuses.
     """
     published = published_now(settings, datasets, start, end, progress)
-    return land_files(settings, published, progress)
+    report = land_files(settings, published, progress)
+    if any(file.file_format == DOCUMENT for file in published):
+        pages = land_pages(settings, progress)
+        return LandReport(report.files + pages.of(Outcome.FAILED, Outcome.QUARANTINED))
+    return report
+
+
+def land_pages(settings: Settings, progress: Progress | None = None) -> LandReport:
+    """Land the text of each document, page by page, where it is not landed yet.
+
+    It is made again when a document has another version, or when what extracts the text has.
+    """
+    from ingestion.documents.extract import extract, extractor
+    from ingestion.documents.pages_file import write_pages
+
+    store = open_lake(settings)
+    catalog = Catalog(store)
+    documents = {v.key: v for v in catalog.current() if not v.columns}
+    due = [
+        PublishedFile(
+            pages_of(version.dataset),
+            None,
+            f"lake:{version.lake_path}",
+            f"{version.file_id} {extractor()}",
+            *(None, None),
+            item=version.item,
+        )
+        for version in documents.values()
+    ]
+
+    def make(file: PublishedFile) -> Fetched:
+        version = documents[documents_of(file.dataset), None, file.item]
+        target = part_path(file, settings.spool_dir)
+        local = target.with_suffix(".document")
+        try:
+            if store.fetch(version.lake_path, local) != version.file_id:
+                raise FetchError(f"{version.name} is damaged in the lake; run medallion verify.")
+            extracted = extract(local, version.item or "")
+        except FileNotFoundError:
+            raise FetchError(
+                f"{version.name} is gone from the lake; run medallion verify."
+            ) from None
+        finally:
+            local.unlink(missing_ok=True)
+        write_pages(extracted, version.item or "", version.file_id, target)
+        digest = hashlib.sha256(target.read_bytes()).hexdigest()
+        return Fetched(target, digest, target.stat().st_size, file.etag, None)
+
+    return land_files(settings, due, progress, make)
 
 
 def published_now(
@@ -115,10 +165,19 @@ def published_now(
     return found
 
 
+Fetch = Callable[[PublishedFile], Fetched | None]
+
+
 def land_files(
-    settings: Settings, published: Sequence[PublishedFile], progress: Progress | None = None
+    settings: Settings,
+    published: Sequence[PublishedFile],
+    progress: Progress | None = None,
+    fetch: Fetch | None = None,
 ) -> LandReport:
-    """Land those published files that the lake does not hold."""
+    """Land those published files that the lake does not hold.
+
+    ``fetch`` fetches a file in place of its source.
+    """
     progress = progress or Quiet()
     store = open_lake(settings)
     catalog = Catalog(store)
@@ -144,7 +203,7 @@ def land_files(
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with turns_with_files(settings, [file.name for file in batch], progress):
-            landed_files = _land_batch(settings, store, batch, progress)
+            landed_files = _land_batch(settings, store, batch, progress, fetch)
         for landed in landed_files:
             done[landed.published] = landed
             rows = landed.landing.row_count if landed.landing else None
@@ -175,6 +234,11 @@ def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
     return landed and not file.fault and catalog.holds(file)
 
 
+def _from_source(settings: Settings, file: PublishedFile, progress: Progress) -> Fetched | None:
+    publisher = settings.publisher(registry.source_of(file.dataset))
+    return kind_of(publisher).fetch(publisher, file, settings.spool_dir, progress.advance)
+
+
 @dataclass(frozen=True)
 class _Candidate:
     """A download, and the result of its check."""
@@ -186,17 +250,18 @@ class _Candidate:
 
 
 def _land_batch(
-    settings: Settings, store: Store, batch: Sequence[PublishedFile], progress: Progress
+    settings: Settings,
+    store: Store,
+    batch: Sequence[PublishedFile],
+    progress: Progress,
+    fetch: Fetch | None,
 ) -> list[Landed]:
     catalog = Catalog(store)
     datasets = {file.dataset: catalog.dataset(file.dataset) for file in batch}
 
     def prepare(file: PublishedFile) -> _Candidate | FetchError | None:
-        publisher = settings.publisher(registry.source_of(file.dataset))
         try:
-            fetched = kind_of(publisher).fetch(
-                publisher, file, settings.spool_dir, progress.advance
-            )
+            fetched = fetch(file) if fetch else _from_source(settings, file, progress)
         except FetchError as exc:
             return exc
         except OSError as exc:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from ingestion.addresses import file_name_of
 from ingestion.errors import MedallionError
 from ingestion.progress import Progress
 from ingestion.settings import Settings
@@ -42,7 +43,7 @@ def turns_with_files(
             settings.spool_dir.mkdir(mode=0o700, exist_ok=True)
             # every process locks in the same order, so there is no deadlock
             for name in sorted(names):
-                lock = settings.work_dir / "locks" / f"{name.replace(' ', '-')}.lock"
+                lock = settings.work_dir / "locks" / f"{file_name_of(name)}.lock"
                 stack.enter_context(turn_with_file(lock, name, progress))
         except OSError as exc:
             raise MedallionError(f"Cannot write to {settings.spool_dir}: {exc.strerror}.") from exc

@@ -29,7 +29,7 @@ from ingestion.load import LoadReport
 from ingestion.progress import Lines
 from ingestion.settings import dataset_names, load_settings
 from ingestion.sources import registry
-from ingestion.sources.base import PublishedFile
+from ingestion.sources.base import DOCUMENT, PublishedFile
 from ingestion.sources.files import publisher
 from ingestion.warehouse import engine_for
 from orchestration.flow import events
@@ -207,6 +207,8 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
         if file.fault:
             offered = publisher.asked_again(file, registry.datasets()[file.dataset])
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
+        if offered.file_format == DOCUMENT:
+            _land_pages()
     if landed.outcome is Outcome.FAILED:
         fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error
         # no retry for a missing file: it will not appear within minutes
@@ -217,6 +219,13 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
     if landed.remarks:
         events.odd(file.name, landed.remarks)
     return str(landed.outcome), landed.remarks
+
+
+def _land_pages() -> None:
+    """Land the text of documents; raise if that failed."""
+    pages = lake.land_pages(load_settings(), Lines(print))
+    if faulty := pages.of(Outcome.FAILED, Outcome.QUARANTINED):
+        raise FetchError("; ".join(f"{f.published.name}: {f.error}" for f in faulty))
 
 
 def load_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:

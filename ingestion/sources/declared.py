@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ingestion.errors import UsageError
 from ingestion.sources.base import RESERVED, Source
 from ingestion.sources.declaration import NAME, DeclaredSource
+from ingestion.sources.documents.declared import DocumentsSource
 from ingestion.sources.files.declared import FilesSource
 from ingestion.sources.rest_api.declared import ApiSource
 from ingestion.sources.sql_database.declared import SqlSource
@@ -22,6 +23,7 @@ from ingestion.sources.sql_words import WORDS_OF_SQL
 
 # by kind, which is ``files`` if none is named
 MODELS: dict[str, type[DeclaredSource]] = {
+    "documents": DocumentsSource,
     "files": FilesSource,
     "rest_api": ApiSource,
     "sql_database": SqlSource,

@@ -8,8 +8,10 @@ from ingestion.sources.base import Kind, Publisher
 def kind_of(publisher: Publisher) -> Kind:
     """The code that lists and fetches the items of a source.
 
-    A folder in the place of a source has its items as files, whatever the kind of the source.
+    A folder in the place of an API or a database has the items as files.
     """
-    name = "files" if publisher.folder is not None else publisher.source.kind
+    name = publisher.source.kind
+    if publisher.folder is not None and name != "documents":
+        name = "files"
     kind: Kind = importlib.import_module(f"ingestion.sources.{name}.kind")
     return kind

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from ingestion.addresses import file_name_of
 from ingestion.sources.base import PublishedFile
 
 
@@ -26,4 +27,4 @@ def has_parts(file: PublishedFile, spool: Path) -> bool:
 
 
 def _prefix(file: PublishedFile) -> str:
-    return f"{file.name.replace(' ', '-')}."
+    return f"{file_name_of(file.name)}."

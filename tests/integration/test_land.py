@@ -58,7 +58,7 @@ def test_the_catalog_says_what_every_real_file_holds(
         assert landing.file_id == sha256(path)
         assert landing.table_name == f"{path.stem.replace('-', '_')}__{landing.file_id[:8]}"
     assert held["taxi_zone_lookup", None, None].row_count == 265
-    assert held["tlc_monthly_report", None].row_count == 812
+    assert held["tlc_monthly_report", None, None].row_count == 812
 
 
 def test_every_real_file_is_verified(real_lake: tuple[Settings, LandReport]) -> None:

@@ -26,6 +26,14 @@ def ask_bucket(url: str) -> Fingerprint | None:
             return None
 
 
+def list_bucket(url: str) -> Iterator[str]:
+    """The names of all objects below an address; raises ``FetchError``."""
+    with _one_line(url):
+        fs, path = _opened(url)
+        for found in fs.find(path):
+            yield found[len(path) + 1 :]
+
+
 def read_object(url: str, version: Fingerprint) -> Iterator[bytes]:
     """The bytes of one version of an object; raises ``FetchError``, also where it is replaced."""
     with _one_line(url):

@@ -66,13 +66,18 @@ class FilesSource(DeclaredSource):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if urlsplit(url).scheme not in SCHEMES:
-            raise ValueError(f"it starts with one of {', '.join(f'{s}://' for s in SCHEMES)}")
-        if "@" in url.partition("://")[2].partition("/")[0]:
-            raise ValueError("it has no user and password: put them in ~/.netrc")
-        return url.rstrip("/")
+        return published_at(url)
 
     def named(self, name: str) -> Source:
         """The source of this name."""
         datasets = (d.dataset(name, n, d.path, d.file_format) for n, d in self.datasets.items())
         return self.source(name, self.url, tuple(datasets))
+
+
+def published_at(url: str) -> str:
+    """The address of files, without a slash at its end; raises ``ValueError`` if it is none."""
+    if urlsplit(url).scheme not in SCHEMES:
+        raise ValueError(f"it starts with one of {', '.join(f'{s}://' for s in SCHEMES)}")
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError("it has no user and password: put them in ~/.netrc")
+    return url.rstrip("/")

@@ -132,7 +132,7 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
                 _let_no_cut_pass(file, response, found)
                 with part.open("ab") as writer:
                     for chunk in _body(response, keep_packed=file.url.endswith(".gz")):
-                        if not writer.tell():
+                        if not writer.tell() and not is_page(file):
                             _let_no_page_pass(file, chunk)
                         writer.write(chunk)
                         on_bytes(len(chunk))
@@ -221,6 +221,11 @@ def _body(response: "Response", keep_packed: bool) -> Iterator[bytes]:
         return
     body: Any = response.raw
     yield from body.stream(CHUNK_BYTES, decode_content=False)
+
+
+def is_page(file: PublishedFile) -> bool:
+    """Whether a document is a web page by its name."""
+    return (file.item or "").lower().endswith((".html", ".htm"))
 
 
 def _let_no_page_pass(file: PublishedFile, beginning: bytes) -> None:

@@ -1,0 +1,171 @@
+"""Documents as versions in the lake: from a folder and from a web server, whatever they hold."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ingestion
+from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.verify import verify
+from ingestion.land import Outcome, land
+from ingestion.load import load
+from ingestion.settings import Settings, load_settings
+from ingestion.warehouse import connect
+from tests.support.web import Web
+
+SOURCE = """
+kind = "documents"
+url = "URL"
+
+[datasets.papers]
+"""
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def declare(
+    tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Settings]:
+    """The settings of a run that takes a source of documents, declared so."""
+
+    def declare(dataset: str, url: str | None = None) -> Settings:
+        # a folder of its own, for what was read once is kept
+        declared = tmp_path / f"sources {len(list(tmp_path.iterdir()))}" / "library"
+        declared.mkdir(parents=True, exist_ok=True)
+        (declared / "source.toml").write_text(
+            SOURCE.replace("URL", url or library.as_uri()) + dataset
+        )
+        for name, value in {
+            "SOURCES": str(declared.parent),
+            "ENABLED_SOURCES": "library",
+            "LAKE_URL": str(tmp_path / "lake"),
+            "DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
+            "WORK_DIR": str(tmp_path / "work"),
+        }.items():
+            monkeypatch.setenv(f"MEDALLION_{name}", value)
+        return load_settings()
+
+    return declare
+
+
+Declare = Callable[..., Settings]
+
+
+def outcomes(settings: Settings) -> dict[str | None, Outcome]:
+    return {f.published.item: f.outcome for f in land(settings).files}
+
+
+def pages(settings: Settings) -> list[tuple[Any, ...]]:
+    assert load(settings).failed == {}
+    with connect(settings, read_only=True) as session:
+        return session.query(
+            "select document, page, text, reason from library.papers_pages order by 1, 2"
+        ).rows
+
+
+def test_each_document_has_versions_of_its_own_and_its_text_follows(
+    declare: Declare, library: Path
+) -> None:
+    settings = declare('pattern = "**/*"')
+    (library / "rules").mkdir()
+    (library / "rules" / "a b.txt").write_text("No smoking.")
+    (library / "Ünïted\nnames.txt").write_text("Names.")
+    (library / "map.bin").write_bytes(bytes(range(256)))
+    assert outcomes(settings) == dict.fromkeys(
+        ["map.bin", "rules/a b.txt", "Ünïted\nnames.txt"], Outcome.NEW
+    )
+    assert set(outcomes(settings).values()) == {Outcome.UNCHANGED}
+    texts = {(document, text) for document, _, text, _ in pages(settings)}
+    assert texts == {
+        ("map.bin", None),
+        ("rules/a b.txt", "No smoking."),
+        ("Ünïted\nnames.txt", "Names."),
+    }
+    (library / "rules" / "a b.txt").write_text("Smoking.")
+    assert outcomes(settings)["rules/a b.txt"] is Outcome.REPUBLISHED
+    assert ("rules/a b.txt", 1, "Smoking.", None) in pages(settings)
+    catalog = Catalog(settings.lake_url)
+    held = [v for v in catalog.versions() if v.dataset == "papers"]
+    assert [v.item for v in held].count("rules/a b.txt") == 2
+    assert {v.lake_path.rpartition(".")[2] for v in held} == {"txt", "bin"}
+    assert all(v.fault is None for v in verify(settings))
+    assert len(pages(settings)) == 3
+
+
+def test_what_cannot_be_taken_is_told_and_the_rest_goes_on(
+    declare: Declare, library: Path, tmp_path: Path
+) -> None:
+    (library / "good.txt").write_text("good")
+    (library / "empty.txt").write_text("")
+    (library / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "secret.txt").write_text("secret")
+    os.mkfifo(library / "pipe.txt")
+    settings = declare('files = ["good.txt", "empty.txt", "gone.txt"]')
+    report = {f.published.item: f for f in land(settings).files}
+    assert report["good.txt"].outcome is Outcome.NEW
+    assert report["empty.txt"].outcome is Outcome.QUARANTINED
+    assert report["gone.txt"].outcome is Outcome.FAILED
+    assert "it is not published: there is no file://" in (report["gone.txt"].error or "")
+    settings = declare('pattern = "*.txt"')
+    assert set(outcomes(settings)) == {"good.txt", "empty.txt"}
+
+
+def test_a_web_server_is_asked_for_each_named_document(declare: Declare, web: Web) -> None:
+    web.publish("papers/guide.html", b"<html><body>Guide</body></html>")
+    web.publish("elsewhere/map.zip", b"PK\x05\x06" + bytes(18))
+    settings = declare(
+        'files = ["guide.html", "gone.pdf"]\n[datasets.papers.addresses]\n'
+        f'"map.zip" = "{web.url}/elsewhere/map.zip"',
+        f"{web.url}/papers",
+    )
+    assert outcomes(settings) == {
+        "guide.html": Outcome.NEW,
+        "gone.pdf": Outcome.FAILED,
+        "map.zip": Outcome.NEW,
+    }
+    assert outcomes(settings)["guide.html"] is Outcome.UNCHANGED
+
+
+def test_a_folder_without_a_document_is_no_silence(declare: Declare, library: Path) -> None:
+    settings = declare('pattern = "*.pdf"')
+    with pytest.raises(MedallionError, match=r"papers: no file at file://.* is of the pattern"):
+        land(settings)
+    library.rmdir()
+    with pytest.raises(UsageError, match="MEDALLION_LIBRARY_URL: there is no folder"):
+        land(settings)
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ("", "it has files and addresses, or pattern: one of the two"),
+        ('files = ["a.pdf"]\npattern = "*"', "one of the two"),
+        ('files = ["../a.pdf"]', "files: .* it is below the source's address"),
+        ('files = ["a.pdf", "a.pdf"]', "files: one of them is named twice"),
+        ('pattern = "*.pdf"', "a web server cannot be listed"),
+    ],
+)
+def test_a_wrong_declaration_is_one_line(declare: Declare, declared: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        declare(declared, "https://library.example")
+
+
+def test_documents_have_no_rows_to_read(declare: Declare, library: Path) -> None:
+    (library / "good.txt").write_text("good")
+    settings = declare('pattern = "*"')
+    land(settings)
+    with pytest.raises(UsageError, match="papers has documents, not rows: medallion documents"):
+        ingestion.dataset("papers", settings=settings)
+    found = ingestion.dataset("papers_pages", settings=settings).read_all()
+    assert json.loads(json.dumps(found.column("text").to_pylist())) == ["good"]
