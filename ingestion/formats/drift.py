@@ -20,8 +20,13 @@ class Checked:
     remarks: tuple[str, ...] = field(default=())
 
 
-def compare(dataset: Dataset, era: Era, columns: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Compare a file's columns with its era: raise for what is missing, remark on what is new."""
+def compare(
+    dataset: Dataset, era: Era, columns: Sequence[tuple[str, str]], may_lack: bool = False
+) -> tuple[str, ...]:
+    """Compare a file's columns with its era: raise for what is missing, remark on what is new.
+
+    With ``may_lack`` a missing column that is not required has no values, and is no remark.
+    """
     found = {dataset.read_name(name): (name, file_type) for name, file_type in columns}
     expected = {dataset.read_name(c.name): c for c in era.columns}
     missing = [c.name for name, c in expected.items() if c.required and name not in found]
@@ -31,6 +36,8 @@ def compare(dataset: Dataset, era: Era, columns: Sequence[tuple[str, str]]) -> t
     twice = [name for name, n in counts.items() if n > 1]
     if twice:
         raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+    if may_lack:
+        expected = {name: column for name, column in expected.items() if name in found}
     return tuple(_remarks(dataset, expected, found))
 
 

@@ -68,7 +68,7 @@ def status(
             [
                 (
                     f.dataset,
-                    f"{f.month:%Y-%m}" if f.month else "",
+                    f"{f.month:%Y-%m}" if f.month else f.item or "",
                     f.published,
                     f.versions,
                     f.loaded,
