@@ -17,6 +17,7 @@ import typer
 
 from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, lookup, stages, upkeep
+from orchestration.cli import documents as reading_documents
 from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
 
@@ -52,6 +53,7 @@ for panel, verbs in PANELS.items():
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)
 app.add_typer(looking_at_sources.source, name="source", rich_help_panel="Sources")
+app.add_typer(reading_documents.documents, name="documents", rich_help_panel="Sources")
 
 
 def _print_version(asked: bool) -> None:

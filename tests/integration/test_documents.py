@@ -16,6 +16,7 @@ from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import Settings, load_settings
 from ingestion.warehouse import connect
+from orchestration.job.documents import documents, search, text_of
 from tests.support.web import Web
 
 SOURCE = """
@@ -169,3 +170,28 @@ def test_documents_have_no_rows_to_read(declare: Declare, library: Path) -> None
         ingestion.dataset("papers", settings=settings)
     found = ingestion.dataset("papers_pages", settings=settings).read_all()
     assert json.loads(json.dumps(found.column("text").to_pylist())) == ["good"]
+
+
+def test_documents_are_listed_shown_and_found(declare: Declare, library: Path) -> None:
+    settings = declare('pattern = "*"')
+    (library / "guide.txt").write_text("Congestion pricing began in January.\nTrips fell.")
+    (library / "rules.txt").write_text("No surcharge is paid by those who walk.")
+    (library / "photo.jpg").write_bytes(b"\xff\xd8")
+    land(settings)
+    listed = {d.name: d for d in documents(settings)}
+    assert (listed["guide.txt"].pages, listed["guide.txt"].bytes) == (1, 48)
+    assert listed["photo.jpg"].reason == "its type, image/jpeg, has no text to read"
+    assert text_of(settings, "guide.txt") == ["Congestion pricing began in January.\nTrips fell."]
+    with pytest.raises(UsageError, match=r"photo\.jpg has no text: its type, image/jpeg"):
+        text_of(settings, "photo.jpg")
+    with pytest.raises(UsageError, match=r"no document gone\.txt; there are guide"):
+        text_of(settings, "gone.txt")
+    (best, *_) = search(settings, "surcharges for walking")
+    assert (best.document, best.page) == ("rules.txt", 1)
+    assert "surcharge" in best.excerpt
+    assert search(settings, "zeppelin") == []
+    # what is found follows the documents
+    (library / "rules.txt").write_text("A zeppelin pays nothing.")
+    land(settings)
+    assert [found.document for found in search(settings, "zeppelins")] == ["rules.txt"]
+    assert search(settings, "surcharge") == []

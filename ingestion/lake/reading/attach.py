@@ -102,6 +102,11 @@ def connect_sql(lake_url: str) -> list[str]:
     return []
 
 
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load one of DuckDB's extensions; raises ``MedallionError`` where that is not possible."""
+    _load(connection, _find(name))
+
+
 def _find(name: str) -> Extension:
     found = find_spec(f"duckdb_extension_{name}")
     for folder in (found and found.submodule_search_locations) or ():

@@ -10,7 +10,7 @@ with tlc_pages as (
 
 select
     cast('tlc_documents' as text) as source_name,
-    cast(document as text) as document,
+    cast(document as text) as document, -- noqa: RF04
     cast(document_id as text) as version, -- noqa: RF04
     cast(media_type as text) as media_type,
     cast(extractor as text) as extractor,

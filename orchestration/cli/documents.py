@@ -1,0 +1,93 @@
+"""Read documents: ``documents list``, ``show``, ``search``."""
+
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.options import Json, Sample, command
+
+documents = typer.Typer(help="List, read and search the documents in the lake.")
+
+
+@documents.callback(invoke_without_command=True)
+def _by_default(context: typer.Context, sample: Sample = False, as_json: Json = False) -> None:
+    if context.invoked_subcommand is None:
+        list_documents(sample, as_json)
+
+
+@documents.command("list")
+def list_documents(sample: Sample = False, as_json: Json = False) -> None:
+    """List the current version of each document; without a verb, this is done."""
+    with command(sample, None) as settings:
+        from orchestration.cli.console import print_json, print_table
+        from orchestration.job import documents as job
+
+        found = job.documents(settings)
+        if as_json:
+            print_json(found)
+            return
+        print_table(
+            ("document", "type", "bytes", "pages", "version", "landed", "without text"),
+            [
+                (
+                    d.name,
+                    d.media_type,
+                    d.bytes,
+                    d.pages,
+                    d.version[:8],
+                    f"{d.landed_at:%Y-%m-%d}",
+                    d.reason,
+                )
+                for d in found
+            ],
+        )
+
+
+@documents.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The document, as it is listed.")],
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open the document itself, by the desktop's program.")
+    ] = False,
+    sample: Sample = False,
+) -> None:
+    """Print the text of a document, page by page."""
+    with command(sample, None) as settings:
+        from orchestration.cli.console import stdout
+        from orchestration.job import documents as job
+
+        if open_it:
+            from ingestion.addresses import local_path
+            from ingestion.errors import UsageError
+
+            folder = local_path(settings.lake_url)
+            if folder is None:
+                raise UsageError("--open needs a lake in a folder; this one is in a bucket.")
+            typer.launch(str(folder / job.lake_path_of(settings, name)))
+            return
+        pages = job.text_of(settings, name)
+        for number, text in enumerate(pages, 1):
+            stdout.print(f"--- page {number} of {len(pages)} ---", highlight=False)
+            stdout.print(text, highlight=False)
+
+
+@documents.command()
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="What the page is about.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Pages at most.")] = 10,
+    sample: Sample = False,
+    as_json: Json = False,
+) -> None:
+    """Rank the pages that the words are about, with an excerpt of each."""
+    with command(sample, None) as settings:
+        from orchestration.cli.console import print_json, print_table
+        from orchestration.job import documents as job
+
+        found = job.search(settings, " ".join(words), limit)
+        if as_json:
+            print_json(found)
+            return
+        print_table(
+            ("document", "page", "score", "excerpt"),
+            [(f.document, f.page, round(f.score, 2), f.excerpt) for f in found],
+        )

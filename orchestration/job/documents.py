@@ -1,0 +1,174 @@
+"""The documents in the lake: a list, the text of one, and a search over all pages.
+
+All of it is read from the lake, so it needs no warehouse. The search has an index of its own in the
+work folder: a DuckDB file, made again when a document or its text has another version.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingestion.errors import MedallionError, UsageError, first_line
+from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.reading.arrow import read
+from ingestion.lake.reading.attach import load_extension
+from ingestion.settings import Settings
+from ingestion.sources import registry
+from ingestion.sources.documents.pages import documents_of, pages_of
+
+EXCERPT = 160  # characters
+
+
+@dataclass(frozen=True)
+class Document:
+    """The current version of a document; ``reason`` says why it has no text."""
+
+    dataset: str
+    name: str
+    media_type: str | None  # none while its text is not landed
+    bytes: int
+    pages: int
+    version: str  # sha256
+    landed_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """One page that a search found; a greater score is a better one."""
+
+    dataset: str
+    document: str
+    page: int
+    score: float
+    excerpt: str
+
+
+def documents(settings: Settings) -> list[Document]:
+    """The current version of every document, by dataset and name."""
+    known: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in _pages(settings).drop_columns(["text"]).to_pylist():
+        known.setdefault((row["dataset"], row["document"]), []).append(row)
+    return [_document(v, known.get((v.dataset, v.item or ""), [])) for v in _held(settings)]
+
+
+def text_of(settings: Settings, name: str) -> list[str]:
+    """The text of a document, page by page; raises ``UsageError`` where there is none."""
+    pages = _pages(settings)
+    rows = [row for row in pages.to_pylist() if row["document"] == name]
+    if not rows:
+        names = sorted(v.item or "" for v in _held(settings))
+        listed = f"there are {', '.join(names)}" if names else "there is none in the lake"
+        raise UsageError(f"There is no document {name}; {listed}.")
+    if rows[0]["reason"]:
+        raise UsageError(f"{name} has no text: {rows[0]['reason']}.")
+    return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
+
+
+def lake_path_of(settings: Settings, name: str) -> str:
+    """The path in the lake of the current version of a document."""
+    for version in _held(settings):
+        if version.item == name:
+            return version.lake_path
+    raise UsageError(f"There is no document {name}; medallion documents lists them.")
+
+
+def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
+    """The pages that the words are about, best first, by BM25 over stems of English words."""
+    with duckdb.connect(_index(settings), read_only=True) as connection:
+        _load_search(connection)
+        rows = connection.execute(
+            "select dataset, document, page, score, text from (select *,"
+            " fts_main_pages.match_bm25(id, ?) as score from pages)"
+            " where score is not null order by score desc, dataset, document, page limit ?",
+            [words, limit],
+        ).fetchall()
+    return [
+        Found(dataset, document, page, score, _excerpt(text, words))
+        for dataset, document, page, score, text in rows
+    ]
+
+
+def _held(settings: Settings) -> list[Landing]:
+    return [v for v in Catalog(settings.lake_url).current() if not v.columns]
+
+
+def _document(version: Landing, rows: list[dict[str, Any]]) -> Document:
+    own = [row for row in rows if row["document_id"] == version.file_id]
+    return Document(
+        version.dataset,
+        version.item or "",
+        own[0]["media_type"] if own else None,
+        version.bytes,
+        sum(row["page"] > 0 for row in own),
+        version.file_id,
+        version.landed_at,
+        own[0]["reason"] if own else "its text is not landed yet: run medallion land",
+    )
+
+
+def _pages(settings: Settings) -> pa.Table:
+    """Every page of every document, with the dataset of its document."""
+    found = []
+    for dataset in registry.datasets().values():
+        if not dataset.has_rows:
+            table = read(pages_of(dataset.name), settings=settings).read_all()
+            name = pa.array([dataset.name] * table.num_rows, pa.string())
+            found.append(table.append_column("dataset", name))
+    return pa.concat_tables(found)
+
+
+def _index(settings: Settings) -> Path:
+    """The file of the search index over the current pages; makes it if it is not there."""
+    current = [v for v in Catalog(settings.lake_url).current() if _is_pages(v.dataset)]
+    versions = "\n".join(sorted(f"{v.dataset} {v.item} {v.file_id}" for v in current))
+    folder = settings.work_dir / "search"
+    name = hashlib.sha256(f"{settings.lake_url}\n{versions}".encode()).hexdigest()[:24]
+    path = folder / f"{name}.duckdb"
+    if path.exists():
+        return path
+    begun = path.with_suffix(".begun")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        with duckdb.connect(begun) as connection:
+            _load_search(connection)
+            pages = _pages(settings)
+            pages = pages.filter(pc.is_valid(pages["text"]))
+            connection.execute(
+                "create table pages as select row_number() over () as id, dataset, document, page,"
+                " text from pages order by dataset, document, page"
+            )
+            connection.execute("pragma create_fts_index('pages', 'id', 'document', 'text')")
+        begun.rename(path)
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {folder}: {exc.strerror}.") from exc
+    except duckdb.Error as exc:
+        raise MedallionError(f"The documents cannot be indexed: {first_line(exc)}") from exc
+    return path
+
+
+def _is_pages(dataset: str) -> bool:
+    documents = documents_of(dataset)
+    return documents != dataset and not registry.datasets()[documents].has_rows
+
+
+def _load_search(connection: duckdb.DuckDBPyConnection) -> None:
+    load_extension(connection, "fts")
+
+
+def _excerpt(text: str, words: str) -> str:
+    """The part of a page around the first of the words, on one line."""
+    plain = " ".join(text.split())
+    places = [plain.lower().find(word.lower()[:5]) for word in words.split()]
+    first = min((place for place in places if place >= 0), default=0)
+    begin = max(0, first - EXCERPT // 3)
+    cut = plain[begin : begin + EXCERPT]
+    return ("…" if begin else "") + cut + ("…" if begin + EXCERPT < len(plain) else "")
