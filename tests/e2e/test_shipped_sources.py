@@ -125,3 +125,40 @@ def _report_of(report: list[dict[str, str]]) -> tuple[int, int]:
     distinct = {tuple(sorted(r.items())) for r in report}
     trips = sum(int(dict(r)["total_dispatched_trips"]) for r in distinct)
     return trips, len({(r["year"], r["month"]) for r in report})
+
+
+def test_the_real_documents_are_landed_read_and_found(
+    place: Place, real_data: Path, tmp_path: Path
+) -> None:
+    published = tmp_path / "papers"
+    published.mkdir()
+    for path in (
+        *(real_data / "docs").glob("*.pdf"),
+        real_data / "misc" / "taxi_zones.zip",
+        real_data / "misc" / "taxi_zones.geojson",
+    ):
+        (published / path.name).write_bytes(path.read_bytes())
+    place.env |= {
+        "MEDALLION_ENABLED_SOURCES": "tlc_documents",
+        "MEDALLION_TLC_DOCUMENTS_URL": published.as_uri(),
+    }
+    place.medallion("land", "--quiet")
+    place.medallion("load", "--quiet")
+    place.dbt("build", "--select", "+document_pages")
+    listed = {d["name"]: d for d in place.medallion_json("documents")}
+    assert len(listed) == 7
+    assert all(d["pages"] and not d["reason"] for d in listed.values())
+    counted = place.query("select document, count(*) from marts.document_pages group by 1")
+    assert dict(counted) == {name: d["pages"] for name, d in listed.items()}
+    (best, *_) = place.medallion_json("documents", "search", "shared", "rides", "SR_Flag")
+    assert "fhv" in best["document"]
+    # a dictionary is published again: it has a second version, and its text follows
+    yellow = "data_dictionary_trip_records_yellow.pdf"
+    older = next((real_data / "docs" / "older").glob("*yellow_2018*.pdf"))
+    (published / yellow).write_bytes(older.read_bytes())
+    landed = {f["file"]: f["outcome"] for f in place.medallion_json("land", "--quiet")}
+    assert landed.pop(f"tlc_documents {yellow}") == "re-published"
+    assert set(landed.values()) == {"unchanged"}
+    again = {d["name"]: d for d in place.medallion_json("documents")}
+    assert again[yellow]["version"] != listed[yellow]["version"]
+    assert again[yellow]["reason"] is None
