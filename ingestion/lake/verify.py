@@ -181,6 +181,7 @@ def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) 
         version.last_modified,
         version.bytes,
         file_format=registry.datasets()[version.dataset].format_of(version.lake_path),
+        item=version.item,
     )
     publisher = settings.publisher(registry.source_of(version.dataset))
     try:

@@ -86,6 +86,7 @@ class Dataset:
     # what only the source's kind understands, as it was declared
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     has_items: bool = False  # whether it is several named files, each with its own versions
+    is_derived: bool = False  # whether it is made from what was landed, and nobody publishes it
     from_files: bool = False  # whether its columns are those of its files, not declared
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Read documents: ``documents list``, ``show``, ``search``."""
+"""Read documents: ``documents list``, ``show``, ``history``, ``search``."""
 
 from typing import Annotated
 
@@ -69,6 +69,37 @@ def show(
         for number, text in enumerate(pages, 1):
             stdout.print(f"--- page {number} of {len(pages)} ---", highlight=False)
             stdout.print(text, highlight=False)
+
+
+@documents.command()
+def history(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The document, as it is listed.")],
+    sample: Sample = False,
+    as_json: Json = False,
+) -> None:
+    """Show every version of a document; the lake keeps them all."""
+    with command(sample, None) as settings:
+        from orchestration.cli.console import print_json, print_table
+        from orchestration.job import documents as job
+
+        found = job.versions_of(settings, name)
+        if as_json:
+            print_json(found)
+            return
+        print_table(
+            ("version", "landed", "bytes", "status", "in the lake", "published at"),
+            [
+                (
+                    v.file_id[:8],
+                    f"{v.landed_at:%Y-%m-%d %H:%M}",
+                    v.bytes,
+                    v.status,
+                    v.lake_path,
+                    v.source_url,
+                )
+                for v in found
+            ],
+        )
 
 
 @documents.command()

@@ -124,6 +124,11 @@ def history(
         from orchestration.cli.console import print_json, progress
         from orchestration.cli.show_history import print_versions
 
+        if registry.datasets()[dataset].has_items:
+            raise UsageError(
+                f"{dataset} is several files, each with versions of its own: medallion documents"
+                " history NAME shows those of one."
+            )
         if month is None and registry.datasets()[dataset].monthly:
             raise UsageError(
                 f"{dataset} is published by the month: say which one, as in"

@@ -60,12 +60,14 @@ def check(
         if as_json:
             print_json(tried)
         for one in () if as_json else tried:
-            if one.rows is None:
+            if one.bytes is None:
                 continue
-            stdout.print(f"{one.item}: {one.rows:,} rows, {one.bytes:,} bytes, at {one.address}")
+            rows = f"{one.rows:,} rows, " if one.rows is not None else ""
+            stdout.print(f"{one.item}: {rows}{one.bytes:,} bytes, at {one.address}")
             for remark in one.remarks:
                 stdout.print(f"  {remark}")
-            print_table(("column", "type in the file", "read as"), one.columns)
+            if one.columns:
+                print_table(("column", "type in the file", "read as"), one.columns)
         end_with([f"{one.item or one.dataset}: {one.error}" for one in tried if one.error])
 
 

@@ -71,6 +71,14 @@ def text_of(settings: Settings, name: str) -> list[str]:
     return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
 
 
+def versions_of(settings: Settings, name: str) -> list[Landing]:
+    """Every version of a document, oldest first; raises ``UsageError`` where there is none."""
+    found = [v for v in Catalog(settings.lake_url).versions() if v.item == name and not v.columns]
+    if not found:
+        raise UsageError(f"There is no document {name}; medallion documents lists them.")
+    return found
+
+
 def lake_path_of(settings: Settings, name: str) -> str:
     """The path in the lake of the current version of a document."""
     for version in _held(settings):

@@ -33,7 +33,7 @@ def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> 
     where the columns of a dataset are unknown, ``MedallionError`` where a file cannot be written.
     """
     catalog = Catalog(settings.lake_url)
-    datasets = [catalog.dataset(dataset.name) for dataset in source.datasets]
+    datasets = [catalog.dataset(dataset.name) for dataset in source.datasets if dataset.has_rows]
     if unknown := [d.name for d in datasets if not d.read_schema]:
         raise UsageError(
             f"The columns of {', '.join(unknown)} are not known yet: declare them, or land one file"

@@ -11,12 +11,15 @@ import pytest
 import ingestion
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
-from ingestion.lake.verify import verify
+from ingestion.lake.verify import restore, verify
 from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import Settings, load_settings
+from ingestion.sources import registry
+from ingestion.try_source import try_source
 from ingestion.warehouse import connect
-from orchestration.job.documents import documents, search, text_of
+from orchestration.job.documents import documents, search, text_of, versions_of
+from orchestration.job.sources import source_statuses
 from tests.support.web import Web
 
 SOURCE = """
@@ -172,7 +175,9 @@ def test_documents_have_no_rows_to_read(declare: Declare, library: Path) -> None
     assert json.loads(json.dumps(found.column("text").to_pylist())) == ["good"]
 
 
-def test_documents_are_listed_shown_and_found(declare: Declare, library: Path) -> None:
+def test_documents_are_listed_shown_and_found(
+    declare: Declare, library: Path, tmp_path: Path
+) -> None:
     settings = declare('pattern = "*"')
     (library / "guide.txt").write_text("Congestion pricing began in January.\nTrips fell.")
     (library / "rules.txt").write_text("No surcharge is paid by those who walk.")
@@ -190,8 +195,22 @@ def test_documents_are_listed_shown_and_found(declare: Declare, library: Path) -
     assert (best.document, best.page) == ("rules.txt", 1)
     assert "surcharge" in best.excerpt
     assert search(settings, "zeppelin") == []
+    (tried,) = try_source(settings, registry.sources()["library"])
+    assert (tried.items, tried.rows, tried.error) == (3, None, None)
+    (status,) = (s for s in source_statuses(settings) if s.name == "library")
+    assert (status.published, status.landed, status.stale) == (3, 3, 0)
     # what is found follows the documents
     (library / "rules.txt").write_text("A zeppelin pays nothing.")
     land(settings)
     assert [found.document for found in search(settings, "zeppelins")] == ["rules.txt"]
     assert search(settings, "surcharge") == []
+    assert [v.bytes for v in versions_of(settings, "rules.txt")] == [39, 24]
+    # a damaged document is fetched again
+    (held,) = (v for v in versions_of(settings, "rules.txt") if v.bytes == 24)
+    place = tmp_path / "lake" / held.lake_path
+    place.chmod(0o600)
+    place.write_bytes(b"other bytes")
+    faulty = [v for v in verify(settings) if v.fault]
+    assert [v.landing.item for v in faulty] == ["rules.txt"]
+    assert [v.is_restored for v in restore(settings, faulty)] == [True]
+    assert [v for v in verify(settings) if v.fault] == []

@@ -105,6 +105,7 @@ class DocumentsSource(DeclaredSource):
                     first_month=None,
                     eras=(Era(PAGES, tuple(columns)),),
                     has_items=True,
+                    is_derived=True,
                 )
             )
         return self.source(name, self.url, tuple(datasets))
