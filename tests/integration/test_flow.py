@@ -18,7 +18,7 @@ from prefect.testing.utilities import prefect_test_harness
 from ingestion.errors import NotLoadedError, UnreachableError, UntrustedFileError
 from ingestion.land import land as land_all
 from ingestion.load import LoadReport
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.warehouse import connect
 from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
@@ -156,6 +156,21 @@ def test_an_api_is_asked_each_night_whatever_was_cached(
     with connect(load_settings(), read_only=True) as session:
         found = session.query("select entity_name from nyc_open_data.fhv_bases order by 1").rows
     assert found == [("One",), ("Two",)]
+
+
+def test_the_text_of_documents_is_landed_and_loaded_with_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = PROJECT_ROOT / "ingestion" / "sources" / "tlc_documents" / "sample"
+    monkeypatch.setenv("MEDALLION_TLC_DOCUMENTS_URL", sample.as_uri())
+    done = asyncio.run(ingest(["tlc_documents"]))  # type: ignore[arg-type]
+    assert isinstance(done, Ingested)
+    assert (done.faults, len(done.new)) == ([], 7)
+    with connect(load_settings(), read_only=True) as session:
+        found = session.query(
+            "select count(distinct document) from tlc_documents.tlc_documents_pages"
+        ).rows
+    assert found == [(7,)]
 
 
 def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder: Path) -> None:
