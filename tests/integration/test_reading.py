@@ -126,7 +126,7 @@ def test_a_past_day_is_what_the_lake_held_then(published: Path, local: Settings)
     assert month_sum(today - timedelta(days=1)) is None
 
 
-def test_it_goes_on_to_polars_and_duckdb(local: Settings) -> None:
+def test_it_goes_on_to_pandas_polars_and_duckdb(local: Settings) -> None:
     def reader() -> pa.RecordBatchReader:
         return ingestion.dataset("yellow", settings=local)
 
@@ -134,6 +134,8 @@ def test_it_goes_on_to_polars_and_duckdb(local: Settings) -> None:
         connection.register("streamed", reader())
         assert connection.sql("select count(*) from streamed").fetchall() == [(60,)]
     assert len(polars.from_arrow(reader())) == 60
+    frame = reader().read_pandas()
+    assert (len(frame), str(frame["fare_amount"].dtype)) == (60, "float64")
 
 
 def test_a_reader_that_is_left_half_way_leaves_nothing_open(local: Settings) -> None:
