@@ -5,6 +5,7 @@ from strangers, and a PDF can be made so that its reader loops, or fills the mem
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-RULES = 1  # raise it when the reader gives another text for the same document
+from ingestion.errors import FetchError
+
+RULES = 2  # raise it when the reader gives another text for the same document
 SECONDS = 60
 
 
@@ -33,18 +36,22 @@ def extractor() -> str:
 
 
 def extract(path: Path, name: str, seconds: float = SECONDS) -> Extracted:
-    """Read a local file, which is called ``name``; needs memory for its text only."""
+    """Read a local file, which is called ``name``; needs memory for its text only.
+
+    Raises ``FetchError`` where the process apart fails for a reason outside the document.
+    """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-I", "-m", "ingestion.documents.reader"]
         try:
             done = subprocess.run(  # noqa: S603  no shell, and the program is our own
                 [*command, str(path), name, str(answer)],
-                # the reader needs no variable, and must see no secret
-                env={"PYTHONIOENCODING": "utf-8"},
+                env={},  # the reader needs no variable, and must see no secret
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                # a document may make pypdf warn without end
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 timeout=seconds,
                 check=False,
             )
@@ -52,11 +59,16 @@ def extract(path: Path, name: str, seconds: float = SECONDS) -> Extracted:
             return Extracted(
                 _media_type(path, name), (), f"it took longer than {seconds:g} s to read"
             )
-        try:
-            found = json.loads(answer.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            why = "it takes too much memory to read" if done.returncode else "it gives no text"
-            return Extracted(_media_type(path, name), (), why)
+        if done.returncode < 0:
+            number = -done.returncode
+            reason = f"its reader was ended: {signal.strsignal(number) or f'signal {number}'}"
+            return Extracted(_media_type(path, name), (), reason)
+        if done.returncode:
+            raise FetchError(
+                f"{name}: the process that reads documents ended with code {done.returncode}. Make"
+                f" room in {tempfile.gettempdir()}, or install the project anew: uv sync."
+            )
+        found = json.loads(answer.read_text(encoding="utf-8"))
     return Extracted(found["media_type"], tuple(found["pages"]), found["reason"])
 
 

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 MEMORY_BYTES = 1 << 30
+CPU_SECONDS = 120  # ends a reader whose parent was killed before it could stop it
 MOST_BYTES = 256 << 20
 PAGE_CHARACTERS = 3_000
 MOST_CHARACTERS = 50_000_000
@@ -33,22 +34,20 @@ def media_type(path: Path, name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
-def read(path: Path, name: str) -> tuple[str, list[str], str | None]:
-    """The media type, the text of each page, and why there is none."""
-    kind = media_type(path, name)
-    size = path.stat().st_size
+def read(path: Path, kind: str) -> tuple[list[str], str | None]:
+    """The text of each page of a file of this media type, and why there is none."""
     if kind == "application/zip":
-        return kind, *_zip(path)
+        return _zip(path)
     if kind == "application/pdf" or kind.startswith(_TEXT):
-        if size > MOST_BYTES:
-            return kind, [], f"it is larger than {MOST_BYTES >> 20} MB"
-        return kind, *(_pdf(path) if kind == "application/pdf" else _text(path))
-    return kind, [], f"its type, {kind}, has no text to read"
+        if path.stat().st_size > MOST_BYTES:
+            return [], f"it is larger than {MOST_BYTES >> 20} MB"
+        return _pdf(path) if kind == "application/pdf" else _text(path)
+    return [], f"its type, {kind}, has no text to read"
 
 
 def _pdf(path: Path) -> tuple[list[str], str | None]:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import LimitReachedError
 
     pages: list[str] = []
     characters = 0
@@ -64,12 +63,13 @@ def _pdf(path: Path) -> tuple[list[str], str | None]:
             if characters > MOST_CHARACTERS:
                 return [], f"it has more than {MOST_CHARACTERS:,} characters of text"
     except MemoryError:
-        return [], "it takes too much memory to read"
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError) as exc:
-        # pypdf raises any of these for a damaged file
-        return [], f"it is damaged: {' '.join(str(exc).split())[:200] or type(exc).__name__}"
+        raise
+    except LimitReachedError as exc:
+        return [], f"it is beyond a limit of pypdf: {_one_line(exc)}"
     except RecursionError:
         return [], "it is damaged: its parts contain each other"
+    except Exception as exc:  # a damaged file makes pypdf raise nearly anything
+        return [], f"it is damaged: {_one_line(exc)}"
     if not any(text.strip() for text in pages):
         return [], "it has no text layer" if pages else "it has no page"
     return pages, None
@@ -99,10 +99,14 @@ def _zip(path: Path) -> tuple[list[str], str | None]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as exc:
-        return [], f"it is damaged: {' '.join(str(exc).split())[:200]}"
+        return [], f"it is damaged: {_one_line(exc)}"
     more = [f"and {len(names) - MOST_MEMBERS:,} more"] if len(names) > MOST_MEMBERS else []
     listed = _paged(_plain("\n".join([*names[:MOST_MEMBERS], *more])))
     return listed, None if names else "it is empty"
+
+
+def _one_line(exc: Exception) -> str:
+    return _plain(" ".join(str(exc).split())[:200]) or type(exc).__name__
 
 
 def _plain(text: str) -> str:
@@ -116,11 +120,21 @@ def main(path: str, name: str, answer: str) -> None:
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, 8 * MOST_CHARACTERS),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
     ):
         resource.setrlimit(limit, (value, value))
-    kind, pages, reason = read(Path(path), name)
-    found = {"media_type": kind, "pages": [] if reason else pages, "reason": reason}
-    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+    kind = media_type(Path(path), name)
+    try:
+        pages, reason = read(Path(path), kind)
+        found = _answer(kind, [] if reason else pages, reason)
+    except MemoryError:
+        found = _answer(kind, [], "it takes too much memory to read")
+    Path(answer).write_bytes(found)
+
+
+def _answer(kind: str, pages: list[str], reason: str | None) -> bytes:
+    found = {"media_type": kind, "pages": pages, "reason": reason}
+    return json.dumps(found, ensure_ascii=False).encode()
 
 
 if __name__ == "__main__":

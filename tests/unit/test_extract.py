@@ -1,17 +1,20 @@
 """The text of documents, and what becomes of those that are broken or made to do harm."""
 
 import io
+import resource
+import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pypdf import PdfWriter
 
 from ingestion.documents.extract import Extracted, extract
 from ingestion.documents.pages_file import write_pages
-
-ENCRYPTED = b"/Encrypt << /Filter /Standard /V 1 /R 2 /O (x) /U (x) /P 0 >> "
+from ingestion.errors import FetchError
 
 
 def pdf(*pages: str, more: bytes = b"") -> bytes:
@@ -48,19 +51,30 @@ def _written(objects: list[bytes], more: bytes = b"") -> bytes:
     return out.getvalue()
 
 
-def bomb() -> bytes:
-    """A page whose content of a few kilobytes unpacks to two gigabytes."""
+def packed(parts: int, code: bytes = b"/FlateDecode") -> bytes:
+    """A page whose content unpacks to so many megabytes; ``code`` names how it is packed."""
     packer = zlib.compressobj(9)
-    part = b"BT (x) Tj ET\n" * 80_000
-    packed = b"".join(packer.compress(part) for _ in range(2_000)) + packer.flush()
+    part = b"BT /F1 12 Tf (x) Tj ET\n" * 45_000
+    content = b"".join(packer.compress(part) for _ in range(parts)) + packer.flush()
     return _written(
         [
             b"<< /Type /Catalog /Pages 2 0 R >>",
             b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R >>",
-            b"<< /Filter /FlateDecode /Length %d >>\nstream\n%s\nendstream" % (len(packed), packed),
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9]"
+            b" /Resources << /Font << /F1 5 0 R >> >> /Contents 4 0 R >>",
+            b"<< /Filter %s /Length %d >>\nstream\n%s\nendstream" % (code, len(content), content),
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
         ]
     )
+
+
+def encrypted(password: str, algorithm: str) -> bytes:
+    """A page that is encrypted; with an empty password everybody may read it."""
+    writer = PdfWriter(io.BytesIO(pdf("Fares rose.")))
+    writer.encrypt(password, "the owner's", algorithm=algorithm)
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
 
 
 def endless() -> bytes:
@@ -92,20 +106,78 @@ def test_the_pages_of_a_pdf(tmp_path: Path) -> None:
         (pdf(), "it has no page"),
         (pdf("Fares rose.")[:300], "it is damaged: "),
         (b"%PDF-1.7\nnonsense", "it is damaged: "),
-        (
-            pdf("a", more=b"/Encrypt << /Filter /Standard /V 1 /R 2 /O (x) /U (x) /P 0 >> "),
-            "it is ",
-        ),
-        (endless(), "it "),
-        (bomb(), "it "),
+        (encrypted("secret", "RC4-128"), "it is encrypted"),
+        (encrypted("secret", "AES-256"), "it is encrypted"),
+        (packed(1, b"/Strange"), "it is damaged: Unsupported filter /Strange"),
+        (endless(), "it is damaged: Detected cyclic page references"),
+        (packed(2_000), "it is beyond a limit of pypdf: Limit reached while decompressing"),
     ],
-    ids=["no text", "no page", "cut short", "nonsense", "encrypted", "endless", "bomb"],
+    ids=[
+        "no text",
+        "no page",
+        "cut short",
+        "nonsense",
+        "encrypted",
+        "encrypted by AES",
+        "strange filter",
+        "endless",
+        "bomb",
+    ],
 )
 def test_a_pdf_without_text_says_why(content: bytes, reason: str, tmp_path: Path) -> None:
     found = read(tmp_path, content)
     assert found.pages == ()
     assert (found.reason or "").startswith(reason), found.reason
     assert "\n" not in (found.reason or "")
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_a_pdf_that_is_encrypted_without_a_password_is_read(algorithm: str, tmp_path: Path) -> None:
+    found = read(tmp_path, encrypted("", algorithm))
+    assert found == Extracted("application/pdf", ("Fares rose.",))
+
+
+def test_a_document_that_takes_too_much_memory_says_so(tmp_path: Path) -> None:
+    # 64 million characters of four bytes each
+    found = read(tmp_path, "\N{GRINNING FACE}".encode() * (64 << 20), "notes.txt")
+    assert found == Extracted("text/plain", (), "it takes too much memory to read")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that puts a shell script in the place of Python, which runs the reader."""
+
+    def program(script: str) -> None:
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(path))
+
+    return program
+
+
+def test_a_reader_that_fails_outside_the_document_is_an_error_to_try_again(
+    program: Callable[[str], None], tmp_path: Path
+) -> None:
+    program("exit 1")
+    with pytest.raises(FetchError, match=r"paper\.pdf: the process .* ended with code 1"):
+        read(tmp_path, pdf("Fares rose."))
+    program("kill -SEGV $$")
+    found = read(tmp_path, pdf("Fares rose."))
+    assert found.reason == "its reader was ended: Segmentation fault"
+
+
+def test_the_reader_sees_no_secret_and_fills_no_memory_by_its_warnings(
+    program: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    program(
+        "head -c 300000000 /dev/zero >&2; head -c 300000000 /dev/zero\n"
+        """printf '{"media_type": "a/b", "pages": ["%s"], "reason": null}' "$PGPASSWORD" > "$6" """
+    )
+    assert read(tmp_path, pdf("Fares rose.")) == Extracted("a/b", ("",))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # of 1024 bytes
 
 
 def test_a_reader_that_does_not_end_is_given_up(tmp_path: Path) -> None:
