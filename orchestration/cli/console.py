@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 import threading
 import time
@@ -172,7 +173,14 @@ def _text(value: Any) -> str:
         case float():
             return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
         case _:
-            return str(value)
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text of others without control characters: a terminal would do what they say."""
+    return re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n")
+    )
 
 
 def print_faults(faults: Sequence[str]) -> None:

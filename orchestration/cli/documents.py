@@ -27,9 +27,19 @@ def list_documents(sample: Sample = False, as_json: Json = False) -> None:
             print_json(found)
             return
         print_table(
-            ("document", "type", "bytes", "pages", "version", "landed", "without text"),
+            (
+                "dataset",
+                "document",
+                "type",
+                "bytes",
+                "pages",
+                "version",
+                "landed",
+                "without text",
+            ),
             [
                 (
+                    d.dataset,
                     d.name,
                     d.media_type,
                     d.bytes,
@@ -49,11 +59,14 @@ def show(
     open_it: Annotated[
         bool, typer.Option("--open", help="Open the document itself, by the desktop's program.")
     ] = False,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Its dataset, if several have this name.")
+    ] = None,
     sample: Sample = False,
 ) -> None:
     """Print the text of a document, page by page."""
     with command(sample, None) as settings:
-        from orchestration.cli.console import stdout
+        from orchestration.cli.console import printable, stdout
         from orchestration.job import documents as job
 
         if open_it:
@@ -63,12 +76,12 @@ def show(
             folder = local_path(settings.lake_url)
             if folder is None:
                 raise UsageError("--open needs a lake in a folder; this one is in a bucket.")
-            typer.launch(str(folder / job.lake_path_of(settings, name)))
+            typer.launch(str(folder / job.version_of(settings, name, dataset).lake_path))
             return
-        pages = job.text_of(settings, name)
+        pages = job.text_of(settings, name, dataset)
         for number, text in enumerate(pages, 1):
             stdout.print(f"--- page {number} of {len(pages)} ---", highlight=False)
-            stdout.print(text, highlight=False)
+            stdout.print(printable(text), highlight=False)
 
 
 @documents.command()
@@ -119,6 +132,6 @@ def search(
             print_json(found)
             return
         print_table(
-            ("document", "page", "score", "excerpt"),
-            [(f.document, f.page, round(f.score, 2), f.excerpt) for f in found],
+            ("dataset", "document", "page", "score", "excerpt"),
+            [(f.dataset, f.document, f.page, round(f.score, 2), f.excerpt) for f in found],
         )

@@ -18,11 +18,13 @@ from ingestion.errors import MedallionError, UsageError, first_line
 from ingestion.lake.catalog import Catalog, Landing
 from ingestion.lake.reading.arrow import read
 from ingestion.lake.reading.attach import load_extension
+from ingestion.scratch import scratch_folder
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.documents.pages import documents_of, pages_of
 
 EXCERPT = 160  # characters
+NOT_LANDED = "its text is not landed yet: run medallion land"
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,18 @@ def documents(settings: Settings) -> list[Document]:
     return [_document(v, known.get((v.dataset, v.item or ""), [])) for v in _held(settings)]
 
 
-def text_of(settings: Settings, name: str) -> list[str]:
+def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[str]:
     """The text of a document, page by page; raises ``UsageError`` where there is none."""
+    version = version_of(settings, name, dataset)
     pages = _pages(settings)
-    rows = [row for row in pages.to_pylist() if row["document"] == name]
+    pages = pages.filter(pc.equal(pages["document_id"], version.file_id))
+    rows = [
+        row
+        for row in pages.to_pylist()
+        if (row["dataset"], row["document"]) == (version.dataset, name)
+    ]
     if not rows:
-        names = sorted(v.item or "" for v in _held(settings))
-        listed = f"there are {', '.join(names)}" if names else "there is none in the lake"
-        raise UsageError(f"There is no document {name}; {listed}.")
+        raise UsageError(f"{name} has no text: {NOT_LANDED}.")
     if rows[0]["reason"]:
         raise UsageError(f"{name} has no text: {rows[0]['reason']}.")
     return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
@@ -79,12 +85,21 @@ def versions_of(settings: Settings, name: str) -> list[Landing]:
     return found
 
 
-def lake_path_of(settings: Settings, name: str) -> str:
-    """The path in the lake of the current version of a document."""
-    for version in _held(settings):
-        if version.item == name:
-            return version.lake_path
-    raise UsageError(f"There is no document {name}; medallion documents lists them.")
+def version_of(settings: Settings, name: str, dataset: str | None = None) -> Landing:
+    """The current version of a document; of this dataset, where several have one of its name.
+
+    Raises ``UsageError`` where there is none, or more than one.
+    """
+    held = [v for v in _held(settings) if dataset in (None, v.dataset)]
+    found = [v for v in held if v.item == name]
+    if len(found) > 1:
+        datasets = ", ".join(sorted(v.dataset for v in found))
+        raise UsageError(f"{name} is in the datasets {datasets}: name one by --dataset.")
+    if not found:
+        names = sorted(v.item or "" for v in held)
+        listed = f"there are {', '.join(names)}" if names else "there is none in the lake"
+        raise UsageError(f"There is no document {name}; {listed}.")
+    return found[0]
 
 
 def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
@@ -117,7 +132,7 @@ def _document(version: Landing, rows: list[dict[str, Any]]) -> Document:
         sum(row["page"] > 0 for row in own),
         version.file_id,
         version.landed_at,
-        own[0]["reason"] if own else "its text is not landed yet: run medallion land",
+        own[0]["reason"] if own else NOT_LANDED,
     )
 
 
@@ -141,21 +156,24 @@ def _index(settings: Settings) -> Path:
     path = folder / f"{name}.duckdb"
     if path.exists():
         return path
-    begun = path.with_suffix(".begun")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # each process makes one of its own, and none is seen before it is whole
+        with scratch_folder(settings.dlt_dir) as scratch:
+            begun = scratch / path.name
+            with duckdb.connect(begun) as connection:
+                _load_search(connection)
+                pages = _pages(settings)
+                pages = pages.filter(pc.is_valid(pages["text"]))
+                connection.execute(
+                    "create table pages as select row_number() over () as id, dataset, document,"
+                    " page, text from pages order by dataset, document, page"
+                )
+                connection.execute("pragma create_fts_index('pages', 'id', 'document', 'text')")
+            begun.replace(path)
         for old in folder.iterdir():
-            old.unlink()
-        with duckdb.connect(begun) as connection:
-            _load_search(connection)
-            pages = _pages(settings)
-            pages = pages.filter(pc.is_valid(pages["text"]))
-            connection.execute(
-                "create table pages as select row_number() over () as id, dataset, document, page,"
-                " text from pages order by dataset, document, page"
-            )
-            connection.execute("pragma create_fts_index('pages', 'id', 'document', 'text')")
-        begun.rename(path)
+            if old != path:
+                old.unlink(missing_ok=True)
     except OSError as exc:
         raise MedallionError(f"Cannot write to {folder}: {exc.strerror}.") from exc
     except duckdb.Error as exc:

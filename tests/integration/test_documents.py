@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ingestion.settings import Settings, load_settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
-from orchestration.job.documents import documents, search, text_of, versions_of
+from orchestration.cli.console import printable
+from orchestration.job.documents import documents, search, text_of, version_of, versions_of
 from orchestration.job.sources import source_statuses
 from tests.support.web import Web
 
@@ -214,3 +216,31 @@ def test_documents_are_listed_shown_and_found(
     assert [v.landing.item for v in faulty] == ["rules.txt"]
     assert [v.is_restored for v in restore(settings, faulty)] == [True]
     assert [v for v in verify(settings) if v.fault] == []
+
+
+def test_documents_of_one_name_in_two_datasets_are_told_apart(
+    declare: Declare, library: Path
+) -> None:
+    (library / "guide.txt").write_text("The guide.")
+    settings = declare('pattern = "*"\n[datasets.news]\npattern = "g*"\n')
+    land(settings)
+    with pytest.raises(
+        UsageError, match=r"guide\.txt is in the datasets news, papers: name one by"
+    ):
+        text_of(settings, "guide.txt")
+    assert text_of(settings, "guide.txt", "news") == ["The guide."]
+    assert version_of(settings, "guide.txt", "papers").dataset == "papers"
+
+
+def test_several_first_searches_at_once_find_the_same(declare: Declare, library: Path) -> None:
+    settings = declare('pattern = "*"')
+    for n in range(50):
+        (library / f"{n}.txt").write_text(f"Congestion and page {n}.")
+    land(settings)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: search(settings, "congestion", 100), range(4)))
+    assert [len(pages) for pages in found] == [50] * 4
+
+
+def test_what_a_document_says_to_a_terminal_is_not_done() -> None:
+    assert printable("a\x1b[31mb\r\nc\td\x9b") == "a\ufffd[31mb\nc\td\ufffd"
