@@ -18,7 +18,7 @@ from tests.support import processes
 
 # The steps of the job by name. A kill comes before or after a call of a step.
 STEPS = {
-    "fetch a file": "ingestion.land:fetch",
+    "fetch a file": "ingestion.sources.files.kind:fetch",
     "check a file": "ingestion.land:check",
     "put a file into the lake": "ingestion.lake.storage.store:Store.put",
     "write a catalog record": "ingestion.lake.storage.store:Store.write",

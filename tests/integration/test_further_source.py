@@ -208,7 +208,7 @@ def _is_listed_tried_and_scaffolded(medallion: Medallion, tmp_path: Path) -> Non
     unknown = medallion("source", "check", "harbor")
     assert unknown.returncode == 2
     assert unknown.stderr == (
-        "error: There is no source harbor; there are tlc, nyc_open_data, weather, harbour.\n"
+        "error: There is no source harbor; there are tlc, nyc_open_data, tlc_documents, weather, harbour.\n"
     )
 
 
