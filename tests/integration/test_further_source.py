@@ -207,9 +207,8 @@ def _is_listed_tried_and_scaffolded(medallion: Medallion, tmp_path: Path) -> Non
     assert model.read_text() == "-- mine"
     unknown = medallion("source", "check", "harbor")
     assert unknown.returncode == 2
-    assert unknown.stderr == (
-        "error: There is no source harbor; there are tlc, nyc_open_data, tlc_documents, weather, harbour.\n"
-    )
+    assert unknown.stderr.startswith("error: There is no source harbor; there are tlc, ")
+    assert unknown.stderr.endswith(", harbour.\n")
 
 
 def test_a_source_with_a_fault_is_one_line_and_the_others_are_tried(
