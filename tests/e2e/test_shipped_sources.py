@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,20 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Place
+from tests.support import postgres
 from tests.support.api import Api, Asked, Reply, serving_api
 
 pytestmark = pytest.mark.slow
 
 WEATHER = "/data/v1"
 BASES, REPORT = "/eccv-9dzr.json", "/2v9c-2k7f.json"
+# as docs/sources.md shows it
+SEARCH_ON_POSTGRES = """
+    select document, page, ts_headline('english', text, words)
+    from marts.document_pages, websearch_to_tsquery('english', %s) as words
+    where to_tsvector('english', text) @@ words
+    order by ts_rank(to_tsvector('english', text), words) desc limit 10
+"""
 ENABLED = {"MEDALLION_ENABLED_SOURCES": "weather,nyc_open_data"}
 
 
@@ -127,9 +136,9 @@ def _report_of(report: list[dict[str, str]]) -> tuple[int, int]:
     return trips, len({(r["year"], r["month"]) for r in report})
 
 
-def test_the_real_documents_are_landed_read_and_found(
-    place: Place, real_data: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def papers(place: Place, real_data: Path, tmp_path: Path) -> Path:
+    """The folder in which the place's source of documents has TLC's own."""
     published = tmp_path / "papers"
     published.mkdir()
     for path in (
@@ -142,6 +151,12 @@ def test_the_real_documents_are_landed_read_and_found(
         "MEDALLION_ENABLED_SOURCES": "tlc_documents",
         "MEDALLION_TLC_DOCUMENTS_URL": published.as_uri(),
     }
+    return published
+
+
+def test_the_real_documents_are_landed_read_and_found(
+    place: Place, papers: Path, real_data: Path
+) -> None:
     place.medallion("land", "--quiet")
     place.medallion("load", "--quiet")
     place.dbt("build", "--select", "+document_pages")
@@ -155,10 +170,31 @@ def test_the_real_documents_are_landed_read_and_found(
     # a dictionary is published again: it has a second version, and its text follows
     yellow = "data_dictionary_trip_records_yellow.pdf"
     older = next((real_data / "docs" / "older").glob("*yellow_2018*.pdf"))
-    (published / yellow).write_bytes(older.read_bytes())
+    (papers / yellow).write_bytes(older.read_bytes())
     landed = {f["file"]: f["outcome"] for f in place.medallion_json("land", "--quiet")}
     assert landed.pop(f"tlc_documents {yellow}") == "re-published"
     assert set(landed.values()) == {"unchanged"}
     again = {d["name"]: d for d in place.medallion_json("documents")}
     assert again[yellow]["version"] != listed[yellow]["version"]
     assert again[yellow]["reason"] is None
+
+
+def test_the_text_of_documents_has_a_search_index_on_postgres(
+    place: Place, papers: Path, tmp_path: Path
+) -> None:
+    place.env["MEDALLION_TARGET"] = "postgres"
+    with postgres.server(tmp_path / "postgres") as server, postgres.database(server) as variables:
+        place.env |= variables
+        place.medallion("land", "--quiet")
+        place.medallion("load", "--quiet")
+        for _ in range(2):  # the second build finds the index there
+            place.dbt("build", "--select", "+document_pages")
+        with closing(postgres.connect(place.env)) as connection, connection.cursor() as cursor:
+            cursor.execute(SEARCH_ON_POSTGRES, ["congestion surcharge"])
+            (best, *_) = cursor.fetchall()
+            cursor.execute("set enable_seqscan = off")
+            cursor.execute("explain " + SEARCH_ON_POSTGRES, ["congestion surcharge"])
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert best[0] in {f"data_dictionary_trip_records_{d}.pdf" for d in ("hvfhs", "yellow")}
+    assert "<b>congestion</b> <b>surcharge</b>" in best[2].lower()
+    assert "document_pages_text_search" in plan

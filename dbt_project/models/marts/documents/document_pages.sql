@@ -1,6 +1,6 @@
 -- Grain: one page of the current version of a document; a document without text has page 0.
 
-{{ config(materialized='by_content') }}
+{{ config(materialized='by_content', post_hook='{{ index_text(this, "text") }}') }}
 
 with tlc_pages as (
 
