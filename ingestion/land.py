@@ -5,7 +5,6 @@ the landing written to the catalog. An unchanged file costs one HEAD. A file tha
 is kept in ``quarantine/`` with the reason, and the other files go on.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
 from ingestion.sources.documents.pages import documents_of, pages_of
 from ingestion.sources.kinds import kind_of
-from ingestion.sources.spool import forget_parts, has_parts, part_path
+from ingestion.sources.spool import download_at, forget_parts, has_parts, part_path
 
 FETCHES_AT_ONCE = 4
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
@@ -131,8 +130,7 @@ def land_pages(settings: Settings, progress: Progress | None = None) -> LandRepo
         finally:
             local.unlink(missing_ok=True)
         write_pages(extracted, version.item or "", version.file_id, target)
-        digest = hashlib.sha256(target.read_bytes()).hexdigest()
-        return Fetched(target, digest, target.stat().st_size, file.etag, None)
+        return download_at(target, file.etag)
 
     return land_files(settings, due, progress, make)
 

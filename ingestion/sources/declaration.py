@@ -3,6 +3,7 @@
 The folder's name is the source's name, and the schema of its read views.
 """
 
+from abc import ABC, abstractmethod
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -102,7 +103,7 @@ def _no_word_of_sql(name: str) -> str:
 DatasetName = Annotated[str, Field(pattern=NAME), AfterValidator(_no_word_of_sql)]
 
 
-class DeclaredSource(Declared):
+class DeclaredSource(Declared, ABC):
     """The keys that a source of every kind has."""
 
     title: str = ""
@@ -110,9 +111,9 @@ class DeclaredSource(Declared):
     enabled: bool = False
     overdue_days: int = Field(default=120, ge=1)
 
+    @abstractmethod
     def named(self, name: str) -> Source:
         """The source of this name."""
-        raise NotImplementedError
 
     def source(self, name: str, url: str, datasets: tuple[Dataset, ...], **options: Any) -> Source:
         """The source of this name, at this address."""

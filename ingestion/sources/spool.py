@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from ingestion.addresses import file_name_of
-from ingestion.sources.base import PublishedFile
+from ingestion.sources.base import Fetched, PublishedFile
 
 
 def part_path(file: PublishedFile, spool: Path) -> Path:
@@ -13,6 +13,13 @@ def part_path(file: PublishedFile, spool: Path) -> Path:
     identity = f"{file.url}\n{file.etag}\n{file.last_modified}\n{file.bytes}"
     digits = hashlib.sha256(identity.encode()).hexdigest()[:24]
     return spool / f"{_prefix(file)}{digits}.part"
+
+
+def download_at(part: Path, etag: str | None = None) -> Fetched:
+    """A download that is complete, with the sha256 of its bytes."""
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Fetched(part, digest, part.stat().st_size, etag, None)
 
 
 def forget_parts(file: PublishedFile, spool: Path) -> None:

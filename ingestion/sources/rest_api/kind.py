@@ -4,17 +4,17 @@ An API has no list of months and no etags. So every item in scope is asked for w
 unchanged answer gives the same bytes. Publishers revise: a run asks again for the last months.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from ingestion.errors import FetchError
 from ingestion.progress import Progress, Quiet
 from ingestion.sources.base import Dataset, Fetched, PublishedFile, Publisher
-from ingestion.sources.files.publisher import is_overdue, months_between
+from ingestion.sources.files.publisher import is_overdue
+from ingestion.sources.months import asked_months
 from ingestion.sources.rest_api import config
-from ingestion.sources.spool import part_path
+from ingestion.sources.spool import download_at, part_path
 
 
 def discover(
@@ -36,7 +36,9 @@ def discover(
     found = []
     for dataset in [of[name] for name in named] or of.values():
         config.secrets(publisher, dataset)
-        months = _months(dataset, start, end) if dataset.monthly else [None]
+        months: list[date | None] = [None]
+        if dataset.monthly:
+            months = [*asked_months(dataset, start, end)]
         found += [_item(publisher, dataset, month) for month in months]
         if not months:
             fault = f"it has none of these months: its first is {dataset.first_month:%Y-%m}"
@@ -45,14 +47,6 @@ def discover(
             else:
                 (progress or Quiet()).say(f"{dataset.name}: {fault}")
     return found
-
-
-def _months(dataset: Dataset, start: date | None, end: date | None) -> list[date | None]:
-    today = datetime.now(UTC).date()
-    last = min(end or today, today)
-    assert dataset.first_month, "only a dataset by month has months"
-    months = months_between(max(start or date.min, dataset.first_month), last)
-    return list(months if start else months[-dataset.options["lookback_months"] :])
 
 
 def _item(publisher: Publisher, dataset: Dataset, month: date | None) -> PublishedFile:
@@ -99,6 +93,4 @@ def fetch(
             f"{file.name}: {file.url} has no rows{since}. Check endpoint in source.toml; if that is"
             " right, ask the publisher."
         )
-    with part.open("rb") as reader:
-        digest = hashlib.file_digest(reader, "sha256").hexdigest()
-    return Fetched(part, digest, part.stat().st_size, None, None)
+    return download_at(part)

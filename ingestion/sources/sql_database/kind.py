@@ -4,17 +4,17 @@ A whole table is one item, and so is each month of a dataset with a cursor. Only
 to the database: nothing tells whether a table has changed but its rows.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingestion.errors import FetchError, UsageError
 from ingestion.progress import Progress
 from ingestion.sources.base import Dataset, Fetched, PublishedFile, Publisher
-from ingestion.sources.files.publisher import is_overdue, months_between
-from ingestion.sources.spool import part_path
+from ingestion.sources.files.publisher import is_overdue
+from ingestion.sources.months import asked_months
+from ingestion.sources.spool import download_at, part_path
 from ingestion.sources.sql_database.database import Database
 
 if TYPE_CHECKING:
@@ -50,22 +50,14 @@ def discover(
     for dataset in source.datasets:
         if named and dataset.name not in named:
             continue
-        months = _months(dataset, start, end)
+        months: list[date | None] = [None]
+        if dataset.monthly:
+            months = [*asked_months(dataset, start, end)]
         found += [_item(database, dataset, month) for month in months]
         if named and not months:
             fault = f"it has no month in this time; its first month is {dataset.first_month:%Y-%m}."
             found.append(_item(database, dataset, end or start, fault))
     return found
-
-
-def _months(dataset: Dataset, start: date | None, end: date | None) -> Sequence[date | None]:
-    if not dataset.first_month:
-        return [None]
-    today = datetime.now(UTC).date()
-    months = months_between(
-        max(start or dataset.first_month, dataset.first_month), min(end or today, today)
-    )
-    return months if start else months[-dataset.options["lookback_months"] :]
 
 
 def _item(
@@ -105,9 +97,7 @@ def fetch(
         part.unlink(missing_ok=True)
         raise FetchError(f"{file.name}: {exc}.") from None  # a cause may hold the URL
     if rows:
-        with part.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        return Fetched(part, digest, part.stat().st_size, None, None)
+        return download_at(part)
     part.unlink()
     if file.month and not is_overdue(source, file.month):
         return None
