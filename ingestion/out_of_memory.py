@@ -8,7 +8,7 @@ from typing import NoReturn
 # made beforehand: there may be no memory to make it when it is needed
 MESSAGE = (
     b"error: no memory is left for this process, so it ends here. Give it more memory, or "
-    b"lower what limits it; then run the same again: it goes on from where it was.\n"
+    b"raise its limit; then run the same again: it goes on from where it was.\n"
 )
 
 
