@@ -669,3 +669,26 @@ def test_a_fault_of_one_item_leaves_the_others(api: Api, settings: Settings) -> 
     api.answers("/v1/observations", [])
     (coming,) = land(settings, ["observations"], today, today).files
     assert coming.outcome == Outcome.NOT_YET
+
+
+def test_a_month_that_had_rows_and_has_none_now_is_an_error(api: Api, settings: Settings) -> None:
+    this_month = datetime.now(UTC).date().replace(day=1)
+
+    def only() -> Any:
+        (landed,) = (
+            f
+            for f in land(settings, ["observations"], this_month, this_month).files
+            if f.published.dataset == "observations"
+        )
+        return landed
+
+    api.answers("/v1/observations", [])
+    assert only().outcome is Outcome.NOT_YET
+    api.answers("/v1/observations", [{"id": 1}])
+    assert only().outcome is Outcome.NEW
+    api.answers("/v1/observations", [])
+    gone = only()
+    assert gone.outcome is Outcome.FAILED
+    assert "the source has nothing of it now, and had 1 rows when it was landed" in gone.error
+    (held,) = Catalog(settings.lake_url).current()
+    assert held.row_count == 1
