@@ -16,6 +16,7 @@ from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.lake.catalog import Catalog, Landing, clock_fault
+from ingestion.lake.document_pages import make_pages, pages_to_make
 from ingestion.lake.storage.checksums import Digests
 from ingestion.lake.storage.store import Store, open_lake
 from ingestion.locks import turns_with_files
@@ -23,9 +24,8 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
-from ingestion.sources.documents.pages import documents_of, pages_of
 from ingestion.sources.kinds import kind_of
-from ingestion.sources.spool import download_at, forget_parts, has_parts, part_path
+from ingestion.sources.spool import forget_parts, has_parts
 
 FETCHES_AT_ONCE = 4
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
@@ -95,44 +95,15 @@ def land(
 def land_pages(settings: Settings, progress: Progress | None = None) -> LandReport:
     """Land the text of each document, page by page, where it is not landed yet.
 
-    It is made again when a document has another version, or when what extracts the text has.
+    It is made again when a document has another version, or when what reads its text has.
     """
-    from ingestion.documents.extract import extract, extractor
-    from ingestion.documents.pages_file import write_pages
-
     store = open_lake(settings)
-    catalog = Catalog(store)
-    documents = {v.key: v for v in catalog.current() if not v.columns}
-    due = [
-        PublishedFile(
-            pages_of(version.dataset),
-            None,
-            f"lake:{version.lake_path}",
-            f"{version.file_id} {extractor()}",
-            *(None, None),
-            item=version.item,
-        )
-        for version in documents.values()
-    ]
+    documents = pages_to_make(Catalog(store))
 
     def make(file: PublishedFile) -> Fetched:
-        version = documents[documents_of(file.dataset), None, file.item]
-        target = part_path(file, settings.spool_dir)
-        local = target.with_suffix(".document")
-        try:
-            if store.fetch(version.lake_path, local) != version.file_id:
-                raise FetchError(f"{version.name} is damaged in the lake; run medallion verify.")
-            extracted = extract(local, version.item or "")
-        except FileNotFoundError:
-            raise FetchError(
-                f"{version.name} is gone from the lake; run medallion verify."
-            ) from None
-        finally:
-            local.unlink(missing_ok=True)
-        write_pages(extracted, version.item or "", version.file_id, target)
-        return download_at(target, file.etag)
+        return make_pages(store, documents[file], file, settings.spool_dir)
 
-    return land_files(settings, due, progress, make)
+    return land_files(settings, list(documents), progress, make)
 
 
 def published_now(
