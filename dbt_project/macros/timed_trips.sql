@@ -1,12 +1,16 @@
 {# Averages of duration leave out trips without one and trips of six hours or more, as TLC's own
    report does: they are ordinary trips with a wrong dropoff stamp. What is below zero, where the
    clocks were set back on the way, is no duration either. #}
+{% macro timed(seconds) -%}
+    case when {{ seconds }} > 0 and {{ seconds }} < 21600 then {{ seconds }} end
+{%- endmacro %}
+
+{# The average of the seconds that count, from their exact sum, so that engines agree to the last
+   digit. Its weight is the count of `timed`. #}
 {% macro timed_average(seconds) -%}
-    avg(case when {{ seconds }} > 0 and {{ seconds }} < 21600 then {{ seconds }} end)
+    cast(sum({{ timed(seconds) }}) as double precision) / count({{ timed(seconds) }})
 {%- endmacro %}
 
 {% macro timed_median(seconds) -%}
-    percentile_cont(0.5) within group (
-        order by case when {{ seconds }} > 0 and {{ seconds }} < 21600 then {{ seconds }} end
-    )
+    percentile_cont(0.5) within group (order by {{ timed(seconds) }})
 {%- endmacro %}

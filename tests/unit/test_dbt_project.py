@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment
 
 from ingestion.settings import PROJECT_ROOT
+from tests.support import holiday_seed
 
 DBT = PROJECT_ROOT / "dbt_project"
 
@@ -58,7 +59,20 @@ def test_the_contract_of_the_facts_is_the_list_of_trip_columns(
     trip_columns: dict[str, Any],
 ) -> None:
     types = {name: its["type"] for name, its in trip_columns.items()}
-    assert columns_of("fct_trips") == types | {"invalid_reason": "text", "is_valid": "boolean"}
+    assert columns_of("fct_trips") == types | {
+        "invalid_reason": "text",
+        "is_valid": "boolean",
+        "company_id": "integer",
+        "wait_seconds": "bigint",
+        "speed_mph": "double precision",
+        "fare_per_mile": "double precision",
+    }
+
+
+def test_the_seed_of_holidays_is_what_the_package_says() -> None:
+    assert holiday_seed.SEED.read_text() == holiday_seed.holiday_rows(), (
+        "Write it again: uv run python -m tests.support.holiday_seed"
+    )
 
 
 def test_the_views_before_the_facts_describe_the_same_columns(trip_columns: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ select
     cast(pickup_at as date) as pickup_date,
     count(*) as trips,
     cast(sum(passenger_count) as bigint) as passengers,
-    sum(trip_miles) as trip_miles,
-    avg(trip_miles) as avg_trip_miles,
-    cast({{ timed_average('trip_seconds') }} as double precision) / 60 as avg_trip_minutes,
+    {{ sum_miles('trip_miles') }} as trip_miles,
+    {{ average_miles('trip_miles') }} as avg_trip_miles,
+    count({{ timed('trip_seconds') }}) as timed_trips,
+    {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
     {{ timed_median('trip_seconds') }} / 60 as median_trip_minutes,
     {{ as_usd('sum(fare_usd)') }} as fare_usd,
     {{ as_usd('sum(tip_usd)') }} as tip_usd,
@@ -27,6 +28,15 @@ select
     case
         when service in ('yellow', 'green')
             then count(case when payment_type_id = 1 then 1 end)
-    end as card_trips
+    end as card_trips,
+    case
+        when service in ('yellow', 'green')
+            then count(case when payment_type_id = 2 then 1 end)
+    end as cash_trips,
+    -- the denominator of a share: rows without a payment type are no cash trips
+    case
+        when service in ('yellow', 'green')
+            then count(case when payment_type_id in (1, 2, 3, 4) then 1 end)
+    end as payment_known_trips
 from trips
 group by service, source_month, cast(pickup_at as date)

@@ -18,8 +18,8 @@ select
     {{ dbt.date_trunc('hour', 'pickup_at') }} as pickup_hour,
     count(*) as trips,
     cast(sum(passenger_count) as bigint) as passengers,
-    avg(trip_miles) as avg_trip_miles,
-    cast({{ timed_average('trip_seconds') }} as double precision) / 60 as avg_trip_minutes,
+    {{ average_miles('trip_miles') }} as avg_trip_miles,
+    {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
     {{ as_usd('sum(total_usd)') }} as total_usd
 from trips
 group by service, source_month, pickup_zone_id, {{ dbt.date_trunc('hour', 'pickup_at') }}

@@ -1,0 +1,13 @@
+-- Grain: one trip type of green records.
+
+with trip_types as (
+
+    select * from {{ ref('trip_types') }}
+
+)
+
+select
+    trip_type_id,
+    cast(trip_type as text) as trip_type,
+    cast(source as text) as source
+from trip_types
