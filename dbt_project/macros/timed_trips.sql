@@ -5,12 +5,11 @@
     case when {{ seconds }} > 0 and {{ seconds }} < 21600 then {{ seconds }} end
 {%- endmacro %}
 
-{# The average of the seconds that count, from their exact sum, so that engines agree to the last
-   digit. Its weight is the count of `timed`. #}
+{# Its weight is the count of `timed`. #}
 {% macro timed_average(seconds) -%}
-    cast(sum({{ timed(seconds) }}) as double precision) / count({{ timed(seconds) }})
+    {{ average_count(timed(seconds)) }}
 {%- endmacro %}
 
 {% macro timed_median(seconds) -%}
-    percentile_cont(0.5) within group (order by {{ timed(seconds) }})
+    {{ median(timed(seconds)) }}
 {%- endmacro %}

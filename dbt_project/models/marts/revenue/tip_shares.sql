@@ -1,0 +1,45 @@
+-- Grain: one service, month and pickup zone; valid taxi trips paid by card, as no tip in cash is recorded.
+
+{{ config(materialized='by_month', built_from='fct_trips') }}
+
+with trips as (
+
+    select * from {{ ref('fct_trips') }}
+    where
+        is_valid
+        and service in ('yellow', 'green')
+        and payment_type_id = 1
+        and pickup_zone_id is not null
+
+),
+
+summed as (
+
+    select
+        service,
+        source_month,
+        pickup_zone_id,
+        count(*) as card_trips,
+        count(case when tip_usd > 0 then 1 end) as tipped_card_trips,
+        {{ as_usd('sum(fare_usd)') }} as card_fare_usd,
+        {{ as_usd('sum(tip_usd)') }} as card_tip_usd,
+        {{ as_usd('sum(total_usd)') }} as card_total_usd,
+        {{ median('case when fare_usd > 0 then tip_usd / fare_usd end') }} as median_card_tip_share
+    from trips
+    group by service, source_month, pickup_zone_id
+
+)
+
+select
+    service,
+    source_month,
+    pickup_zone_id,
+    card_trips,
+    tipped_card_trips,
+    card_fare_usd,
+    card_tip_usd,
+    card_total_usd,
+    cast(card_tip_usd as double precision)
+    / nullif(cast(card_fare_usd as double precision), 0) as card_tip_share,
+    median_card_tip_share
+from summed
