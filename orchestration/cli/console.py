@@ -23,6 +23,10 @@ from orchestration.job.pipeline import RunReport
 
 # lines for a file or a pipe are not wrapped
 WIDE = 10_000
+SAMPLE = (
+    "invented trips between invented zones (Sample zone 12); only the zone numbers and the airports"
+    " are real"
+)
 # the text comes from others: [/b] in an address is not markup, and :x: is not an emoji
 stdout = Console(
     soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
@@ -194,6 +198,7 @@ def print_summary(report: RunReport, flags: str) -> None:
     result = report.audit
     verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
     rows = [
+        *([("sample", SAMPLE)] if "--sample" in flags else []),
         ("new", _names(f.published.name for f in report.new)),
         ("re-published", _names(f.published.name for f in report.republished)),
         *(("odd" if i == 0 else "", remark) for i, remark in enumerate(report.remarks[:6])),

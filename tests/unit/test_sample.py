@@ -373,6 +373,9 @@ def test_the_zone_lookup_is_written_as_tlc_writes_it(published: Path) -> None:
     assert [zone["LocationID"] for zone in zones] == [str(n) for n in range(1, 266)]
     assert len({zone["Borough"] for zone in zones}) == 8
     assert any("'" in zone["Zone"] for zone in zones)
+    # nobody takes an invented zone for one of TLC's
+    named = {zone["LocationID"] for zone in zones if "Sample zone" not in zone["Zone"]}
+    assert named == {"1", "132", "138", "264", "265"}
 
 
 def test_the_report_agrees_with_the_files(published: Path, republished: Path) -> None:

@@ -1,4 +1,7 @@
-"""A made-up city with TLC's 265 zone ids: who rides from where, and how far it is."""
+"""A made-up city with TLC's 265 zone ids: who rides from where, and how far it is.
+
+Only the airports and the two zones for unknown places have TLC's names and boroughs.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,12 +56,7 @@ _TURNS = """
     core queens brooklyn bronx core queens brooklyn uptown
     island queens core brooklyn bronx queens brooklyn
 """
-_FIRST = """
-    Alder Baker's Brook Cedar Clay Drummer's Dutch East Elm Fisher's Fort Grand
-    Harbor Hunter's King's Linden Mill North Old Queen's River South Spring West
-"""
-_SECOND = "Bay Gardens Heights Hill Landing Park Point Ridge Slope Square Village"
-_NAMES = [f"{first} {second}" for first in _FIRST.split() for second in _SECOND.split()]
+_WITH_APOSTROPHE = 24  # one name in so many has one, as some of TLC's names have
 
 _rng = np.random.default_rng(265)
 
@@ -66,6 +64,13 @@ _rng = np.random.default_rng(265)
 def _area_of(zone: int) -> str:
     turns = _TURNS.split()
     return _PLACES[zone][0] if zone in _PLACES else turns[zone % len(turns)]
+
+
+def _name_of(zone: int) -> str:
+    if zone in _PLACES:
+        return _PLACES[zone][1]
+    owner = "" if zone % _WITH_APOSTROPHE else "Nobody's "
+    return f"{owner}Sample zone {zone}"
 
 
 # all by zone id; there is no zone 0
@@ -85,8 +90,7 @@ def lookup_rows() -> Iterator[tuple[int, str, str, str]]:
     """Give TLC's zone lookup: id, borough, zone, service zone."""
     for zone in map(int, ZONE_IDS):
         area = AREAS[AREA_OF[zone]]
-        name = _PLACES[zone][1] if zone in _PLACES else _NAMES[zone - 1]
-        yield zone, area.borough, name, area.service_zone
+        yield zone, area.borough, _name_of(zone), area.service_zone
 
 
 def draw_zones(rng: np.random.Generator, service: str, rows: int) -> tuple[Values, Values]:
