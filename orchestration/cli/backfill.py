@@ -73,8 +73,10 @@ def backfill(
                 faults.append(f"{month:%Y-%m}: {exc}")
                 continue
             faults += [f"{month:%Y-%m}: {fault}" for fault in report.faults]
-            new = len(report.new) + len(report.republished)
-            rows.append((f"{month:%Y-%m}", new, report.loaded.rows, report.audit.file_rows))
+            # every run also looks at the files without a month, which belong to no month here
+            new = sum(f.published.month == month for f in report.new + report.republished)
+            loaded = sum(v.row_count or 0 for v in report.loaded.loaded if v.month == month)
+            rows.append((f"{month:%Y-%m}", new, loaded, report.audit.file_rows))
         columns = ("month", "files", "rows loaded", "rows in all")
         if as_json:
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
