@@ -182,17 +182,18 @@ def _warehouse(
                 " order by completed_at desc limit 1"
             )
             last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
-        if ("marts", "ledger") in there:
-            # a file of a dataset without facts counts as built if it balances in the ledger
-            for dataset, month, file_id, has_facts, is_balanced in session.query(
-                "select dataset, month, file_id, fact_rows is not null, is_balanced"
-                " from marts.ledger"
-            ).rows:
-                version = (dataset, month, file_key(file_id))
-                if not is_balanced:
-                    built.discard(version)
-                elif not has_facts:
-                    built.add(version)
+        # a file is built if its rows were counted and balance, with its facts if it has any
+        counted = (
+            "select dataset, month, file_id, fact_rows is not null from marts.ledger"
+            " where is_balanced"
+        )
+        balanced = session.query(counted).rows if ("marts", "ledger") in there else []
+        built = {
+            version
+            for dataset, month, file_id, has_facts in balanced
+            for version in [(dataset, month, file_key(file_id))]
+            if version in built or not has_facts
+        }
     return loaded, unreadable, built, last_run
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ingestion.sources.tlc.sample import publish_sample
@@ -49,6 +50,15 @@ def test_a_second_run_finds_nothing_new(built: Place) -> None:
     assert (again["new"], again["republished"], again["loaded"]) == ([], [], [])
     assert again["built"] is False
     assert built.fingerprint() == before
+
+
+def test_a_month_without_a_line_in_the_ledger_is_not_built(copy: Place) -> None:
+    month = "'2023-01-01'"
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(f"delete from marts.ledger where dataset = 'fhv' and month = {month}")
+    files = copy.medallion_json("status")["files"]
+    lacking = [f["dataset"] for f in files if f["month"] and not f["built"]]
+    assert lacking == ["fhv"]
 
 
 def test_republication_makes_one_version_and_the_facts_follow(copy: Place, tmp_path: Path) -> None:
