@@ -84,12 +84,22 @@ def land(
     Raises ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it
     has nothing, or the lake or the disk refuses.
     """
-    published = published_now(settings, datasets, start, end, progress)
+    named = list(datasets)
+    published = published_now(settings, named, start, end, progress)
     report = land_files(settings, published, progress)
+    if named and start and start == end:
+        # in a longer span it may be yet to come; a month that is named alone is expected
+        report = LandReport([_expected(file) for file in report.files])
     if any(file.file_format == DOCUMENT for file in published):
         pages = land_pages(settings, progress)
         return LandReport(report.files + pages.of(Outcome.FAILED, Outcome.QUARANTINED))
     return report
+
+
+def _expected(file: Landed) -> Landed:
+    if file.outcome is not Outcome.NOT_YET:
+        return file
+    return replace(file, outcome=Outcome.FAILED, error="it is not published yet.")
 
 
 def land_pages(settings: Settings, progress: Progress | None = None) -> LandReport:

@@ -19,6 +19,7 @@ from ingestion.lake.storage.store import Store, open_lake
 from ingestion.progress import Progress, Quiet
 from ingestion.scratch import clear_scratch
 from ingestion.settings import Settings
+from ingestion.sources import registry
 from ingestion.warehouse import engine_for, files_table
 from ingestion.warehouse.base import (
     Engine,
@@ -131,6 +132,35 @@ def load(
         {v.table_name: f.reason for v, f in failures.items()},
         frozenset(v.table_name for v in unreadable),
     )
+
+
+def not_landed(
+    settings: Settings,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    as_of: date | None = None,
+) -> list[str]:
+    """The named datasets and months of which the lake has nothing to load, one line each."""
+    current = Catalog(settings.lake_url).current(as_of)
+    monthly = {name: dataset.monthly for name, dataset in registry.datasets().items()}
+    has = {
+        v.dataset
+        for v in current
+        if v.month is None
+        or ((start is None or v.month >= start) and (end is None or v.month <= end))
+    }
+    span = (f" from {start:%Y-%m}" if start else "") + (f" to {end:%Y-%m}" if end else "")
+    if start and start == end:
+        span = f" {start:%Y-%m}"
+    lacking = [f"{name}{span if monthly[name] else ''}" for name in datasets if name not in has]
+    if not datasets and span and not any(monthly.get(name) for name in has):
+        lacking = [f"any dataset{span}"]
+    by = f" by {as_of}" if as_of else ""
+    return [
+        f"{name}: the lake had nothing of it to load{by}; medallion land fetches what is published"
+        for name in lacking
+    ]
 
 
 def check_lake(settings: Settings, catalog: Catalog) -> None:

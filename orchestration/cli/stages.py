@@ -144,6 +144,7 @@ def load(
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.load import load as load_stage
+        from ingestion.load import not_landed
         from orchestration.cli.console import print_json, print_table, progress
         from orchestration.job.pipeline import load_faults
 
@@ -154,7 +155,7 @@ def load(
             print_json([{"table": t, "rows": r, "bytes": b} for t, r, b in rows])
         else:
             print_table(("table", "rows", "bytes"), rows)
-        end_with(load_faults(report))
+        end_with(load_faults(report) + not_landed(settings, *scope))
 
 
 def transform(

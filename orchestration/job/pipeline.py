@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Landed, LandReport, Outcome, land
-from ingestion.load import LoadReport, check_lake, load
+from ingestion.load import LoadReport, check_lake, load, not_landed
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
@@ -27,6 +27,7 @@ class RunReport:
     audit: Audit
     missing: list[Missing]  # only within the datasets and months of the run
     in_place: bool
+    not_landed: list[str]  # of a past day: what is named and was not in the lake then
 
     @property
     def new(self) -> list[Landed]:
@@ -48,6 +49,7 @@ class RunReport:
         """The errors of this run, one line each; empty if it is good."""
         return [
             *land_faults(self.landed),
+            *self.not_landed,
             *load_faults(self.loaded),
             *missing_faults(m for m in self.missing if not self._is_told(m)),
             *ledger_faults(self.audit),
@@ -108,6 +110,8 @@ def run(
             result,
             missing=in_scope(result.missing, datasets, start, end),
             in_place=settings.raw == "in_place",
+            # of the present day, landing has said it
+            not_landed=not_landed(settings, datasets, start, end, as_of) if as_of else [],
         )
         faults += report.faults
         return report

@@ -212,6 +212,32 @@ def test_results_are_machine_readable(green: Place) -> None:
     assert green.medallion_json("audit")["unbalanced"] == []
 
 
+@pytest.mark.parametrize(
+    ("month", "named"),
+    [
+        ("2031-01", ["--dataset", "green"]),
+        ("2005-01", ["--dataset", "green"]),
+        ("2023-02", ["--dataset", "fhv"]),
+        ("2031-01", []),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", ["land", "load", "run", "backfill", "run --as-of 2100-01-01", "-m ingestion"]
+)
+def test_a_named_month_that_is_not_published_ends_with_1(
+    command: str, month: str, named: list[str], green: Place
+) -> None:
+    span = [*named, "--from", month, "--to", month]
+    if command == "-m ingestion":
+        green.run("ingestion", *span, expect=1)
+    else:
+        green.medallion(*command.split(), *span, "--quiet", expect=1)
+    faults = [line for line in green.last_stderr.splitlines() if line.startswith("error: ")]
+    assert faults
+    assert all(f" {month}" in fault for fault in faults)
+    assert all(" ".join([*named[1:], month]) in fault for fault in faults)
+
+
 def test_status_says_what_is_stale(green: Place) -> None:
     files = green.medallion_json("status")["files"]
     stale = {f["dataset"] for f in files if not f["versions"]}

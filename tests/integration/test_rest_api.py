@@ -667,8 +667,11 @@ def test_a_fault_of_one_item_leaves_the_others(api: Api, settings: Settings) -> 
     assert list((settings.work_dir / "spool").rglob("*.part")) == []
     today = datetime.now(UTC).date().replace(day=1)
     api.answers("/v1/observations", [])
-    (coming,) = land(settings, ["observations"], today, today).files
+    (coming,) = land(settings, ["observations"], today).files
     assert coming.outcome == Outcome.NOT_YET
+    # what is named alone is meant
+    (named,) = land(settings, ["observations"], today, today).files
+    assert (named.outcome, named.error) == (Outcome.FAILED, "it is not published yet.")
 
 
 def test_a_month_that_had_rows_and_has_none_now_is_an_error(api: Api, settings: Settings) -> None:
@@ -677,7 +680,7 @@ def test_a_month_that_had_rows_and_has_none_now_is_an_error(api: Api, settings: 
     def only() -> Any:
         (landed,) = (
             f
-            for f in land(settings, ["observations"], this_month, this_month).files
+            for f in land(settings, ["observations"], this_month).files
             if f.published.dataset == "observations"
         )
         return landed
