@@ -14,7 +14,7 @@ YEARS = range(2009, 2036)
 
 
 def holiday_rows() -> str:
-    """The holidays of the United States and of New York State as CSV: one row a day that has any."""
+    """The holidays of the United States and of New York State as CSV: one row a day."""
     import holidays
 
     federal = holidays.country_holidays("US", years=YEARS)
