@@ -41,30 +41,30 @@ counted as (
     select
         service,
         source_month,
-        0,
-        sum(trips),
-        0,
-        0
+        0 as valid_trips,
+        sum(trips) as trips_by_company,
+        0 as trips_by_company_zone,
+        0 as trips_by_pair
     from companies
     group by service, source_month
     union all
     select
         service,
         source_month,
-        0,
-        0,
-        sum(trips),
-        0
+        0 as valid_trips,
+        0 as trips_by_company,
+        sum(trips) as trips_by_company_zone,
+        0 as trips_by_pair
     from company_zones
     group by service, source_month
     union all
     select
         service,
         source_month,
-        0,
-        0,
-        0,
-        sum(trips)
+        0 as valid_trips,
+        0 as trips_by_company,
+        0 as trips_by_company_zone,
+        sum(trips) as trips_by_pair
     from pairs
     group by service, source_month
 

@@ -2,16 +2,20 @@
 
 import re
 import shutil
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
-from tests.e2e.conftest import FACTS, FERRY_RIDES, Place, publish_harbour
+from tests.e2e.conftest import FACTS, FERRY_RIDES, Place, differing, publish_harbour
 from tests.support.samples import publish_part
+from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
+
+MARCH = date(2024, 3, 1)
 
 
 def test_the_pipelines_run_by_themselves(place: Place) -> None:
@@ -53,6 +57,28 @@ def project(tmp_path: Path) -> Path:
     ours = PROJECT_ROOT / "dbt_project"
     shutil.copytree(ours, folder, ignore=shutil.ignore_patterns("target", "logs"))
     return folder
+
+
+def test_marts_do_not_depend_on_the_number_of_threads(
+    place: Place, project: Path, tmp_path: Path
+) -> None:
+    # so many rows that threads share them
+    publish(place.published, "fhvhv", MARCH, trips("fhvhv", MARCH, rows=500_000))
+    publish(place.published, "yellow", MARCH, trips("yellow", MARCH, rows=500_000))
+    place.run("ingestion")
+    warehouses = []
+    for threads in (1, 8):
+        warehouses.append(tmp_path / f"{threads}_threads.duckdb")
+        shutil.copyfile(place.warehouse, warehouses[-1])
+        place.env["MEDALLION_DUCKDB_PATH"] = str(warehouses[-1])
+        shutil.copyfile(PROJECT_ROOT / "dbt_project" / "profiles.yml", project / "profiles.yml")
+        edit(project / "profiles.yml", "settings:\n", f"settings:\n        threads: {threads}\n")
+        place.dbt("run", "--project-dir", str(project), "--profiles-dir", str(project))
+    with duckdb.connect(warehouses[1], read_only=True) as connection:
+        assert connection.execute(
+            "select count(*) > 1 from marts.daily_trips where trip_miles > 0"
+        ).fetchone() == (True,)
+    assert differing(*warehouses) == {}
 
 
 def edit(model: Path, before: str, after: str) -> None:

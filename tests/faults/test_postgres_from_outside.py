@@ -129,17 +129,11 @@ class Team:
         return Place(self.place.folder, self.place.env | variables | own)
 
     def marts(self, database: str) -> Rows:
-        """Every row of every mart; averages to nine digits, as their last bits follow threads."""
+        """Every row of every mart."""
         found = {}
         for mart in MARTS:
             rows = self.server.query(f"select * from {mart}", database)
-            found[mart] = sorted(
-                (
-                    tuple(f"{v:.9g}" if isinstance(v, float) and mart != FACTS else v for v in row)
-                    for row in rows
-                ),
-                key=repr,
-            )
+            found[mart] = sorted(rows, key=repr)
         return found
 
     def compared(self, database: str) -> dict[str, int]:

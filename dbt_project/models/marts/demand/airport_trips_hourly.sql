@@ -50,7 +50,8 @@ select
     count(case when not is_pickup then 1 end) as dropoffs,
     cast(sum(case when is_pickup then passenger_count end) as bigint) as pickup_passengers,
     cast(sum(case when not is_pickup then passenger_count end) as bigint) as dropoff_passengers,
-    {{ timed_average('case when is_pickup then trip_seconds end') }} / 60 as avg_pickup_trip_minutes,
+    {{ timed_average('case when is_pickup then trip_seconds end') }} / 60
+        as avg_pickup_trip_minutes,
     {{ timed_average('case when not is_pickup then trip_seconds end') }} / 60
         as avg_dropoff_trip_minutes,
     {{ as_usd('sum(case when is_pickup then total_usd end)') }} as pickup_total_usd,

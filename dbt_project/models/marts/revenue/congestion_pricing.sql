@@ -1,6 +1,8 @@
--- Grain: one service, day of pickup and side of the congestion relief zone; valid trips from 2024 on.
+-- Grain: one service, day of pickup and side of the congestion relief zone; valid trips.
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
+
+{%- set has_speed = 'trip_miles > 0 and ' ~ timed('trip_seconds') ~ ' >= 60' %}
 
 with trips as (
 
@@ -30,12 +32,9 @@ summed as (
         {{ as_usd('sum(total_usd)') }} as total_usd,
         count({{ timed('trip_seconds') }}) as timed_trips,
         {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
-        {{ sum_miles('case when trip_miles > 0 and ' ~ timed('trip_seconds') ~ ' >= 60 then trip_miles end') }}
-            as measured_miles,
-        cast(
-            sum(case when trip_miles > 0 and {{ timed('trip_seconds') }} >= 60 then trip_seconds end)
-            as double precision
-        ) / 3600 as measured_hours
+        {{ sum_miles('case when ' ~ has_speed ~ ' then trip_miles end') }} as measured_miles,
+        cast(sum(case when {{ has_speed }} then trip_seconds end) as double precision) / 3600
+            as measured_hours
     from trips
     group by service, source_month, cast(pickup_at as date), is_cbd
 

@@ -1,4 +1,4 @@
--- Grain: one service, month and pickup zone; valid taxi trips paid by card, as no tip in cash is recorded.
+-- Grain: one service, month and pickup zone; valid taxi trips paid by card only.
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 
@@ -7,6 +7,7 @@ with trips as (
     select * from {{ ref('fct_trips') }}
     where
         is_valid
+        -- no tip in cash is recorded
         and service in ('yellow', 'green')
         and payment_type_id = 1
         and pickup_zone_id is not null
@@ -39,7 +40,7 @@ select
     card_fare_usd,
     card_tip_usd,
     card_total_usd,
+    median_card_tip_share,
     cast(card_tip_usd as double precision)
-    / nullif(cast(card_fare_usd as double precision), 0) as card_tip_share,
-    median_card_tip_share
+    / nullif(cast(card_fare_usd as double precision), 0) as card_tip_share
 from summed

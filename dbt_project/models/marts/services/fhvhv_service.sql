@@ -5,6 +5,9 @@
 {%- set paid_seconds -%}
     case when driver_pay_usd is not null then {{ timed('trip_seconds') }} end
 {%- endset -%}
+{%- set pay_of_timed -%}
+    case when {{ timed('trip_seconds') }} is not null then driver_pay_usd end
+{%- endset -%}
 {%- set paid_miles -%}
     case when driver_pay_usd is not null then trip_miles end
 {%- endset -%}
@@ -47,12 +50,13 @@ summed as (
         {{ as_usd('sum(tip_usd)') }} as tip_usd,
         {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
         -- pay by the hour is of trips with a duration that counts, and so by the mile
-        {{ as_usd('sum(case when ' ~ timed('trip_seconds') ~ ' is not null then driver_pay_usd end)') }}
-            as pay_of_timed_usd,
+        {{ as_usd('sum(' ~ pay_of_timed ~ ')') }} as pay_of_timed_usd,
         cast(sum({{ paid_seconds }}) as double precision) / 3600 as driver_hours,
-        {{ as_usd('sum(case when trip_miles > 0 then driver_pay_usd end)') }} as pay_of_measured_usd,
+        {{ as_usd('sum(case when trip_miles > 0 then driver_pay_usd end)') }}
+            as pay_of_measured_usd,
         {{ sum_miles(paid_miles) }} as driver_miles,
-        {{ as_usd('sum(case when driver_pay_usd is not null then fare_usd end)') }} as fare_of_paid_usd
+        {{ as_usd('sum(case when driver_pay_usd is not null then fare_usd end)') }}
+            as fare_of_paid_usd
     from trips
     group by service, company_id, source_month, pickup_zone_id
 

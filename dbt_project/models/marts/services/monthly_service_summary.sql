@@ -1,4 +1,4 @@
--- Grain: one service, company and month; valid trips only. The company is that of high-volume trips.
+-- Grain: one service, company (of high-volume trips) and month; valid trips only.
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 
