@@ -17,6 +17,12 @@
     cast(sum({{ numbers }}) as double precision) / count({{ numbers }})
 {%- endmacro %}
 
+{# The median of whole numbers. #}
 {% macro median(expression) -%}
     percentile_cont(0.5) within group (order by {{ expression }})
+{%- endmacro %}
+
+{# The median of doubles, rounded: engines differ in the last digit where it lies between two. #}
+{% macro rounded_median(expression, digits) -%}
+    cast(round(cast({{ median(expression) }} as decimal(28, 8)), {{ digits }}) as double precision)
 {%- endmacro %}

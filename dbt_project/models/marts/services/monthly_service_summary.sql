@@ -17,7 +17,7 @@ select
     cast(sum(passenger_count) as bigint) as passengers,
     {{ sum_miles('trip_miles') }} as trip_miles,
     {{ average_miles('trip_miles') }} as avg_trip_miles,
-    {{ median('trip_miles') }} as median_trip_miles,
+    {{ rounded_median('trip_miles', 4) }} as median_trip_miles,
     count({{ timed('trip_seconds') }}) as timed_trips,
     {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
     {{ timed_median('trip_seconds') }} / 60 as median_trip_minutes,
@@ -27,7 +27,7 @@ select
     {{ as_usd('sum(fare_usd)') }} as fare_usd,
     {{ as_usd('sum(tip_usd)') }} as tip_usd,
     {{ as_usd('sum(total_usd)') }} as total_usd,
-    {{ median('total_usd') }} as median_total_usd,
+    {{ rounded_median('total_usd', 4) }} as median_total_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
     {{ count_where_told('shared_request_flag', "shared_request_flag = 'Y'") }}
         as shared_asked_trips,
