@@ -12,7 +12,15 @@ select distinct
     {{ text_without_blanks('license_class') }} as license_class,
     -- 1,234 and 75% are numbers; a dash stands for none
     {{ number_without_blanks('trips_per_day') }} as trips_per_day,
+    {{ number_without_blanks('trips_per_day_shared') }} as shared_trips_per_day,
     {{ number_without_blanks('farebox_per_day') }} as farebox_usd_per_day,
+    {{ number_without_blanks('unique_vehicles') }} as vehicles,
+    {{ number_without_blanks('unique_drivers') }} as drivers,
+    {{ number_without_blanks('vehicles_per_day') }} as vehicles_per_day,
+    {{ number_without_blanks('avg_days_vehicles_on_road') }} as avg_days_per_vehicle,
+    {{ number_without_blanks('avg_days_drivers_on_road') }} as avg_days_per_driver,
+    {{ number_without_blanks('avg_hours_per_day_per_vehicle') }} as avg_hours_per_vehicle_day,
+    {{ number_without_blanks('avg_hours_per_day_per_driver') }} as avg_hours_per_driver_day,
     {{ number_without_blanks('avg_minutes_per_trip') }} as avg_minutes_per_trip,
     {{ number_without_blanks('percent_of_trips_paid_with_credit_card') }} as pct_paid_by_card
 from report
