@@ -37,6 +37,10 @@ MARTS = (
     "marts.ledger",
     "marts.ledger_reasons",
     "marts.tlc_reconciliation",
+    "marts.base_reconciliation",
+    "marts.base_reconciliation_monthly",
+    "marts.report_measures",
+    "marts.fleet_monthly",
 )
 
 

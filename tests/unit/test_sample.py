@@ -407,7 +407,8 @@ def tolerance_pct(name: str, month: date) -> float:
         for row in csv.DictReader(file):
             start = date.fromisoformat(row["month_from"])
             end = date.fromisoformat(row["month_to"] or "9999-12-01")
-            if row["service"] == name and start <= month <= end:
+            compared = (row["service"], row["measure"]) == (name, "trips_per_day")
+            if compared and start <= month <= end:
                 return float(row["tolerance_pct"])
     assert name == "fhv"
     return 0.2

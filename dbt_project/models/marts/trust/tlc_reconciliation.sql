@@ -63,14 +63,7 @@ theirs_by_class as (
     select
         report_month as month,
         trips_per_day,
-        case
-            when lower(license_class) = 'yellow' then 'yellow'
-            when lower(license_class) = 'green' then 'green'
-            when lower(license_class) = 'fhv - high volume' and report_month >= date '2019-02-01'
-                then 'fhvhv'
-            -- until 2019-01 the FHV files held the high-volume trips too
-            when lower(license_class) like 'fhv%' then 'fhv'
-        end as service
+        {{ report_service('license_class', 'report_month') }} as service
     from report
 
 ),
@@ -106,15 +99,7 @@ compared as (
         on
             ours.service = theirs.service
             and ours.month = theirs.month
-    left join tolerances
-        on
-            ours.service = tolerances.service
-            and ours.month >= tolerances.month_from
-            and ours.month <= coalesce(tolerances.month_to, ours.month)
-    left join divergences
-        on
-            ours.service = divergences.service
-            and ours.month between divergences.month_from and divergences.month_to
+    {{ join_reviewed('ours', "'trips_per_day'") }}
 
 )
 
@@ -129,11 +114,9 @@ select
     known_divergence,
     cast(
         case
-            when tlc_trips_per_day is null then 'not_reported'
-            when abs(diff_pct) <= tolerance_pct then 'reconciled'
-            when diff_pct between min_diff_pct and max_diff_pct then 'known_divergence'
-            when tolerance_pct is null and known_divergence is null then 'not_assessed'
-            else 'out_of_tolerance'
+            -- the report gives whole trips: what is less than half of one is no difference
+            when abs(trips_per_day - tlc_trips_per_day) < 0.5 then 'reconciled'
+            else {{ reconciliation_status('tlc_trips_per_day') }}
         end as text
     ) as status
 from compared
