@@ -1,34 +1,42 @@
-{# The read view of each dataset that has months in use, as (dataset, relation): the datasets of all
-   sources, as they are in the warehouse. So whoever asks follows the registry of sources, and plain
-   `dbt build` does, which knows nothing of Python.
+{# The read view of each dataset in use, as (dataset, relation): those by month, or those of single
+   files, of all sources, as they are in the warehouse. So whoever asks follows the registry of
+   sources, and plain `dbt build` does, which knows nothing of Python.
 
    A read view is a view with the three columns that say where a row comes from, in the schema of its
-   source. The raw tables of a dataset are named after it: <view>_2024_01__1512a953. #}
-{% macro read_views() %}
+   source. The raw tables of a dataset by month are named after it: <view>_2024_01__1512a953. A
+   dataset of single files has the name of its view, or <source>_<view>. #}
+{% macro read_views(by_month=true) %}
     {%- if not execute or adapter.get_relation(target.database, 'raw', 'files') is none -%}
         {# while the project is parsed or linted #}
         {{ return([]) }}
     {%- endif -%}
+    {%- if by_month -%}
+        {%- set view_name = "regexp_replace(table_name, '_[0-9]{4}_[0-9]{2}__[0-9a-f]+$', '')" -%}
+        {%- set names = "(views.table_name)" -%}
+    {%- else -%}
+        {%- set view_name = "dataset" -%}
+        {%- set names = "(views.table_name, concat(views.table_schema, '_', views.table_name))" -%}
+    {%- endif -%}
     {%- set found = run_query(
         "with datasets as ("
-        ~ "select distinct dataset,"
-        ~ " regexp_replace(table_name, '_[0-9]{4}_[0-9]{2}__[0-9a-f]+$', '') as view_name"
-        ~ " from raw.files where is_current and month is not null"
+        ~ "select distinct dataset, " ~ view_name ~ " as view_name"
+        ~ " from raw.files where is_current and month is " ~ ("not null" if by_month else "null")
         ~ "), views as ("
         ~ "select table_schema, table_name from information_schema.columns"
         ~ " where table_catalog = current_database()"
         ~ " and column_name in ('source_month', 'file_key', 'row_ordinal')"
         ~ " group by table_schema, table_name having count(*) = 3"
         ~ ") select datasets.dataset, views.table_schema, views.table_name from datasets"
-        ~ " left join views on datasets.view_name = views.table_name order by 1, 2, 3"
+        ~ " left join views on datasets.view_name in " ~ names ~ " order by 1, 2, 3"
     ) -%}
     {%- set given = [] -%}
     {%- for dataset, schema, view in found.rows -%}
         {%- if view is none -%}
             {# to count no rows would be wrong, and would stay so when the view comes back #}
             {% do exceptions.raise_compiler_error(
-                'The dataset ' ~ dataset ~ ' has months in raw.files and no read view. Make it with:'
-                ~ ' medallion load, or python -m ingestion.'
+                'The dataset ' ~ dataset ~ ' has ' ~ ('months' if by_month else 'files')
+                ~ ' in raw.files and no read view. Make it with: medallion load, or'
+                ~ ' python -m ingestion.'
             ) %}
         {%- endif -%}
         {%- do given.append((dataset, api.Relation.create(schema=schema, identifier=view))) -%}

@@ -232,6 +232,8 @@ def audit(
             stdout.print(
                 f"\n{result.files} files, {result.file_rows:,} rows: {result.valid_rows:,} valid,"
                 f" {result.invalid_rows:,} flagged."
+                f" {len(result.single_files)} files without a month,"
+                f" {sum(s.raw_rows for s in result.single_files):,} rows."
                 f" The ledger {'does not balance' if result.unbalanced else 'balances'}"
                 f"{f', and {len(result.missing)} files are missing' if result.missing else ''}."
             )

@@ -54,6 +54,14 @@ async def audited(result: Audit) -> None:
         key="ledger",
         description="file rows = raw rows = fact rows, or the run fails",
     )
+    await acreate_table_artifact(
+        [
+            {name: _spoken(value) for name, value in asdict(single).items() if name != "file_id"}
+            for single in result.single_files
+        ],
+        key="ledger-single-files",
+        description="Files without a month: file rows = raw rows, or the run fails",
+    )
     newest = sorted(result.reconciliation, key=lambda r: (r.month, r.service), reverse=True)
     await acreate_table_artifact(
         [

@@ -14,7 +14,10 @@ from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session, tables
 from ingestion.warehouse.files_table import orphan_error
 
-TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
+TABLES = (
+    *("fct_trips", "ledger", "ledger_reasons", "ledger_single_files"),
+    "tlc_reconciliation",
+)
 
 FACTS_NOW = (
     "select service, source_month, file_key, count(*), count(case when is_valid then 1 end)"
@@ -69,6 +72,18 @@ class File:
 
 
 @dataclass(frozen=True)
+class SingleFile:
+    """One file version in use that belongs to no month: rows in the file, and in its raw table."""
+
+    dataset: str
+    table_name: str
+    file_id: str
+    file_rows: int
+    raw_rows: int
+    is_balanced: bool
+
+
+@dataclass(frozen=True)
 class Missing:
     """A published file whose newest version is not in the facts, and the stage where it stopped.
 
@@ -94,10 +109,16 @@ class Unbalanced:
     """A file that lost rows, or has rows twice."""
 
     dataset: str
-    month: date
+    month: date | None
     file_rows: int
     raw_rows: int
     fact_rows: int | None
+    table_name: str | None = None  # of a file without a month
+
+    @property
+    def name(self) -> str:
+        """What people call the file: the dataset with the month, or the raw table."""
+        return self.table_name or name_of(self.dataset, self.month)
 
 
 @dataclass(frozen=True)
@@ -125,13 +146,17 @@ class Balance:
 
 @dataclass(frozen=True)
 class Audit:
-    """The sums of the ledger, its exceptions, and the reconciliation."""
+    """The sums of the ledger, its exceptions, and the reconciliation.
+
+    The sums are those of the months. ``single_files`` are the files that belong to none.
+    """
 
     files: int = 0
     file_rows: int = 0
     valid_rows: int = 0
     invalid_rows: int = 0
     balances: list[Balance] = field(default_factory=list)
+    single_files: list[SingleFile] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
@@ -173,6 +198,13 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             for row in session.query("select * from marts.ledger").records()
             if row.get("missing_file_id") != row["file_id"] or row["raw_rows"] or row["fact_rows"]
         ]
+        singles = [
+            _single_file(row, row["raw_rows"])
+            for row in session.query(
+                "select * from marts.ledger_single_files order by dataset, table_name"
+            ).records()
+            if row["missing_file_id"] != row["file_id"] or row["raw_rows"]
+        ]
         if recount:
             ledger = _recounted(ledger, session.query(FACTS_NOW).rows)
         # an account that may only read the marts cannot see these tables
@@ -190,10 +222,15 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         unknown, raw_changed = None, []
         if files is not None:
             ledger += _forgotten(ledger, missing, files)
+            singles = _in_use(singles, files)
             unknown = orphan_error(session, whole, engine_for(settings).label)
             if recount:
                 counted = _raw_rows(session, engine_for(settings).dialect, files)
                 ledger = [_with_raw(file, counted) for file in ledger]
+                by_table = {files[identity]["table_name"]: n for identity, n in counted.items()}
+                singles = [
+                    _single_file(vars(s), by_table.get(s.table_name, s.raw_rows)) for s in singles
+                ]
                 raw_changed = _raw_changed(files, counted)
         reasons = session.query(
             "select invalid_reason, sum(invalid_rows) from marts.ledger_reasons"
@@ -215,11 +252,17 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         valid_rows=sum(b.valid_rows or 0 for b in balances),
         invalid_rows=sum(b.invalid_rows or 0 for b in balances),
         balances=balances,
+        single_files=singles,
         reasons={reason: int(rows) for reason, rows in reasons},
         unbalanced=[
             Unbalanced(f.dataset, f.month, f.file_rows, f.raw_rows, f.fact_rows)
             for f in ledger
             if not f.is_balanced and (f.dataset, f.month) not in to_build
+        ]
+        + [
+            Unbalanced(s.dataset, None, s.file_rows, s.raw_rows, None, s.table_name)
+            for s in singles
+            if not s.is_balanced
         ],
         missing=missing,
         raw_changed=raw_changed,
@@ -231,6 +274,17 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
 def _file(row: dict[str, Any]) -> File:
     names = ("dataset", "month", "file_id", "file_rows", "raw_rows", "fact_rows", "valid_rows")
     return File(*(row[name] for name in names))
+
+
+def _single_file(row: dict[str, Any], raw_rows: int) -> SingleFile:
+    return SingleFile(
+        dataset=row["dataset"],
+        table_name=row["table_name"],
+        file_id=row["file_id"],
+        file_rows=row["file_rows"],
+        raw_rows=raw_rows,
+        is_balanced=row["file_rows"] == raw_rows,
+    )
 
 
 def _identity(row: dict[str, Any]) -> Identity:
@@ -353,6 +407,18 @@ def _forgotten(
         if row["is_current"] and row["month"] and identity not in known
         for rows in [row["row_count"]]
     ]
+
+
+def _in_use(singles: list[SingleFile], files: dict[Identity, dict[str, Any]]) -> list[SingleFile]:
+    """Those of the single files that are in use now, also if they were loaded after the build."""
+    counted = {single.table_name: single.raw_rows for single in singles}
+    rows = (row | {"file_rows": row["row_count"]} for row in files.values())
+    found = [
+        _single_file(row, counted.get(row["table_name"], row["row_count"]))
+        for row in rows
+        if row["is_current"] and row["month"] is None
+    ]
+    return sorted(found, key=attrgetter("dataset", "table_name"))
 
 
 def _added_up(dataset: str, files: list[File]) -> Balance:

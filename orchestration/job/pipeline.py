@@ -148,6 +148,7 @@ def load_faults(report: LoadReport) -> list[str]:
 
 def ledger_faults(result: Audit) -> list[str]:
     """Errors of the ledger, one line each: orphans, changed raw tables, unbalanced files."""
+    changed = {c.table_name for c in result.raw_changed}
     return [
         *([result.unknown] if result.unknown else []),
         *(
@@ -156,12 +157,13 @@ def ledger_faults(result: Audit) -> list[str]:
             for c in result.raw_changed
         ),
         *(
-            f"{u.dataset} {u.month:%Y-%m} does not balance: {u.file_rows:,} rows in the file,"
+            f"{u.name} does not balance: {u.file_rows:,} rows in the file,"
             f" {u.raw_rows:,} in raw"
             f"{'' if u.fact_rows is None else f', {u.fact_rows:,} in the facts'};"
             " medallion transform --full-refresh builds it anew"
             for u in result.unbalanced
-            if not u.file_rows == u.fact_rows != u.raw_rows  # only raw differs: reported above
+            # if only raw differs, it is reported above
+            if not u.file_rows == u.fact_rows != u.raw_rows and u.table_name not in changed
         ),
     ]
 

@@ -36,6 +36,7 @@ MARTS = (
     "marts.fhvhv_service",
     "marts.ledger",
     "marts.ledger_reasons",
+    "marts.ledger_single_files",
     "marts.tlc_reconciliation",
     "marts.base_reconciliation",
     "marts.base_reconciliation_monthly",

@@ -174,6 +174,34 @@ def test_a_dataset_of_a_further_source_is_counted_staged_and_has_no_facts(
     assert "has months in raw.files and no read view" in copy.dbt("build", expect=1)
 
 
+def test_a_row_lost_of_a_file_without_a_month_is_found(copy: Place) -> None:
+    lines = "select dataset, file_rows, raw_rows, is_balanced from marts.ledger_single_files"
+    zones, report = sorted(copy.query(lines))
+    assert zones == ("taxi_zone_lookup", 265, 265, True)
+    assert (report[0], report[3]) == ("tlc_monthly_report", True)
+    audit = copy.medallion_json("audit")
+    assert {(s["dataset"], s["is_balanced"]) for s in audit["single_files"]} == {
+        ("taxi_zone_lookup", True),
+        ("tlc_monthly_report", True),
+    }
+    ((table,),) = copy.query("select table_name from raw.files where dataset = 'taxi_zone_lookup'")
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(f"delete from raw.{table} where \"LocationID\" = '7'")
+    # the tests alone, and with a new build; the audit with and without a count of its own
+    failed = copy.dbt("test", "--select", "assert_single_files_balance", expect=1)
+    assert "Got 1 result" in failed
+    audit = copy.medallion_json("audit", expect=1)
+    assert [
+        (u["dataset"], u["month"], u["file_rows"], u["raw_rows"]) for u in audit["unbalanced"]
+    ] == [("taxi_zone_lookup", None, 265, 264)]
+    (fault,) = [line for line in copy.last_stderr.splitlines() if line.startswith("error: ")]
+    assert f"raw.{table} holds 264 rows, and 265 were loaded" in fault
+    assert copy.medallion_json("audit", "--no-recount")["unbalanced"] == []
+    assert "assert_single_files_balance" in copy.dbt("build", expect=1)
+    copy.medallion("audit", "--no-recount", expect=1)
+    assert f"error: {table} does not balance: 265 rows in the file, 264 in raw" in copy.last_stderr
+
+
 def test_readers_keep_the_old_table_until_a_rebuild_is_whole(copy: Place, project: Path) -> None:
     """A rebuild that fails at its last months leaves what was there; the next takes its place."""
     days = "select count(*), sum(trips) from marts.daily_trips"

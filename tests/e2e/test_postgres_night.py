@@ -33,6 +33,7 @@ MARTS = {
     "monthly_zone_revenue": ["service", "source_month", "pickup_zone_id"],
     "ledger": ["dataset", "month"],
     "ledger_reasons": ["dataset", "month", "invalid_reason"],
+    "ledger_single_files": ["dataset", "table_name"],
     "tlc_reconciliation": ["service", "month"],
     "report_measures": ["service", "month", "measure"],
     "fleet_monthly": ["month", "license_class"],
@@ -394,6 +395,28 @@ def test_a_month_that_came_while_tests_ran_is_not_taken_for_tested(night: Place)
     assert tests.returncode == 0, said
     untested = f"{of_the_table} and source_month is not null and tested_at is null"
     assert on_postgres(night, f"select count(*) from {builds} {untested}") == [(built,)]
+
+
+def test_a_row_lost_of_a_file_without_a_month_is_found(night: Place) -> None:
+    ((table,),) = on_postgres(
+        night, "select table_name from raw.files where dataset = 'taxi_zone_lookup'"
+    )
+    connection = postgres.connect(night.env)
+    with connection.cursor() as cursor:
+        cursor.execute(f"create table raw.kept as select * from raw.{table} where _row_ordinal = 6")
+        cursor.execute(f"delete from raw.{table} where _row_ordinal = 6; commit")
+    try:
+        (found,) = night.medallion_json("audit", "--target", "postgres", expect=1)["unbalanced"]
+        assert (found["table_name"], found["file_rows"], found["raw_rows"]) == (table, 265, 264)
+        said = night.dbt(
+            *("test", "--select", "assert_single_files_balance", "--target", "postgres"), expect=1
+        )
+        assert "Got 1 result" in said
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"insert into raw.{table} select * from raw.kept")
+            cursor.execute("drop table raw.kept; commit")
+        connection.close()
 
 
 def test_the_planner_knows_the_table_as_a_whole(night: Place) -> None:

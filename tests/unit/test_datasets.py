@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from ingestion.sources import registry
 from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from tests.support.trips import trip_files
 
@@ -120,6 +121,13 @@ def test_files_and_views_are_named_as_tlc_names_them() -> None:
         "taxi_zone_lookup": "taxi_zone_lookup",
         "tlc_monthly_report": "monthly_report",
     }
+
+
+def test_a_view_of_single_files_has_the_name_by_which_dbt_finds_it() -> None:
+    """``read_views`` in ``dbt_project/macros`` knows the datasets, and not their views."""
+    single = [d for d in registry.datasets().values() if not d.monthly and d.has_rows]
+    assert {"taxi_zone_lookup", "tlc_monthly_report"} <= {d.name for d in single}
+    assert [d.name for d in single if d.name not in (d.view, f"{d.source}_{d.view}")] == []
 
 
 def test_trip_ids_of_two_datasets_never_begin_alike() -> None:

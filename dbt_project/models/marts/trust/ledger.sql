@@ -1,6 +1,6 @@
 -- Grain: one published month, by its version in use, or where it has none by the newest, which is
 -- missing. It balances when file rows = raw rows = fact rows. A dataset that no facts are made of
--- has none to balance: its fact rows are null.
+-- has none to balance: its fact rows are null. Files without a month are in ledger_single_files.
 
 {%- set facts_of = "'" ~ trip_services() | join("', '") ~ "'" %}
 

@@ -18,5 +18,6 @@ select
     status,
     error,
     is_current,
-    is_newest
+    is_newest,
+    table_name
 from files
