@@ -16,7 +16,7 @@ from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.lake.catalog import Catalog, Landing, clock_fault
-from ingestion.lake.document_pages import make_pages, pages_to_make
+from ingestion.lake.derived import derived_files, make_derived
 from ingestion.lake.storage.checksums import Digests
 from ingestion.lake.storage.store import Store, open_lake
 from ingestion.locks import turns_with_files
@@ -91,8 +91,8 @@ def land(
         # in a longer span it may be yet to come; a month that is named alone is expected
         report = LandReport([_expected(file) for file in report.files])
     if any(file.file_format == DOCUMENT for file in published):
-        pages = land_pages(settings, progress)
-        return LandReport(report.files + pages.of(Outcome.FAILED, Outcome.QUARANTINED))
+        derived = land_derived(settings, progress)
+        return LandReport(report.files + derived.of(Outcome.FAILED, Outcome.QUARANTINED))
     return report
 
 
@@ -102,16 +102,16 @@ def _expected(file: Landed) -> Landed:
     return replace(file, outcome=Outcome.FAILED, error="it is not published yet.")
 
 
-def land_pages(settings: Settings, progress: Progress | None = None) -> LandReport:
-    """Land the text of each document, page by page, where it is not landed yet.
+def land_derived(settings: Settings, progress: Progress | None = None) -> LandReport:
+    """Land the rows that are read out of landed documents, where they are not landed yet.
 
-    It is made again when a document has another version, or when what reads its text has.
+    They are made again when a document has another version, or when what reads it has.
     """
     store = open_lake(settings)
-    documents = pages_to_make(Catalog(store))
+    documents = derived_files(Catalog(store))
 
     def make(file: PublishedFile) -> Fetched:
-        return make_pages(store, documents[file], file, settings.spool_dir)
+        return make_derived(store, documents[file], file, settings.spool_dir)
 
     return land_files(settings, list(documents), progress, make)
 

@@ -45,7 +45,7 @@ def try_source(
     """
     publisher = settings.publisher(source)
     catalog = Catalog(settings.lake_url)
-    for dataset in (d for d in source.datasets if not d.is_derived):
+    for dataset in (d for d in source.datasets if not d.derived):
         yield _tried(settings, publisher, catalog.dataset(dataset.name), progress or Quiet())
 
 

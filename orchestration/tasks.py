@@ -208,7 +208,7 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
             offered = publisher.asked_again(file, registry.datasets()[file.dataset])
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
         if offered.file_format == DOCUMENT:
-            _land_pages()
+            _land_derived()
     if landed.outcome is Outcome.FAILED:
         fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error
         # no retry for a missing file: it will not appear within minutes
@@ -221,10 +221,10 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
     return str(landed.outcome), landed.remarks
 
 
-def _land_pages() -> None:
-    """Land the text of documents; raise if that failed."""
-    pages = lake.land_pages(load_settings(), Lines(print))
-    if faulty := pages.of(Outcome.FAILED, Outcome.QUARANTINED):
+def _land_derived() -> None:
+    """Land the rows that are read out of documents; raise if that failed."""
+    derived = lake.land_derived(load_settings(), Lines(print))
+    if faulty := derived.of(Outcome.FAILED, Outcome.QUARANTINED):
         raise FetchError("; ".join(f"{f.published.name}: {f.error}" for f in faulty))
 
 

@@ -2,7 +2,17 @@
 
 from pathlib import Path
 
-from ingestion.documents.extract import Extracted, extractor
+from ingestion.documents.extract import Extracted, extract, extractor
+
+
+def version() -> str:
+    """What reads the text."""
+    return extractor()
+
+
+def write_rows(document: Path, name: str, document_id: str, target: Path) -> None:
+    """Write the pages of a document."""
+    write_pages(extract(document, name), name, document_id, target)
 
 
 def write_pages(extracted: Extracted, document: str, document_id: str, target: Path) -> None:

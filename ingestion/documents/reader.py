@@ -6,13 +6,12 @@ It limits itself before it opens the file, and writes what it found into ``ANSWE
 import json
 import mimetypes
 import re
-import resource
 import sys
 import zipfile
 from pathlib import Path
 
-MEMORY_BYTES = 1 << 30
-CPU_SECONDS = 120  # ends a reader whose parent was killed before it could stop it
+from ingestion.apart import limit_this_process
+
 MOST_BYTES = 256 << 20
 PAGE_CHARACTERS = 3_000
 MOST_CHARACTERS = 50_000_000
@@ -116,13 +115,7 @@ def _plain(text: str) -> str:
 
 def main(path: str, name: str, answer: str) -> None:
     """Read the document and write the answer."""
-    for limit, value in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, 8 * MOST_CHARACTERS),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-    ):
-        resource.setrlimit(limit, (value, value))
+    limit_this_process()
     kind = media_type(Path(path), name)
     try:
         pages, reason = read(Path(path), kind)

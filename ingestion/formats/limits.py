@@ -10,6 +10,7 @@ MOST_ROWS = 1_000_000_000
 MOST_ROWS_IN_NOTHING = 10_000_000  # beyond, a file needs at least one byte for each row
 MOST_FOOTER_BYTES = 16 << 20
 LONGEST_TEXT = 1 << 17  # bytes of a text in Parquet, characters of a line in CSV
+LONGEST_DERIVED_TEXT = 1 << 22  # the same of a file that is made here: the shape of an island
 MOST_BLANK_LINES = 100_000  # beyond one for each row
 _UNPACKED_ANYWAY = 1 << 30
 _UNPACKED_RATIO = 100

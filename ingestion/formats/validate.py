@@ -28,7 +28,9 @@ def check(
     if path.stat().st_size == 0:
         raise UntrustedFileError("the file is empty (0 bytes)")
     file_format = file_format or dataset.format_of(path.name)
-    if file_format == DOCUMENT:  # nothing is parsed on the way in
+    if file_format == DOCUMENT:
+        if dataset.file_check:  # else nothing is parsed on the way in
+            dataset.file_check(path)
         return Checked(None, ())
     if file_format == "parquet":
         return check_parquet(path, dataset, month)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
-from ingestion.formats.limits import LONGEST_TEXT, most_unpacked
+from ingestion.formats.limits import LONGEST_DERIVED_TEXT, LONGEST_TEXT, most_unpacked
 from ingestion.formats.parquet_footer import Footer, is_something_else, read_footer
 from ingestion.formats.sniff import what_it_is
 from ingestion.formats.validate_csv import PATTERNS
@@ -60,7 +60,8 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
             raise UntrustedFileError("the file has columns and no rows")
         to_be_cast = list(_to_be_cast(dataset, schema))
         with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
-            _check_texts(connection, path, schema, footer.rows)
+            longest = LONGEST_DERIVED_TEXT if dataset.derived else LONGEST_TEXT
+            _check_texts(connection, path, schema, footer.rows, longest)
         _check_times(file, footer)
         for name in to_be_cast:
             _check_cast(file, footer, name, dataset.read_schema[dataset.read_name(name)])
@@ -108,7 +109,11 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
 
 
 def _check_texts(
-    connection: "duckdb.DuckDBPyConnection", path: Path, schema: "pa.Schema", rows: int
+    connection: "duckdb.DuckDBPyConnection",
+    path: Path,
+    schema: "pa.Schema",
+    rows: int,
+    longest_text: int,
 ) -> None:
     """Read every text in DuckDB, which checks UTF-8 strictly; pyarrow does not."""
     import duckdb
@@ -152,9 +157,9 @@ def _check_texts(
             raise UntrustedFileError(
                 f"column {name} holds a NUL character, which PostgreSQL cannot hold"
             )
-        if bytes_ > LONGEST_TEXT:
+        if bytes_ > longest_text:
             raise UntrustedFileError(
-                f"column {name} holds a text of {bytes_:,} bytes, where {LONGEST_TEXT:,} are the"
+                f"column {name} holds a text of {bytes_:,} bytes, where {longest_text:,} are the"
                 " most"
             )
         if bytes_ * rows > most and (total := read([name], "sum(strlen({0}))")[0]) > most:

@@ -62,6 +62,15 @@ class Era:
 
 
 @dataclass(frozen=True)
+class Derived:
+    """What a dataset is read out of: each version of another dataset's files, in the lake."""
+
+    dataset: str
+    # the module that reads its rows: ``ingestion.lake.derived`` says what it defines
+    reader: str
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One publication of a source: one file for each month, or one file that is replaced."""
 
@@ -83,10 +92,12 @@ class Dataset:
     alike: str = ""
     # makes the check of a file's rows from the columns' positions, by read name
     row_check: Callable[[Mapping[str, int]], RowCheck] | None = None
+    # checks a document; raises ``UntrustedFileError`` for one out of which no rows can be read
+    file_check: Callable[[Path], None] | None = None
     # what only the source's kind understands, as it was declared
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     has_items: bool = False  # whether it is several named files, each with its own versions
-    is_derived: bool = False  # whether it is made from what was landed, and nobody publishes it
+    derived: Derived | None = None  # what its rows are read out of: nobody publishes it
     from_files: bool = False  # whether its columns are those of its files, not declared
 
     def __post_init__(self) -> None:
@@ -98,6 +109,11 @@ class Dataset:
     def monthly(self) -> bool:
         """Whether there is one file for each month."""
         return self.first_month is not None
+
+    @property
+    def published_with(self) -> str:
+        """The dataset that the source publishes: itself, or what it is read out of."""
+        return self.derived.dataset if self.derived else self.name
 
     @property
     def has_rows(self) -> bool:

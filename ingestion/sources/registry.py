@@ -55,7 +55,7 @@ def names_for_help() -> tuple[list[str], list[str]]:
     names: list[str] = []
     usual: list[str] = []
     for source in _python_sources():
-        names += [dataset.name for dataset in source.datasets]
+        names += [dataset.name for dataset in source.datasets if not dataset.derived]
         usual += source.usual if source.enabled else ()
     for path in (*_shipped_files(), *_declared_files(os.environ.get(VARIABLE, ""))):
         declared = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from ingestion.lake.reading.attach import load_extension
 from ingestion.scratch import scratch_folder
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.documents.pages import documents_of, pages_of
+from ingestion.sources.documents.pages import pages_of
 
 EXCERPT = 160  # characters
 NOT_LANDED = "its text is not landed yet: run medallion land"
@@ -119,7 +119,14 @@ def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
 
 
 def _held(settings: Settings) -> list[Landing]:
-    return [v for v in Catalog(settings.lake_url).current() if not v.columns]
+    datasets = _document_datasets()
+    return [v for v in Catalog(settings.lake_url).current() if v.dataset in datasets]
+
+
+def _document_datasets() -> list[str]:
+    """The datasets of documents that have pages."""
+    found = registry.datasets()
+    return [d.name for d in found.values() if not d.has_rows and pages_of(d.name) in found]
 
 
 def _document(version: Landing, rows: list[dict[str, Any]]) -> Document:
@@ -139,17 +146,17 @@ def _document(version: Landing, rows: list[dict[str, Any]]) -> Document:
 def _pages(settings: Settings) -> pa.Table:
     """Every page of every document, with the dataset of its document."""
     found = []
-    for dataset in registry.datasets().values():
-        if not dataset.has_rows:
-            table = read(pages_of(dataset.name), settings=settings).read_all()
-            name = pa.array([dataset.name] * table.num_rows, pa.string())
-            found.append(table.append_column("dataset", name))
+    for dataset in _document_datasets():
+        table = read(pages_of(dataset), settings=settings).read_all()
+        name = pa.array([dataset] * table.num_rows, pa.string())
+        found.append(table.append_column("dataset", name))
     return pa.concat_tables(found)
 
 
 def _index(settings: Settings) -> Path:
     """The file of the search index over the current pages; makes it if it is not there."""
-    current = [v for v in Catalog(settings.lake_url).current() if _is_pages(v.dataset)]
+    pages = list(map(pages_of, _document_datasets()))
+    current = [v for v in Catalog(settings.lake_url).current() if v.dataset in pages]
     versions = "\n".join(sorted(f"{v.dataset} {v.item} {v.file_id}" for v in current))
     folder = settings.work_dir / "search"
     name = hashlib.sha256(f"{settings.lake_url}\n{versions}".encode()).hexdigest()[:24]
@@ -179,11 +186,6 @@ def _index(settings: Settings) -> Path:
     except duckdb.Error as exc:
         raise MedallionError(f"The documents cannot be indexed: {first_line(exc)}") from exc
     return path
-
-
-def _is_pages(dataset: str) -> bool:
-    documents = documents_of(dataset)
-    return documents != dataset and not registry.datasets()[documents].has_rows
 
 
 def _load_search(connection: duckdb.DuckDBPyConnection) -> None:

@@ -42,7 +42,7 @@ def source_statuses(settings: Settings) -> Iterator[SourceStatus]:
 
 
 def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bool) -> SourceStatus:
-    names = [dataset.name for dataset in source.datasets if not dataset.is_derived]
+    names = [dataset.name for dataset in source.datasets if not dataset.derived]
     landed = [version for version in catalog.current() if version.dataset in names]
     published: int | None = None
     stale: int | None = None

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ingestion.sources.base import DOCUMENT, Column, Dataset, Era, Source
+from ingestion.sources.base import DOCUMENT, Column, Dataset, Derived, Era, Source
 from ingestion.sources.declaration import DatasetName, Declared, DeclaredSource
 from ingestion.sources.documents.pages import PAGES, PAGES_COLUMNS, pages_of
 from ingestion.sources.files.declared import published_at
@@ -105,7 +105,7 @@ class DocumentsSource(DeclaredSource):
                     first_month=None,
                     eras=(Era(PAGES, tuple(columns)),),
                     has_items=True,
-                    is_derived=True,
+                    derived=Derived(dataset, "ingestion.documents.pages_file"),
                 )
             )
         return self.source(name, self.url, tuple(datasets))

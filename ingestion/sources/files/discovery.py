@@ -44,7 +44,7 @@ def discover(
     """
     progress = progress or Quiet()
     of = {d.name: d for d in publisher.source.datasets}
-    named = [of[name] for name in dict.fromkeys(datasets)]
+    named = [of[name] for name in dict.fromkeys(of[name].published_with for name in datasets)]
     monthly = [d for d in named if d.monthly] or ([] if named else list(publisher.source.monthly))
     folder = publisher.folder
     held: dict[str, list[date]] = {}

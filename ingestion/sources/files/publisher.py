@@ -145,7 +145,8 @@ def _references(publisher: Publisher, named: Sequence[Dataset]) -> list[_Wanted]
     return [
         _Wanted(d, None, (publisher.address(d),))
         for d in publisher.source.datasets
-        if not d.monthly and (not named or d in named or any(n.monthly for n in named))
+        if not (d.monthly or d.derived)
+        and (not named or d in named or any(n.monthly for n in named))
     ]
 
 
