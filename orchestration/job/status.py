@@ -104,6 +104,8 @@ def status(
     offered = {p.key: p for p in published}
     asked_from = _asked_from(settings, published, start)
     keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
+    if not (unreachable or as_of):
+        keys |= dict.fromkeys((name, None, None) for name in _single_files(settings, datasets))
     files = []
     for key in sorted(keys, key=lambda k: (k[0], k[1] or date.min, k[2] or "")):
         dataset, month, item = key
@@ -113,7 +115,7 @@ def status(
         ):
             continue
         offer = offered.get(key)
-        is_asked = not (unreachable or as_of) and (
+        is_asked = not (unreachable or as_of or registry.datasets()[dataset].derived) and (
             month is None or month >= asked_from.get(dataset, date.max)
         )
         newest = catalog.newest(*key)
@@ -135,6 +137,17 @@ def status(
             )
         )
     return Status(files, unreachable, missing, unknown, last_run)
+
+
+def _single_files(settings: Settings, datasets: Sequence[str]) -> list[str]:
+    """The datasets of one file, whether their source has it or not."""
+    return [
+        dataset.name
+        for publisher in settings.publishers(datasets)
+        if publisher.source.kind == "files"
+        for dataset in publisher.source.datasets
+        if not (dataset.monthly or dataset.has_items or dataset.derived)
+    ]
 
 
 def _asked_from(

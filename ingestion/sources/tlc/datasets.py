@@ -11,8 +11,9 @@ A star marks a column without which a month is worthless, or another dataset's.
 
 from collections.abc import Iterable
 from datetime import date
+from pathlib import Path
 
-from ingestion.sources.base import TEXT, Column, Dataset, Era
+from ingestion.sources.base import DOCUMENT, TEXT, Column, Dataset, Derived, Era
 from ingestion.sources.tlc.csv_headers import CSV_HEADERS
 from ingestion.sources.tlc.validate import REPORT_COLUMNS, report_row_check, zone_row_check
 
@@ -190,6 +191,28 @@ _ZONES = _columns("""
     service_zone  text  text
 """)
 
+_ZONE_SHAPES = _columns("""
+    objectid*             bigint  int32
+    locationid*           bigint  int32
+    zone*                 text    string
+    borough*              text    string
+    shape_leng*           double  double
+    shape_area*           double  double
+    centroid_longitude*   double  double
+    centroid_latitude*    double  double
+    geometry*             text    string
+    geometry_simplified*  text    string
+""")
+_ZONE_CELLS = _columns("""
+    objectid*     bigint  int32
+    cell_x*       bigint  int32
+    cell_y*       bigint  int32
+    longitude_1*  double  double
+    latitude_1*   double  double
+    longitude_2*  double  double
+    latitude_2*   double  double
+""")
+
 _REPORT_REQUIRED = {"Month/Year", "License Class", "Trips Per Day"}
 _REPORT = tuple(
     Column(name, "text", frozenset({TEXT}), name in _REPORT_REQUIRED) for name in REPORT_COLUMNS
@@ -234,6 +257,25 @@ def _trips(
     )
 
 
+def _check_shapes(path: Path) -> None:
+    from ingestion.sources.tlc.shapes.read import check_shapes
+
+    check_shapes(path)
+
+
+def _of_shapes(name: str, reader: str, columns: tuple[Column, ...]) -> Dataset:
+    """A dataset that is read out of the shapefile of the zones."""
+    return Dataset(
+        name=name,
+        source=SOURCE_NAME,
+        path="",
+        file_format="parquet",
+        first_month=None,
+        eras=_eras(("2009-01", columns)),
+        derived=Derived("taxi_zones", f"ingestion.sources.tlc.shapes.{reader}"),
+    )
+
+
 DATASETS: dict[str, Dataset] = {
     d.name: d
     for d in (
@@ -252,6 +294,18 @@ DATASETS: dict[str, Dataset] = {
             alike="taxi[ +_-]*zone[ +_-]*lookup",
             row_check=zone_row_check,
         ),
+        Dataset(
+            name="taxi_zones",
+            source=SOURCE_NAME,
+            path="misc/taxi_zones.zip",
+            file_format=DOCUMENT,
+            first_month=None,
+            eras=_eras(("2009-01", ())),
+            alike=r"taxi[ +_-]*zones?[^.]*\.zip",
+            file_check=_check_shapes,
+        ),
+        _of_shapes("taxi_zone_shapes", "shapes_file", _ZONE_SHAPES),
+        _of_shapes("taxi_zone_cells", "cells_file", _ZONE_CELLS),
         Dataset(
             name="tlc_monthly_report",
             source=SOURCE_NAME,

@@ -22,6 +22,7 @@ from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from ingestion.sources.tlc.sample import city
 from ingestion.sources.tlc.sample.faults import plant, restated, trips_outside_month
 from ingestion.sources.tlc.sample.report import report_rows
+from ingestion.sources.tlc.sample.shapes import shapefile, zone_shapes
 from ingestion.sources.tlc.sample.trips import Trips, clean_trips
 
 MONTHS = (date(2023, 1, 1), date(2023, 2, 1), date(2025, 1, 1))
@@ -67,6 +68,7 @@ def publish_sample(folder: Path, republished: bool = False) -> None:
     zones = DATASETS["taxi_zone_lookup"]
     header = [column.name for column in zones.era(None).columns]
     _write(folder / zones.path, _csv([header, *city.lookup_rows()], csv.QUOTE_NONNUMERIC))
+    _write(folder / DATASETS["taxi_zones"].path, shapefile(zone_shapes()))
     _write(folder / DATASETS["tlc_monthly_report"].path, _csv(report_rows(made), csv.QUOTE_MINIMAL))
     if republished:
         made[RESTATED] = restated(made[RESTATED])

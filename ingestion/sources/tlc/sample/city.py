@@ -104,6 +104,11 @@ def draw_zones(rng: np.random.Generator, service: str, rows: int) -> tuple[Value
     return start, choices[np.arange(rows), nearest]
 
 
+def places(zones: Values) -> Values:
+    """Give the miles east and north of Midtown of each zone."""
+    return _XY[zones]
+
+
 def miles_between(start: Values, end: Values) -> Values:
     """Give the miles along a grid of streets from zone to zone."""
     miles: Values = np.abs(_XY[start] - _XY[end]).sum(axis=-1)

@@ -1,0 +1,1 @@
+"""Reads the shapes of TLC's zones out of the shapefile, in a process apart."""
