@@ -66,6 +66,7 @@ def test_the_contract_of_the_facts_is_the_list_of_trip_columns(
         "wait_seconds": "bigint",
         "speed_mph": "double precision",
         "fare_per_mile": "double precision",
+        "zone_source": "text",
     }
 
 
@@ -77,7 +78,8 @@ def test_the_seed_of_holidays_is_what_the_package_says() -> None:
 
 def test_the_views_before_the_facts_describe_the_same_columns(trip_columns: dict[str, Any]) -> None:
     assert list(columns_of("int_trips")) == list(trip_columns)
-    assert list(columns_of("int_trips_validated")) == [*trip_columns, "invalid_reason"]
+    added = ["invalid_reason", "zone_source"]
+    assert list(columns_of("int_trips_validated")) == [*trip_columns, *added]
     for service in trip_columns["service"]["services"]:
         its_own = {name for name, its in trip_columns.items() if service in its["services"]}
         assert columns_of(f"stg_tlc__{service}_trips").keys() == its_own

@@ -23,6 +23,10 @@
     built_from       the by_month model whose builds this one follows; without it, the intervals are
                      those of the current versions in raw.files
     datasets         the datasets whose intervals are meant; without it, all of them
+    also_built_from  a file that is no month, of which some months are built too: {'dataset': its
+                     dataset, 'columns': [...]}, where these are the months whose files have one of
+                     the columns, by its name in lower case. With another version of the file they
+                     are stale, and no others
     fingerprint_of   'code' where the SQL lists the datasets that are there: the fingerprint is then
                      of the model's file, as a further dataset makes no other interval stale
     partitioned      where the engine has partitions, one for each interval (partitions.sql): for
@@ -72,6 +76,8 @@
 {% macro stale_intervals(relation, fingerprint) %}
     {%- set built_from = config.get('built_from') -%}
     {%- set datasets = config.get('datasets') -%}
+    {%- set also = config.get('also_built_from') -%}
+    {%- set files = api.Relation.create(database=target.database, schema='raw', identifier='files') -%}
     {%- set query -%}
         with wanted as (
             select service, source_month, file_key, md5('{{ fingerprint }}' || inputs) as build_key
@@ -84,8 +90,19 @@
                 {% else %}
                 select
                     dataset as service, month as source_month, file_key,
-                    cast(file_key as varchar(20)) as inputs
-                from {{ api.Relation.create(database=target.database, schema='raw', identifier='files') }}
+                    cast(file_key as varchar(20))
+                    {%- if also %} || case
+                        when {% for column in also.columns -%}
+                        lower(cast(columns as varchar)) like '%{{ column }}%'{{ ' or ' if not loop.last }}
+                        {%- endfor %}
+                        then coalesce((
+                            select ' ' || cast(min(file_key) as varchar(20)) from {{ files }}
+                            where is_current and dataset = '{{ also.dataset }}'
+                        ), '')
+                        else ''
+                    end
+                    {%- endif %} as inputs
+                from {{ files }}
                 where is_current and month is not null
                     {% if datasets %}and dataset in ('{{ datasets | join("', '") }}'){% endif %}
                 {% endif %}

@@ -4,6 +4,16 @@
     'trips.source_month', 'trips.pickup_at', 'trips.dropoff_at'
 ) %}
 
+{%- set zones = ['pickup_zone_id', 'dropoff_zone_id'] -%}
+
+{%- set columns = [] -%}
+{%- for column in trip_columns() -%}
+    {%- do columns.append(
+        'coalesce(trips.' ~ column ~ ', trip_zones.' ~ column ~ ') as ' ~ column
+        if column in zones else 'trips.' ~ column
+    ) -%}
+{%- endfor -%}
+
 {%- set amounts = [] -%}
 {%- for column in trip_columns() if column.endswith('_usd') -%}
     {%- do amounts.append('trips.' ~ column) -%}
@@ -19,10 +29,16 @@ repeats as (
 
     select * from {{ ref('int_trip_repeats') }}
 
+),
+
+trip_zones as (
+
+    select * from {{ ref('int_trip_zones') }}
+
 )
 
 select
-    trips.{{ trip_columns() | join(',\n    trips.') }},
+    {{ columns | join(',\n    ') }},
     -- the rules in their order; seeds/invalid_reasons.csv says what each means and where it is from
     case
         when trips.pickup_at is null
@@ -76,10 +92,19 @@ select
             then 'implausible_amount'
         when repeats.repeat_reason = 'duplicate_row'
             then 'duplicate_row'
-    end as invalid_reason
+    end as invalid_reason,
+    case
+        when coalesce(trips.pickup_zone_id, trips.dropoff_zone_id) is not null then 'published'
+        when trip_zones.trip_id is not null then 'coordinates'
+    end as zone_source
 from trips
 left join repeats
     on
         trips.trip_id = repeats.trip_id
         and trips.service = repeats.service
         and trips.source_month = repeats.source_month
+left join trip_zones
+    on
+        trips.trip_id = trip_zones.trip_id
+        and trips.service = trip_zones.service
+        and trips.source_month = trip_zones.source_month

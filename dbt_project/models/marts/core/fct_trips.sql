@@ -1,6 +1,11 @@
 -- Grain: one row of a published trip file; every row is here, valid or flagged with its reason.
 
-{{ config(materialized='by_month', datasets=trip_services(), partitioned=true) }}
+{{ config(
+    materialized='by_month',
+    datasets=trip_services(),
+    partitioned=true,
+    also_built_from={'dataset': 'taxi_zone_cells', 'columns': ['pickup_longitude', 'start_lon']},
+) }}
 
 with trips as (
 
@@ -11,6 +16,7 @@ with trips as (
 select
     {{ trip_columns() | join(',\n    ') }},
     invalid_reason,
+    zone_source,
     invalid_reason is null as is_valid,
     -- seeds/companies.csv says what the licences are
     case hvfhs_license_num
