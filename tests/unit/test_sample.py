@@ -173,10 +173,11 @@ def test_two_calls_give_the_same_bytes(published: Path, tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(published)
 
 
-def test_every_file_of_four_datasets_and_two_references_is_there(published: Path) -> None:
+def test_every_file_of_four_datasets_and_three_references_is_there(published: Path) -> None:
     assert set(contents(published)) == {
         *(DATASETS[name].file_path(month) for name, month in FILES),
         "misc/taxi_zone_lookup.csv",
+        "misc/taxi_zones.zip",
         "misc/data_reports_monthly.csv",
     }
 
