@@ -17,6 +17,7 @@ select
     days.pickup_date,
     days.trips,
     days.avg_trip_miles,
+    days.timed_trips,
     days.avg_trip_minutes,
     days.total_usd,
     dates.iso_day_of_week,
