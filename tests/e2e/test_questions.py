@@ -50,7 +50,8 @@ def _shown(value: Any) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, float | Decimal):
+    # PostgreSQL's sums of whole numbers are decimals without a fraction
+    if isinstance(value, float) or (isinstance(value, Decimal) and value.as_tuple().exponent != 0):
         return f"{value:.2f}"
     return str(value)
 
@@ -84,7 +85,8 @@ def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         )
         for target in ("duckdb", "postgres"):
             place.medallion("load", "--quiet", "--target", target)
-            place.medallion("transform", "--quiet", "--target", target)
+            # the tests of the models are run by others
+            place.dbt("build", "--exclude-resource-types", "unit_test", "test", "--target", target)
         yield place
 
 
