@@ -112,6 +112,29 @@ def test_daily_trips_add_up_to_the_valid_trips(real: Place) -> None:
     )
 
 
+def test_trips_add_up_without_what_stands_twice(real: Place) -> None:
+    """It is all that vendor 1's yellow trips lack since 2019-02, and nearly all for green."""
+    parts = " - ".join(
+        f"coalesce({part}_usd, 0)"
+        for part in (
+            *("fare", "tip", "tolls", "improvement_surcharge", "congestion_surcharge"),
+            *("airport_fee", "cbd_congestion_fee"),
+        )
+    )
+    left = f"round(total_usd - {parts} - {{extra}}_usd - {{tax}}_usd, 2) <> 0"
+    shares = {
+        service: (published, corrected)
+        for service, published, corrected in real.query(
+            f"select service, avg(({left.format(extra='extra', tax='mta_tax')})::int),"
+            f" avg(({left.format(extra='extra_corrected', tax='mta_tax_corrected')})::int)"
+            f" from {FACTS} where is_valid and vendor_id = 1 and source_month >= '2019-02-01'"
+            " group by service"
+        )
+    }
+    assert shares["yellow"] == (pytest.approx(0.893, abs=0.001), 0.0)
+    assert shares["green"] == (pytest.approx(0.626, abs=0.001), pytest.approx(0.009, abs=0.001))
+
+
 def test_a_second_run_costs_nothing_and_finds_nothing(real: Place) -> None:
     again = real.medallion_json("run", "--quiet")
     assert (again["new"], again["republished"], again["loaded"]) == ([], [], [])

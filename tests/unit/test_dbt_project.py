@@ -67,6 +67,8 @@ def test_the_contract_of_the_facts_is_the_list_of_trip_columns(
         "speed_mph": "double precision",
         "fare_per_mile": "double precision",
         "zone_source": "text",
+        "extra_corrected_usd": "double precision",
+        "mta_tax_corrected_usd": "double precision",
     }
 
 

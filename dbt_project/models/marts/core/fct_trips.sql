@@ -11,6 +11,41 @@ with trips as (
 
     select * from {{ ref('int_trips_validated') }}
 
+),
+
+-- vendor 1 counts surcharges twice: in columns of their own, and in extra or the MTA tax
+gaps as (
+
+    select
+        *,
+        case when vendor_id = 1 then {{ as_usd(unexplained()) }} end as gap_usd,
+        case
+            when vendor_id = 1
+                then {{ as_usd(total_of(
+                    'coalesce(congestion_surcharge_usd, 0)',
+                    ['airport_fee_usd', 'cbd_congestion_fee_usd']
+                )) }}
+        end as surcharges_usd,
+        case
+            when vendor_id = 1
+                then {{ as_usd('coalesce(improvement_surcharge_usd, 0)') }}
+        end as improvement_usd
+    from trips
+
+),
+
+-- only where the trip adds up without them, to the cent
+repeats as (
+
+    select
+        *,
+        gap_usd = -surcharges_usd
+        and abs(extra_usd) >= abs(surcharges_usd) as is_in_extra,
+        gap_usd = -surcharges_usd - improvement_usd
+        and abs(extra_usd) >= abs(surcharges_usd)
+        and abs(mta_tax_usd) >= abs(improvement_usd) as is_in_extra_and_tax
+    from gaps
+
 )
 
 select
@@ -39,5 +74,15 @@ select
     case
         when invalid_reason is null and trip_miles >= 0.01
             then fare_usd / trip_miles
-    end as fare_per_mile
-from trips
+    end as fare_per_mile,
+    case
+        when is_in_extra or is_in_extra_and_tax
+            then cast({{ as_usd('extra_usd') }} - surcharges_usd as double precision)
+        else extra_usd
+    end as extra_corrected_usd,
+    case
+        when is_in_extra_and_tax
+            then cast({{ as_usd('mta_tax_usd') }} - improvement_usd as double precision)
+        else mta_tax_usd
+    end as mta_tax_corrected_usd
+from repeats

@@ -26,6 +26,9 @@ select
     {{ as_usd('sum(airport_fee_usd)') }} as airport_fee_usd,
     {{ as_usd('sum(cbd_congestion_fee_usd)') }} as cbd_congestion_fee_usd,
     {{ as_usd('sum(total_usd)') }} as total_usd,
+    -- the totals of high-volume trips are made of their parts
+    {{ as_usd("sum(case when service in ('yellow', 'green') then " ~ unexplained() ~ " end)") }}
+        as unexplained_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
     -- by the exact sum: an average of doubles differs in its last digits from run to run
     cast({{ as_usd('sum(total_usd)') }} as double precision) / count(total_usd) as avg_total_usd,
