@@ -72,9 +72,11 @@ def _figures(licence: _Class, month: date, trips: Trips) -> dict[str, str]:
     if licence.service in TAXIS:
         counted = in_month & np.isfinite(trips["total_amount"])
         farebox = (trips["total_amount"] - trips["tip_amount"])[counted].sum() / days
-        card = (trips["payment_type"][in_month] == 1).mean()
+        paid = trips["payment_type"][in_month]
+        # as TLC does, it counts what nobody recorded as paid by card, and cuts off
+        card = 100 * np.count_nonzero((paid == 1) | (paid == 0) | np.isnan(paid)) // len(paid)
         figures["Farebox Per Day"] = f"{farebox:,.0f}"
-        figures["Percent of Trips Paid with Credit Card"] = f"{card:.0%}"
+        figures["Percent of Trips Paid with Credit Card"] = f"{card}%"
     if licence.service == "fhvhv":
         shared = (trips["shared_match_flag"][in_month] == "Y").sum() / days
         figures["Trips Per Day Shared"] = f"{shared:,.0f}"
