@@ -1,6 +1,5 @@
 """The sources that come with the project, against servers that answer as theirs do."""
 
-import csv
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -11,12 +10,12 @@ import pytest
 
 from tests.e2e.conftest import Place
 from tests.support import postgres
-from tests.support.api import Api, Asked, Reply, serving_api
+from tests.support.api import Api, Asked, serving_api
+from tests.support.socrata import BASE_REPORT, BASES, base_report, records, socrata
 
 pytestmark = pytest.mark.slow
 
 WEATHER = "/data/v1"
-BASES, REPORT = "/eccv-9dzr.json", "/2v9c-2k7f.json"
 # as docs/sources.md shows it
 SEARCH_ON_POSTGRES = """
     select document, page, ts_headline('english', text, words)
@@ -54,24 +53,6 @@ def noaa(days: list[dict[str, str]]) -> Any:
     return answer
 
 
-def socrata(rows: list[dict[str, str]]) -> Any:
-    """As Socrata answers: $limit rows from $offset, without keys that have no value."""
-
-    def answer(asked: Asked) -> Any:
-        if "$order" not in asked.params:
-            return Reply(b"pages of no order may overlap", 400)
-        begin = asked.number("$offset")
-        page = rows[begin : begin + asked.number("$limit")]
-        return [{key: value for key, value in row.items() if value} for row in page]
-
-    return answer
-
-
-def records(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
     there: Place, api: Api, real_data: Path
 ) -> None:
@@ -83,21 +64,8 @@ def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
         for b in records(real_data / "misc" / "fhv_bases.csv")
     ]
     api.routes[BASES] = socrata(bases)
-    report = [
-        {
-            "base_license_number": r["Base License Number"],
-            "base_name": r["Base Name"],
-            "dba": r["DBA"],
-            "year": r["Year"],
-            "month": r["Month"],
-            "month_name": r["Month Name"],
-            "total_dispatched_trips": r["Total Dispatched Trips"],
-            "total_dispatched_shared_trips": r["Total Dispatched Shared Trips"],
-            "unique_dispatched_vehicles": r["Unique Dispatched Vehicles"],
-        }
-        for r in records(real_data / "misc" / "FHV_Base_Aggregate_Report.csv")
-    ]
-    api.routes[REPORT] = socrata(report)
+    report = base_report(real_data)
+    api.routes[BASE_REPORT] = socrata(report)
     months = ("--from", "2023-12", "--to", "2024-02")
     there.medallion("land", "--quiet", *months)
     there.medallion("load", "--quiet")

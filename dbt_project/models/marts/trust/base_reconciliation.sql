@@ -1,5 +1,5 @@
--- Grain: one month that we hold and base, or high-volume company of whose bases the FHV Base
--- Aggregate Report gives one figure.
+-- Grain: one service and month that we hold and base, or high-volume company of whose bases the
+-- FHV Base Aggregate Report gives one figure.
 
 with report_counts as (
 
@@ -76,17 +76,18 @@ counts as (
 ours as (
 
     select
+        counts.service,
         counts.month,
         cast(sum(counts.trips) as bigint) as trips,
         cast(sum(counts.shared_trips) as bigint) as shared_trips,
-        coalesce(reported_companies.reported_as, counts.base_number) as base_number,
-        max(counts.service) as service
+        coalesce(reported_companies.reported_as, counts.base_number) as base_number
     from counts
     left join reported_companies
         on
             counts.month = reported_companies.report_month
             and counts.company_id = reported_companies.company_id
-    group by counts.month, coalesce(reported_companies.reported_as, counts.base_number)
+    group by
+        counts.service, counts.month, coalesce(reported_companies.reported_as, counts.base_number)
 
 ),
 
@@ -125,7 +126,8 @@ paired as (
     from ours
     full outer join theirs
         on
-            ours.month = theirs.month
+            ours.service = theirs.service
+            and ours.month = theirs.month
             and ours.base_number = theirs.base_number
 
 ),
