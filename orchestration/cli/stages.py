@@ -186,7 +186,7 @@ def audit(
     strict: Annotated[
         bool,
         typer.Option(
-            help="Fail also if a month is out of tolerance and not in the register.",
+            help="Fail also if a figure is out of tolerance and not in the register.",
         ),
     ] = False,
     recount: Annotated[
@@ -201,13 +201,14 @@ def audit(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Show the ledger and the comparison with the report; fail if a row or a file is missing.
+    """Show the ledger and the comparison with the reports; fail if a row or a file is missing.
 
     A file is missing if its newest version is not in the facts.
     """
     with command(sample, target, as_of=as_of) as settings:
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
+        from orchestration.job.comparisons import summary
         from orchestration.job.pipeline import ledger_faults, missing_faults, reconciliation_faults
 
         result = audit_stage(settings, recount, as_of)
@@ -237,6 +238,8 @@ def audit(
                 f" The ledger {'does not balance' if result.unbalanced else 'balances'}"
                 f"{f', and {len(result.missing)} files are missing' if result.missing else ''}."
             )
+            for line in summary(result.comparisons):
+                stdout.print(line, markup=False, highlight=False)
         end_with(
             missing_faults(result.missing)
             + ledger_faults(result)

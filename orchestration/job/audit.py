@@ -13,6 +13,7 @@ from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session, tables
 from ingestion.warehouse.files_table import orphan_error
+from orchestration.job.comparisons import Comparisons, read_comparisons
 
 TABLES = (
     *("fct_trips", "ledger", "ledger_reasons", "ledger_single_files"),
@@ -163,6 +164,7 @@ class Audit:
     raw_changed: list[RawChanged] = field(default_factory=list)
     unknown: str | None = None  # the error for orphans: in use, but not known to the lake
     reconciliation: list[Reconciled] = field(default_factory=list)
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
     @property
     def out_of_tolerance(self) -> list[Reconciled]:
@@ -240,6 +242,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             "select service, month, trips_per_day, tlc_trips_per_day, diff_pct, tolerance_pct,"
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
         ).rows
+        comparisons = read_comparisons(session, there)
     to_build = {(m.dataset, m.month) for m in missing if m.stage == "transform"}
     ledger.sort(key=lambda file: (file.dataset, file.month))
     balances = [
@@ -268,6 +271,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         raw_changed=raw_changed,
         unknown=unknown,
         reconciliation=[Reconciled(*row) for row in reconciliation],
+        comparisons=comparisons,
     )
 
 

@@ -12,6 +12,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.audit import Audit, Missing, audit
+from orchestration.job.comparisons import comparison_faults, difference
 from orchestration.job.last_run import recorded
 from orchestration.job.transform import TransformReport, transform
 
@@ -183,9 +184,8 @@ def missing_faults(missing: Iterable[Missing]) -> list[str]:
 
 
 def reconciliation_faults(result: Audit) -> list[str]:
-    """Errors of months out of tolerance and not in the register, one line each."""
+    """Errors of figures out of tolerance and not in the register, one line each."""
     return [
-        f"{r.service} {r.month:%Y-%m} differs from the publisher's report by {r.diff_pct:+.2f} %"
-        f" (tolerance {r.tolerance_pct or 0:g} %) and is not in the register"
+        f"{r.service} {r.month:%Y-%m} {difference(r.diff_pct, r.tolerance_pct, r.known_divergence)}"
         for r in result.out_of_tolerance
-    ]
+    ] + comparison_faults(result.comparisons)

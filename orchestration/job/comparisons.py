@@ -1,0 +1,130 @@
+"""Read what else is compared with the publisher's reports than the trips per day of a month."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+
+from ingestion.warehouse.base import Session
+
+BASES, MONTHS, MEASURES = "base_reconciliation", "base_reconciliation_monthly", "report_measures"
+NAMED = 10  # of the figures out of tolerance
+VERDICT = "diff_pct, tolerance_pct, status, known_divergence"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A figure of a service and month beside the publisher's.
+
+    ``measure`` is its name in the register and the tolerances. ``base_number`` is None if the
+    figure is of all bases.
+    """
+
+    measure: str
+    service: str
+    month: date
+    base_number: str | None
+    figure: float | None
+    tlc_figure: float | None
+    diff_pct: float | None
+    tolerance_pct: float | None
+    status: str
+    known_divergence: str | None
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """The comparisons with the FHV Base Aggregate Report, and of measures of the monthly report.
+
+    Of the bases only those out of tolerance are held; the others are counted, by status.
+    """
+
+    bases_by_month: list[Compared] = field(default_factory=list)
+    bases: dict[str, int] = field(default_factory=dict)
+    bases_out_of_tolerance: list[Compared] = field(default_factory=list)
+    measures: list[Compared] = field(default_factory=list)
+
+    @property
+    def out_of_tolerance(self) -> list[Compared]:
+        """Figures out of tolerance whose difference is not explained in the register."""
+        compared = self.bases_by_month + self.bases_out_of_tolerance + self.measures
+        return [c for c in compared if c.status == "out_of_tolerance"]
+
+
+def read_comparisons(session: Session, there: set[tuple[str, str]]) -> Comparisons:
+    """Read them; there are none in a warehouse that an earlier release built."""
+    if not {("marts", name) for name in (BASES, MONTHS, MEASURES)} <= there:
+        return Comparisons()
+
+    def compared(columns: str, source: str) -> list[Compared]:
+        rows = session.query(f"select {columns}, {VERDICT} from marts.{source}").rows
+        return [Compared(*row) for row in rows]
+
+    trips = "service, month, {}, trips, tlc_trips"
+    return Comparisons(
+        bases_by_month=compared(
+            "'trips_of_all_bases', " + trips.format("null"), f"{MONTHS} order by service, month"
+        ),
+        bases=dict(
+            session.query(f"select status, count(*) from marts.{BASES} group by 1 order by 1").rows
+        ),
+        bases_out_of_tolerance=compared(
+            "'trips_by_base', " + trips.format("base_number"),
+            f"{BASES} where status = 'out_of_tolerance' order by service, month, base_number",
+        ),
+        measures=compared(
+            "measure, service, month, null, figure, tlc_figure",
+            f"{MEASURES} order by service, month, measure",
+        ),
+    )
+
+
+def comparison_faults(comparisons: Comparisons) -> list[str]:
+    """Errors of figures out of tolerance and not in the register, one line each."""
+    return [
+        f"{c.service} {c.month:%Y-%m} ({_named(c)})"
+        f" {difference(c.diff_pct, c.tolerance_pct, c.known_divergence)}"
+        for c in comparisons.out_of_tolerance
+    ]
+
+
+def _named(compared: Compared) -> str:
+    if compared.base_number is not None:
+        return f"trips of {compared.base_number}"
+    return compared.measure.replace("_", " ")
+
+
+def difference(
+    diff_pct: float | None, tolerance_pct: float | None, known_divergence: str | None
+) -> str:
+    """How far a figure is off, and what it is outside of."""
+    tolerance = "no tolerance" if tolerance_pct is None else f"tolerance {tolerance_pct:g} %"
+    register = "not in the register" if known_divergence is None else "outside the register's band"
+    return (
+        f"differs from the publisher's report by {diff_pct:+.2f} % ({tolerance}) and is {register}"
+    )
+
+
+def _counted(statuses: dict[str, int]) -> str:
+    """Counts by status as one text."""
+    return ", ".join(f"{n:,} {status.replace('_', ' ')}" for status, n in statuses.items())
+
+
+def summary(comparisons: Comparisons) -> list[str]:
+    """Lines for people: counts by status, and what is out of tolerance.
+
+    None of a report that is not there.
+    """
+    lines = []
+    if comparisons.bases_by_month:
+        months = _counted(Counter(c.status for c in comparisons.bases_by_month))
+        lines.append(
+            f"FHV Base Aggregate Report: months {months}; bases {_counted(comparisons.bases)}."
+        )
+    if comparisons.measures:
+        measures = _counted(Counter(c.status for c in comparisons.measures))
+        lines.append(f"Minutes, card share and shared trips of the monthly report: {measures}.")
+    faults = comparison_faults(comparisons)
+    lines += faults[:NAMED]
+    if len(faults) > NAMED:
+        lines.append(f"and {len(faults) - NAMED} more, in marts.{BASES}")
+    return lines
