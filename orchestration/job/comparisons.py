@@ -33,7 +33,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """The comparisons with the FHV Base Aggregate Report, and of measures of the monthly report.
+    """The comparisons with the report by base, and of measures of the monthly report.
 
     Of the bases only those out of tolerance are held; the others are counted, by status.
     """
@@ -118,11 +118,11 @@ def summary(comparisons: Comparisons) -> list[str]:
     if comparisons.bases_by_month:
         months = _counted(Counter(c.status for c in comparisons.bases_by_month))
         lines.append(
-            f"FHV Base Aggregate Report: months {months}; bases {_counted(comparisons.bases)}."
+            f"Published report by base: months {months}; bases {_counted(comparisons.bases)}."
         )
     if comparisons.measures:
         measures = _counted(Counter(c.status for c in comparisons.measures))
-        lines.append(f"Minutes, card share and shared trips of the monthly report: {measures}.")
+        lines.append(f"Published minutes, card shares and shared trips: {measures}.")
     faults = comparison_faults(comparisons)
     lines += faults[:NAMED]
     if len(faults) > NAMED:
