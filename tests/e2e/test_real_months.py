@@ -74,6 +74,16 @@ def test_green_reconciles_with_the_report_of_tlc(real: Place) -> None:
     )
     # 2025-11 lies after the report's last month
     assert dict(months) == {"reconciled": 19, "known_divergence": 4, "not_reported": 1}
+    measures = real.query(
+        "select measure, status, count(*) from marts.report_measures where service = 'green'"
+        " group by 1, 2 order by 1, 2"
+    )
+    assert measures == [
+        ("avg_minutes_per_trip", "not_reported", 1),
+        ("avg_minutes_per_trip", "reconciled", 23),
+        ("pct_paid_by_card", "not_reported", 1),
+        ("pct_paid_by_card", "reconciled", 23),
+    ]
     real.medallion("audit")
     # the samples of yellow and FHV are not whole months, and strictness says so
     real.medallion("audit", "--strict", expect=1)
