@@ -2,7 +2,8 @@
 
     uv run --group examples python examples/demand_model.py green 2023-01 2023-03
 
-It forecasts the last of these months that the lake holds, from the months before it.
+It forecasts the last of these months that the lake holds, from the months before it. If the lake
+also holds the weather of these months, it says what the weather adds.
 """
 
 import sys
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 import duckdb
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import mean_absolute_error
 
@@ -19,6 +22,7 @@ from ingestion.errors import MedallionError, UsageError
 
 PICKUP = {"yellow": "tpep_pickup_datetime", "green": "lpep_pickup_datetime"}
 FEATURES = ["zone", "hour", "weekday", "usual"]
+WEATHER = {"prcp": "rain", "snow": "snow", "tmax": "warmest"}  # inches, inches, degrees Fahrenheit
 
 HOURS = """
 with pickups as (
@@ -71,11 +75,20 @@ order by hours.at, hours.zone
 """
 
 
+WITH_WEATHER = """
+select hours.*, days.prcp as rain, days.snow, days.tmax as warmest
+from hours
+left join days on cast(hours.at as date) = cast(days.date as date)
+order by hours.at, hours.zone
+"""
+
+
 class Forecast(NamedTuple):
     """The month of the forecast, and by how many trips per hour and zone each method is off."""
 
     month: date
     model: float
+    with_weather: float | None  # the model that knows the weather too, if the lake holds it
     usual: float  # the average of that zone and hour, on workdays or at weekends
     average: float  # of everything
 
@@ -91,7 +104,10 @@ def forecast(name: str, start: str, end: str) -> Forecast:
         connection.register("trips", trips)
         hours = connection.sql(HOURS.format(pickup=pickup)).to_arrow_table()
         connection.register("hours", hours)
-        table = connection.sql(WITH_USUAL).pl()
+        hours = connection.sql(WITH_USUAL).to_arrow_table()
+        connection.register("hours", hours)
+        connection.register("days", _weather(start, end))
+        table = connection.sql(WITH_WEATHER).pl()
     if table.is_empty():
         raise UsageError(
             f"The lake has no two months of {name} with trips from {start} to {end}: give others,"
@@ -99,15 +115,33 @@ def forecast(name: str, start: str, end: str) -> Forecast:
         )
     last = table["month"] == table["month"].max()
     past, future = table.filter(~last), table.filter(last)
+    usual, average = future["usual"], np.full(len(future), past["trips"].mean())
+    knows_weather = past["warmest"].is_not_null().any() and future["warmest"].is_not_null().any()
+    return Forecast(
+        future["month"][0],
+        _off(past, future, FEATURES),
+        _off(past, future, [*FEATURES, *WEATHER.values()]) if knows_weather else None,
+        mean_absolute_error(future["trips"], usual),
+        mean_absolute_error(future["trips"], average),
+    )
+
+
+def _weather(start: str, end: str) -> pa.Table:
+    """The days of these months in Central Park, as far as the lake holds them."""
+    try:
+        found = ingestion.dataset("central_park_daily", start, end, columns=["date", *WEATHER])
+        return found.read_all()
+    except MedallionError:  # the source is not in use, or has none of these months
+        none = {"date": pa.array([], pa.timestamp("us"))}
+        return pa.table(none | {name: pa.array([], pa.float64()) for name in WEATHER})
+
+
+def _off(past: pl.DataFrame, future: pl.DataFrame, features: list[str]) -> float:
+    """By how many trips a model of these features is off on average."""
     # learn square roots: most hours have no trip, and the few busy ones would outweigh them
     model = HistGradientBoostingRegressor(max_iter=40, early_stopping=False, random_state=0)
-    model.fit(past[FEATURES], np.sqrt(past["trips"]))
-    ways = (
-        np.square(model.predict(future[FEATURES])),
-        future["usual"],
-        np.full(len(future), past["trips"].mean()),
-    )
-    return Forecast(future["month"][0], *(mean_absolute_error(future["trips"], w) for w in ways))
+    model.fit(past[features], np.sqrt(past["trips"]))
+    return float(mean_absolute_error(future["trips"], np.square(model.predict(future[features]))))
 
 
 def main(arguments: list[str]) -> None:
@@ -120,9 +154,10 @@ def main(arguments: list[str]) -> None:
         off = forecast(name, start, end)
     except MedallionError as exc:
         sys.exit(str(exc))
+    weather = "" if off.with_weather is None else f", with the weather by {off.with_weather:.3f}"
     print(
-        f"{name} {off.month:%Y-%m}: off by {off.model:.2f} trips an hour and zone;"
-        f" the usual of zone and hour by {off.usual:.2f}, one average by {off.average:.2f}"
+        f"{name} {off.month:%Y-%m}: off by {off.model:.3f} trips an hour and zone{weather};"
+        f" the usual of zone and hour by {off.usual:.3f}, one average by {off.average:.3f}"
     )
 
 

@@ -18,6 +18,8 @@ from ingestion.land import land
 from ingestion.schema_on_read import ORIGIN
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.sources.tlc.datasets import DATASETS
+from tests.e2e.test_shipped_sources import noaa, records
+from tests.support.api import serving_api
 from tests.support.stores import Store
 from tests.support.trips import ZONES, publish, trips, with_column
 
@@ -247,7 +249,20 @@ def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_mo
     off = forecast("green", "2023-01", "2023-03")
     assert off.month == date(2023, 3, 1)
     assert 0 < off.model < 0.95 * off.usual < off.average
+    assert off.with_weather is None
     assert forecast("green", "2023-01", "2023-03") == off
+    # the weather of the same months, from the station's own figures
+    with serving_api() as api:
+        days = records(real_data / "weather" / "central_park_weather.csv")
+        api.routes["/data/v1"] = noaa(days)
+        monkeypatch.setenv("MEDALLION_WEATHER_URL", api.url)
+        land(make_settings(), ["central_park_daily"], date(2023, 1, 1), date(2023, 3, 1))
+    knows_weather = forecast("green", "2023-01", "2023-03")
+    assert knows_weather.with_weather is not None
+    assert knows_weather._replace(with_weather=None) == off
+    # it is another model, and as good
+    assert knows_weather.with_weather != off.model
+    assert knows_weather.with_weather == pytest.approx(off.model, rel=0.03)
 
 
 @pytest.mark.parametrize(
