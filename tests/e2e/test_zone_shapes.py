@@ -1,13 +1,18 @@
-"""Zones of trips that publish coordinates, by made-up shapes, on both engines."""
+"""Zones of trips that publish coordinates: by made-up shapes on both engines, and by TLC's own."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import shapely
 
 from ingestion.sources.tlc.sample.shapes import Shape, shapefile, square
+from ingestion.sources.tlc.shapes.read import read_shapes
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips, with_column
@@ -57,9 +62,8 @@ POINTS: list[tuple[float, float, int | None]] = [
 ON_THE_BORDER = (X, Y + 0.0025)
 
 
-def month_with_coordinates() -> pa.Table:
-    """A row a point, which is its pickup; the dropoff is the next point. One lies on a border."""
-    points = [*(point[:2] for point in POINTS), ON_THE_BORDER]
+def month_with_coordinates(points: list[tuple[float, float]]) -> pa.Table:
+    """A row a point, which is its pickup; the dropoff is the next point."""
     table = trips("yellow", WITH_COORDINATES, rows=len(points))
     for name, values in (
         ("pickup_longitude", [x for x, _ in points]),
@@ -76,7 +80,8 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A month with coordinates and one with zones, built on both engines without any shapes."""
     place = Place(tmp_path_factory.mktemp("shapes"))
     publish(place.published, "taxi_zone_lookup", None, ZONES)
-    publish(place.published, "yellow", WITH_COORDINATES, month_with_coordinates())
+    points = [*(point[:2] for point in POINTS), ON_THE_BORDER]
+    publish(place.published, "yellow", WITH_COORDINATES, month_with_coordinates(points))
     publish(place.published, "yellow", WITH_ZONES, trips("yellow", WITH_ZONES))
     with (
         postgres.server(tmp_path_factory.mktemp("postgres")) as server,
@@ -197,3 +202,95 @@ def test_a_damaged_shapefile_leaves_the_last_in_use(city: Place, content: bytes)
     assert "taxi_zones" in report["faults"][0]
     assert "damaged" in report["faults"][0]
     assert city.query("select * from marts.dim_zones order by zone_id") == before
+
+
+def near_borders(shapes: Any, count: int) -> Any:
+    """Points on the edges of the shapes, and from a hair to a kilometre aside."""
+    rng = np.random.default_rng(263)
+    corners, of = shapely.get_coordinates(shapes, return_index=True)
+    one = rng.choice(len(corners) - 1, count)
+    other = np.where(of[one] == of[one + 1], one + 1, one)
+    along = rng.uniform(0, 1, (count, 1))
+    aside = rng.normal(0, 1, (count, 2)) * 10.0 ** rng.uniform(-9, -2, (count, 1))
+    return corners[one] * along + corners[other] * (1 - along) + aside
+
+
+@pytest.fixture(scope="module")
+def real_points() -> Any:
+    """Points near the borders of the zones; the fixture ``real`` fills it."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def real(
+    real_data: Path, real_points: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> Place:
+    """TLC's own shapes, months with coordinates, and one of points near borders."""
+    place = Place(tmp_path_factory.mktemp("real"))
+    shutil.copytree(real_data / "misc", place.published / "misc")
+    samples = {
+        "samples/yellow_tripdata_2009-01_1000_rows.csv": "yellow_tripdata_2009-01.csv",
+        "samples/yellow_tripdata_2015-01_1000_rows.csv": "yellow_tripdata_2015-01.csv",
+        "trip-data-csv/green_tripdata_2013-08.csv": "green_tripdata_2013-08.csv",
+    }
+    (place.published / "trip-data").mkdir()
+    for path, name in samples.items():
+        shutil.copyfile(real_data / path, place.published / "trip-data" / name)
+    found = read_shapes(real_data / "misc/taxi_zones.zip")["shapes"]
+    shapes = shapely.from_geojson([shape["geometry"] for shape in found])
+    real_points += [(float(x), float(y)) for x, y in near_borders(shapes, 20_000)]
+    publish(place.published, "yellow", WITH_COORDINATES, month_with_coordinates(real_points))
+    place.medallion("run", "--quiet")
+    return place
+
+
+def test_points_near_borders_lie_where_shapely_says(
+    real: Place, real_points: list[Any], real_data: Path
+) -> None:
+    """But for points that are within a tenth of a millimetre of a border."""
+    found = read_shapes(real_data / "misc/taxi_zones.zip")["shapes"]
+    shapes = shapely.from_geojson([shape["geometry"] for shape in found])
+    points = shapely.points(real_points)
+    theirs: dict[int, int] = {}
+    for point, shape in shapely.STRtree(shapes).query(points, predicate="intersects").T:
+        # of shapes that overlap the first
+        zone = found[shape]["objectid"]
+        theirs[int(point)] = min(zone, theirs.get(int(point), zone))
+    borders = shapely.STRtree(shapely.boundary(shapes))
+    (_, _), distances = borders.query_nearest(points, return_distance=True, all_matches=False)
+    clear = [i for i, distance in enumerate(distances) if distance > 1e-9]
+    assert len(clear) > 19_000
+    ours = [zone for zone, *_ in real.query(ZONES_OF_TRIPS)]
+    assert {i: (ours[i], theirs.get(i)) for i in clear if ours[i] != theirs.get(i)} == {}
+
+
+@pytest.mark.parametrize(
+    ("service", "month", "least"),
+    [("yellow", "2009-01", 99), ("yellow", "2015-01", 99), ("green", "2013-08", 99)],
+)
+def test_nearly_every_real_pickup_with_coordinates_has_a_zone(
+    real: Place, service: str, month: str, least: float
+) -> None:
+    """Of those that are not 0."""
+    ((share,),) = real.query(
+        "select 100.0 * count(pickup_zone_id) / count(*) from marts.fct_trips"
+        f" where service = '{service}' and source_month = date '{month}-01'"
+        " and pickup_longitude <> 0"
+    )
+    assert share >= least
+
+
+def test_every_zone_of_the_lookup_but_those_of_no_place_has_a_shape(real: Place) -> None:
+    assert real.query(
+        "select zone_id from marts.dim_zones where geometry is null order by zone_id"
+    ) == [(264,), (265,)]
+    groups = "select count(*) filter (is_airport), count(*) filter (is_cbd) from marts.dim_zones"
+    assert real.query(groups) == [(3, 38)]
+    # an id that stands for several shapes in the shapefile is that of one of them here
+    assert (
+        real.query(
+            "select d.zone_id from marts.dim_zones as d join staging.stg_tlc__zone_shapes as s"
+            " using (zone_id) where d.zone <> s.zone_name or d.borough <> s.borough"
+        )
+        == []
+    )

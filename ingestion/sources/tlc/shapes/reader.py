@@ -57,6 +57,15 @@ class RefusedError(Exception):
 
 def read(path: Path) -> dict[str, Any]:
     """The shapes and the cells of a zipped shapefile; raises ``RefusedError``."""
+    try:
+        return _read(path)
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as exc:  # a damaged file makes zipfile, pyshp and GEOS raise nearly anything
+        raise RefusedError(f"it is damaged: {_one_line(exc)}") from exc
+
+
+def _read(path: Path) -> dict[str, Any]:
     import numpy as np
     import shapely
     from pyproj import CRS, Transformer
@@ -72,6 +81,7 @@ def read(path: Path) -> dict[str, Any]:
         found = np.column_stack(degrees.transform(*coordinates.T))
         return np.round(found, DECIMALS) + 0.0  # no -0.0
 
+    projected = [_polygons(shape) for shape in projected]
     shapes = [_polygons(shapely.transform(shape, in_degrees)) for shape in projected]
     for row, shape in zip(rows, shapes, strict=True):
         _refuse_elsewhere(row, shape)
@@ -94,24 +104,19 @@ def _shapefile(path: Path) -> tuple[list[dict[str, Any]], list["shapely.Geometry
     import shapely
 
     shp, dbf, prj = _members(path)
-    try:
-        file = shapefile.Reader(shp=io.BytesIO(shp), dbf=io.BytesIO(dbf))
-        names = {field.name.lower() for field in file.fields}
-        if missing := [name for name in COLUMNS if name not in names]:
-            raise RefusedError(f"its .dbf has no column {', '.join(missing)}")
-        rows: list[dict[str, Any]] = []
-        shapes = []
-        for found in file.iterShapeRecords():
-            if len(rows) == MOST_SHAPES:
-                raise RefusedError(f"it has more than {MOST_SHAPES:,} shapes")
-            rows.append(_row(len(rows) + 1, found.record.as_dict()))
-            if found.shape.shapeTypeName != "POLYGON":
-                raise RefusedError(f"{_name(rows[-1])} is no polygon")
-            shapes.append(shapely.geometry.shape(found.shape.__geo_interface__))
-    except (RefusedError, MemoryError):
-        raise
-    except Exception as exc:  # a damaged file makes pyshp raise nearly anything
-        raise RefusedError(f"it is damaged: {_one_line(exc)}") from exc
+    file = shapefile.Reader(shp=io.BytesIO(shp), dbf=io.BytesIO(dbf))
+    names = {field.name.lower() for field in file.fields}
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise RefusedError(f"its .dbf has no column {', '.join(missing)}")
+    rows: list[dict[str, Any]] = []
+    shapes = []
+    for found in file.iterShapeRecords():
+        if len(rows) == MOST_SHAPES:
+            raise RefusedError(f"it has more than {MOST_SHAPES:,} shapes")
+        rows.append(_row(len(rows) + 1, found.record.as_dict()))
+        if found.shape.shapeTypeName != "POLYGON":
+            raise RefusedError(f"{_name(rows[-1])} is no polygon")
+        shapes.append(shapely.geometry.shape(found.shape.__geo_interface__))
     if not rows:
         raise RefusedError("it has no shape")
     ids = [row["objectid"] for row in rows]
@@ -122,22 +127,15 @@ def _shapefile(path: Path) -> tuple[list[dict[str, Any]], list["shapely.Geometry
 
 def _members(path: Path) -> Iterator[bytes]:
     """The bytes of the .shp, the .dbf and the .prj; nothing is written to a disk."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for ending in (".shp", ".dbf", ".prj"):
-                found = [i for i in archive.infolist() if i.filename.lower().endswith(ending)]
-                if len(found) != 1:
-                    raise RefusedError(f"it has {len(found) or 'no'} {ending}, and should have one")
-                # what it says of its size is what is unpacked at most
-                if found[0].file_size > MOST_UNPACKED:
-                    raise RefusedError(
-                        f"its {ending} unpacks to more than {MOST_UNPACKED >> 20} MB"
-                    )
-                yield archive.read(found[0])
-    except (RefusedError, MemoryError):
-        raise
-    except Exception as exc:  # a damaged zip makes zipfile raise nearly anything
-        raise RefusedError(f"it is damaged: {_one_line(exc)}") from exc
+    with zipfile.ZipFile(path) as archive:
+        for ending in (".shp", ".dbf", ".prj"):
+            found = [i for i in archive.infolist() if i.filename.lower().endswith(ending)]
+            if len(found) != 1:
+                raise RefusedError(f"it has {len(found) or 'no'} {ending}, and should have one")
+            # what it says of its size is what is unpacked at most
+            if found[0].file_size > MOST_UNPACKED:
+                raise RefusedError(f"its {ending} unpacks to more than {MOST_UNPACKED >> 20} MB")
+            yield archive.read(found[0])
 
 
 def _row(number: int, record: dict[str, Any]) -> dict[str, Any]:
@@ -168,14 +166,14 @@ def _polygons(shape: "shapely.Geometry") -> "shapely.Geometry":
     if not shape.is_valid:
         shape = shapely.make_valid(shape, method="structure", keep_collapsed=False)
     parts = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon" and not p.is_empty]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def _refuse_elsewhere(row: dict[str, Any], shape: "shapely.Geometry") -> None:
     import shapely
 
     if shape.is_empty:
-        raise RefusedError(f"{_name(row)} has no area")
+        raise RefusedError(f"{_name(row)} has no area near New York")
     west, south, east, north = shape.bounds
     # with not, as NaN compares with nothing
     if not (west >= WEST and south >= SOUTH and east <= EAST and north <= NORTH):
