@@ -17,6 +17,7 @@ from ingestion.lake.verify import strays, verify
 from ingestion.land import LandReport, Outcome, land
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
+from ingestion.sources.tlc.datasets import DATASETS
 from tests.conftest import MakeSettings
 from tests.support.lakes import BROKEN, current, lake_file, objects, outcomes, sha256
 from tests.support.trips import ZONES, publish, trip_files, trips
@@ -24,6 +25,8 @@ from tests.support.web import Web
 
 JANUARY, FEBRUARY, MARCH = (date(2024, month, 1) for month in (1, 2, 3))
 
+
+DERIVED = [d.name for d in DATASETS.values() if d.derived]
 
 # --- TLC's own files -----------------------------------------------------------------------------
 
@@ -42,6 +45,10 @@ def test_every_real_file_is_in_the_lake_byte_for_byte(
         source = by_url[file.published.url]
         assert sha256(lake_file(settings, file.landing)) == sha256(source)
         expected[file.landing.lake_path] = file.landing.file_id
+    # and what is read out of the shapefile
+    derived = [x for x in Catalog(settings.lake_url).current() if x.dataset in DERIVED]
+    assert len(derived) == len(DERIVED)
+    expected |= {landing.lake_path: landing.file_id for landing in derived}
     assert objects(settings) == expected
 
 
@@ -64,7 +71,7 @@ def test_the_catalog_says_what_every_real_file_holds(
 def test_every_real_file_is_verified(real_lake: tuple[Settings, LandReport]) -> None:
     settings, report = real_lake
     verified = verify(settings)
-    assert len(verified) == len(report.files)
+    assert len(verified) == len(report.files) + len(DERIVED)
     assert [v for v in verified if v.fault] == []
 
 
