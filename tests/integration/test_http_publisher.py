@@ -174,7 +174,7 @@ def test_a_month_is_asked_for_as_csv_only_where_there_is_no_parquet(
         before = len(web.asked("HEAD"))
         (found, *_) = published_files(settings, ["green"], month, month)
         assert (found.month, found.file_format) == (month, file_format)
-        references = 2
+        references = 3
         assert len(web.asked("HEAD")) - before == heads + references
 
 
