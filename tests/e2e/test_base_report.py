@@ -91,6 +91,13 @@ def test_real_rows_are_found_at_the_bases_of_the_report(
         "out_of_tolerance": 3,
     }
     assert "fhvhv 2020-04 (trips of UBER) differs" in there.last_stderr
+    assert "-99.82 % (no tolerance) and is outside the register's band" in there.last_stderr
+    shown = there.medallion("audit")
+    assert (
+        "Published report by base: months 2 out of tolerance;"
+        " bases 439 not assessed, 2 not reported, 3 out of tolerance."
+    ) in shown
+    assert "fhvhv 2020-04 (trips of UBER) differs" in shown
     # the bases of a company are known by their licences, also of fhv months before there were any
     assert there.query(
         "select company, count(*) from marts.dim_bases where company is not null"

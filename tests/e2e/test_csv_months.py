@@ -43,6 +43,23 @@ def test_csv_and_parquet_months_balance_in_one_ledger(real: Place) -> None:
     assert real.query("select count(*), bool_and(is_balanced) from marts.ledger") == [(files, True)]
 
 
+def test_whole_months_agree_with_the_report_of_tlc(real: Place) -> None:
+    whole = "service = 'green' and (month = date '2013-08-01' or year(month) = 2020)"
+    verdicts = real.query(
+        f"select month::varchar, status from marts.tlc_reconciliation where {whole} order by month"
+    )
+    # green began in its first month, of which TLC leaves out the days before
+    assert verdicts == [
+        ("2013-08-01", "known_divergence"),
+        *((f"2020-{month}-01", "reconciled") for month in ("04", "05", "07", "08", "10", "11")),
+    ]
+    measures = real.query(
+        f"select status, count(*) from marts.report_measures where {whole} and year(month) = 2020"
+        " group by 1"
+    )
+    assert measures == [("reconciled", 2 * 6)]
+
+
 def test_every_era_has_its_trips_under_our_names(real: Place) -> None:
     """What a file has is there in every row of its facts, and coordinates stand for zones."""
     missing = real.query(
