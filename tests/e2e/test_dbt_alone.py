@@ -117,8 +117,8 @@ def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> No
 
 def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
     yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
-    what = "Median minutes of trips over 0 and under 6 hours by trip_seconds."
-    edit(yml, f'"{what}"', f'"{what}"\n        constraints: [{{type: not_null}}]')
+    what = """'{{ doc("median_trip_minutes") }}'"""
+    edit(yml, what, f"{what}\n        constraints: [{{type: not_null}}]")
     assert "[6 months" in run_days(copy, project)
     nullable = (
         "select is_nullable from information_schema.columns where table_name = 'daily_trips'"
@@ -128,13 +128,13 @@ def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> N
 
 
 def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> None:
-    yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
+    docs = project / "models" / "marts" / "_marts__docs.md"
     comment = (
         "select comment from duckdb_columns() where table_name = 'daily_trips'"
         " and column_name = 'trip_miles'"
     )
-    assert copy.query(comment) == [("Miles together.",)]
-    edit(yml, "Miles together.", "Miles, all of them.")
+    assert copy.query(comment) == [("Miles together, exact to the thousandth.",)]
+    edit(docs, "Miles together, exact to the thousandth.", "Miles, all of them.")
     assert "[0 months" in run_days(copy, project)
     assert copy.query(comment) == [("Miles, all of them.",)]
 
