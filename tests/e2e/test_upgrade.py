@@ -52,7 +52,7 @@ def test_what_an_earlier_release_made_is_read_and_built_on(earlier: Place) -> No
         before[target] = facts(earlier, target)
         assert earlier.medallion_json("audit", "--target", target)["unbalanced"] == []
         files = earlier.medallion_json("status", "--target", target)["files"]
-        assert [f for f in files if not f["loaded"]] == []
+        assert [f for f in files if f["versions"] and not f["loaded"]] == []
         assert earlier.medallion_json("run", "--quiet", "--target", target)["faults"] == []
         assert facts(earlier, target) == before[target]
     publish(earlier.published, "green", MARCH, trips("green", MARCH))
