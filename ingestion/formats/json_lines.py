@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import UntrustedFileError, first_line
 from ingestion.formats.duckdb_sql import path_pattern, text_sql
-from ingestion.sources.base import TEXT
+from ingestion.sources.base import JSON, TEXT
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-JSON = "json"  # the type of a column of objects or lists
 LONGEST_LINE = 16 << 20  # bytes
 MEMORY = "1GB"
 BATCH_ROWS = 1 << 16

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.duckdb_sql import path_pattern, text_sql
-from ingestion.formats.json_lines import JSON, MEMORY, json_lines_sql, structure
+from ingestion.formats.json_lines import MEMORY, json_lines_sql, structure
 from ingestion.formats.limits import MOST_COLUMNS
 from ingestion.formats.validate_csv import PATTERNS
-from ingestion.sources.base import TEXT, Dataset
+from ingestion.sources.base import JSON, TEXT, Dataset
 from ingestion.sources.read_types import read_type_of
 
 if TYPE_CHECKING:

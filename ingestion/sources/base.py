@@ -28,6 +28,7 @@ SCHEMES = ("https", "http", "file", "s3", "gs", "az")
 KindName = Literal["files", "rest_api", "sql_database", "documents"]
 # the type of every column of a CSV file
 TEXT = "text"
+JSON = "json"  # the type of a column of objects or lists in a file of JSON lines
 
 # Names of schemas and databases that the warehouse has, or that an engine keeps for itself: no
 # source, and no DuckDB file, may be called so.

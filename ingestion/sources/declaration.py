@@ -18,6 +18,7 @@ from pydantic import (
 
 from ingestion.schema_on_read import ORIGIN
 from ingestion.sources.base import (
+    JSON,
     TEXT,
     Column,
     Dataset,
@@ -30,11 +31,11 @@ from ingestion.sources.read_types import ReadType
 from ingestion.sources.sql_words import WORDS_OF_SQL
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
-# the Parquet types that are read as each read type without a remark
+# the types in a file with types that are read as each read type without a remark
 _FILE_TYPES: dict[ReadType, frozenset[str]] = {
     "bigint": frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "null"}),
     "double": frozenset({"float", "double", "int8", "int16", "int32", "int64", "null"}),
-    "text": frozenset({"string", "large_string", "null"}),
+    "text": frozenset({"string", "large_string", "null", JSON}),
     "timestamp": frozenset({"timestamp[s]", "timestamp[ms]", "timestamp[us]", "null"}),
 }
 
@@ -78,7 +79,7 @@ class DeclaredDataset(Declared):
             Column(
                 column,
                 read_type,
-                _FILE_TYPES[read_type] if file_format == "parquet" else frozenset({TEXT}),
+                frozenset({TEXT}) if "csv" in file_format else _FILE_TYPES[read_type],
                 column in self.required,
             )
             for column, read_type in self.columns.items()

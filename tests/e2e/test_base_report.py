@@ -14,7 +14,14 @@ import pytest
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.api import Api, serving_api
-from tests.support.socrata import BASE_REPORT, BASES, base_report, records, socrata
+from tests.support.socrata import (
+    BASE_REPORT,
+    BASES,
+    base_report,
+    records,
+    socrata,
+)
+from tests.support.socrata import ZONES as OPEN_DATA_ZONES
 from tests.support.trips import ZONES, publish, trips, with_column
 
 pytestmark = pytest.mark.slow
@@ -47,6 +54,7 @@ def there(place: Place, api: Api) -> Place:
         "MEDALLION_ENABLED_SOURCES": "tlc,nyc_open_data",
         "MEDALLION_NYC_OPEN_DATA_URL": api.url,
     }
+    api.routes[OPEN_DATA_ZONES] = socrata([{"objectid": "1", "zone": "Newark Airport"}])
     return place
 
 

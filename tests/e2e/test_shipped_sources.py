@@ -1,5 +1,6 @@
 """The sources that come with the project, against servers that answer as theirs do."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -11,7 +12,15 @@ import pytest
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.api import Api, Asked, serving_api
-from tests.support.socrata import BASE_REPORT, BASES, base_report, records, socrata
+from tests.support.socrata import (
+    BASE_REPORT,
+    BASES,
+    ZONES,
+    base_report,
+    records,
+    socrata,
+    taxi_zones,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +75,8 @@ def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
     api.routes[BASES] = socrata(bases)
     report = base_report(real_data)
     api.routes[BASE_REPORT] = socrata(report)
+    zones = taxi_zones(real_data)
+    api.routes[ZONES] = socrata(zones)
     months = ("--from", "2023-12", "--to", "2024-02")
     there.medallion("land", "--quiet", *months)
     there.medallion("load", "--quiet")
@@ -81,6 +92,14 @@ def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
         "select sum(trips)::bigint, count(distinct report_month)"
         " from staging.stg_nyc_open_data__fhv_base_report"
     ) == [_report_of(report)]
+    found = there.query(
+        "select zone_id, location_id, zone_name, borough, geometry"
+        " from staging.stg_nyc_open_data__nyc_taxi_zones order by zone_id"
+    )
+    assert [(*row, json.loads(geometry)) for *row, geometry in found] == [
+        (int(z["objectid"]), int(z["location_id"]), z["zone"], z["borough"], z["the_geom"])
+        for z in sorted(zones, key=lambda z: int(z["objectid"]))
+    ]
     # the last day is there now: one month has changed, and nothing else
     api.routes[WEATHER] = noaa(days)
     landed = there.medallion_json("land", "--quiet", *months)

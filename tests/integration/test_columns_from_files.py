@@ -201,6 +201,18 @@ def test_declared_columns_are_held_to_their_types(settings: Settings, wharf: Pat
     ]
 
 
+def test_a_declared_text_may_be_an_object_and_a_number_need_not_be_a_text(
+    settings: Settings, wharf: Path
+) -> None:
+    where = {"type": "Point", "coordinates": [-74.0168, 40.689]}
+    write(wharf, "tides.jsonl", FEET | {"height": 4.1, "station": where})
+    (tides,) = land(settings, ["tides"]).of(Outcome.NEW)
+    assert tides.remarks == ()
+    assert load(settings).failed == {}
+    ((height, station),) = query(settings, "select height, station from wharf.tides")
+    assert (height, json.loads(station)) == (4.1, where)
+
+
 @pytest.mark.parametrize("settings", ["loaded"], indirect=True)
 @pytest.mark.parametrize(
     ("content", "reason"),

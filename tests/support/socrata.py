@@ -1,15 +1,17 @@
 """An API that answers as Socrata's does, and what TLC publishes there."""
 
 import csv
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.support.api import Asked, Reply
 
-BASES, BASE_REPORT = "/eccv-9dzr.json", "/2v9c-2k7f.json"
+BASES, BASE_REPORT, ZONES = "/eccv-9dzr.json", "/2v9c-2k7f.json", "/8meu-9t5y.json"
 
 
-def socrata(rows: list[dict[str, str]]) -> Any:
+def socrata(rows: Sequence[Mapping[str, Any]]) -> Any:
     """As Socrata answers: $limit rows from $offset, without keys that have no value."""
 
     def answer(asked: Asked) -> Any:
@@ -43,3 +45,9 @@ def base_report(real_data: Path) -> list[dict[str, str]]:
         }
         for r in records(real_data / "misc" / "FHV_Base_Aggregate_Report.csv")
     ]
+
+
+def taxi_zones(real_data: Path) -> list[dict[str, Any]]:
+    """The zones of NYC Open Data's map, as rows of the table."""
+    map_of_zones = json.loads((real_data / "misc" / "NYC Taxi Zones.geojson").read_text("utf-8"))
+    return [f["properties"] | {"the_geom": f["geometry"]} for f in map_of_zones["features"]]
