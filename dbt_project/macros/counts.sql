@@ -22,7 +22,20 @@
     percentile_cont(0.5) within group (order by {{ expression }})
 {%- endmacro %}
 
-{# The median of doubles, rounded: engines differ in the last digit where it lies between two. #}
+{# A double, rounded: engines differ in the last digit of what was divided or lies between two. #}
+{% macro rounded(expression, digits) -%}
+    cast(round(cast({{ expression }} as decimal(28, 8)), {{ digits }}) as double precision)
+{%- endmacro %}
+
+{# The median of doubles. #}
 {% macro rounded_median(expression, digits) -%}
-    cast(round(cast({{ median(expression) }} as decimal(28, 8)), {{ digits }}) as double precision)
+    {{ rounded(median(expression), digits) }}
+{%- endmacro %}
+
+{# The average of figures of unequal weight, to 6 digits; figures that are not there have no weight. #}
+{% macro weighted_average(figure, weight) -%}
+    {{ rounded(
+        'sum(' ~ figure ~ ' * ' ~ weight ~ ') / nullif(sum(case when ' ~ figure
+        ~ ' is not null then ' ~ weight ~ ' end), 0)', 6
+    ) }}
 {%- endmacro %}

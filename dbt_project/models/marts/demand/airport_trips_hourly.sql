@@ -2,12 +2,30 @@
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 
-with trips as (
+with airports as (
+
+    select zone_id from {{ ref('zone_groups') }}
+    where is_airport
+
+),
+
+trips as (
 
     select * from {{ ref('fct_trips') }}
     where
         is_valid
-        and (pickup_zone_id in {{ airport_zones() }} or dropoff_zone_id in {{ airport_zones() }})
+        and pickup_zone_id in (select airports.zone_id from airports)
+
+),
+
+-- the facts under a second name: PostgreSQL would store a CTE that is read twice, every month of it
+same_trips as (
+
+    select * from {{ ref('fct_trips') }}
+    where
+        is_valid
+        and dropoff_zone_id in (select airports.zone_id from airports)
+        and dropoff_at is not null
 
 ),
 
@@ -23,7 +41,6 @@ ends as (
         trip_seconds,
         total_usd
     from trips
-    where pickup_zone_id in {{ airport_zones() }}
     union all
     select
         service,
@@ -34,10 +51,7 @@ ends as (
         passenger_count,
         trip_seconds,
         total_usd
-    from trips
-    where
-        dropoff_zone_id in {{ airport_zones() }}
-        and dropoff_at is not null
+    from same_trips
 
 )
 

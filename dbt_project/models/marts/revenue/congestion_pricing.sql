@@ -4,12 +4,19 @@
 
 {%- set has_speed = 'trip_miles > 0 and ' ~ timed('trip_seconds') ~ ' >= 60' %}
 
-with trips as (
+with cbd_zones as (
+
+    select zone_id from {{ ref('zone_groups') }}
+    where is_cbd
+
+),
+
+trips as (
 
     select
         *,
-        coalesce(pickup_zone_id in {{ cbd_zones() }}, false)
-        or coalesce(dropoff_zone_id in {{ cbd_zones() }}, false) as is_cbd
+        coalesce(pickup_zone_id in (select cbd_zones.zone_id from cbd_zones), false)
+        or coalesce(dropoff_zone_id in (select cbd_zones.zone_id from cbd_zones), false) as is_cbd
     from {{ ref('fct_trips') }}
     where
         is_valid

@@ -87,12 +87,8 @@ totals as (
         service,
         month,
         sum(shared_trips_per_day) as shared_trips_per_day,
-        sum(avg_minutes_per_trip * trips_per_day)
-        / nullif(sum(case when avg_minutes_per_trip is not null then trips_per_day end), 0)
-            as avg_minutes_per_trip,
-        sum(pct_paid_by_card * trips_per_day)
-        / nullif(sum(case when pct_paid_by_card is not null then trips_per_day end), 0)
-            as pct_paid_by_card
+        {{ weighted_average('avg_minutes_per_trip', 'trips_per_day') }} as avg_minutes_per_trip,
+        {{ weighted_average('pct_paid_by_card', 'trips_per_day') }} as pct_paid_by_card
     from classes
     where service is not null
     group by service, month
