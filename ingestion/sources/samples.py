@@ -7,17 +7,21 @@ from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
 from ingestion.sources import registry
 
+# another number than that of the folder makes the samples anew: raise it where one changes
+EDITION = "2"
+
 
 def publish_samples(folder: Path, lock: Path, republished: bool = False) -> None:
-    """Publish the samples into ``folder`` if it does not exist; ``republished``, in any case.
+    """Publish the samples into ``folder`` if it has none of this edition; ``republished``, always.
 
     The folder gets its name once it is complete, so a killed call leaves no incomplete folder.
     Waits for the holder of the file ``lock``. Raises ``MedallionError`` if writing fails.
     """
     try:
         with turn_with_file(lock, "the sample", Quiet()):
+            edition = folder / ".edition"
             if folder.exists():
-                if republished:
+                if republished or not edition.exists() or edition.read_text() != EDITION:
                     _publish(folder, republished)
                 return
             begun = folder.with_name(f"{folder.name}.part")
@@ -31,3 +35,4 @@ def _publish(folder: Path, republished: bool) -> None:
     for source in registry.sources().values():
         if source.sample:
             source.sample(folder, republished)
+    (folder / ".edition").write_text(EDITION)

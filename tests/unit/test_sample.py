@@ -62,7 +62,8 @@ def trips_path(folder: Path, name: str, month: date) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
+    """The published files; names that begin with a dot are none."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
@@ -443,3 +444,15 @@ def test_a_sample_that_is_there_is_restated_when_that_is_asked_for(
     publish_samples(folder, lock, republished=True)
     publish_samples(folder, lock)
     assert contents(folder) == contents(republished) | of_declared_sources()
+
+
+def test_a_sample_of_an_earlier_release_gets_what_it_lacks(tmp_path: Path) -> None:
+    folder, lock = tmp_path / "sample", tmp_path / "lock"
+    publish_samples(folder, lock)
+    shapes = folder / DATASETS["taxi_zones"].path
+    shapes.unlink()
+    publish_samples(folder, lock)
+    assert not shapes.exists()  # a whole sample is left alone
+    (folder / ".edition").write_text("1")
+    publish_samples(folder, lock)
+    assert shapes.exists()
