@@ -86,6 +86,8 @@ class Dataset:
     view: str = ""  # the name of its read view; by default the dataset's name
     code: int = 0  # the first digits of its rows' ids in the facts; 0: none
     url: str = ""  # its own address, if not below the source's
+    # what a web server is asked for in place of the path, relative to the source's address
+    request: str = ""
     url_variable: str = ""  # the environment variable that overrides url
     # published name → read name, where that is not the published name in lower case
     read_names: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -257,7 +259,8 @@ class Publisher:
             return self.urls[dataset.name]
         if self.folder is not None:
             return f"{self.url}/{quote(path or dataset.path)}"
-        return dataset.url or f"{self.url}/{path or dataset.path}"
+        asked = dataset.request if self.url.startswith("http") else ""
+        return dataset.url or f"{self.url}/{asked or path or dataset.path}"
 
 
 @dataclass(frozen=True)

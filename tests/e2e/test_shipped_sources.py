@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Place
 from tests.support import postgres
-from tests.support.api import Api, Asked, serving_api
+from tests.support.api import Api, Asked, Reply, serving_api
 from tests.support.socrata import (
     BASE_REPORT,
     BASES,
@@ -46,6 +48,7 @@ def there(place: Place, api: Api) -> Place:
     """A place whose sources are on the server."""
     place.env |= ENABLED | {
         "MEDALLION_WEATHER_URL": api.url,
+        "MEDALLION_WEATHER_CSV_URL": api.url,
         "MEDALLION_NYC_OPEN_DATA_URL": api.url,
     }
     return place
@@ -109,6 +112,52 @@ def test_real_weather_and_bases_are_landed_staged_and_kept_in_versions(
     ]
     _, second = there.medallion_json("history", "central_park_daily", "2024-02", "--quiet")
     assert (second["version"]["row_count"], second["changes"]["rows"]["added"]) == (29, 1)
+
+
+def test_the_weather_comes_from_the_api_and_else_from_the_csv_file(
+    there: Place, api: Api, real_data: Path, tmp_path: Path
+) -> None:
+    there.env["MEDALLION_ENABLED_SOURCES"] = "weather,weather_csv"
+    saved = real_data / "weather" / "central_park_weather.csv"
+    days = records(saved)
+    revised = [d | {"TMAX": "99"} if d["DATE"] == "2024-01-31" else d for d in days]
+    by_api = noaa(revised)
+
+    def answer(asked: Asked) -> Any:
+        if asked.params["format"] == "json":
+            return by_api(asked)
+        assert by_api(asked) == revised  # it is asked for all days
+        return Reply(saved.read_bytes(), headers={"Content-Type": "text/csv"})
+
+    api.routes[WEATHER] = answer
+    there.medallion("land", "--quiet", "--from", "2024-01", "--to", "2024-01")
+    there.medallion("load", "--quiet")
+    there.dbt("build", "--select", "+int_weather_days", "holidays", "dim_dates")
+    columns = (
+        "weather_date, station_id, station_name, wind_mph, precipitation_inches, snowfall_inches,"
+        " snow_depth_inches, max_temperature_f, min_temperature_f"
+    )
+    by_csv = "staging.stg_weather_csv__central_park_weather"
+    assert there.query(
+        f"select {columns} from staging.stg_weather__central_park_daily"
+        f" except select {columns} from {by_csv}"
+    ) == there.query(
+        f"select {columns} from staging.stg_weather__central_park_daily"
+        " where weather_date = '2024-01-31'"
+    )
+    known = {date.fromisoformat(d["DATE"]): float(d["TMAX"]) for d in revised if d["TMAX"]}
+    for table in ("intermediate.int_weather_days", "marts.dim_dates"):
+        day = "weather_date" if "weather" in table else "date_day"
+        found = there.query(
+            f"select {day}, max_temperature_f from {table} where max_temperature_f is not null"
+        )
+        assert dict(found) == known
+    # somebody saved the file in a folder: it is the same version
+    (tmp_path / "saved").mkdir()
+    copyfile(saved, tmp_path / "saved" / saved.name)
+    there.env["MEDALLION_WEATHER_CSV_URL"] = (tmp_path / "saved").as_uri()
+    (landed,) = there.medallion_json("land", "--quiet", "--dataset", "central_park_weather")
+    assert (landed["outcome"], landed["rows"]) == ("same content", len(days))
 
 
 def _weather_of(days: list[dict[str, str]]) -> tuple[Any, ...]:

@@ -285,6 +285,8 @@ def test_a_dotenv_may_name_it_and_a_wrong_one_is_one_line(
             SOURCE.replace("piers]", "order]").replace("piers.col", "order.col"),
             "order is a word of",
         ),
+        (SOURCE.replace("first_month", 'request = "a?b"\nfirst_month'), "request is for one file"),
+        (SOURCE.replace("first_month", 'request = "/a?b"\nfirst_month'), "request: it is below"),
         ("title = ", "cannot be read: .*Write it as TOML"),
         ("", "url: Field required"),
     ],

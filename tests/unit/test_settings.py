@@ -63,6 +63,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "nyc_open_data_url": "https://data.cityofnewyork.us/resource",
         "tlc_documents_url": "https://www.nyc.gov/assets/tlc/downloads/pdf",
         "weather_url": "https://www.ncei.noaa.gov/access/services",
+        "weather_csv_url": "https://www.ncei.noaa.gov/access/services",
         "sources": "",
         "enabled_sources": "",
         "lake_url": (project / "data" / "lake").as_uri(),

@@ -13,8 +13,13 @@
     [datasets.bike_rides.columns]   # published name = how it is read
     started_at = "timestamp"
     minutes = "double"
+
+A web server that makes one file for a query is asked for ``request``, as
+``export?format=csv``, in place of ``path``.
 """
 
+import re
+from dataclasses import replace
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +33,7 @@ class FilesDataset(DeclaredDataset):
     """One file for each month, or one file that is replaced."""
 
     path: str
+    request: str = ""
 
     @field_validator("path")
     @classmethod
@@ -41,6 +47,13 @@ class FilesDataset(DeclaredDataset):
             raise ValueError("its file name has {month} once, or not at all; it has no other brace")
         return path
 
+    @field_validator("request")
+    @classmethod
+    def _below_the_address(cls, request: str) -> str:
+        if request.startswith("/") or not re.fullmatch(r"[!-~]*", request):
+            raise ValueError("it is below the source's address: no / before it, and no blank")
+        return request
+
     @model_validator(mode="after")
     def _monthly_or_not(self) -> Self:
         if ("{month}" in self.path) != (self.first_month is not None):
@@ -48,6 +61,8 @@ class FilesDataset(DeclaredDataset):
                 "path has {month} and first_month is given, or neither: it is one file a month, or"
                 " one file"
             )
+        if self.request and self.first_month:
+            raise ValueError("request is for one file: a dataset of months has none")
         return self
 
     @property
@@ -70,7 +85,10 @@ class FilesSource(DeclaredSource):
 
     def named(self, name: str) -> Source:
         """The source of this name."""
-        datasets = (d.dataset(name, n, d.path, d.file_format) for n, d in self.datasets.items())
+        datasets = (
+            replace(d.dataset(name, n, d.path, d.file_format), request=d.request)
+            for n, d in self.datasets.items()
+        )
         return self.source(name, self.url, tuple(datasets))
 
 

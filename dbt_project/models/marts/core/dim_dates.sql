@@ -14,7 +14,7 @@ holidays as (
 
 weather as (
 
-    select * from {{ ref('stg_weather__central_park_daily') }}
+    select * from {{ ref('int_weather_days') }}
 
 ),
 
