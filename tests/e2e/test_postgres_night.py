@@ -1,5 +1,6 @@
 """The whole job on PostgreSQL, and that its marts are those of DuckDB, row by row."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -107,6 +108,19 @@ def test_marts_are_those_of_duckdb(night: Place, mart: str) -> None:
         assert dict(zip(columns, theirs_row, strict=True)) == dict(
             zip(columns, ours_row, strict=True)
         )
+
+
+def examples() -> list[str]:
+    """The queries of docs/data.md that name a mart."""
+    page = (PROJECT_ROOT / "docs" / "data.md").read_text()
+    blocks = re.findall(r"^```sql\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    queries = [query.strip() for block in blocks for query in block.split(";")]
+    return [query for query in queries if "marts." in query]
+
+
+@pytest.mark.parametrize("query", examples(), ids=lambda q: re.findall(r"marts\.(\w+)", q)[0])
+def test_an_example_of_the_page_runs_on_both_engines(night: Place, query: str) -> None:
+    assert len(night.query(query)) == len(on_postgres(night, query))
 
 
 def test_a_second_run_finds_nothing_new(night: Place) -> None:
