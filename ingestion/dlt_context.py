@@ -7,7 +7,8 @@ https://dlthub.com/docs/general-usage/credentials/setup#available-config-provide
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,13 @@ def our_configuration(run_dir: Path, **values: Any) -> Iterator[None]:
     context = PluggableRunContext(_OurContext(run_dir, ours))
     with Container().injectable_context(context):
         yield
+
+
+def import_pandas() -> None:
+    """Import pandas as a whole, where it is installed.
+
+    pyarrow imports it at its first array, in the thread of any file. dlt asks whether data is a
+    frame of the pandas that it finds, and fails if that is still being imported.
+    """
+    with suppress(ImportError):
+        import_module("pandas")

@@ -1,8 +1,7 @@
 """Asks an API for the rows of one dataset, by dlt's ``rest_api`` source."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager
 from typing import Any, cast
 
 from dlt.common import jsonpath
@@ -14,6 +13,7 @@ from dlt.sources.rest_api.typing import ClientConfig, Endpoint, RESTAPIConfig
 from jsonpath_ng.exceptions import JSONPathError
 from requests import HTTPError, Response
 
+from ingestion.dlt_context import import_pandas
 from ingestion.errors import FetchError, UsageError
 from ingestion.sources.base import Dataset, PublishedFile, Publisher
 from ingestion.sources.files.http import cannot_reach, faults
@@ -59,7 +59,7 @@ def rows(
                 "client": client | {"base_url": publisher.url, "session": asks},
                 "resources": [{"name": dataset.name, "endpoint": endpoint | {"paginator": pages}}],
             }
-            _import_pandas()
+            import_pandas()
             with _told_of(key):
                 (resource,) = rest_api_resources(cast(RESTAPIConfig, config_of_dlt))
         except _RefusedError as exc:
@@ -95,16 +95,6 @@ def _told_of(key: str) -> Iterator[None]:
         yield
     except (DltException, JSONPathError, ValueError, TypeError, KeyError) as exc:
         raise _RefusedError(f"{key}: {_short(exc)}") from exc
-
-
-def _import_pandas() -> None:
-    """Import pandas as a whole, where it is installed.
-
-    pyarrow imports it at its first array, in the thread of any file. dlt asks whether data is a
-    frame of the pandas that it finds, and fails if that is still being imported.
-    """
-    with suppress(ImportError):
-        import_module("pandas")
 
 
 def _check(client: Mapping[str, Any], endpoint: Mapping[str, Any], key: str) -> None:

@@ -117,9 +117,11 @@ def _write(
     on_bytes: Callable[[int], None],
 ) -> int:
     """Write the rows; returns how many there are."""
+    from ingestion.dlt_context import import_pandas
     from ingestion.sources.sql_database.parquet import write
 
     database.require_file()
+    import_pandas()
     engine = database.engine()
     rows = _asked(database, engine, dataset, month)
     return write(_read(database, engine, rows), rows.schema, path, on_bytes)
