@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from datetime import date
 from pathlib import Path
@@ -24,7 +25,7 @@ from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.job.status import doctor
 from orchestration.tasks import acquire_run_lock, check_state, discover, outcome_of, rows_of
-from tests.support import processes
+from tests.support import postgres, processes
 from tests.support.api import serving_api
 from tests.support.damage import damage_page
 from tests.support.stores import free_ports
@@ -155,6 +156,36 @@ def test_an_api_is_asked_each_night_whatever_was_cached(
     assert told == [([], ["fhv_bases"], []), ([], [], []), ([], [], ["fhv_bases"])]
     with connect(load_settings(), read_only=True) as session:
         found = session.query("select entity_name from nyc_open_data.fhv_bases order by 1").rows
+    assert found == [("One",), ("Two",)]
+
+
+def test_a_table_of_a_database_is_read_each_night(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = tmp_path / "sources" / "dispatch" / "source.toml"
+    declared.parent.mkdir(parents=True)
+    declared.write_text(
+        'kind = "sql_database"\ncredentials = { env = "DISPATCH_DATABASE" }\n'
+        '[datasets.licensed_bases]\ntable = "bases"\n'
+    )
+    monkeypatch.setenv("MEDALLION_SOURCES", str(declared.parents[1]))
+    monkeypatch.setenv("MEDALLION_ENABLED_SOURCES", "tlc,dispatch")
+    told = []
+    with postgres.server(tmp_path / "postgres") as server, postgres.database(server) as dispatch:
+        monkeypatch.setenv("DISPATCH_DATABASE", postgres.url_of(dispatch))
+        with closing(postgres.connect(dispatch)) as connection, connection.cursor() as cursor:
+            cursor.execute("create table bases (base text primary key, name text)")
+            for change in (
+                "insert into bases values ('B00001', 'One')",
+                "analyze bases",
+                "insert into bases values ('B00002', 'Two')",
+            ):
+                cursor.execute(change)
+                done = ingested()
+                told.append((done.faults, "licensed_bases" in done.new, done.republished))
+    assert told == [([], True, []), ([], False, []), ([], False, ["licensed_bases"])]
+    with connect(load_settings(), read_only=True) as session:
+        found = session.query("select name from dispatch.licensed_bases order by base").rows
     assert found == [("One",), ("Two",)]
 
 

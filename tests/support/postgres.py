@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg2
@@ -64,6 +65,13 @@ def stop(folder: Path) -> Callable[[], None]:
         )
 
     return start
+
+
+def url_of(variables: dict[str, str]) -> str:
+    """The address of the database of these variables, as SQLAlchemy takes it."""
+    user, password = variables["PGUSER"], quote(variables.get("PGPASSWORD", ""), safe="")
+    server = f"host={quote(variables['PGHOST'], safe='')}&port={variables['PGPORT']}"
+    return f"postgresql://{user}:{password}@/{variables['PGDATABASE']}?{server}"
 
 
 def connect(variables: dict[str, str]) -> "psycopg2.extensions.connection":
