@@ -84,7 +84,6 @@ class Dataset:
     csv_eras: tuple[Era, ...] = ()  # for the months that were published as CSV
     last_csv_month: date | None = None  # nothing later was ever published as CSV
     view: str = ""  # the name of its read view; by default the dataset's name
-    code: int = 0  # the first digits of its rows' ids in the facts; 0: none
     url: str = ""  # its own address, if not below the source's
     # what a web server is asked for in place of the path, relative to the source's address
     request: str = ""

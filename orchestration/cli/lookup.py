@@ -148,7 +148,7 @@ def history(
 
 def trip_id_of(text: str) -> int:
     """The number that the digits of a trip_id make."""
-    if not text.isdecimal():
+    if not (text.isdecimal() and len(text) == 18):
         raise typer.BadParameter(
             f"{text!r} is no trip_id: it is a number of 18 digits, as marts.fct_trips has them."
         )

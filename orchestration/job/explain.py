@@ -6,11 +6,10 @@ from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.settings import Settings
-from ingestion.sources import registry
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import Session, tables
 
-ORDINALS = 10**11  # a trip_id: dataset code, year and month, then the row's ordinal in 11 digits
+TRIP_MONTHS = "int_trip_months"  # the first trip_id of each service and month
 
 
 @dataclass(frozen=True)
@@ -37,20 +36,30 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
     Raises ``UsageError`` if there is no such trip. Raises ``MedallionError`` if the marts are not
     built, or the raw table was dropped.
     """
-    dataset, month, ordinal = _decode(trip_id)
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
-        if ("marts", "fct_trips") not in tables(session):
+        if not {("marts", "fct_trips"), ("intermediate", TRIP_MONTHS)} <= tables(session):
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"
             )
+        # the warehouse knows what the digits of a trip_id mean
+        place = _one(
+            session,
+            "select service, source_month, ? - first_trip_id as ordinal"
+            f" from intermediate.{TRIP_MONTHS} where first_trip_id <= ?"
+            " order by first_trip_id desc limit 1",
+            [trip_id, trip_id],
+        )
+        if place is None:
+            raise UsageError(f"There is no trip {trip_id} in the facts.")
+        dataset, month, ordinal = place.values()
         fact = _one(
             session,
             "select * from marts.fct_trips where trip_id = ? and service = ? and source_month = ?",
             [trip_id, dataset, month],
         )
         if fact is None:
-            raise UsageError(f"There is no trip {trip_id} in the facts ({dataset} {month:%Y-%m}).")
+            raise UsageError(f"There is no trip {trip_id} in the facts.")
         file = _one(
             session,
             "select file_id, source_url, lake_path, landed_at, table_name from raw.files"
@@ -75,20 +84,6 @@ def explain(settings: Settings, trip_id: int) -> Explanation:
     return Explanation(
         trip_id, dataset, month, ordinal, raw_row=raw_row or {}, fact=fact, rule=rule, **file
     )
-
-
-def _decode(trip_id: int) -> tuple[str, date, int]:
-    place, ordinal = divmod(trip_id, ORDINALS)
-    code, year_month = divmod(place, 10**6)
-    dataset = next((d.name for d in registry.datasets().values() if d.code == code), None)
-    year, month = divmod(year_month, 100)
-    if dataset is None or not 1 <= month <= 12 or year < 2009:
-        example = next(d for d in registry.monthly_datasets() if d.code)
-        raise UsageError(
-            f"{trip_id} is no trip_id: it has 18 digits, as {example.code} 202401 00000012345 for"
-            f" {example.name} 2024-01."
-        )
-    return dataset, date(year, month, 1), ordinal
 
 
 def _one(session: Session, sql: str, parameters: list[Any]) -> dict[str, Any] | None:

@@ -326,8 +326,9 @@ def test_explain_leads_back_to_the_raw_row(green: Place) -> None:
     file = pq.read_table(green.published / "trip-data" / "green_tripdata_2023-01.parquet")
     row = file.slice(found["row_ordinal"], 1).to_pylist()[0]
     assert row["total_amount"] == total
-    green.medallion("explain", "220230199999999999", expect=2)
-    assert "There is no trip" in one_line(green)
+    for unknown in ("220230199999999999", "120090100000000000", "999999999999999999"):
+        green.medallion("explain", unknown, expect=2)
+        assert f"There is no trip {unknown} in the facts" in one_line(green)
 
 
 def test_explain_says_where_the_raw_table_is_gone(green: Place, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ingestion.sources.files.publisher import months_between
-from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.sources.tlc.datasets import DATASETS, TRIP_DATASETS
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
 from tests.support import postgres
@@ -278,7 +278,8 @@ def _read(execute: Any) -> tuple[Facts, list[dict[str, Any]], list[dict[str, Any
 
 def _wrong_values(month: Month, facts: Facts) -> int:
     """How many values of a file the facts do not have, or have as something else."""
-    code = DATASETS[month.dataset].code * 10**6 + month.month.year * 100 + month.month.month
+    dataset_code = 1 + TRIP_DATASETS.index(DATASETS[month.dataset])
+    code = dataset_code * 10**6 + month.month.year * 100 + month.month.month
     of_rows = [facts.get(code * 10**11 + i, {}) for i in range(len(month.table))]
     wrong = 0
     for read, name in MEASURES[month.dataset].items():

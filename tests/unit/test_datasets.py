@@ -131,9 +131,3 @@ def test_a_view_of_single_files_has_the_name_by_which_dbt_finds_it() -> None:
     single = [d for d in registry.datasets().values() if not d.monthly and d.has_rows]
     assert {"taxi_zone_lookup", "tlc_monthly_report"} <= {d.name for d in single}
     assert [d.name for d in single if d.name not in (d.view, f"{d.source}_{d.view}")] == []
-
-
-def test_trip_ids_of_two_datasets_never_begin_alike() -> None:
-    codes = [d.code for d in TRIP_DATASETS]
-    assert sorted(set(codes)) == sorted(codes)
-    assert all(1 <= code <= 9 for code in codes)

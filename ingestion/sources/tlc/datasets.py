@@ -239,13 +239,12 @@ _FHVHV = _eras(("2019-02", _FHVHV_2019), ("2025-01", _FHVHV_2019 + _CBD_FEE))
 
 
 def _trips(
-    name: str, code: int, first_month: date, eras: tuple[Era, ...], csv_eras: tuple[Era, ...]
+    name: str, first_month: date, eras: tuple[Era, ...], csv_eras: tuple[Era, ...]
 ) -> Dataset:
     """The trips of one service: one file for each month."""
     return Dataset(
         name=name,
         source=SOURCE_NAME,
-        code=code,
         path=f"trip-data/{name}_tripdata_{{month}}.parquet",
         file_format="parquet",
         first_month=first_month,
@@ -279,10 +278,10 @@ def _of_shapes(name: str, reader: str, columns: tuple[Column, ...]) -> Dataset:
 DATASETS: dict[str, Dataset] = {
     d.name: d
     for d in (
-        _trips("yellow", 1, date(2009, 1, 1), _YELLOW, _csv_eras("yellow", _YELLOW)),
-        _trips("green", 2, date(2014, 1, 1), _GREEN, _csv_eras("green", _GREEN)),
-        _trips("fhv", 3, date(2015, 1, 1), _FHV, _csv_eras("fhv", _FHV)),
-        _trips("fhvhv", 4, date(2019, 2, 1), _FHVHV, _csv_eras("fhvhv", _FHVHV)),
+        _trips("yellow", date(2009, 1, 1), _YELLOW, _csv_eras("yellow", _YELLOW)),
+        _trips("green", date(2014, 1, 1), _GREEN, _csv_eras("green", _GREEN)),
+        _trips("fhv", date(2015, 1, 1), _FHV, _csv_eras("fhv", _FHV)),
+        _trips("fhvhv", date(2019, 2, 1), _FHVHV, _csv_eras("fhvhv", _FHVHV)),
         Dataset(
             name="taxi_zone_lookup",
             source=SOURCE_NAME,

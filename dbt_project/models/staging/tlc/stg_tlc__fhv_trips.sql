@@ -22,7 +22,7 @@ select
     'fhv' as service,
     source_month,
     file_key,
-    {{ trip_id(3) }} as trip_id,
+    {{ trip_id('fhv') }} as trip_id,
     pickup_at,
     dropoff_datetime as dropoff_at,
     {{ seconds_between('pickup_at', 'dropoff_datetime') }} as trip_seconds,

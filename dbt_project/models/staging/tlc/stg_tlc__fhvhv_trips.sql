@@ -10,7 +10,7 @@ select
     'fhvhv' as service,
     source_month,
     file_key,
-    {{ trip_id(4) }} as trip_id,
+    {{ trip_id('fhvhv') }} as trip_id,
     hvfhs_license_num,
     dispatching_base_num,
     originating_base_num,

@@ -10,7 +10,7 @@ select
     'green' as service,
     source_month,
     file_key,
-    {{ trip_id(2) }} as trip_id,
+    {{ trip_id('green') }} as trip_id,
     {{ as_integer('vendorid') }} as vendor_id,
     lpep_pickup_datetime as pickup_at,
     lpep_dropoff_datetime as dropoff_at,

@@ -29,7 +29,7 @@ select
     'yellow' as service,
     source_month,
     file_key,
-    {{ trip_id(1) }} as trip_id,
+    {{ trip_id('yellow') }} as trip_id,
     -- the files of 2009 and 2010 give the vendor's name
     coalesce(
         {{ as_integer('vendorid') }},

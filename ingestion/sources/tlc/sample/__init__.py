@@ -78,7 +78,8 @@ def publish_sample(folder: Path, republished: bool = False) -> None:
 
 
 def _month_of(dataset: Dataset, month: date) -> Trips:
-    rng = np.random.default_rng([dataset.code, month.year, month.month])
+    seed = 1 + TRIP_DATASETS.index(dataset)
+    rng = np.random.default_rng([seed, month.year, month.month])
     _, days = monthrange(month.year, month.month)
     in_month = _TRIPS_PER_DAY[dataset.name][MONTHS.index(month)] * days
     rarest = 3 + in_month // 5_000
