@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb as engine
-from dlt.common.destination.client import LoadJob, RunnableLoadJob
+from dlt.common.destination.client import RunnableLoadJob
 from dlt.common.destination.exceptions import DestinationTerminalException
-from dlt.common.destination.typing import PreparedTableSchema
 from dlt.destinations import duckdb
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
@@ -17,6 +16,7 @@ from ingestion.formats.duckdb_sql import path_pattern
 from ingestion.lake.reading.errors import may_pass
 from ingestion.lake.reading.files import reader_sql
 from ingestion.warehouse.base import FILES_TABLE, write_load_record
+from ingestion.warehouse.load_jobs import FileVersionClient
 
 
 class RawTableJob(RunnableLoadJob):
@@ -65,16 +65,10 @@ class RawTableJob(RunnableLoadJob):
         return found.fetchone() is not None
 
 
-class RawClient(DuckDbClient):
+class RawClient(FileVersionClient, DuckDbClient):
     """dlt's DuckDB client, with our job for file versions."""
 
-    def create_load_job(
-        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
-    ) -> LoadJob:
-        """Return our job for a file version and dlt's own for dlt's own tables."""
-        if FILE_HINT in table:
-            return RawTableJob(file_path)
-        return super().create_load_job(table, file_path, load_id, restore)
+    file_version_job = RawTableJob
 
 
 class RawDuckDb(duckdb):

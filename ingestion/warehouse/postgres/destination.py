@@ -13,9 +13,8 @@ import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.destination import DestinationCapabilitiesContext
-from dlt.common.destination.client import LoadJob, RunnableLoadJob
+from dlt.common.destination.client import RunnableLoadJob
 from dlt.common.destination.exceptions import DestinationTerminalException
-from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TSchemaTables, TTableSchemaColumns
 from dlt.destinations import postgres
@@ -32,6 +31,7 @@ from ingestion.formats.csv_reader import csv_batches
 from ingestion.formats.json_lines import arrow_schema, json_batches
 from ingestion.formats.postgres_types import CopyColumn, copy_columns
 from ingestion.warehouse.base import FILES_TABLE, write_load_record
+from ingestion.warehouse.load_jobs import FileVersionClient
 from ingestion.warehouse.postgres.arrow_copy import PieceReader, copy_stream
 from ingestion.warehouse.postgres.session import connect_libpq, who_holds
 
@@ -174,8 +174,10 @@ class LibpqSqlClient(Psycopg2SqlClient):
         return self._conn
 
 
-class RawClient(PostgresClient):
+class RawClient(FileVersionClient, PostgresClient):
     """dlt's PostgreSQL client, with our connection and our job for file versions."""
+
+    file_version_job = RawTableJob
 
     def __init__(
         self,
@@ -195,14 +197,6 @@ class RawClient(PostgresClient):
         """Leave raw tables to their jobs, which create table and rows together."""
         own = ((n, c) for n, c in storage_tables if FILE_HINT not in self.schema.tables[n])
         return super()._build_schema_update_sql(own)
-
-    def create_load_job(
-        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
-    ) -> LoadJob:
-        """Return our job for a file version and dlt's own for dlt's own tables."""
-        if FILE_HINT in table:
-            return RawTableJob(file_path)
-        return super().create_load_job(table, file_path, load_id, restore)
 
 
 class RawPostgres(postgres):
