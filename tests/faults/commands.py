@@ -5,31 +5,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ingestion.settings import Settings
 from orchestration.cli import main
 from tests.faults.kills import PATIENCE_SECONDS
-from tests.support.processes import fork
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended, what it wrote, and how long it took."""
-
-    code: int
-    stdout: str
-    stderr: str
-    seconds: float
-
-    @property
-    def error(self) -> str:
-        """The last line that begins with ``error:``; fails if there is none, or a traceback."""
-        assert "Traceback" not in self.stderr, self.stderr[-3000:]
-        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
-        assert lines, f"no error is told of: {self.stderr[-2000:]}"
-        return lines[-1]
+from tests.support.processes import Done, fork
 
 
 class Command:

@@ -13,9 +13,10 @@ import pytest
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from tests.conftest import settings_in
-from tests.faults.commands import Command, Done
+from tests.faults.commands import Command
 from tests.faults.conftest import Tally
 from tests.support import postgres
+from tests.support.processes import Done
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow

@@ -63,11 +63,20 @@ def _in_session(target: Callable[..., object], args: tuple[object, ...]) -> None
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and what it wrote."""
+    """How a command ended, what it wrote, and how long it took."""
 
     code: int
     stdout: str
     stderr: str
+    seconds: float
+
+    @property
+    def error(self) -> str:
+        """The last line that begins with ``error:``; fails if there is none, or a traceback."""
+        assert "Traceback" not in self.stderr, self.stderr[-3000:]
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        assert lines, f"no error line in: {self.stderr[-2000:]}"
+        return lines[-1]
 
 
 def run_command(
@@ -80,10 +89,12 @@ def run_command(
     assert module in COMMANDS, module
     with tempfile.TemporaryDirectory() as folder:
         out, err = (Path(folder) / name for name in ("out", "err"))
+        begun = time.monotonic()
         process = fork(_run, (module, tuple(arguments), cwd, dict(environment), out, err))
         process.join(600)
         assert process.exitcode is not None, f"{module} {arguments} does not end"
-        return Done(process.exitcode, out.read_text(), err.read_text())
+        seconds = time.monotonic() - begun
+        return Done(process.exitcode, out.read_text(), err.read_text(), seconds)
 
 
 def _run(
