@@ -18,9 +18,10 @@ import ingestion
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Outcome, land
 from ingestion.load import load
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from tests.support import postgres
+from tests.support.declared import declare_source, settings_from
 
 SOURCE = """
 url = "https://wharf.example"
@@ -65,28 +66,20 @@ def settings(
     server: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Settings]:
-    declared = tmp_path / "sources" / "wharf"
-    declared.mkdir(parents=True)
-    (declared / "source.toml").write_text(SOURCE)
-    values = {
-        "SOURCES": str(declared.parent),
-        "WHARF_URL": wharf.as_uri(),
-        "ENABLED_SOURCES": "wharf",
-        "LAKE_URL": str(tmp_path / "lake"),
-        "DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
-        "WORK_DIR": str(tmp_path / "work"),
-        "TARGET": "postgres" if request.param == "postgres" else "duckdb",
-        "RAW": "in_place" if request.param == "in_place" else "loaded",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(f"MEDALLION_{name}", value)
+    variables = declare_source(
+        tmp_path,
+        "wharf",
+        SOURCE,
+        WHARF_URL=wharf.as_uri(),
+        ENABLED_SOURCES="wharf",
+        TARGET="postgres" if request.param == "postgres" else "duckdb",
+        RAW="in_place" if request.param == "in_place" else "loaded",
+    )
     if request.param != "postgres":
-        yield load_settings()
+        yield settings_from(variables, monkeypatch)
         return
     with postgres.database(server) as own:
-        for name, value in own.items():
-            monkeypatch.setenv(name, value)
-        yield load_settings()
+        yield settings_from(variables | own, monkeypatch)
 
 
 def write(folder: Path, name: str, *rows: dict[str, Any]) -> None:

@@ -15,13 +15,14 @@ from ingestion.lake.catalog import Catalog
 from ingestion.lake.verify import restore, verify
 from ingestion.land import Outcome, land
 from ingestion.load import load
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
 from orchestration.cli.console import printable
 from orchestration.job.documents import documents, search, text_of, version_of, versions_of
 from orchestration.job.sources import source_statuses
+from tests.support.declared import declare_source, settings_from
 from tests.support.web import Web
 
 SOURCE = """
@@ -46,21 +47,9 @@ def declare(
     """The settings of a run that takes a source of documents, declared so."""
 
     def declare(dataset: str, url: str | None = None) -> Settings:
-        # a folder of its own, for what was read once is kept
-        declared = tmp_path / f"sources {len(list(tmp_path.iterdir()))}" / "library"
-        declared.mkdir(parents=True, exist_ok=True)
-        (declared / "source.toml").write_text(
-            SOURCE.replace("URL", url or library.as_uri()) + dataset
-        )
-        for name, value in {
-            "SOURCES": str(declared.parent),
-            "ENABLED_SOURCES": "library",
-            "LAKE_URL": str(tmp_path / "lake"),
-            "DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
-            "WORK_DIR": str(tmp_path / "work"),
-        }.items():
-            monkeypatch.setenv(f"MEDALLION_{name}", value)
-        return load_settings()
+        toml = SOURCE.replace("URL", url or library.as_uri()) + dataset
+        variables = declare_source(tmp_path, "library", toml, ENABLED_SOURCES="library")
+        return settings_from(variables, monkeypatch)
 
     return declare
 

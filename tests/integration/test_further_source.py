@@ -20,6 +20,7 @@ from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
+from tests.support.declared import declare_source, settings_from
 
 SOURCE = """
 title = "The harbour"
@@ -63,23 +64,12 @@ def harbour(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path, harbour: Path) -> dict[str, str]:
     """What lets every command find the source, and where it is published."""
-    declared = tmp_path / "sources" / "harbour"
-    declared.mkdir(parents=True)
-    (declared / "source.toml").write_text(SOURCE)
-    return {
-        "MEDALLION_SOURCES": str(declared.parent),
-        "MEDALLION_HARBOUR_URL": harbour.as_uri(),
-        "MEDALLION_LAKE_URL": str(tmp_path / "lake"),
-        "MEDALLION_DUCKDB_PATH": str(tmp_path / "warehouse.duckdb"),
-        "MEDALLION_WORK_DIR": str(tmp_path / "work"),
-    }
+    return declare_source(tmp_path, "harbour", SOURCE, HARBOUR_URL=harbour.as_uri())
 
 
 @pytest.fixture
 def settings(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return load_settings()
+    return settings_from(environment, monkeypatch)
 
 
 def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:

@@ -27,8 +27,8 @@ from ingestion.sources.kinds import kind_of
 from ingestion.sources.sql_database.parquet import GROUP_ROWS, write
 from ingestion.warehouse import connect
 from orchestration.job.status import status
-from tests.conftest import MakeSettings
 from tests.support.debian_postgres import DebianPostgres, free_port
+from tests.support.declared import declare_source, settings_from
 
 HEAD = 'kind = "sql_database"\ncredentials = { env = "DISPATCH_DATABASE" }\n'
 BASES = HEAD + '[datasets.bases]\ntable = "public.bases"\n'
@@ -82,27 +82,18 @@ Declare = Callable[[str, str], Dispatch]
 
 
 @pytest.fixture
-def declare(
-    tmp_path: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> Declare:
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
     """Declares a source with this ``source.toml``, for the database at a URL."""
 
     def declared(toml: str, url: str) -> Dispatch:
         monkeypatch.setenv("DISPATCH_DATABASE", url)
-        return Dispatch(*_source(toml, tmp_path, make_settings, monkeypatch))
+        return Dispatch(*_source(toml, tmp_path, monkeypatch))
 
     return declared
 
 
-def _source(
-    toml: str, folder: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Publisher, Settings]:
-    # a folder of its own, for what was read once is kept
-    path = folder / f"sources{len(list(folder.iterdir()))}" / "dispatch" / "source.toml"
-    path.parent.mkdir(parents=True)
-    path.write_text(toml)
-    monkeypatch.setenv("MEDALLION_SOURCES", str(path.parent))
-    settings = make_settings()
+def _source(toml: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Publisher, Settings]:
+    settings = settings_from(declare_source(folder, "dispatch", toml), monkeypatch)
     return settings.publisher(registry.sources()["dispatch"]), settings
 
 
@@ -533,18 +524,18 @@ def test_its_items_need_no_connection_and_show_no_password(declare: Declare) -> 
 
 
 def test_a_folder_may_stand_in_for_the_database(
-    tmp_path: Path, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "instead"
     folder.mkdir()
     for name in ("bases", "dispatches_2024-01"):
         pq.write_table(pa.table({"id": [1]}), folder / f"{name}.parquet")
     monkeypatch.setenv("MEDALLION_DISPATCH_URL", folder.as_uri())
-    dispatch = Dispatch(*_source(BASES + DISPATCHES, tmp_path, make_settings, monkeypatch))
+    dispatch = Dispatch(*_source(BASES + DISPATCHES, tmp_path, monkeypatch))
     assert {f.name for f in dispatch.items()} == {"bases", "dispatches 2024-01"}
     assert dispatch.rows("bases").num_rows == 1
     monkeypatch.setenv("MEDALLION_DISPATCH_URL", "https://example.org")
-    dispatch = Dispatch(*_source(BASES, tmp_path, make_settings, monkeypatch))
+    dispatch = Dispatch(*_source(BASES, tmp_path, monkeypatch))
     with pytest.raises(UsageError, match="MEDALLION_DISPATCH_URL may only name a folder"):
         dispatch.items()
 
@@ -575,11 +566,10 @@ def test_what_is_declared_wrongly_is_told_by_file_and_key(
     wrong: str,
     words: str,
     tmp_path: Path,
-    make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(Exception, match=f"dispatch/source.toml declares no source: .*{words}") as e:
-        _source(wrong, tmp_path, make_settings, monkeypatch)
+        _source(wrong, tmp_path, monkeypatch)
     assert "secret" not in str(e.value)
 
 
