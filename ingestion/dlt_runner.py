@@ -137,17 +137,23 @@ def _read(manifest: str) -> dict[str, str]:
 
 @contextmanager
 def lake_file(manifest: str, file_id: str) -> Iterator[str]:
-    """The path of the file version that a job's manifest names, after its sha256 was checked.
-
-    From a bucket it is a copy, which is deleted afterwards. So a raw table is only ever made from
-    the bytes that were landed. Raises ``UnreadableFileError`` where the store answers and has other
-    bytes or none, and ``DestinationTerminalException`` for any other error.
-    """
+    """The path of the file version that a job's manifest names, as ``landed_file`` gives it."""
     content = _read(manifest)
-    url = content["url"]
+    with landed_file(content["url"], Path(content["scratch"]), file_id) as path:
+        yield path
+
+
+@contextmanager
+def landed_file(url: str, scratch: Path, file_id: str) -> Iterator[str]:
+    """The path of a file of the lake, after its sha256 was checked.
+
+    From a bucket it is a copy in ``scratch``, which is deleted afterwards. So a raw table is only
+    ever made from the bytes that were landed. Raises ``UnreadableFileError`` where the store
+    answers and has other bytes or none, and ``DestinationTerminalException`` for any other error.
+    """
     lake_url, _, name = url.rpartition("/")
     in_bucket = "://" in url
-    path = Path(content["scratch"]) / name if in_bucket else Path(url)
+    path = scratch / name if in_bucket else Path(url)
     try:
         try:
             found = Store(lake_url).fetch(name, path) if in_bucket else _sha256(path)

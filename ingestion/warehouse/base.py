@@ -113,6 +113,12 @@ class Engine(Protocol):
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
 
+    def holds_file(self, session: Any, version: Landing, path: str, /) -> bool:
+        """Whether a raw table has the columns, rows and values of its file, in the same order.
+
+        Reads both as a whole, and writes nothing.
+        """
+
 
 @runtime_checkable
 class ReadsInPlace(Protocol):

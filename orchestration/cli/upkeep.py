@@ -14,6 +14,13 @@ def verify(
     restore: Annotated[
         bool, typer.Option("--restore", help="Download damaged files again and put them back.")
     ] = False,
+    warehouse: Annotated[
+        bool,
+        typer.Option(
+            "--warehouse",
+            help="Also compare every raw table with its file, value by value: reads both whole.",
+        ),
+    ] = False,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
@@ -32,7 +39,14 @@ def verify(
             if restore:
                 versions = verification.restore(settings, versions, watcher)
             strays = verification.strays(settings, watcher)
-        faulty = [v for v in versions if v.fault]
+            faulty = [v for v in versions if v.fault]
+            raw_tables = []
+            if warehouse:
+                from ingestion.warehouse.compare import compare
+
+                damaged = {v.landing.lake_path for v in faulty}
+                raw_tables = compare(settings, damaged, watcher)
+        changed = [t for t in raw_tables if t.error]
         if as_json:
             print_json(
                 [
@@ -48,15 +62,23 @@ def verify(
                     {"path": s.path, "fault": s.fault, "restored": False, "not_restored": None}
                     for s in strays
                 ]
+                + [
+                    {"path": t.table, "fault": t.error, "restored": False, "not_restored": None}
+                    for t in raw_tables
+                ]
             )
         else:
             stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
             for version in versions:
                 if version.is_restored:
                     stdout.print(f"restored {version.landing.lake_path}")
+            if warehouse:
+                same = len(raw_tables) - len(changed)
+                stdout.print(f"{same} of {len(raw_tables)} raw tables are equal to their files")
         end_with(
             [f"{v.landing.name}, {v.landing.lake_path}: {v.fault}; {v.remedy}" for v in faulty]
             + [f"{s.path}: {s.fault}; {s.remedy}" for s in strays]
+            + [f"{t.table}: {t.error}" for t in changed]
         )
 
 

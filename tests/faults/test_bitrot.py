@@ -23,6 +23,7 @@ from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
+from ingestion.warehouse.compare import compare
 from orchestration.job import pipeline as stages
 from orchestration.job.audit import audit
 from orchestration.job.pipeline import ledger_faults
@@ -214,6 +215,30 @@ def test_rows_of_a_raw_table(dataset: str, job: Job, tally: Tally) -> None:
     seconds = time.monotonic() - begun
     fault = "rows of a raw table changed"
     tally(fault, times=len(ways), silent=silent, wrong=wrong, seconds=seconds)
+
+
+def test_values_of_a_raw_table(job: Job, tally: Tally) -> None:
+    settings = job.settings
+    with connect(settings) as session:
+        named = session.query("select table_name from raw.files where is_current order by 1").rows
+        raw_tables = [f"raw.{name}" for (name,) in named]
+        before = {table: session.query(f"select * from {table}").rows for table in raw_tables}
+    silent = wrong = 0
+    begun = time.monotonic()
+    for table in raw_tables:
+        with connect(settings) as session:
+            column = session.query(f"select * from {table} limit 0").columns[0]
+            session.execute(f'update {table} set "{column}" = null where rowid = 0')
+        silent += [c.table for c in compare(settings) if c.error] != [table]
+        with connect(settings) as session:
+            session.execute(f"drop table {table}")  # as it says
+        load(settings)
+        with connect(settings, read_only=True) as session:
+            wrong += session.query(f"select * from {table}").rows != before[table]
+    assert [c for c in compare(settings) if c.error] == []
+    seconds = time.monotonic() - begun
+    fault = "values of a raw table changed"
+    tally(fault, times=len(raw_tables), silent=silent, wrong=wrong, seconds=seconds)
 
 
 def test_a_lake_that_is_not_there(job: Job, tmp_path: Path, tally: Tally) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
+from ingestion.formats.duckdb_sql import path_pattern, text_sql
 from ingestion.lake.catalog import Landing
+from ingestion.lake.reading.files import reader_sql
 from ingestion.locks import HeldError, locked_file
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from ingestion.settings import Settings
@@ -222,6 +224,27 @@ class DuckDb:
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
+
+    def holds_file(self, session: DuckDbSession, version: Landing, path: str, /) -> bool:
+        """Whether a raw table has the columns, rows and values of its file, in the same order."""
+        table = f"raw.{DUCKDB.quote(version.table_name)}"
+        file = reader_sql(version.lake_path, version.columns, text_sql(path_pattern(path)))
+        columns, of_file = (
+            [row[:2] for row in session.query(f"describe select * from {relation}").rows]
+            for relation in (table, file)
+        )
+        rows = session.query(f"select count(*) from {table}").rows
+        if columns != of_file or rows != [(version.row_count,)]:
+            return False
+        # columns are renamed c0, c1 ..., so that both sides can stand in one condition
+        names = [f"c{i}" for i, _ in enumerate(columns)]
+        named = f"({', '.join(names)})"
+        differing = " or ".join(f"a.{name} is distinct from b.{name}" for name in names)
+        found = session.query(
+            f"select 1 from (from {table}) as a{named}"
+            f" positional join (from {file}) as b{named} where {differing} limit 1"
+        )
+        return not found.rows
 
 
 @contextmanager

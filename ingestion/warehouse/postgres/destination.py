@@ -5,7 +5,7 @@ about half as fast. This job maps the file's types, casts safely or refuses, and
 and load record together.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,7 +64,7 @@ class RawTableJob(RunnableLoadJob):
             with sql.begin_transaction(), sql.native_connection.cursor() as cursor:
                 if _is_loaded(cursor, files, record["table_name"], table):
                     return  # another worker has loaded it meanwhile
-                columns, batches = _open(path, record)
+                columns, batches = open_file(path, record["lake_path"], record["columns"])
                 _make_empty(cursor, table, _definitions(columns))
                 names = ", ".join(_quoted(c.name) for c in columns)
                 stream = copy_stream(columns, batches)
@@ -136,14 +136,19 @@ def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
     return cursor.fetchone() is not None
 
 
-def _open(path: str, record: dict[str, Any]) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
-    """The columns of the raw table, and the file's rows with their ordinals, batch by batch."""
-    gzipped = record["lake_path"].endswith(".gz")
-    if ".jsonl" in record["lake_path"]:
-        columns = [(name, file_type) for name, file_type in record["columns"]]
+def open_file(
+    path: str, lake_path: str, file_columns: Sequence[Sequence[str]]
+) -> tuple[list[CopyColumn], Iterator[pa.RecordBatch]]:
+    """The columns of the raw table, and the file's rows with their ordinals, batch by batch.
+
+    ``file_columns`` are the file's, as (name, type).
+    """
+    gzipped = lake_path.endswith(".gz")
+    if ".jsonl" in lake_path:
+        columns = [(name, file_type) for name, file_type in file_columns]
         return copy_columns(arrow_schema(columns)), json_batches(path, gzipped, columns)
-    if not record["lake_path"].endswith(".parquet"):
-        names = [name for name, _ in record["columns"]]
+    if not lake_path.endswith(".parquet"):
+        names = [name for name, _ in file_columns]
         schema = pa.schema([(name, pa.string()) for name in names])
         batches = csv_batches(path, gzipped, names)
         return copy_columns(schema), batches

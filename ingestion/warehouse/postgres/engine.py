@@ -282,6 +282,12 @@ class Postgres:
         """The statement that selects one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 
+    def holds_file(self, session: PostgresSession, version: Landing, path: str, /) -> bool:
+        """Whether a raw table has the columns, rows and values of its file, in the same order."""
+        from ingestion.warehouse.postgres.compare import holds_file
+
+        return holds_file(session, version, path)
+
 
 def has_database(name: str) -> bool:
     """Whether the server has a database of that name."""

@@ -70,7 +70,7 @@ class PostgresSession:
 
     def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
         """Run one statement and fetch its result."""
-        with _one_line(), self.connection.cursor() as cursor:
+        with one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
             with _of_this_calendar():
                 rows = cursor.fetchall() if cursor.description else []
@@ -78,7 +78,7 @@ class PostgresSession:
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give no result."""
-        with _one_line(), self.connection.cursor() as cursor:
+        with one_line(), self.connection.cursor() as cursor:
             cursor.execute(_marks(sql, parameters), list(parameters) or None)
 
     def execute_patiently(self, sql: str, relation: str, /) -> None:
@@ -106,7 +106,7 @@ class PostgresSession:
         reach the server's files.
         """
         try:
-            with _one_line(), self.connection.cursor() as cursor, _of_this_calendar():
+            with one_line(), self.connection.cursor() as cursor, _of_this_calendar():
                 return Result(*read(cursor, sql))
         except WarehouseError as exc:
             if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
@@ -131,11 +131,11 @@ class PostgresSession:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit the statements of a ``with`` block at its end; roll back if it raises."""
-        with _one_line():
+        with one_line():
             self.connection.autocommit = False
         try:
             yield
-            with _one_line():
+            with one_line():
                 self.connection.commit()
         except BaseException:
             # a lost connection has nothing to roll back
@@ -144,7 +144,7 @@ class PostgresSession:
             raise
         finally:
             if not self.connection.closed:
-                with _one_line():
+                with one_line():
                     self.connection.autocommit = True
 
 
@@ -167,7 +167,7 @@ def connect_libpq(database: str, options: str = "") -> Connection:
             f"Cannot connect to {label_of(database)}: {reason}. {_remedy(reason)}"
         ) from None
     try:
-        with _one_line(), connection.cursor() as cursor:
+        with one_line(), connection.cursor() as cursor:
             cursor.execute(f"select current_setting('{SESSION_MARK}', true)")
             is_ours = cursor.fetchone() == (mark,)
             connection.rollback()
@@ -274,7 +274,8 @@ def _of_this_calendar() -> Iterator[None]:
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def one_line() -> Iterator[None]:
+    """Raise the server's errors as ours, each of one line."""
     try:
         yield
     except psycopg2.errors.QueryCanceled as exc:
