@@ -1,8 +1,10 @@
 -- Grain: one pickup or dropoff whose file gives its coordinates and no zone.
 
-with pickups as (
+-- Read from staging, as through the union of int_trips PostgreSQL would compute every column of a
+-- trip in each scan; and each under two names, as it would store a CTE that is read twice.
+with yellow_pickups as (
 
-    select * from {{ ref('int_trips') }}
+    select * from {{ ref('stg_tlc__yellow_trips') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null
@@ -10,10 +12,29 @@ with pickups as (
 
 ),
 
--- the same rows under a second name, as PostgreSQL would store a CTE that is read twice
-dropoffs as (
+yellow_dropoffs as (
 
-    select * from {{ ref('int_trips') }}
+    select * from {{ ref('stg_tlc__yellow_trips') }}
+    where
+        pickup_zone_id is null
+        and dropoff_zone_id is null
+        and dropoff_longitude is not null
+
+),
+
+green_pickups as (
+
+    select * from {{ ref('stg_tlc__green_trips') }}
+    where
+        pickup_zone_id is null
+        and dropoff_zone_id is null
+        and pickup_longitude is not null
+
+),
+
+green_dropoffs as (
+
+    select * from {{ ref('stg_tlc__green_trips') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null
@@ -30,7 +51,7 @@ select
     pickup_latitude as latitude,
     {{ grid_cell('pickup_longitude') }} as cell_x,
     {{ grid_cell('pickup_latitude') }} as cell_y
-from pickups
+from yellow_pickups
 union all
 select
     trip_id,
@@ -41,4 +62,26 @@ select
     dropoff_latitude as latitude,
     {{ grid_cell('dropoff_longitude') }} as cell_x,
     {{ grid_cell('dropoff_latitude') }} as cell_y
-from dropoffs
+from yellow_dropoffs
+union all
+select
+    trip_id,
+    service,
+    source_month,
+    true as is_pickup,
+    pickup_longitude as longitude,
+    pickup_latitude as latitude,
+    {{ grid_cell('pickup_longitude') }} as cell_x,
+    {{ grid_cell('pickup_latitude') }} as cell_y
+from green_pickups
+union all
+select
+    trip_id,
+    service,
+    source_month,
+    false as is_pickup,
+    dropoff_longitude as longitude,
+    dropoff_latitude as latitude,
+    {{ grid_cell('dropoff_longitude') }} as cell_x,
+    {{ grid_cell('dropoff_latitude') }} as cell_y
+from green_dropoffs
