@@ -30,8 +30,8 @@ TIMES = 5
 ON_POSTGRES = """
     select document, page, ts_headline('english', text, words)
     from pages, websearch_to_tsquery('english', %s) as words
-    where to_tsvector('english', text) @@ words
-    order by ts_rank(to_tsvector('english', text), words) desc limit 10
+    where text_search @@ words
+    order by ts_rank(text_search, replace(words::text, '&', '|')::tsquery) desc limit 10
 """
 
 
@@ -78,7 +78,11 @@ def on_postgres(pages: pa.Table) -> tuple[dict[str, float], float]:
         rows = [tuple(row.values()) for row in pages.to_pylist()]
         execute_values(cursor, "insert into pages values %s", rows)
         began = time.perf_counter()
-        cursor.execute("create index on pages using gin (to_tsvector('english', text))")
+        cursor.execute(
+            "alter table pages add column text_search tsvector"
+            " generated always as (to_tsvector('english', text)) stored"
+        )
+        cursor.execute("create index on pages using gin (text_search)")
         made = time.perf_counter() - began
         cursor.execute("analyze pages")
 

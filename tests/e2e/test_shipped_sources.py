@@ -1,6 +1,7 @@
 """The sources that come with the project, against servers that answer as theirs do."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.api import Api, Asked, Reply, serving_api
@@ -27,12 +29,16 @@ from tests.support.socrata import (
 pytestmark = pytest.mark.slow
 
 WEATHER = "/data/v1"
-# as docs/sources.md shows it
-SEARCH_ON_POSTGRES = """
-    select document, page, ts_headline('english', text, words)
-    from marts.document_pages, websearch_to_tsquery('english', %s) as words
-    where to_tsvector('english', text) @@ words
-    order by ts_rank(to_tsvector('english', text), words) desc limit 10
+# the query that docs/sources.md shows
+(SEARCH_ON_POSTGRES,) = re.findall(
+    r"^```sql\n(select [^`]*\sfrom marts.document_pages,[^`]*)^```",
+    (PROJECT_ROOT / "docs" / "sources.md").read_text(),
+    re.MULTILINE,
+)
+AS_AN_EARLIER_RELEASE = """
+    alter table marts.document_pages drop column text_search;
+    create index document_pages_text_search
+        on marts.document_pages using gin (to_tsvector('english', text))
 """
 ENABLED = {"MEDALLION_ENABLED_SOURCES": "weather,nyc_open_data"}
 
@@ -216,21 +222,35 @@ def test_the_real_documents_are_landed_read_and_found(
 
 
 def test_the_text_of_documents_has_a_search_index_on_postgres(
-    place: Place, papers: Path, tmp_path: Path
+    place: Place, papers: Path, real_data: Path, tmp_path: Path
 ) -> None:
     place.env["MEDALLION_TARGET"] = "postgres"
     with postgres.server(tmp_path / "postgres") as server, postgres.database(server) as variables:
         place.env |= variables
         place.medallion("land", "--quiet")
         place.medallion("load", "--quiet")
-        for _ in range(2):  # the second build finds the index there
-            place.dbt("build", "--select", "+document_pages")
+        place.dbt("build", "--select", "+document_pages")
         with closing(postgres.connect(place.env)) as connection, connection.cursor() as cursor:
-            cursor.execute(SEARCH_ON_POSTGRES, ["congestion surcharge"])
+            cursor.execute(AS_AN_EARLIER_RELEASE)
+        place.dbt("build", "--select", "+document_pages")
+        # a document is published again: its pages are replaced, and so are their words
+        (older,) = (real_data / "docs" / "older").glob("*hvfhs_2022*.pdf")
+        copyfile(older, papers / "data_dictionary_trip_records_hvfhs.pdf")
+        place.medallion("land", "--quiet")
+        place.medallion("load", "--quiet")
+        place.dbt("build", "--select", "+document_pages")
+        with closing(postgres.connect(place.env)) as connection, connection.cursor() as cursor:
+            cursor.execute(SEARCH_ON_POSTGRES)
             (best, *_) = cursor.fetchall()
             cursor.execute("set enable_seqscan = off")
-            cursor.execute("explain " + SEARCH_ON_POSTGRES, ["congestion surcharge"])
+            cursor.execute("explain " + SEARCH_ON_POSTGRES)
             plan = "\n".join(row[0] for row in cursor.fetchall())
+            cursor.execute(
+                "select count(*), sum((text_search = to_tsvector('english', text))::int)"
+                " from marts.document_pages where text is not null"
+            )
+            ((pages, with_words),) = cursor.fetchall()
     assert best[0] in {f"data_dictionary_trip_records_{d}.pdf" for d in ("hvfhs", "yellow")}
     assert "<b>congestion</b> <b>surcharge</b>" in best[2].lower()
     assert "document_pages_text_search" in plan
+    assert with_words == pages > 0

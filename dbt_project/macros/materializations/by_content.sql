@@ -46,8 +46,18 @@
 {% endmacro %}
 
 
+{# The columns of the contract. The table may have others, which an engine computes: index_text. #}
+{% macro contract_columns() -%}
+    {%- set quoted = [] -%}
+    {%- for name in model.columns -%}
+        {%- do quoted.append(adapter.quote(name)) -%}
+    {%- endfor -%}
+    {{ return(quoted | join(', ')) }}
+{%- endmacro %}
+
+
 {% macro insert_content(relation, sql) %}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    {%- set columns = contract_columns() -%}
     insert into {{ relation }} ({{ columns }})
     select {{ columns }} from (
         {{ sql }}
@@ -57,7 +67,7 @@
 
 {# Replace all rows where they are not what the model gives; says what was done. #}
 {% macro replace_content(relation, sql) %}
-    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    {%- set columns = contract_columns() -%}
     {%- set now = adapter.quote(relation.identifier ~ '__now') -%}
     {% do begin_transaction() %}
     {% call statement('compute', auto_begin=True) -%}
