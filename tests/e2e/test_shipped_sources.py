@@ -219,6 +219,33 @@ def test_the_real_documents_are_landed_read_and_found(
     again = {d["name"]: d for d in place.medallion_json("documents")}
     assert again[yellow]["version"] != listed[yellow]["version"]
     assert again[yellow]["reason"] is None
+    _have_a_library(place, papers, yellow)
+    place.medallion("land", "--quiet")
+    place.medallion("load", "--quiet")
+    place.dbt("build", "--select", "+document_pages")
+    assert place.query(
+        "select source_name, dataset, document, count(*) from marts.document_pages"
+        f" where document = '{yellow}' group by all order by all"
+    ) == [
+        ("library", "letters", yellow, again[yellow]["pages"]),
+        ("tlc_documents", "tlc_documents", yellow, again[yellow]["pages"]),
+    ]
+
+
+def _have_a_library(place: Place, papers: Path, document: str) -> None:
+    """Enable a source of the user's own, which has a document of TLC's."""
+    letters = place.folder / "letters"
+    letters.mkdir()
+    copyfile(papers / document, letters / document)
+    declared = place.folder / "sources" / "library" / "source.toml"
+    declared.parent.mkdir(parents=True)
+    declared.write_text(
+        f'kind = "documents"\nurl = "{letters.as_uri()}"\n[datasets.letters]\npattern = "*.pdf"\n'
+    )
+    place.env |= {
+        "MEDALLION_SOURCES": str(declared.parents[1]),
+        "MEDALLION_ENABLED_SOURCES": "tlc_documents,library",
+    }
 
 
 def test_the_text_of_documents_has_a_search_index_on_postgres(

@@ -2,14 +2,49 @@
 
 {{ config(materialized='by_content', post_hook='{{ index_text(this, "text") }}') }}
 
+-- the read views of the documents of all sources
+-- depends_on: {{ source('raw', 'files') }}
 with tlc_pages as (
 
     select * from {{ ref('stg_tlc_documents__pages') }}
 
+),
+
+pages as (
+
+    select
+        'tlc_documents' as source_name,
+        'tlc_documents' as dataset,
+        document,
+        document_id,
+        media_type,
+        extractor,
+        page,
+        page_text,
+        reason,
+        file_key
+    from tlc_pages
+    {%- for dataset, view in page_views(but_for='tlc_documents') %}
+    union all
+    select
+        '{{ view.schema }}' as source_name,
+        '{{ dataset }}' as dataset,
+        document,
+        document_id,
+        media_type,
+        extractor,
+        cast(page as integer) as page,
+        text as page_text,
+        reason,
+        file_key
+    from {{ view }}
+    {%- endfor %}
+
 )
 
 select
-    cast('tlc_documents' as text) as source_name,
+    cast(source_name as text) as source_name,
+    cast(dataset as text) as dataset, -- noqa: RF04
     cast(document as text) as document, -- noqa: RF04
     cast(document_id as text) as version, -- noqa: RF04
     cast(media_type as text) as media_type,
@@ -18,4 +53,4 @@ select
     cast(page_text as text) as text, -- noqa: RF04
     cast(reason as text) as reason,
     file_key
-from tlc_pages
+from pages
