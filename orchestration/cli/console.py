@@ -1,6 +1,5 @@
 """Output for people: progress on stderr, results on stdout."""
 
-import json
 import math
 import re
 import sys
@@ -13,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import simplejson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -109,13 +109,13 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 def print_json(value: Any) -> None:
     """Print dataclasses, mappings and lists as JSON."""
-    text = json.dumps(_finite(value), default=_plain, indent=2, allow_nan=False)
+    text = simplejson.dumps(_finite(value), default=_plain, indent=2, allow_nan=False)
     print(text)  # noqa: T201
 
 
 def compact_json(value: Any) -> str:
     """A nested value as JSON on one line."""
-    return json.dumps(_finite(value), default=_plain, allow_nan=False, ensure_ascii=False)
+    return simplejson.dumps(_finite(value), default=_plain, allow_nan=False, ensure_ascii=False)
 
 
 def _finite(value: Any) -> Any:
@@ -124,7 +124,7 @@ def _finite(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
         case Decimal():
-            return float(value) if value.is_finite() else None
+            return value if value.is_finite() else None  # it is written with all its digits
         case dict():
             return {_key(key): _finite(item) for key, item in value.items()}
         case list() | tuple():
@@ -142,8 +142,6 @@ def _key(key: Any) -> Any:
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    if isinstance(value, Decimal):
-        return float(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -268,6 +269,20 @@ def test_query_writes_each_format(green: Place, output: str, tmp_path: Path) -> 
         lines = process.stdout.decode().splitlines()
         assert len(lines) == 4
         assert all(month in line for month, line in zip(months, lines[1:], strict=True))
+
+
+def test_query_writes_each_digit_of_a_decimal(green: Place) -> None:
+    sql = (
+        "select 12345678901234567890.10::decimal(38, 2) as d, [0.10::decimal(3, 2)] as l, 0.5 as f"
+    )
+    written = green.medallion("query", sql, "--format", "json")
+    assert '"d": 12345678901234567890.10,' in written
+    assert json.loads(written, parse_float=Decimal) == [
+        {"d": Decimal("12345678901234567890.10"), "l": [Decimal("0.10")], "f": Decimal("0.5")}
+    ]
+    assert green.medallion("query", sql, "--format", "csv").splitlines()[1:] == [
+        "12345678901234567890.10,[0.10],0.5"
+    ]
 
 
 def test_query_is_read_only(green: Place) -> None:
