@@ -24,6 +24,10 @@ class UnreadableError(Exception):
     """The process apart was ended, for the reason that the message gives."""
 
 
+class TookTooLongError(UnreadableError):
+    """It was ended after its time, which may be enough on a machine that is less busy."""
+
+
 def read_apart(module: str, path: Path, name: str, seconds: float) -> Any:
     """What the module found in a local file, which is called ``name``.
 
@@ -46,7 +50,7 @@ def read_apart(module: str, path: Path, name: str, seconds: float) -> Any:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise UnreadableError(f"it took longer than {seconds:g} s to read") from None
+            raise TookTooLongError(f"it took longer than {seconds:g} s to read") from None
         if done.returncode < 0:
             number = -done.returncode
             told = signal.strsignal(number) or f"signal {number}"

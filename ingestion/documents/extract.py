@@ -5,7 +5,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from ingestion.apart import UnreadableError, read_apart
+from ingestion.apart import TookTooLongError, UnreadableError, read_apart
 
 RULES = 2  # raise it when the reader gives another text for the same document
 SECONDS = 60
@@ -18,6 +18,7 @@ class Extracted:
     media_type: str
     pages: tuple[str, ...]
     reason: str | None = None
+    may_pass: bool = False  # whether another try may find a text
 
 
 @cache
@@ -26,15 +27,15 @@ def extractor() -> str:
     return f"pypdf {version('pypdf')} / {RULES}"
 
 
-def extract(path: Path, name: str, seconds: float = SECONDS) -> Extracted:
+def extract(path: Path, name: str, seconds: float | None = None) -> Extracted:
     """Read a local file, which is called ``name``; needs memory for its text only.
 
     Raises ``FetchError`` where the process apart fails for a reason outside the document.
     """
     try:
-        found = read_apart("ingestion.documents.reader", path, name, seconds)
+        found = read_apart("ingestion.documents.reader", path, name, seconds or SECONDS)
     except UnreadableError as exc:
         from ingestion.documents.reader import media_type
 
-        return Extracted(media_type(path, name), (), str(exc))
+        return Extracted(media_type(path, name), (), str(exc), isinstance(exc, TookTooLongError))
     return Extracted(found["media_type"], tuple(found["pages"]), found["reason"])

@@ -10,9 +10,11 @@ def version() -> str:
     return extractor()
 
 
-def write_rows(document: Path, name: str, document_id: str, target: Path) -> None:
-    """Write the pages of a document."""
-    write_pages(extract(document, name), name, document_id, target)
+def write_rows(document: Path, name: str, document_id: str, target: Path) -> bool:
+    """Write the pages of a document; returns false where another try may find more."""
+    extracted = extract(document, name)
+    write_pages(extracted, name, document_id, target)
+    return not extracted.may_pass
 
 
 def write_pages(extracted: Extracted, document: str, document_id: str, target: Path) -> None:

@@ -22,9 +22,10 @@ class Reader(Protocol):
     def version(self) -> str:
         """What reads the rows: another name means that it may read others."""
 
-    def write_rows(self, document: Path, name: str, document_id: str, target: Path) -> None:
+    def write_rows(self, document: Path, name: str, document_id: str, target: Path) -> bool:
         """Write the rows of a document, which is called ``name``, as Parquet.
 
+        Returns false where the next run should try again, as after a reader that took too long.
         Raises ``UntrustedFileError`` where the document has none, and ``FetchError`` where they
         cannot be read for a reason outside of it.
         """
@@ -64,14 +65,15 @@ def make_derived(store: Store, document: Landing, file: PublishedFile, spool: Pa
     try:
         if store.fetch(document.lake_path, local) != document.file_id:
             raise FetchError(f"{document.name} is damaged in the lake; run medallion verify.")
-        reader.write_rows(local, document.item or "", document.file_id, target)
+        final = reader.write_rows(local, document.item or "", document.file_id, target)
     except UntrustedFileError as exc:  # it was trusted when it landed, by another reader
         raise FetchError(f"{document.name} cannot be read any more: {exc}.") from exc
     except FileNotFoundError:
         raise FetchError(f"{document.name} is gone from the lake; run medallion verify.") from None
     finally:
         local.unlink(missing_ok=True)
-    return download_at(target, file.etag)
+    # without the etag it counts as changed
+    return download_at(target, file.etag if final else None)
 
 
 def _reader(dataset: Dataset) -> Reader:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ingestion
+from ingestion.documents import extract
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.verify import restore, verify
@@ -96,6 +97,24 @@ def test_each_document_has_versions_of_its_own_and_its_text_follows(
     assert {v.lake_path.rpartition(".")[2] for v in held} == {"txt", "bin"}
     assert all(v.fault is None for v in verify(settings))
     assert len(pages(settings)) == 3
+
+
+def test_a_document_that_took_too_long_to_read_is_tried_again(
+    declare: Declare, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = declare('pattern = "**/*"')
+    (library / "rules.txt").write_text("No smoking.")
+    with monkeypatch.context() as busy:
+        busy.setattr(extract, "SECONDS", 0.001)
+        assert outcomes(settings) == {"rules.txt": Outcome.NEW}
+        assert outcomes(settings) == {"rules.txt": Outcome.UNCHANGED}
+    assert pages(settings) == [("rules.txt", 0, None, "it took longer than 0.001 s to read")]
+    assert outcomes(settings) == {"rules.txt": Outcome.UNCHANGED}
+    assert pages(settings) == [("rules.txt", 1, "No smoking.", None)]
+    # what has its text is not read again
+    monkeypatch.setattr(extract, "SECONDS", 0.001)
+    assert outcomes(settings) == {"rules.txt": Outcome.UNCHANGED}
+    assert pages(settings) == [("rules.txt", 1, "No smoking.", None)]
 
 
 def test_what_cannot_be_taken_is_told_and_the_rest_goes_on(

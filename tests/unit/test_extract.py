@@ -182,7 +182,7 @@ def test_the_reader_sees_no_secret_and_fills_no_memory_by_its_warnings(
 
 def test_a_reader_that_does_not_end_is_given_up(tmp_path: Path) -> None:
     found = read(tmp_path, pdf(*["Fares rose."] * 500), seconds=0.05)
-    assert found == Extracted("application/pdf", (), "it took longer than 0.05 s to read")
+    assert found == Extracted("application/pdf", (), "it took longer than 0.05 s to read", True)
 
 
 def test_a_document_of_two_gigabytes_is_not_read(tmp_path: Path) -> None:

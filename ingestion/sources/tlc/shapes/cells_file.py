@@ -20,6 +20,7 @@ def version() -> str:
     return reader()
 
 
-def write_rows(document: Path, _name: str, _document_id: str, target: Path) -> None:
+def write_rows(document: Path, _name: str, _document_id: str, target: Path) -> bool:
     """Write the cells of the shapes of a shapefile."""
     write_table(read_shapes(document)["cells"], TYPES, target)
+    return True

@@ -23,7 +23,8 @@ def version() -> str:
     return reader()
 
 
-def write_rows(document: Path, _name: str, _document_id: str, target: Path) -> None:
+def write_rows(document: Path, _name: str, _document_id: str, target: Path) -> bool:
     """Write the shapes of a shapefile."""
     shapes = read_shapes(document)["shapes"]
     write_table({name: [shape[name] for shape in shapes] for name in TYPES}, TYPES, target)
+    return True
