@@ -106,16 +106,25 @@ def _work(
     os.environ.update(environment)
     counted = Counter[str]()
     for step, where in STEPS.items():
-        _watch(step, where, counted, moment)
+        _watch(step, where, counted, moment, _die)
     report = run(settings)
     assert not report.faults, report.faults
     if counts:
         counts.put(dict(counted))
 
 
-def signalled_at(moment: Moment, number: signal.Signals) -> None:
-    """Make this process send itself a signal at the moment."""
-    _watch(moment.step, STEPS[moment.step], Counter(), moment, number)
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def signalled_at(moment: Moment, number: signal.Signals, note: Path) -> None:
+    """Make this process send itself a signal at the moment, and note the time in a file."""
+
+    def signalled() -> None:
+        note.write_text(repr(time.monotonic()))
+        os.kill(os.getpid(), number)
+
+    _watch(moment.step, STEPS[moment.step], Counter(), moment, signalled)
 
 
 def _watch(
@@ -123,9 +132,9 @@ def _watch(
     where: str,
     counted: Counter[str],
     moment: Moment | None,
-    number: signal.Signals = signal.SIGKILL,
+    strike: Callable[[], None],
 ) -> None:
-    """Count the calls of a step, and send the signal before or after the call of ``moment``."""
+    """Count the calls of a step, and ``strike`` before or after the call of ``moment``."""
     module, _, name = where.partition(":")
     owner: Any = import_module(module)
     *outer, name = name.split(".")
@@ -138,10 +147,10 @@ def _watch(
         counted[step] += 1
         meant = moment and (moment.step, moment.call) == (step, counted[step])
         if meant and moment and not moment.after:
-            os.kill(os.getpid(), number)
+            strike()
         result = wrapped(*args, **kwargs)
         if meant and moment and moment.after:
-            os.kill(os.getpid(), number)
+            strike()
         return result
 
     setattr(owner, name, watched)

@@ -15,7 +15,8 @@ class Tried:
     """One injected fault: how often it was tried, and with what result.
 
     ``lost`` and ``doubled`` are rows; ``wrong`` are values; ``silent`` counts the times without an
-    error message or alert. ``seconds`` is the longest time to a full recovery.
+    error message or alert, and is none where there is nothing to report: the run survives the
+    fault, or was killed. ``seconds`` is the longest time to a full recovery.
     """
 
     fault: str
@@ -23,7 +24,7 @@ class Tried:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
-    silent: int = 0
+    silent: int | None = None
     seconds: float = 0.0
 
     def values(self) -> list[Any]:
@@ -36,6 +37,11 @@ def table(tried: Iterable[Tried]) -> str:
     rows = [HEADS, tuple("---" for _ in HEADS)]
     for fault, group in groupby(sorted(tried, key=attrgetter("fault")), attrgetter("fault")):
         of = list(group)
-        counts = [sum(getattr(t, name) for t in of) for name in ("times", *BAD)]
-        rows.append((fault, *map(str, counts), f"{max(t.seconds for t in of):.1f} s"))
+        counts = [_added([getattr(t, name) for t in of]) for name in ("times", *BAD)]
+        rows.append((fault, *counts, f"{max(t.seconds for t in of):.1f} s"))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _added(counts: list[int | None]) -> str:
+    known = [count for count in counts if count is not None]
+    return str(sum(known)) if known else "-"

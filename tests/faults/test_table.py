@@ -5,10 +5,17 @@ from tests.faults.table import Tried, table
 
 
 def test_what_was_tried_in_several_tests_is_added_up() -> None:
-    lines = table([Tried("kill", 2, seconds=1), Tried("a", 1, lost=3), Tried("kill", 5, seconds=9)])
+    lines = table(
+        [
+            Tried("kill", 2, seconds=1),
+            Tried("a", 1, lost=3, silent=1),
+            Tried("kill", 5, seconds=9),
+            Tried("a", 1),
+        ]
+    )
     assert lines.splitlines()[2:] == [
-        "| a | 1 | 3 | 0 | 0 | 0 | 0.0 s |",
-        "| kill | 7 | 0 | 0 | 0 | 0 | 9.0 s |",
+        "| a | 2 | 3 | 0 | 0 | 1 | 0.0 s |",
+        "| kill | 7 | 0 | 0 | 0 | - | 9.0 s |",
     ]
 
 

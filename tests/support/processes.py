@@ -78,6 +78,12 @@ class Done:
         assert lines, f"no error line in: {self.stderr[-2000:]}"
         return lines[-1]
 
+    def reports(self, *words: str) -> bool:
+        """Whether it failed with exit code 1 and its last error line has all these words."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        is_reported = bool(lines) and all(word in lines[-1] for word in words)
+        return self.code == 1 and is_reported and "Traceback" not in self.stderr
+
 
 def run_command(
     module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
