@@ -1,4 +1,4 @@
-"""Reads a stranger's file in a process apart, within limits of time, memory and output.
+"""Reads a file of unknown content in a separate process, within limits of time, memory and output.
 
 A file can be made so that its reader loops, fills the memory, or breaks a library in C. The process
 apart is ``python -m MODULE FILE NAME ANSWER``: it writes what it found into ANSWER, as JSON.
@@ -21,7 +21,7 @@ MOST_ANSWER_BYTES = 400_000_000
 
 
 class UnreadableError(Exception):
-    """The process apart was ended, for the reason that the message gives."""
+    """The separate process was ended, for the reason that the message gives."""
 
 
 class TookTooLongError(UnreadableError):
@@ -32,7 +32,7 @@ def read_apart(module: str, path: Path, name: str, seconds: float) -> Any:
     """What the module found in a local file, which is called ``name``.
 
     Raises ``UnreadableError`` where the file is the reason that there is no answer, and
-    ``FetchError`` where the process apart fails for a reason outside the file.
+    ``FetchError`` where the separate process fails for a reason outside the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
@@ -64,7 +64,7 @@ def read_apart(module: str, path: Path, name: str, seconds: float) -> Any:
 
 
 def limit_this_process() -> None:
-    """Set the limits of the process apart: its first step, before it opens the file."""
+    """Set the limits of the separate process: its first step, before it opens the file."""
     for limit, value in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, MOST_ANSWER_BYTES),

@@ -15,7 +15,7 @@ from enum import StrEnum
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
-from ingestion.lake.catalog import Catalog, Landing, clock_fault
+from ingestion.lake.catalog import Catalog, FileVersion, clock_warning
 from ingestion.lake.derived import derived_files, make_derived
 from ingestion.lake.storage.checksums import Digests
 from ingestion.lake.storage.store import Store, open_lake
@@ -55,7 +55,7 @@ class Landed:
 
     published: PublishedFile
     outcome: Outcome
-    landing: Landing | None = None
+    landing: FileVersion | None = None
     error: str | None = None
     remarks: tuple[str, ...] = ()
 
@@ -125,7 +125,7 @@ def published_now(
 ) -> list[PublishedFile]:
     """The published files of the datasets and months, and the expected ones that are missing.
 
-    A missing file has the reason in its ``fault``. Without ``datasets``, gives the files of all
+    A missing file has the reason in its ``error``. Without ``datasets``, gives the files of all
     enabled sources. Raises ``MedallionError`` where a source has none of them, or no file any more.
     """
 
@@ -163,8 +163,8 @@ def land_files(
     done: dict[PublishedFile, Landed] = {}
     todo = []
     for file in published:
-        if file.fault:
-            done[file] = Landed(file, Outcome.FAILED, error=file.fault)
+        if file.error:
+            done[file] = Landed(file, Outcome.FAILED, error=file.error)
         elif is_landed(catalog, file):
             done[file] = Landed(file, Outcome.UNCHANGED, catalog.newest(*file.key))
         else:  # a file in quarantine is fetched again: the error may have passed
@@ -178,7 +178,7 @@ def land_files(
         return LandReport([done[file] for file in published])
     now = datetime.now(UTC)
     if ahead := catalog.ahead_of(now):
-        progress.say(f"warning: {clock_fault(ahead, now)}")
+        progress.say(f"warning: {clock_warning(ahead, now)}")
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with turns_with_files(settings, [file.name for file in batch], progress):
@@ -210,7 +210,7 @@ def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
     """Whether the lake holds the file as published now, as a trusted version."""
     last = catalog.newest(*file.key)
     landed = last is not None and last.status == "landed"
-    return landed and not file.fault and catalog.holds(file)
+    return landed and not file.error and catalog.holds(file)
 
 
 def _from_source(settings: Settings, file: PublishedFile, progress: Progress) -> Fetched | None:
@@ -373,7 +373,7 @@ def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
     return {name: {"name": name, "data_type": "text"} for name, _ in checked.columns}
 
 
-def rows_lost(before: Landing, after: Landing, tolerated_pct: float) -> tuple[str, ...]:
+def rows_lost(before: FileVersion, after: FileVersion, tolerated_pct: float) -> tuple[str, ...]:
     """A remark where a version lost more than ``tolerated_pct`` percent of the rows before it."""
     old, new = before.row_count or 0, after.row_count or 0
     if not old or 100 * (old - new) / old <= tolerated_pct:
@@ -386,7 +386,7 @@ def _record(
 ) -> Landed:
     fetched, checked = candidate.fetched, candidate.checked
     before = next((x for x in catalog.current() if x.key == file.key), None)
-    landing = Landing(
+    landing = FileVersion(
         dataset=file.dataset,
         month=file.month,
         file_id=fetched.sha256,

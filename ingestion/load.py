@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from ingestion.errors import MedallionError, UnreachableError, WarehouseError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.errors import Failure, may_pass
 from ingestion.lake.storage.store import Store, open_lake
 from ingestion.progress import Progress, Quiet
@@ -45,7 +45,7 @@ class LoadReport:
     errors of the rest may pass.
     """
 
-    loaded: list[Landing] = field(default_factory=list)
+    loaded: list[FileVersion] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     quarantined: frozenset[str] = frozenset()
 
@@ -87,7 +87,7 @@ def load(
     # a document has no columns, and no table: the lake is all that holds it
     current = [version for version in catalog.current() if version.columns]
 
-    def in_scope(version: Landing) -> bool:
+    def in_scope(version: FileVersion) -> bool:
         if version.month is None:
             return True
         return (
@@ -105,8 +105,8 @@ def load(
             # what was loaded before stays shown, even if it is now read in another way or place
             wanted = [v for v in current if in_scope(v) or v.table_name in recorded]
             todo = [v for v in wanted if v.table_name not in loaded]
-            done: list[Landing] = []
-            failures: dict[Landing, Failure] = {}
+            done: list[FileVersion] = []
+            failures: dict[FileVersion, Failure] = {}
             while todo:
                 if isinstance(engine, ReadsInPlace):
                     failed = _read_versions(engine, session, todo, recorded, progress)
@@ -168,11 +168,11 @@ def check_lake(settings: Settings, catalog: Catalog) -> None:
 
     Checked before landing too: if the lake is not mounted, nothing must be landed in its place.
     """
-    if fault := lake_fault(settings, catalog):
+    if fault := lake_error(settings, catalog):
         raise MedallionError(fault)
 
 
-def lake_fault(settings: Settings, catalog: Catalog) -> str | None:
+def lake_error(settings: Settings, catalog: Catalog) -> str | None:
     """The message where the warehouse shows versions that the lake does not know, or none."""
     engine = engine_for(settings)
     if not engine.exists():
@@ -207,8 +207,8 @@ def _tables_loaded(settings: Settings, of: str) -> set[str]:
 def _is_up_to_date(
     engine: Engine,
     catalog: Catalog,
-    current: Sequence[Landing],
-    in_scope: Callable[[Landing], bool],
+    current: Sequence[FileVersion],
+    in_scope: Callable[[FileVersion], bool],
     whole: Catalog | None,
 ) -> bool:
     """Whether every wanted version is loaded, and ``raw.files`` agrees with the catalog.
@@ -246,7 +246,9 @@ def _loaded(said: Mapping[str, files_table.Recorded]) -> set[str]:
     return {name for name, row in said.items() if row.is_loaded}
 
 
-def _before(catalog: Catalog, unreadable: Sequence[Landing], loaded: set[str]) -> list[Landing]:
+def _before(
+    catalog: Catalog, unreadable: Sequence[FileVersion], loaded: set[str]
+) -> list[FileVersion]:
     """For each unreadable version, the trusted version before it, unless that is loaded."""
     found = []
     for failed in unreadable:
@@ -264,16 +266,16 @@ def _load_versions(
     settings: Settings,
     engine: Engine,
     session: Session,
-    todo: Sequence[Landing],
+    todo: Sequence[FileVersion],
     progress: Progress,
-) -> dict[Landing, Failure]:
+) -> dict[FileVersion, Failure]:
     """Load each version as one job of dlt; return the failures by version."""
     # The slow imports wait until there is something to load.
     from ingestion.dlt_runner import run_references
 
     progress.stage("load", len(todo), sum(v.bytes for v in todo))
     store = open_lake(settings)
-    failed: dict[Landing, Failure] = {}
+    failed: dict[FileVersion, Failure] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
         failures = run_references(
@@ -297,17 +299,17 @@ def _load_versions(
 def _read_versions(
     engine: ReadsInPlace,
     session: Session,
-    todo: Sequence[Landing],
+    todo: Sequence[FileVersion],
     recorded: set[str],
     progress: Progress,
-) -> dict[Landing, Failure]:
+) -> dict[FileVersion, Failure]:
     """Read each version in place, once; return the failures by version.
 
     If a version is ``recorded``, it was loaded or read before: then only its rows are counted.
     """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
-    def fault(version: Landing) -> Failure | None:
+    def fault(version: FileVersion) -> Failure | None:
         try:
             rows = engine.count_rows(session, version, version.table_name not in recorded)
         except WarehouseError as exc:
@@ -317,7 +319,7 @@ def _read_versions(
             return None
         return Failure(f"{rows} rows, not {version.row_count}", is_unreadable=True)
 
-    failed: dict[Landing, Failure] = {}
+    failed: dict[FileVersion, Failure] = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
         for version, failure in zip(todo, pool.map(fault, todo), strict=True):
             if failure:
@@ -328,7 +330,7 @@ def _read_versions(
     return failed
 
 
-def _reference(store: Store, version: Landing) -> Any:
+def _reference(store: Store, version: FileVersion) -> Any:
     """One job: the version's file, its columns as dlt hints, and the load record to write."""
     from ingestion.dlt_runner import Reference
 
@@ -341,7 +343,7 @@ def _reference(store: Store, version: Landing) -> Any:
     )
 
 
-def _column_hints(version: Landing) -> dict[str, Any]:
+def _column_hints(version: FileVersion) -> dict[str, Any]:
     """The columns as dlt hints; the job itself uses the file's own types."""
     import pyarrow as pa
     from dlt.common.libs.pyarrow import (

@@ -13,12 +13,12 @@ MESSAGE = (
 
 
 def exit_when_out_of_memory() -> None:
-    """Exit with 1 as soon as a thread ends for want of memory; who waits for it would never end.
+    """Exit with 1 as soon as a thread runs out of memory: other threads would wait for it for ever.
 
     Python waits for ever for a thread that had no memory to begin
     (https://github.com/python/cpython/issues/140746); dbt and dlt wait for the result of one
     that ended. What was committed stays. Where there is not even memory to call this, the process
-    waits, and the alert for a run that takes too long is what tells of it.
+    waits, and the alert for a run that takes too long reports it.
     """
     report, report_unraisable = threading.excepthook, sys.unraisablehook
 

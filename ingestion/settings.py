@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     @field_validator("duckdb_path")
     @classmethod
     def _tells_from_schemas(cls, path: Path) -> Path:
-        if fault := fault_of_name(path):
+        if fault := name_error(path):
             raise ValueError(fault)
         return path
 
@@ -291,7 +291,7 @@ def _refuse_unknown_names() -> None:
         raise UsageError(f"Wrong settings: {' '.join(faults)} See .env.example for all of them.")
 
 
-def fault_of_name(path: Path) -> str | None:
+def name_error(path: Path) -> str | None:
     """Why a DuckDB file of this name cannot be the warehouse; none if it can."""
     # DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
     # tell such a database from one of our schemas.

@@ -28,7 +28,7 @@ from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from orchestration.flow import artifacts, events, runs
 from orchestration.job.last_run import recorded
-from orchestration.job.pipeline import in_scope, ledger_faults, missing_faults
+from orchestration.job.pipeline import in_scope, ledger_errors, missing_errors
 from orchestration.job.transform import TransformError, TransformReport
 from orchestration.tasks import (
     Dataset,
@@ -173,7 +173,7 @@ async def ingest_spread(
     turns = asyncio.Semaphore(at_once)
     done = Ingested(datasets={file.dataset for file in files})
     # a missing file that has a month is reported by the run of that month
-    done.faults += [f"{f.name}: {f.fault}" for f in files if f.is_missing and not f.month]
+    done.faults += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
 
     async def one(month: str) -> None:
         async with turns:
@@ -258,12 +258,12 @@ async def nightly(
             done.faults.append(str(exc))
             faults += done.faults + done.alerted
             return _failed(done)
-        unbalanced = ledger_faults(result)
+        unbalanced = ledger_errors(result)
         if unbalanced:
             events.unbalanced(unbalanced, engine_for(load_settings()).label)
             done.alerted += unbalanced
         missing = in_scope(result.missing, datasets, first, last)
-        done.faults += missing_faults(m for m in missing if m.name not in done.at_fault)
+        done.faults += missing_errors(m for m in missing if m.name not in done.at_fault)
         faults += done.faults + done.alerted
     title = await _name_run(done)
     await artifacts.audited(result)

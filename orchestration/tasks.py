@@ -23,7 +23,7 @@ from ingestion.errors import (
     UsageError,
     WarehouseBusyError,
 )
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import Outcome
 from ingestion.load import LoadReport
 from ingestion.progress import Lines
@@ -37,7 +37,7 @@ from orchestration.flow.caching import cache_key
 from orchestration.flow.deadline import deadline
 from orchestration.job.audit import Audit
 from orchestration.job.audit import audit as audit_stage
-from orchestration.job.pipeline import load_faults
+from orchestration.job.pipeline import load_errors
 from orchestration.job.transform import TransformReport
 from orchestration.job.transform import transform as transform_stage
 
@@ -140,7 +140,7 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
             events.source_stale(silence)
         months = [file for file in files if file.month]
         # if a file is missing or could not be asked about, it is not known to be fresh
-        if months and not silent and not any(file.fault for file in months):
+        if months and not silent and not any(file.error for file in months):
             events.sources_fresh()
     return files
 
@@ -174,7 +174,7 @@ def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     timeout_seconds=DISCOVER_SECONDS,
     **in_turn,
 )
-def inventory() -> tuple[dict[str, Landing], set[str]]:
+def inventory() -> tuple[dict[str, FileVersion], set[str]]:
     """The current file versions in the lake by raw table, and the raw tables that exist."""
     settings = load_settings()
     catalog = Catalog(settings.lake_url)
@@ -204,7 +204,7 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
     with deadline(FILE_SECONDS, f"landing {file.name}"):
         # a file that could not be asked about at discovery may be there by now
         offered = file
-        if file.fault:
+        if file.error:
             offered = publisher.asked_again(file, registry.datasets()[file.dataset])
         (landed,) = lake.land_files(load_settings(), [offered], Lines(print)).files
         if offered.file_format == DOCUMENT:
@@ -276,7 +276,7 @@ def rows_of(report: LoadReport, what: str) -> int:
     """
     if not report.failed:
         return report.rows
-    reason = "; ".join(load_faults(report))
+    reason = "; ".join(load_errors(report))
     if report.failed.keys() - report.quarantined:
         raise NotLoadedError(reason)
     events.quarantined(what, f"it could not be loaded: {reason}")

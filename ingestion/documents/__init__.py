@@ -1,1 +1,1 @@
-"""Reads the text of a document, page by page, in a process apart."""
+"""Reads the text of a document, page by page, in a separate process."""

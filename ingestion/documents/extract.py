@@ -30,7 +30,7 @@ def extractor() -> str:
 def extract(path: Path, name: str, seconds: float | None = None) -> Extracted:
     """Read a local file, which is called ``name``; needs memory for its text only.
 
-    Raises ``FetchError`` where the process apart fails for a reason outside the document.
+    Raises ``FetchError`` where the separate process fails for a reason outside the document.
     """
     try:
         found = read_apart("ingestion.documents.reader", path, name, seconds or SECONDS)

@@ -1,4 +1,4 @@
-"""The process apart that reads a document: ``python -m … FILE NAME ANSWER``.
+"""The separate process that reads a document: ``python -m … FILE NAME ANSWER``.
 
 It limits itself before it opens the file, and writes what it found into ``ANSWER`` as JSON.
 """

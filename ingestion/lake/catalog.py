@@ -17,8 +17,8 @@ from ingestion.errors import MedallionError
 from ingestion.lake.file_version import (
     CATALOG_DIR,
     SHORT_ID,
+    FileVersion,
     Key,
-    Landing,
     file_key,
     from_record,
     is_sealed,
@@ -31,7 +31,7 @@ from ingestion.lake.storage.store import Store
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset, PublishedFile, name_of
 
-__all__ = ["Catalog", "Landing", "file_key", "key_of", "name_of", "version_name"]
+__all__ = ["Catalog", "FileVersion", "file_key", "key_of", "name_of", "version_name"]
 
 # No warning while clocks differ by less: the catalog is asked about whole days.
 CLOCKS_APART = timedelta(days=1)
@@ -75,7 +75,7 @@ class Catalog:
         self._in_part = in_part
 
     @cached_property
-    def landings(self) -> list[Landing]:
+    def landings(self) -> list[FileVersion]:
         """Every landing, oldest first. Costs one listing, and a GET for each record."""
         if self.unreadable and not self._in_part:
             first, *others = self.unreadable
@@ -85,7 +85,9 @@ class Catalog:
                 f" ({first.reason}){more}. Without it months would be missing:"
                 f" {record_remedy(first.name)}."
             )
-        parsed = [landing for _, landing in self._parsed.values() if isinstance(landing, Landing)]
+        parsed = [
+            landing for _, landing in self._parsed.values() if isinstance(landing, FileVersion)
+        ]
         return sorted(parsed, key=lambda landing: landing.landed_at)
 
     @cached_property
@@ -103,20 +105,20 @@ class Catalog:
         return [
             name
             for name, (content, landing) in self._parsed.items()
-            if isinstance(landing, Landing) and not is_sealed(name, content, landing)
+            if isinstance(landing, FileVersion) and not is_sealed(name, content, landing)
         ]
 
     @cached_property
-    def _parsed(self) -> dict[str, tuple[bytes, Landing | str]]:
+    def _parsed(self) -> dict[str, tuple[bytes, FileVersion | str]]:
         names = [name for name in self._store.names(CATALOG_DIR) if key_of(name)]
         contents = self._store.read_all(names)
         return {n: (c, from_record(n, c)) for n, c in zip(names, contents, strict=True)}
 
-    def ahead_of(self, now: datetime) -> list[Landing]:
+    def ahead_of(self, now: datetime) -> list[FileVersion]:
         """Landings dated long after ``now``, and all ordered after them: some clock was wrong."""
         return [x for x in self.landings if x.landed_at > now + CLOCKS_APART]
 
-    def append(self, landing: Landing) -> Landing:
+    def append(self, landing: FileVersion) -> FileVersion:
         """Write one landing; return it as ordered: after all others, whatever the clock says."""
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
@@ -127,12 +129,14 @@ class Catalog:
             self.__dict__.pop(derived, None)
         return landing
 
-    def newest(self, dataset: str, month: date | None, item: str | None = None) -> Landing | None:
+    def newest(
+        self, dataset: str, month: date | None, item: str | None = None
+    ) -> FileVersion | None:
         """The latest landing of one published file, trusted or not."""
         return self._newest.get((dataset, month, item))
 
     @cached_property
-    def _newest(self) -> dict[Key, Landing]:
+    def _newest(self) -> dict[Key, FileVersion]:
         return {landing.key: landing for landing in self.landings}
 
     def holds(self, published: PublishedFile) -> bool:
@@ -149,7 +153,7 @@ class Catalog:
             and last.bytes == published.bytes
         )
 
-    def version(self, key: Key, file_id: str) -> Landing | None:
+    def version(self, key: Key, file_id: str) -> FileVersion | None:
         """One file version: when it first landed, and where it was last seen."""
         return self._versions.get((*key, file_id))
 
@@ -162,7 +166,7 @@ class Catalog:
         names = (version_name(key, file_id, n) for n in range(SHORT_ID, 65))
         return next(name for name in names if name not in others)
 
-    def versions(self) -> list[Landing]:
+    def versions(self) -> list[FileVersion]:
         """One landing for each file version, in the order in which they first landed.
 
         ``landed_at`` is of the version's first landing; address and fingerprint are of its last.
@@ -170,8 +174,8 @@ class Catalog:
         return list(self._versions.values())
 
     @cached_property
-    def _versions(self) -> dict[tuple[str, date | None, str | None, str], Landing]:
-        merged: dict[tuple[str, date | None, str | None, str], Landing] = {}
+    def _versions(self) -> dict[tuple[str, date | None, str | None, str], FileVersion]:
+        merged: dict[tuple[str, date | None, str | None, str], FileVersion] = {}
         for landing in self.landings:
             identity = (*landing.key, landing.file_id)
             first = merged.get(identity)
@@ -186,7 +190,7 @@ class Catalog:
         then.landings = [x for x in self.landings if _day(x) <= day]
         return then
 
-    def current(self, as_of: date | None = None) -> list[Landing]:
+    def current(self, as_of: date | None = None) -> list[FileVersion]:
         """The latest trusted version of each file; with ``as_of``, at the end of that day (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
@@ -194,7 +198,7 @@ class Catalog:
         found = [self._versions[*landing.key, landing.file_id] for landing in last]
         return sorted(found, key=lambda x: (x.dataset, x.month or date.min, x.item or ""))
 
-    def days_current(self) -> list[tuple[Landing, date, date]]:
+    def days_current(self) -> list[tuple[FileVersion, date, date]]:
         """Each version that was current at the end of some day: version, first day, day after last.
 
         Each is as it was landed then: a version that is in quarantine today may have been in use.
@@ -210,7 +214,7 @@ class Catalog:
         return found
 
     @property
-    def _by_file(self) -> dict[Key, list[Landing]]:
+    def _by_file(self) -> dict[Key, list[FileVersion]]:
         found = defaultdict(list)
         for landing in self.landings:
             found[landing.key].append(landing)
@@ -224,22 +228,22 @@ class Catalog:
         landed = [x for x in self.landings if x.dataset == name and x.status == "landed"]
         return dataset.with_columns(x.columns for x in landed)
 
-    def quarantined(self) -> list[Landing]:
+    def quarantined(self) -> list[FileVersion]:
         """The latest landing of each file whose latest landing is in quarantine."""
         return [x for x in self._newest.values() if x.status == "quarantined"]
 
 
-def _trusted(landings: Sequence[Landing]) -> Landing | None:
+def _trusted(landings: Sequence[FileVersion]) -> FileVersion | None:
     """From the landings of one file, the last one whose version is still trusted."""
     status = {landing.file_id: landing.status for landing in landings}
     return next((x for x in reversed(landings) if status[x.file_id] == "landed"), None)
 
 
-def _day(landing: Landing) -> date:
+def _day(landing: FileVersion) -> date:
     return landing.landed_at.astimezone(UTC).date()
 
 
-def clock_fault(ahead: Sequence[Landing], now: datetime) -> str:
+def clock_warning(ahead: Sequence[FileVersion], now: datetime) -> str:
     """The warning about landings dated long after ``now``."""
     first = ahead[0]
     return (

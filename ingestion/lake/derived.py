@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingestion.errors import FetchError, UntrustedFileError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.storage.store import Store
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset, Fetched, PublishedFile
@@ -31,7 +31,7 @@ class Reader(Protocol):
         """
 
 
-def derived_files(catalog: Catalog) -> dict[PublishedFile, Landing]:
+def derived_files(catalog: Catalog) -> dict[PublishedFile, FileVersion]:
     """The derived files of every current document, as if somebody published them, with it.
 
     Their etag is made of the document's version and of what reads it, so that they count as
@@ -54,7 +54,7 @@ def derived_files(catalog: Catalog) -> dict[PublishedFile, Landing]:
     }
 
 
-def make_derived(store: Store, document: Landing, file: PublishedFile, spool: Path) -> Fetched:
+def make_derived(store: Store, document: FileVersion, file: PublishedFile, spool: Path) -> Fetched:
     """Read the rows of a derived file out of its document in the lake.
 
     Raises ``FetchError`` where the lake does not hold the document's bytes any more.

@@ -41,8 +41,8 @@ def file_key(file_id: str) -> int:
 
 
 @dataclass(frozen=True)
-class Landing:
-    """One landing: what ``source_url`` had at ``landed_at``."""
+class FileVersion:
+    """A version of a published file, as one landing recorded it."""
 
     dataset: str
     month: date | None
@@ -164,7 +164,7 @@ def _key(dataset: str, month: str | None, item: str | None = None) -> Key | None
         return None
 
 
-def record_name(landing: Landing) -> str:
+def record_name(landing: FileVersion) -> str:
     """The name of a landing's record in the catalog."""
     part = f"{landing.month:%Y-%m}" if landing.month else "current"
     if landing.item is not None:
@@ -173,17 +173,17 @@ def record_name(landing: Landing) -> str:
     return f"{CATALOG_DIR}/{landing.dataset}/{part}/{_stamp(landing)}-{digits}.json"
 
 
-def _stamp(landing: Landing) -> str:
+def _stamp(landing: FileVersion) -> str:
     return f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
 
 
-def to_record(landing: Landing) -> bytes:
+def to_record(landing: FileVersion) -> bytes:
     """The record of a landing, with a checksum of its fields."""
     said = _fields(landing) | {SEAL: _checksum(landing), "format": FORMAT}
     return json.dumps(said, default=_plain, indent=1).encode()
 
 
-def from_record(name: str, content: bytes) -> Landing | str:
+def from_record(name: str, content: bytes) -> FileVersion | str:
     """The landing in a catalog record, or the reason why the record cannot be used.
 
     Raises ``MedallionError`` where a later release wrote the record in another format: such a lake
@@ -213,11 +213,11 @@ def _format_of(content: bytes) -> int:
 
 
 @cache
-def _parser() -> TypeAdapter[Landing]:
-    return TypeAdapter(Landing)
+def _parser() -> TypeAdapter[FileVersion]:
+    return TypeAdapter(FileVersion)
 
 
-def _contradiction(name: str, landing: Landing) -> str | None:
+def _contradiction(name: str, landing: FileVersion) -> str | None:
     """How the parts of a record contradict each other; none if they do not."""
     dataset = registry.datasets().get(landing.dataset)
     if dataset is None:
@@ -232,7 +232,7 @@ def _contradiction(name: str, landing: Landing) -> str | None:
     if (landing.month and landing.month.day) not in days:
         return f"month: {landing.month} is no month of {landing.dataset}"
     if key_of(name) != named:
-        return f"it tells of {landing.name}, which is not where it lies"
+        return f"it is the record of {landing.name}, and its name is that of another file"
     if key_of(landing.lake_path) != named:
         return f"lake_path: {landing.lake_path!r} is no place of {landing.name} in a lake"
     digits = landing.table_name.rpartition("__")[2]
@@ -246,7 +246,7 @@ def _contradiction(name: str, landing: Landing) -> str | None:
     return None
 
 
-def is_sealed(name: str, content: bytes, landing: Landing) -> bool:
+def is_sealed(name: str, content: bytes, landing: FileVersion) -> bool:
     """Whether a record is still as it was written, by its checksum and its name."""
     seal = json.loads(content).get(SEAL)
     named = _RECORD.fullmatch(name)
@@ -254,13 +254,13 @@ def is_sealed(name: str, content: bytes, landing: Landing) -> bool:
     return is_of_its_time and seal in (None, _checksum(landing))
 
 
-def _checksum(landing: Landing) -> str:
+def _checksum(landing: FileVersion) -> str:
     # only of these fields: a key that a later release adds must not change the checksum here
     said = json.dumps(_fields(landing), default=_plain, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _fields(landing: Landing) -> dict[str, Any]:
+def _fields(landing: FileVersion) -> dict[str, Any]:
     """The fields of a record; releases before items wrote none, and their checksum has none."""
     fields = asdict(landing)
     return {k: v for k, v in fields.items() if k != "item" or v is not None}

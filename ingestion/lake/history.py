@@ -14,7 +14,7 @@ from datetime import date, datetime
 import duckdb
 
 from ingestion.errors import MedallionError, first_line
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import branches
 from ingestion.lake.row_diff import RowChanges, row_changes
@@ -83,19 +83,19 @@ class Changes:
 class Version:
     """One file version; ``changes`` compare it with the previous trusted version."""
 
-    version: Landing
+    version: FileVersion
     is_current: bool
     figures: Figures | None = None
     changes: Changes | None = None
     fault: str | None = None  # why the lake's bytes could not be read
 
 
-def history(settings: Settings, dataset: str, month: date | None) -> list[Landing]:
+def history(settings: Settings, dataset: str, month: date | None) -> list[FileVersion]:
     """Every version of one published file, in the order of first landing; reads no file."""
     return _versions(Catalog(settings.lake_url), dataset, month)
 
 
-def _versions(catalog: Catalog, dataset: str, month: date | None) -> list[Landing]:
+def _versions(catalog: Catalog, dataset: str, month: date | None) -> list[FileVersion]:
     return [v for v in catalog.versions() if (v.dataset, v.month) == (dataset, month)]
 
 
@@ -180,7 +180,7 @@ def _read(
     return replace(version, changes=changes)
 
 
-def schema_changes(before: Landing, after: Landing) -> Changes:
+def schema_changes(before: FileVersion, after: FileVersion) -> Changes:
     """The differences of two versions that the catalog knows: bytes, columns and types."""
     dataset = registry.datasets()[after.dataset]
     old, new = (
@@ -204,13 +204,13 @@ def schema_changes(before: Landing, after: Landing) -> Changes:
     )
 
 
-def _select(settings: Settings, dataset: Dataset, landing: Landing) -> str:
+def _select(settings: Settings, dataset: Dataset, landing: FileVersion) -> str:
     """The select that reads one version's file in place, under the dataset's read schema."""
     return rows_sql(dataset, branches(settings.lake_url, [landing]), DUCKDB)
 
 
 def _figures(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, landing: Landing
+    settings: Settings, connection: duckdb.DuckDBPyConnection, landing: FileVersion
 ) -> Figures:
     dataset = registry.datasets()[landing.dataset]
     held = _names(landing)
@@ -242,7 +242,10 @@ def _differences(before: Figures, after: Figures) -> dict[str, float]:
 
 
 def _rows(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, before: Landing, after: Landing
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    before: FileVersion,
+    after: FileVersion,
 ) -> RowChanges:
     held = _names(before) & _names(after)
     dataset = _with_unknown(registry.datasets()[after.dataset], before, after)
@@ -255,7 +258,7 @@ def _rows(
     return row_changes(connection, old, new, columns, keys if identity else [])
 
 
-def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
+def _with_unknown(dataset: Dataset, before: FileVersion, after: FileVersion) -> Dataset:
     """The dataset, with the columns added that both versions have and it does not know."""
     old, new = (
         {dataset.read_name(name): file_type for name, file_type in landing.columns}
@@ -274,6 +277,6 @@ def _with_unknown(dataset: Dataset, before: Landing, after: Landing) -> Dataset:
     return replace(dataset, eras=(*dataset.eras, Era(date.max, unknown)))
 
 
-def _names(landing: Landing) -> set[str]:
+def _names(landing: FileVersion) -> set[str]:
     dataset = registry.datasets()[landing.dataset]
     return {dataset.read_name(name) for name, _ in landing.columns}

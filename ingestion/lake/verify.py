@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ingestion.errors import CorruptedError, FetchError, MedallionError
-from ingestion.lake.catalog import Catalog, Landing, key_of, land_again, name_of, record_remedy
+from ingestion.lake.catalog import Catalog, FileVersion, key_of, land_again, name_of, record_remedy
 from ingestion.lake.file_version import record_name
 from ingestion.lake.storage.store import open_lake
 from ingestion.locks import turns_with_files
@@ -25,10 +25,10 @@ READS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Verified:
-    """One object of the lake; ``fault`` is its error, or none if it is intact."""
+    """One object of the lake; ``error`` is none if it is intact."""
 
-    landing: Landing
-    fault: str | None
+    landing: FileVersion
+    error: str | None
     is_restored: bool = False
     not_restored: str | None = None  # why restoring failed, where it was tried
 
@@ -44,7 +44,7 @@ class Verified:
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
     """Read every version in the lake again and compare its sha256 with the catalog's.
 
-    Records that cannot be read are left out: ``strays()`` gives them.
+    Records that cannot be read are left out: ``orphans()`` gives them.
     """
     progress = progress or Quiet()
     store = open_lake(settings)
@@ -53,31 +53,31 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
     versions = list({v.lake_path: v for v in (*catalog.landings, *catalog.versions())}.values())
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 
-    def one(version: Landing) -> Verified:
+    def one(version: FileVersion) -> Verified:
         try:
             found = store.sha256(version.lake_path)
         except FileNotFoundError:
-            fault = "it is gone"
+            error = "it is gone"
         else:
-            fault = "" if found == version.file_id else f"its bytes have changed (sha256 {found})"
+            error = "" if found == version.file_id else f"its bytes have changed (sha256 {found})"
         progress.advance(version.bytes)
-        progress.file_done(version.name, fault or "intact")
-        return Verified(version, fault or None)
+        progress.file_done(version.name, error or "intact")
+        return Verified(version, error or None)
 
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="verify") as pool:
         return list(pool.map(one, versions))
 
 
 @dataclass(frozen=True)
-class Stray:
+class Orphan:
     """An orphan: an object without a catalog record, or a record that cannot be read."""
 
     path: str
-    fault: str
+    error: str
     remedy: str
 
 
-def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
+def orphans(settings: Settings, progress: Progress | None = None) -> list[Orphan]:
     """The lake's orphans: objects and records that belong to no landing that can be read.
 
     Objects whose names are not of our form are ignored. Waits for landings that are under way on
@@ -96,7 +96,7 @@ def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
             lost = _without_record(lost, catalog)
     kept = "from the bucket's versions or a backup"
     records = [
-        Stray(
+        Orphan(
             record.name,
             f"the record of a landing cannot be read ({record.reason})",
             record_remedy(record.name),
@@ -104,16 +104,16 @@ def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
         for record in catalog.unreadable
     ]
     records += [
-        Stray(
+        Orphan(
             name,
-            "the record of a landing no longer says what was written to it",
+            "the record of a landing was changed after it was written",
             record_remedy(name),
         )
         for name in catalog.changed
     ]
     now = datetime.now(UTC)
     records += [
-        Stray(
+        Orphan(
             record_name(landing),
             f"it says {landing.landed_at:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} here",
             "set this machine's clock; or, where the one that landed it was wrong or the record is"
@@ -123,9 +123,9 @@ def strays(settings: Settings, progress: Progress | None = None) -> list[Stray]:
         for landing in catalog.ahead_of(now)
     ]
     return records + [
-        Stray(
+        Orphan(
             name,
-            "no landing speaks of it: its record is lost, or a landing was killed",
+            "it has no catalog record: the record is lost, or a landing was killed",
             f"restore its record in catalog/ {kept}; or, while this version is still published,"
             f" land it again: {land_again(name)}",
         )
@@ -153,9 +153,9 @@ def restore(
     """
     progress = progress or Quiet()
     verified = list(verified)
-    faulty = [v for v in verified if v.fault]
+    faulty = [v for v in verified if v.error]
     progress.stage("restore", len(faulty), sum(v.landing.bytes for v in faulty))
-    return [_restored(settings, v, progress) if v.fault else v for v in verified]
+    return [_restored(settings, v, progress) if v.error else v for v in verified]
 
 
 def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verified:
@@ -166,12 +166,12 @@ def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verif
     except (FetchError, CorruptedError) as exc:
         result = replace(faulty, not_restored=str(exc).rstrip("."))
     else:
-        result = replace(faulty, fault=None, is_restored=True)
+        result = replace(faulty, error=None, is_restored=True)
     progress.file_done(version.name, result.not_restored or "restored")
     return result
 
 
-def _fetch_into_place(settings: Settings, version: Landing, progress: Progress) -> None:
+def _fetch_into_place(settings: Settings, version: FileVersion, progress: Progress) -> None:
     # the published file as it was when this version was last seen
     published = PublishedFile(
         version.dataset,

@@ -272,8 +272,8 @@ class PublishedFile:
     etag: str | None
     last_modified: datetime | None
     bytes: int | None
-    fault: str | None = None  # the error of asking the source about it
-    is_missing: bool = False  # or that it should exist and does not: see ``fault``
+    error: str | None = None  # the error of asking the source about it
+    is_missing: bool = False  # or that it should exist and does not: see ``error``
     file_format: FileFormat = "parquet"
     item: str | None = None  # its name within a dataset of several files
 
@@ -320,7 +320,7 @@ class Kind(Protocol):
         progress: Progress | None = None,
         gave_months: Callable[[str], bool] = ...,
     ) -> list[PublishedFile]:
-        """The items that a run should land, and with a ``fault`` those expected but missing.
+        """The items that a run should land, and with an ``error`` those expected but missing.
 
         ``gave_months`` tells whether months of an address were landed before. Raises
         ``MedallionError`` where the source has none of the items, or none any more.
@@ -337,5 +337,5 @@ class Kind(Protocol):
 
         The file is called by ``spool.part_path``. Returns none where the source has nothing of a
         month that is not due yet. Raises ``FetchError``, in one line that names the item, for
-        every fault of the source.
+        every error of the source.
         """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ingestion.errors import MedallionError, WarehouseError
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import Branch, Dialect
 from ingestion.sources.base import Dataset
 
@@ -101,7 +101,7 @@ class Engine(Protocol):
     def loaded_tables(self, session: Any, /) -> set[str]:
         """The table names of the versions that the warehouse can show with this engine."""
 
-    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+    def branches(self, versions: Sequence[FileVersion]) -> list[Branch]:
         """The branches by which a read view reads these versions of one dataset."""
 
     def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
@@ -113,7 +113,7 @@ class Engine(Protocol):
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
 
-    def holds_file(self, session: Any, version: Landing, path: str, /) -> bool:
+    def holds_file(self, session: Any, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order.
 
         Reads both as a whole, and writes nothing.
@@ -124,13 +124,13 @@ class Engine(Protocol):
 class ReadsInPlace(Protocol):
     """An engine that loads nothing: it reads the lake's files in place."""
 
-    def count_rows(self, session: Any, version: Landing, whole: bool, /) -> int:
+    def count_rows(self, session: Any, version: FileVersion, whole: bool, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
 
         Reads the ``whole`` file, or only as much as the count needs. Several threads may call it.
         """
 
-    def show(self, session: Any, version: Landing, /) -> None:
+    def show(self, session: Any, version: FileVersion, /) -> None:
         """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""
 
 

@@ -12,7 +12,7 @@ from dlt.common.destination.exceptions import DestinationTerminalException
 
 from ingestion.dlt_runner import landed_file
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.files import address
 from ingestion.progress import Progress, Quiet
 from ingestion.scratch import scratch_folder
@@ -25,13 +25,13 @@ from ingestion.warehouse.base import files_are_there, tables_loaded
 class Compared:
     """One raw table compared with its file; ``error`` is none if they are equal."""
 
-    landing: Landing
+    version: FileVersion
     error: str | None
 
     @property
     def table(self) -> str:
         """The raw table, as SQL names it."""
-        return f"raw.{self.landing.table_name}"
+        return f"raw.{self.version.table_name}"
 
 
 CHANGED = (

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from ingestion.errors import MedallionError, WarehouseError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.file_version import Key, names_of
 from ingestion.schema_on_read import Branch, read_view_sql, view_name
 from ingestion.sources import registry
@@ -31,7 +31,7 @@ def publish(
     engine: Engine,
     session: Session,
     known: Callable[[], Catalog],
-    unreadable: Mapping[Landing, str],
+    unreadable: Mapping[FileVersion, str],
     as_of: date | None = None,
     drop_unknown: bool = False,
 ) -> None:
@@ -104,13 +104,13 @@ def recorded(session: Session) -> dict[str, Recorded]:
     return {name: Recorded(*row) for name, *row in rows}
 
 
-def agrees(row: Recorded | None, catalog: Catalog, version: Landing, is_current: bool) -> bool:
+def agrees(row: Recorded | None, catalog: Catalog, version: FileVersion, is_current: bool) -> bool:
     """Whether a version's row in ``raw.files`` agrees with the catalog and with ``is_current``."""
     known = (version.source_url, version.etag, is_current, _is_newest(catalog, version))
     return row is not None and row[:4] == known
 
 
-def _is_newest(catalog: Catalog, version: Landing) -> bool:
+def _is_newest(catalog: Catalog, version: FileVersion) -> bool:
     """Whether this version is the latest of its file, trusted or not."""
     newest = catalog.newest(*version.key)
     return newest is not None and newest.file_id == version.file_id
@@ -159,7 +159,7 @@ Stale = dict[str, tuple[list[Branch], str]]
 
 
 def stale_views(
-    session: Session, engine: Engine, catalog: Catalog, shown: Iterable[Landing]
+    session: Session, engine: Engine, catalog: Catalog, shown: Iterable[FileVersion]
 ) -> Stale:
     """The datasets whose read view differs from the one that these versions should give.
 
@@ -190,7 +190,7 @@ def stale_views(
     return stale
 
 
-def files_row(version: Landing) -> dict[str, Any]:
+def files_row(version: FileVersion) -> dict[str, Any]:
     """The row of ``raw.files`` for one version, without its load time."""
     return {
         "file_id": version.file_id,
@@ -213,20 +213,20 @@ def files_row(version: Landing) -> dict[str, Any]:
     }
 
 
-def record_in_place(session: Session, version: Landing) -> None:
+def record_in_place(session: Session, version: FileVersion) -> None:
     """Write the row of a version that is read in place; part of one transaction."""
     write_load_record(session.execute, files_row(version) | {"loaded_at": datetime.now(UTC)})
 
 
 def shown(
-    versions: Sequence[Landing], current: Sequence[Landing], loaded: set[str]
-) -> dict[str, Landing]:
+    versions: Sequence[FileVersion], current: Sequence[FileVersion], loaded: set[str]
+) -> dict[str, FileVersion]:
     """The version of each file that readers see.
 
     It is the current version; while that is not loaded, the newest loaded one before it.
     """
     wanted = {v.key: v for v in current}
-    found: dict[Key, Landing] = {}
+    found: dict[Key, FileVersion] = {}
     for version in versions:  # oldest first
         target = wanted.get(version.key)
         if target and version.table_name in loaded and version.landed_at <= target.landed_at:

@@ -210,7 +210,7 @@ def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
             ),
             what=f'"Recovered: {NIGHTLY} has begun again"',
             since=f"{BEGAN}.occurred",
-            next='"Nothing; its end is told of if it is a bad one."',
+            next='"Nothing. If this run ends badly, another alert says so."',
         ),
         Alert(
             "medallion source fresh",

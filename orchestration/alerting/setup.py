@@ -80,7 +80,7 @@ def page_address(api: str) -> str:
     return (get_current_settings().ui_url or api.removesuffix("/api")).rstrip("/")
 
 
-def page_fault() -> str | None:
+def page_error() -> str | None:
     """The error if no page answers at the address of the links in alerts; None if one does."""
     address = page_address(get_current_settings().api.url or "")
     try:
@@ -175,7 +175,7 @@ def main() -> int:
             "No receiver is named: alerts that were there stay as they were, and none is new."
             " Set MEDALLION_ALERT_WEBHOOK_URL, or give --block.\n"
         )
-    if fault := page_fault():
+    if fault := page_error():
         sys.stderr.write(f"warning: {fault}\n")
     return 0
 

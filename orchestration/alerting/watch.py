@@ -83,8 +83,8 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
         _remember(memory_path, memory)
     except OSError as exc:
         lines.append(
-            f"Cannot write {memory_path}: {exc.strerror}. Until that can be written, each fault is"
-            " told every time, and none when it is over"
+            f"Cannot write {memory_path}: {exc.strerror}. Until that can be written, each error is"
+            " sent every time, and no message says when it is over"
         )
     return lines
 
@@ -175,7 +175,7 @@ class _Api:
             if now - datetime.fromisoformat(since) > late:
                 yield (
                     f"late {run['id']}",
-                    self._fault_of(
+                    self._error_of(
                         run, since, "no worker has begun it; see whether one is running"
                     ),
                 )
@@ -185,10 +185,10 @@ class _Api:
             if now - datetime.fromisoformat(since) > patience:
                 yield (
                     f"stuck {run['id']}",
-                    self._fault_of(run, since, "read its logs, cancel it, and run it again"),
+                    self._error_of(run, since, "read its logs, cancel it, and run it again"),
                 )
 
-    def _fault_of(self, run: dict[str, Any], since: str, next: str) -> Fault:  # noqa: A002
+    def _error_of(self, run: dict[str, Any], since: str, next: str) -> Fault:  # noqa: A002
         state = run["state"]["name"]
         return Fault(
             what=f"a run of {NIGHTLY} is {state}, and has been for too long",

@@ -185,7 +185,7 @@ def printable(text: str) -> str:
     )
 
 
-def print_faults(faults: Sequence[str]) -> None:
+def print_errors(faults: Sequence[str]) -> None:
     """Print the errors on stderr, one line each."""
     for fault in faults:
         sys.stderr.write(f"error: {fault}\n")

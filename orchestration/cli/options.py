@@ -170,8 +170,8 @@ def scope_of(
 
 def end_with(faults: list[str]) -> None:
     """Print the errors; exit with 1 if there are any."""
-    from orchestration.cli.console import print_faults
+    from orchestration.cli.console import print_errors
 
-    print_faults(faults)
+    print_errors(faults)
     if faults:
         raise typer.Exit(1)

@@ -108,7 +108,7 @@ def land(
         scope = scope_of(dataset, start, end)
         from ingestion.land import land as land_stage
         from orchestration.cli.console import print_json, print_table, progress
-        from orchestration.job.pipeline import land_faults
+        from orchestration.job.pipeline import land_errors
 
         with progress(quiet) as watcher:
             report = land_stage(settings, *scope, watcher)
@@ -127,7 +127,7 @@ def land(
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
             print_table(columns, [(*row[:4], (row[4] or "")[:8]) for row in rows])
-        end_with(land_faults(report))
+        end_with(land_errors(report))
 
 
 def load(
@@ -146,7 +146,7 @@ def load(
         from ingestion.load import load as load_stage
         from ingestion.load import not_landed
         from orchestration.cli.console import print_json, print_table, progress
-        from orchestration.job.pipeline import load_faults
+        from orchestration.job.pipeline import load_errors
 
         with progress(quiet) as watcher:
             report = load_stage(settings, *scope, None, watcher, drop_unknown)
@@ -155,7 +155,7 @@ def load(
             print_json([{"table": t, "rows": r, "bytes": b} for t, r, b in rows])
         else:
             print_table(("table", "rows", "bytes"), rows)
-        end_with(load_faults(report) + not_landed(settings, *scope))
+        end_with(load_errors(report) + not_landed(settings, *scope))
 
 
 def transform(
@@ -209,7 +209,7 @@ def audit(
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
         from orchestration.job.comparisons import summary
-        from orchestration.job.pipeline import ledger_faults, missing_faults, reconciliation_faults
+        from orchestration.job.pipeline import ledger_errors, missing_errors, reconciliation_errors
 
         result = audit_stage(settings, recount, as_of)
         if as_json:
@@ -241,7 +241,7 @@ def audit(
             for line in summary(result.comparisons):
                 stdout.print(line, markup=False, highlight=False)
         end_with(
-            missing_faults(result.missing)
-            + ledger_faults(result)
-            + (reconciliation_faults(result) if strict else [])
+            missing_errors(result.missing)
+            + ledger_errors(result)
+            + (reconciliation_errors(result) if strict else [])
         )

@@ -38,8 +38,8 @@ def verify(
             versions = verification.verify(settings, watcher)
             if restore:
                 versions = verification.restore(settings, versions, watcher)
-            strays = verification.strays(settings, watcher)
-            faulty = [v for v in versions if v.fault]
+            orphans = verification.orphans(settings, watcher)
+            faulty = [v for v in versions if v.error]
             raw_tables = []
             if warehouse:
                 from ingestion.warehouse.compare import compare
@@ -52,15 +52,15 @@ def verify(
                 [
                     {
                         "path": v.landing.lake_path,
-                        "fault": v.fault,
+                        "fault": v.error,
                         "restored": v.is_restored,
                         "not_restored": v.not_restored,
                     }
                     for v in versions
                 ]
                 + [
-                    {"path": s.path, "fault": s.fault, "restored": False, "not_restored": None}
-                    for s in strays
+                    {"path": s.path, "fault": s.error, "restored": False, "not_restored": None}
+                    for s in orphans
                 ]
                 + [
                     {"path": t.table, "fault": t.error, "restored": False, "not_restored": None}
@@ -76,8 +76,8 @@ def verify(
                 same = len(raw_tables) - len(changed)
                 stdout.print(f"{same} of {len(raw_tables)} raw tables are equal to their files")
         end_with(
-            [f"{v.landing.name}, {v.landing.lake_path}: {v.fault}; {v.remedy}" for v in faulty]
-            + [f"{s.path}: {s.fault}; {s.remedy}" for s in strays]
+            [f"{v.landing.name}, {v.landing.lake_path}: {v.error}; {v.remedy}" for v in faulty]
+            + [f"{s.path}: {s.error}; {s.remedy}" for s in orphans]
             + [f"{t.table}: {t.error}" for t in changed]
         )
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, Landing, file_key, name_of
+from ingestion.lake.catalog import Catalog, FileVersion, file_key, name_of
 from ingestion.schema_on_read import Dialect
 from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
@@ -316,7 +316,7 @@ def _missing(
         (dataset, month) for (dataset, month, _), row in (files or {}).items() if row["is_current"]
     }
 
-    def lacks(version: Landing) -> tuple[Literal["land", "load", "transform"], str] | None:
+    def lacks(version: FileVersion) -> tuple[Literal["land", "load", "transform"], str] | None:
         identity: Identity = (version.dataset, version.month, version.file_id)
         row = (files or {}).get(identity)
         if version.status == "quarantined":

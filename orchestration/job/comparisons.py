@@ -78,7 +78,7 @@ def read_comparisons(session: Session, there: set[tuple[str, str]]) -> Compariso
     )
 
 
-def comparison_faults(comparisons: Comparisons) -> list[str]:
+def comparison_errors(comparisons: Comparisons) -> list[str]:
     """Errors of figures out of tolerance and not in the register, one line each."""
     return [
         f"{c.service} {c.month:%Y-%m} ({_named(c)})"
@@ -123,7 +123,7 @@ def summary(comparisons: Comparisons) -> list[str]:
     if comparisons.measures:
         measures = _counted(Counter(c.status for c in comparisons.measures))
         lines.append(f"Published minutes, card shares and shared trips: {measures}.")
-    faults = comparison_faults(comparisons)
+    faults = comparison_errors(comparisons)
     lines += faults[:NAMED]
     if len(faults) > NAMED:
         lines.append(f"and {len(faults) - NAMED} more, in marts.{BASES}")

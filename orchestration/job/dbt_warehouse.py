@@ -11,7 +11,7 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from ingestion.settings import fault_of_name
+from ingestion.settings import name_error
 
 
 class Plugin(BasePlugin):
@@ -22,7 +22,7 @@ class Plugin(BasePlugin):
         if creds.path == ":memory:":
             return
         path = Path(creds.path)
-        if fault := fault_of_name(path):
+        if fault := name_error(path):
             raise DbtRuntimeError(f"MEDALLION_DUCKDB_PATH: {fault}.")
         if not path.exists():
             raise DbtRuntimeError(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingestion.errors import MedallionError, UsageError, first_line
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.arrow import read
 from ingestion.lake.reading.attach import load_extension
 from ingestion.scratch import scratch_folder
@@ -77,7 +77,7 @@ def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[s
     return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
 
 
-def versions_of(settings: Settings, name: str) -> list[Landing]:
+def versions_of(settings: Settings, name: str) -> list[FileVersion]:
     """Every version of a document, oldest first; raises ``UsageError`` where there is none."""
     found = [v for v in Catalog(settings.lake_url).versions() if v.item == name and not v.columns]
     if not found:
@@ -85,7 +85,7 @@ def versions_of(settings: Settings, name: str) -> list[Landing]:
     return found
 
 
-def version_of(settings: Settings, name: str, dataset: str | None = None) -> Landing:
+def version_of(settings: Settings, name: str, dataset: str | None = None) -> FileVersion:
     """The current version of a document; of this dataset, where several have one of its name.
 
     Raises ``UsageError`` where there is none, or more than one.
@@ -118,7 +118,7 @@ def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
     ]
 
 
-def _held(settings: Settings) -> list[Landing]:
+def _held(settings: Settings) -> list[FileVersion]:
     datasets = _document_datasets()
     return [v for v in Catalog(settings.lake_url).current() if v.dataset in datasets]
 
@@ -129,7 +129,7 @@ def _document_datasets() -> list[str]:
     return [d.name for d in found.values() if not d.has_rows and pages_of(d.name) in found]
 
 
-def _document(version: Landing, rows: list[dict[str, Any]]) -> Document:
+def _document(version: FileVersion, rows: list[dict[str, Any]]) -> Document:
     own = [row for row in rows if row["document_id"] == version.file_id]
     return Document(
         version.dataset,

@@ -12,7 +12,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.audit import Audit, Missing, audit
-from orchestration.job.comparisons import comparison_faults, difference
+from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
 from orchestration.job.transform import TransformReport, transform
 
@@ -49,11 +49,11 @@ class RunReport:
     def faults(self) -> list[str]:
         """The errors of this run, one line each; empty if it is good."""
         return [
-            *land_faults(self.landed),
+            *land_errors(self.landed),
             *self.not_landed,
-            *load_faults(self.loaded),
-            *missing_faults(m for m in self.missing if not self._is_told(m)),
-            *ledger_faults(self.audit),
+            *load_errors(self.loaded),
+            *missing_errors(m for m in self.missing if not self._is_told(m)),
+            *ledger_errors(self.audit),
         ]
 
     def _is_told(self, missing: Missing) -> bool:
@@ -99,7 +99,7 @@ def run(
         if not (known.current(as_of) or Catalog(settings.lake_url).current(as_of)):
             when = f" by {as_of}" if as_of else ""
             nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
-            raise MedallionError(" ".join([*land_faults(landed), nothing]))
+            raise MedallionError(" ".join([*land_errors(landed), nothing]))
         loaded = load(settings, datasets, start, end, as_of, progress, drop_unknown)
         transformed = transform(settings, full_refresh, progress)
         result = audit(settings, as_of=as_of)
@@ -136,18 +136,18 @@ def in_scope(
     return [m for m in missing if is_asked_for(m.dataset, m.month)]
 
 
-def land_faults(report: LandReport) -> list[str]:
+def land_errors(report: LandReport) -> list[str]:
     """Errors of files that could not be landed or trusted, one line each."""
     faulty = report.of(Outcome.QUARANTINED, Outcome.FAILED)
     return [f"{f.published.name} {f.outcome}: {f.error}" for f in faulty]
 
 
-def load_faults(report: LoadReport) -> list[str]:
+def load_errors(report: LoadReport) -> list[str]:
     """Errors of versions that could not be loaded, one line each."""
     return [f"{table} could not be loaded: {error}" for table, error in report.failed.items()]
 
 
-def ledger_faults(result: Audit) -> list[str]:
+def ledger_errors(result: Audit) -> list[str]:
     """Errors of the ledger, one line each: orphans, changed raw tables, unbalanced files."""
     changed = {c.table_name for c in result.raw_changed}
     return [
@@ -169,7 +169,7 @@ def ledger_faults(result: Audit) -> list[str]:
     ]
 
 
-def missing_faults(missing: Iterable[Missing]) -> list[str]:
+def missing_errors(missing: Iterable[Missing]) -> list[str]:
     """Errors of files whose newest version is not in the facts, one line each."""
     next_steps = {
         "land": "publishing it anew mends it; medallion land fetches it again",
@@ -183,9 +183,9 @@ def missing_faults(missing: Iterable[Missing]) -> list[str]:
     ]
 
 
-def reconciliation_faults(result: Audit) -> list[str]:
+def reconciliation_errors(result: Audit) -> list[str]:
     """Errors of figures out of tolerance and not in the register, one line each."""
     return [
         f"{r.service} {r.month:%Y-%m} {difference(r.diff_pct, r.tolerance_pct, r.known_divergence)}"
         for r in result.out_of_tolerance
-    ] + comparison_faults(result.comparisons)
+    ] + comparison_errors(result.comparisons)

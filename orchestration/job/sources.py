@@ -48,7 +48,7 @@ def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bo
     stale: int | None = None
     error: str | None = None
     try:
-        offers = [f for f in published_now(settings, names) if not f.fault]
+        offers = [f for f in published_now(settings, names) if not f.error]
     except MedallionError as exc:
         error = str(exc)
     else:

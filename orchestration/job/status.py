@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, clock_fault, file_key
+from ingestion.lake.catalog import Catalog, clock_warning, file_key
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
 from ingestion.land import published_now
-from ingestion.load import check_lake, lake_fault
+from ingestion.load import check_lake, lake_error
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile
@@ -87,11 +87,11 @@ def status(
         if not as_of:
             offers = published_now(settings, datasets, start, end)
             published = [offer for offer in offers if not offer.is_missing]
-            missing = [f"{offer.name}: {offer.fault}" for offer in offers if offer.is_missing]
+            missing = [f"{offer.name}: {offer.error}" for offer in offers if offer.is_missing]
     except MedallionError as exc:
         unreachable = str(exc)
     catalog = Catalog(settings.lake_url)
-    unknown = lake_fault(settings, catalog)
+    unknown = lake_error(settings, catalog)
     if as_of:
         catalog = catalog.as_of(as_of)
     loaded, unreadable, built, last_run = _warehouse(settings)
@@ -270,7 +270,7 @@ def _try(name: str, attempt: Any) -> Check:
 
 def _reach(settings: Settings) -> str:
     found = published_now(settings)
-    if missing := [f"{file.name}: {file.fault}" for file in found if file.is_missing]:
+    if missing := [f"{file.name}: {file.error}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
     places = ", ".join(publisher.url for publisher in settings.publishers())
     return f"{len(found)} files to load by default at {places}"
@@ -281,7 +281,7 @@ def _lake(settings: Settings) -> str:
     store.probe()
     catalog, now = Catalog(store), datetime.now(UTC)
     if ahead := catalog.ahead_of(now):
-        raise MedallionError(clock_fault(ahead, now))
+        raise MedallionError(clock_warning(ahead, now))
     return f"{settings.lake_url} can be written, {len(catalog.versions())} versions"
 
 

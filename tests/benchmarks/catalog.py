@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.views import write_lake_views
 from ingestion.lake.storage.store import Store
 from ingestion.settings import Settings
@@ -73,9 +73,9 @@ def main() -> None:
             report(f"a catalog of {FILES} files, {lake_url[:2]}", medians, "an empty database")
 
 
-def _contents(folder: Path) -> list[tuple[Landing, Path]]:
+def _contents(folder: Path) -> list[tuple[FileVersion, Path]]:
     """Landings of small files of every dataset and era, as many as TLC has published."""
-    found: list[tuple[Landing, Path]] = []
+    found: list[tuple[FileVersion, Path]] = []
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     for dataset in TRIP_DATASETS:
         assert dataset.first_month
@@ -84,7 +84,7 @@ def _contents(folder: Path) -> list[tuple[Landing, Path]]:
             path = folder / f"{dataset.name}-{month}.parquet"
             pq.write_table(table, path)
             file_id = f"{len(found):08x}" * 8
-            landing = Landing(
+            landing = FileVersion(
                 dataset=dataset.name,
                 month=month,
                 file_id=file_id,
@@ -103,7 +103,7 @@ def _contents(folder: Path) -> list[tuple[Landing, Path]]:
     return found[-FILES:]
 
 
-def _fill(lake_url: str, contents: list[tuple[Landing, Path]]) -> None:
+def _fill(lake_url: str, contents: list[tuple[FileVersion, Path]]) -> None:
     store, catalog = Store(lake_url), Catalog(lake_url)
     for landing, path in contents:
         store.put(path, landing.lake_path)

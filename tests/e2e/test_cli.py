@@ -30,7 +30,7 @@ def green(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 def one_line(place: Place) -> str:
-    """The fault that the last command told of: one line, and no traceback."""
+    """The error of the last command: one line, and no traceback."""
     lines = [line for line in place.last_stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in place.last_stderr
     assert len(lines) == 1, place.last_stderr

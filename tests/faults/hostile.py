@@ -21,7 +21,7 @@ import pyarrow.types as t
 
 from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import csv_rows
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
@@ -150,7 +150,7 @@ def main(folder: Path, file_format: FileFormat, seed: int, count: int) -> None:
             )
 
 
-def difference(settings: Settings, session: Any, version: Landing) -> str | None:
+def difference(settings: Settings, session: Any, version: FileVersion) -> str | None:
     """How the raw table differs from what another reader finds in the file; none where it does not.
 
     A file that only DuckDB can read has nobody to contradict it.

@@ -17,8 +17,8 @@ import pytest
 
 from ingestion.addresses import local_path
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, Landing, key_of
-from ingestion.lake.verify import restore, strays, verify
+from ingestion.lake.catalog import Catalog, FileVersion, key_of
+from ingestion.lake.verify import orphans, restore, verify
 from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
@@ -26,7 +26,7 @@ from ingestion.warehouse import connect
 from ingestion.warehouse.compare import compare
 from orchestration.job import pipeline as stages
 from orchestration.job.audit import audit
-from orchestration.job.pipeline import ledger_faults
+from orchestration.job.pipeline import ledger_errors
 from orchestration.job.status import status
 from tests.conftest import settings_in
 from tests.faults.conftest import Tally
@@ -90,7 +90,7 @@ def test_bits_of_objects(job: Job, at_length: bool, tally: Tally) -> None:
         path.write_bytes(flipped(whole, seed))
         begun = time.monotonic()
         found = verify(settings)
-        faulty = [v.landing.lake_path for v in found if v.fault]
+        faulty = [v.landing.lake_path for v in found if v.error]
         silent += faulty != [str(path.relative_to(path.parents[2]))]
         restore(settings, found)  # as it says
         seconds = max(seconds, time.monotonic() - begun)
@@ -100,7 +100,7 @@ def test_bits_of_objects(job: Job, at_length: bool, tally: Tally) -> None:
     tally(fault, times=times, silent=silent, wrong=wrong, seconds=seconds)
 
 
-def said(settings: Settings) -> list[Landing]:
+def said(settings: Settings) -> list[FileVersion]:
     """All that the catalog says but for when it was landed, which landing again changes."""
     landings = [replace(x, landed_at=SAME_TIME) for x in Catalog(settings.lake_url).landings]
     return sorted(landings, key=lambda landing: landing.lake_path)
@@ -118,7 +118,7 @@ def test_bits_of_records(job: Job, at_length: bool, tally: Tally) -> None:
         path.write_bytes(flipped(whole, seed))
         name = path.relative_to(path.parents[3]).as_posix()
         begun = time.monotonic()
-        told = name in [stray.path for stray in strays(settings)]
+        told = name in [orphan.path for orphan in orphans(settings)]
         read, fault = outcome_of(lambda: Catalog(settings.lake_url).landings)
         if fault:
             refused += 1
@@ -132,7 +132,7 @@ def test_bits_of_records(job: Job, at_length: bool, tally: Tally) -> None:
             land(settings, [key[0]], key[1], key[1])
             seconds = max(seconds, time.monotonic() - begun)
             wrong += said(settings) != before
-            assert strays(settings) == []
+            assert orphans(settings) == []
             for again in set(lake_files(settings, "catalog")) - set(paths):
                 again.unlink()
         path.write_bytes(whole)
@@ -181,7 +181,7 @@ def test_bits_of_the_duckdb_file(job: Job, at_length: bool, tally: Tally) -> Non
 @pytest.mark.parametrize("dataset", ["green", "taxi_zone_lookup"])
 def test_rows_of_a_raw_table(dataset: str, job: Job, tally: Tally) -> None:
     settings = job.settings
-    assert ledger_faults(audit(settings, recount=True)) == []
+    assert ledger_errors(audit(settings, recount=True)) == []
     before = all_rows(settings)
     with connect(settings) as session:
         named = session.query(
@@ -198,7 +198,7 @@ def test_rows_of_a_raw_table(dataset: str, job: Job, tally: Tally) -> None:
     for way, statement in ways.items():
         with connect(settings) as session:
             session.execute(statement)
-        told = ledger_faults(audit(settings, recount=True))
+        told = ledger_errors(audit(settings, recount=True))
         found = rows + (1 if way == "doubled" else -1)
         silent += not any(
             line.startswith(f"raw.{table} holds {found} rows, and {rows} were loaded")
@@ -207,7 +207,7 @@ def test_rows_of_a_raw_table(dataset: str, job: Job, tally: Tally) -> None:
         with connect(settings) as session:
             session.execute(f"drop table raw.{table}")  # as it says
         load(settings)
-        assert ledger_faults(audit(settings, recount=True)) == []
+        assert ledger_errors(audit(settings, recount=True)) == []
         with connect(settings, read_only=True) as session:
             wrong += session.query(f"select * from raw.{table}").rows != whole
     after = all_rows(settings)
@@ -250,7 +250,7 @@ def test_a_lake_that_is_not_there(job: Job, tmp_path: Path, tally: Tally) -> Non
         if is_mounted:
             land(other, ["yellow"])
         _, fault = outcome_of(lambda settings=other: stages.run(settings))  # type: ignore[misc]
-        lines = [str(fault), "".join(ledger_faults(audit(other))), str(status(other).unknown)]
+        lines = [str(fault), "".join(ledger_errors(audit(other))), str(status(other).unknown)]
         unknown = "shows fhv 2023-01, green 2023-01 to 2023-02"
         silent += sum(unknown not in line or url not in line for line in lines)
     stages.run(job.settings)

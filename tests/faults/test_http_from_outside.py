@@ -453,7 +453,7 @@ def test_a_server_that_cannot_prove_who_it_is_is_refused(
             landed(settings)
         words = re.search("certificate verify failed.*REQUESTS_CA_BUNDLE", str(refused.value))
         assert web.requests == []
-        fault = "http: a certificate that nobody vouches for"
+        fault = "http: an untrusted certificate"
         tally(fault, silent=int(not words), seconds=time.monotonic() - began)
 
 

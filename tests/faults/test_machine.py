@@ -78,7 +78,7 @@ def test_little_memory(night: Night, megabytes: int, tally: Tally) -> None:
     limited = partial(_no_memory_beyond, megabytes << 20)
     command = Command(night.job.settings, {}, "run", "-q", prepare=limited)
     # a new thread that has no memory for its first call leaves who began it to wait for ever:
-    # https://github.com/python/cpython/issues/140746. The alert for a late run tells of it
+    # https://github.com/python/cpython/issues/140746. The alert for a late run reports it
     if not command.ends_within(LATE_SECONDS):
         command.kill()
     done = command.done()

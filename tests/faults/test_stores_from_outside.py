@@ -1,4 +1,4 @@
-"""A store that fails at any of its requests: a landing is whole, or is told of and done again."""
+"""A store that fails at any of its requests: a landing is whole, or is reported and done again."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def is_whole(settings: Settings, published: dict[date, Path]) -> bool:
         {v.month: v.file_id for v in current} == {m: sha256(p) for m, p in published.items()}
         and all(store.sha256(v.lake_path) == v.file_id for v in current)
         and len(Catalog(settings.lake_url).landings) == len(published)
-        and [v.fault for v in verify(settings) if v.fault] == []
+        and [v.error for v in verify(settings) if v.error] == []
     )
 
 

@@ -121,7 +121,7 @@ def test_names_do_nothing_and_secrets_are_shown_nowhere(place: Place, tally: Tal
             columns = session.query(f'select * from raw."{table}"').columns
     kept = {name.strip() for name in NAMES}
     wrong = len(kept - {b.strip() for b in boroughs}) + len(set(NAMES) - set(columns))
-    tally(f"names of strangers ({kind})", times=len(NAMES), lost=ROWS - rows, wrong=wrong)
+    tally(f"hostile names ({kind})", times=len(NAMES), lost=ROWS - rows, wrong=wrong)
     assert not list(place.settings.work_dir.parents[1].rglob("stranger*"))
 
     canaries = [value.rpartition("canary-")[2].encode() for value in SECRETS.values()]

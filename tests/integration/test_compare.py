@@ -72,7 +72,7 @@ def table(published: Path, settings: Settings) -> str:
 def changed(settings: Settings) -> list[str]:
     """The raw tables that differ from their files; both months are compared."""
     found: list[Compared] = compare(settings)
-    assert [f.landing.month for f in found] == [JANUARY, FEBRUARY]
+    assert [f.version.month for f in found] == [JANUARY, FEBRUARY]
     return [f.table for f in found if f.error]
 
 
@@ -120,7 +120,7 @@ def test_a_row_that_is_written_again_with_the_same_values_is_equal(
 def test_damaged_files_are_left_out(settings: Settings, table: str) -> None:
     (version,) = (v for v in Catalog(settings.lake_url).current() if v.month == JANUARY)
     (found,) = compare(settings, {version.lake_path})
-    assert (found.landing.month, found.error) == (FEBRUARY, None)
+    assert (found.version.month, found.error) == (FEBRUARY, None)
 
 
 def test_the_command_names_what_was_changed(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import Settings
@@ -56,7 +56,7 @@ def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
         return session.query(sql).rows
 
 
-def raw_rows(settings: Settings, version: Landing) -> list[tuple[Any, ...]]:
+def raw_rows(settings: Settings, version: FileVersion) -> list[tuple[Any, ...]]:
     """The rows of a version's table in the order of the file."""
     engine = engine_for(settings)
     columns = ", ".join(engine.dialect.quote(name) for name, _ in version.columns)

@@ -95,7 +95,7 @@ def test_each_document_has_versions_of_its_own_and_its_text_follows(
     held = [v for v in catalog.versions() if v.dataset == "papers"]
     assert [v.item for v in held].count("rules/a b.txt") == 2
     assert {v.lake_path.rpartition(".")[2] for v in held} == {"txt", "bin"}
-    assert all(v.fault is None for v in verify(settings))
+    assert all(v.error is None for v in verify(settings))
     assert len(pages(settings)) == 3
 
 
@@ -220,10 +220,10 @@ def test_documents_are_listed_shown_and_found(
     place = tmp_path / "lake" / held.lake_path
     place.chmod(0o600)
     place.write_bytes(b"other bytes")
-    faulty = [v for v in verify(settings) if v.fault]
+    faulty = [v for v in verify(settings) if v.error]
     assert [v.landing.item for v in faulty] == ["rules.txt"]
     assert [v.is_restored for v in restore(settings, faulty)] == [True]
-    assert [v for v in verify(settings) if v.fault] == []
+    assert [v for v in verify(settings) if v.error] == []
 
 
 def test_documents_of_one_name_in_two_datasets_are_told_apart(

@@ -199,11 +199,11 @@ def test_one_address_that_does_not_answer_stops_no_other(web: Web, settings: Set
     web.publish(PATH, BODY)
     away = settings.model_copy(update={"report_url": "http://127.0.0.1:9/report.csv"})
     found = published_files(away, ["green"], JANUARY, JANUARY)
-    assert [(f.dataset, f.fault is None) for f in found] == [
+    assert [(f.dataset, f.error is None) for f in found] == [
         ("green", True),
         ("tlc_monthly_report", False),
     ]
-    assert "Cannot reach http://127.0.0.1:9/report.csv" in str(found[1].fault)
+    assert "Cannot reach http://127.0.0.1:9/report.csv" in str(found[1].error)
 
 
 def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
@@ -214,10 +214,10 @@ def test_a_file_that_could_not_be_asked_about_may_be_asked_about_again(
     other = f"trip-data/green_tripdata_{FEBRUARY:%Y-%m}.parquet"
     web.publish(other, b"bytes")
     web.fail("HEAD", path, [Status(500)] * 3)
-    (faulty,) = (f for f in published_files(settings, ["green"], JANUARY, FEBRUARY) if f.fault)
+    (faulty,) = (f for f in published_files(settings, ["green"], JANUARY, FEBRUARY) if f.error)
     assert faulty.month == JANUARY
     again = asked_again(faulty)
-    assert (again.fault, again.bytes) == (None, 5)
+    assert (again.error, again.bytes) == (None, 5)
     web.withdraw(path)
     assert asked_again(faulty) == faulty
 
@@ -229,11 +229,11 @@ def test_a_fault_never_lets_csv_pass_for_the_best_of_the_formats(
     web.publish(green(month).replace("parquet", "csv"), b"csv")
     web.publish("misc/taxi_zone_lookup.csv", b"zones")
     web.fail("HEAD", green(month), [Status(500)] * 3)
-    (faulty,) = (f for f in published_files(settings, ["green"], month, month) if f.fault)
+    (faulty,) = (f for f in published_files(settings, ["green"], month, month) if f.error)
     assert faulty.file_format == "parquet"
     # when the server answers again, there is no Parquet edition after all
     again = asked_again(faulty)
-    assert (again.fault, again.file_format) == (None, "csv")
+    assert (again.error, again.file_format) == (None, "csv")
 
 
 def test_a_mirror_that_asks_who_we_are_is_told_what_netrc_says(

@@ -13,7 +13,7 @@ import pytest
 
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.history import history
-from ingestion.lake.verify import strays, verify
+from ingestion.lake.verify import orphans, verify
 from ingestion.land import LandReport, Outcome, land
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
@@ -72,7 +72,7 @@ def test_every_real_file_is_verified(real_lake: tuple[Settings, LandReport]) -> 
     settings, report = real_lake
     verified = verify(settings)
     assert len(verified) == len(report.files) + len(DERIVED)
-    assert [v for v in verified if v.fault] == []
+    assert [v for v in verified if v.error] == []
 
 
 def test_real_files_that_break_and_are_republished(
@@ -102,7 +102,7 @@ def test_real_files_that_break_and_are_republished(
     }
     assert current(settings) == before
     assert len(verify(settings)) == 6
-    assert [v.fault for v in verify(settings) if v.fault] == []
+    assert [v.error for v in verify(settings) if v.error] == []
 
 
 # --- nothing new ---------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_changed_file_is_another_version_and_the_old_is_kept(
     assert sorted(objects(settings).values()) == sorted([first, second])
     assert [v.file_id for v in history(settings, "green", JANUARY)] == [first, second]
     assert current(settings) == [second]
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
 
 
 def test_a_version_that_comes_back_is_current_again(
@@ -298,7 +298,7 @@ def test_a_changed_byte_and_a_missing_object_are_found(published: Path, settings
     content[len(content) // 2] ^= 1
     changed.write_bytes(content)
     lake_file(settings, landed[FEBRUARY]).unlink()
-    faults = {v.landing.month: v.fault for v in verify(settings)}
+    faults = {v.landing.month: v.error for v in verify(settings)}
     found = hashlib.sha256(content).hexdigest()
     assert faults == {
         JANUARY: f"its bytes have changed (sha256 {found})",
@@ -321,23 +321,23 @@ def test_a_record_that_is_lost_is_found_and_landing_again_mends_it(
     for folder in (lake, lake / "raw" / "green", lake / "catalog" / "green" / "2024-02"):
         (folder / "not ours.json").write_text("{")
     before = objects(settings)
-    assert strays(settings) == []
+    assert orphans(settings) == []
     records = [
         *lake.glob("catalog/green/2024-02/2*.json"),
         *lake.glob("catalog/taxi_zone_lookup/current/*.json"),
     ]
     for path in records:
         os.truncate(path, 100) if damage == "cut short" else path.unlink()
-    assert not [v for v in verify(settings) if v.fault]  # all that is spoken of is there
-    found = strays(settings)
-    lost = [s for s in found if "no landing speaks of it" in s.fault]
+    assert not [v for v in verify(settings) if v.error]  # all that is spoken of is there
+    found = orphans(settings)
+    lost = [s for s in found if "it has no catalog record" in s.error]
     assert [Path(s.path).name.partition("__")[0] for s in lost] == [
         "green_tripdata_2024_02",
         "taxi_zone_lookup",
     ]
     assert "medallion land --dataset green --from 2024-02 --to 2024-02" in lost[0].remedy
     assert lost[1].remedy.endswith("medallion land --dataset taxi_zone_lookup")
-    unreadable = [s for s in found if "cannot be read" in s.fault]
+    unreadable = [s for s in found if "cannot be read" in s.error]
     assert {s.path for s in unreadable} == {
         p.relative_to(lake).as_posix() for p in records if p.exists()
     }
@@ -346,7 +346,7 @@ def test_a_record_that_is_lost_is_found_and_landing_again_mends_it(
         path.unlink(missing_ok=True)
     land(settings, ["green"], FEBRUARY, FEBRUARY)
     land(settings, ["taxi_zone_lookup"])
-    assert strays(settings) == []
+    assert orphans(settings) == []
     assert objects(settings) == before
     assert len(verify(settings)) == 5
 
@@ -371,5 +371,5 @@ def test_a_lake_in_any_folder_is_one_lake(
     settings = make_settings(lake_url=str(tmp_path / "lakes" / name))
     land(settings)
     assert [p.name for p in (tmp_path / "lakes").iterdir()] == [name]
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
     assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}

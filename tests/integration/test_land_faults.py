@@ -10,7 +10,7 @@ import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
-from ingestion.lake.verify import strays, verify
+from ingestion.lake.verify import orphans, verify
 from ingestion.land import Outcome, land
 from ingestion.settings import Settings
 from tests.conftest import MakeSettings
@@ -111,7 +111,7 @@ def test_a_disk_that_is_full_is_a_fault(
     process.join(processes.PATIENCE_SECONDS)
     assert said.read_text() == f"Cannot write to {settings.spool_dir}: File too large."
     assert len(land(settings).of(Outcome.NEW)) == len(objects(settings)) == 2
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
 
 
 # --- kill -9 -------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_a_landing_that_is_killed_is_done_by_the_next(
     publish(published, "taxi_zone_lookup", None, ZONES)
     assert processes.killed_when(event, fragment, land, settings)
     # what the catalog says is there already, is there
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
 
     land(settings)
     assert list(settings.spool_dir.iterdir()) == []
@@ -145,5 +145,5 @@ def test_a_landing_that_is_killed_is_done_by_the_next(
     land(unharmed)
     assert objects(settings) == objects(unharmed)
     assert said(settings) == said(unharmed)
-    assert strays(settings) == []
+    assert orphans(settings) == []
     assert outcomes(land(settings)) == outcomes(land(unharmed))

@@ -35,7 +35,7 @@ def test_what_cannot_be_trusted_is_kept_apart_and_the_rest_goes_on(
     assert lake_file(settings, landing).read_bytes() == broken.read_bytes()
     assert Catalog(settings.lake_url).quarantined() == [landing]
     assert len(current(settings)) == 2
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
 
 
 def test_a_broken_republication_leaves_the_old_version_current(
@@ -81,7 +81,7 @@ def test_what_was_distrusted_for_a_fault_of_ours_is_new_once_that_is_mended(
     )
     assert outcomes(land(settings)) == {"green 2024-01": "new"}
     assert current(settings) == [sha256(month)]
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
     assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
 
 

@@ -19,7 +19,7 @@ from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.history import compare
 from ingestion.lake.reading.views import write_lake_views
-from ingestion.lake.verify import strays, verify
+from ingestion.lake.verify import orphans, verify
 from ingestion.land import land
 from ingestion.load import LoadReport, load
 from ingestion.progress import Quiet
@@ -90,10 +90,10 @@ def test_every_verb_that_reads_the_catalog_fails_and_names_the_record(
     assert ingestion_alone([]) == 1
     assert record.name in capsys.readouterr().err
     assert differences(before, contents(settings)) == {}
-    assert [v.fault for v in verify(settings)] == [None]
-    assert record.name in [s.path.rpartition("/")[2] for s in strays(settings)]
+    assert [v.error for v in verify(settings)] == [None]
+    assert record.name in [s.path.rpartition("/")[2] for s in orphans(settings)]
     record.write_bytes(whole)
-    assert strays(settings) == []
+    assert orphans(settings) == []
     assert load(settings) == LoadReport()
 
 
@@ -211,14 +211,14 @@ def test_landings_from_the_future_are_told_of(published: Path, settings: Setting
         c.detail for c in doctor(settings) if c.name == "lake" and not c.good
     )
     # and what was landed since is behind it
-    assert [s.remedy.rpartition(" --dataset ")[2] for s in strays(settings)] == [
+    assert [s.remedy.rpartition(" --dataset ")[2] for s in orphans(settings)] == [
         "green --from 2024-01 --to 2024-01",
         "green --from 2024-02 --to 2024-02",
     ]
     for path in records(settings, "green/*/*"):  # as it says
         path.unlink()
     land(settings)
-    assert strays(settings) == []
+    assert orphans(settings) == []
     assert [f.name for f in Catalog(settings.lake_url).current(datetime.now(UTC).date())] == [
         "green 2024-01",
         "green 2024-02",
@@ -250,8 +250,8 @@ def test_versions_whose_ids_begin_alike_are_both_kept_and_loaded(
     versions = Catalog(settings.lake_url).versions()
     assert [v.file_id for v in versions] == [hashlib.sha256(c).hexdigest() for c in both]
     assert len({v.lake_path for v in versions}) == 2
-    assert [v.fault for v in verify(settings)] == [None, None]
-    assert strays(settings) == []
+    assert [v.error for v in verify(settings)] == [None, None]
+    assert orphans(settings) == []
     assert rows(settings, "select table_name, is_current from raw.files order by landed_at") == [
         (versions[0].table_name, True),
         (versions[1].table_name, False),

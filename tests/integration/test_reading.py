@@ -13,7 +13,7 @@ import pytest
 
 import ingestion
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import land
 from ingestion.schema_on_read import ORIGIN
 from ingestion.settings import PROJECT_ROOT, Settings
@@ -55,7 +55,7 @@ def drifted(published: Path, settings: Settings) -> Settings:
     return settings
 
 
-def landings(settings: Settings) -> list[Landing]:
+def landings(settings: Settings) -> list[FileVersion]:
     return Catalog(settings.lake_url).versions()
 
 

@@ -241,7 +241,7 @@ def test_the_last_months_are_asked_for_again(declare: Declare) -> None:
     assert months(first) == [f"{today:%Y-%m}"]
     (missing,) = discover(publisher, ["observations"], date(2023, 1, 1), date(2023, 2, 1))
     assert missing.is_missing
-    assert "its first is 2024-01" in str(missing.fault)
+    assert "its first is 2024-01" in str(missing.error)
     said: list[str] = []
     before = (), date(2023, 1, 1), date(2023, 2, 1)
     assert discover(publisher, *before, progress=Lines(said.append)) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.verify import verify
 from ingestion.land import land
 from ingestion.load import load
@@ -68,7 +68,7 @@ def test_what_was_superseded_long_ago_is_dropped_and_can_be_loaded_again(
     prune(settings, found)
     assert raw_tables(settings) == {current}
     assert superseded(settings, timedelta(0)) == []
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
     assert load(settings).loaded == []
 
     publish(published, "green", JANUARY, trips("green", JANUARY, rows=5, seed=0))
@@ -91,7 +91,7 @@ def test_a_version_that_became_current_meanwhile_is_left_alone(
 def test_a_version_that_the_facts_still_show_stays(settings: Settings) -> None:
     old, current = Catalog(settings.lake_url).versions()
 
-    def build_facts_from(version: Landing) -> None:
+    def build_facts_from(version: FileVersion) -> None:
         with connect(settings) as session:
             session.execute("drop schema if exists intermediate cascade")
             session.execute("create schema intermediate")

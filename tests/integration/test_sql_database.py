@@ -518,8 +518,8 @@ def test_its_items_need_no_connection_and_show_no_password(declare: Declare) -> 
     ]
     assert [f.name for f in dispatch.items("bases")] == ["bases"]
     (early,) = dispatch.items("dispatches", end=date(2023, 12, 1))
-    assert early.fault
-    assert early.fault.endswith("its first month is 2024-01.")
+    assert early.error
+    assert early.error.endswith("its first month is 2024-01.")
     assert [f.name for f in dispatch.items(end=date(2023, 12, 1))] == ["bases"]
 
 

@@ -101,7 +101,7 @@ def reached_through_a_proxy(store: Store) -> Iterator[FaultProxy]:
 def assert_lands_and_loads(settings: Settings) -> None:
     """As if nothing had happened."""
     assert len(land(settings).of(Outcome.NEW)) == 1
-    assert [v.fault for v in verify(settings)] == [None]
+    assert [v.error for v in verify(settings)] == [None]
     assert load(settings).failed == {}
 
 
@@ -153,7 +153,7 @@ def test_who_may_only_read_is_denied_by_name_of_the_docs(
         assert_lands_and_loads(settings)
     with fresh_environment(s3.environment | s3.reader):
         assert land(settings).of(Outcome.UNCHANGED)
-        assert [v.fault for v in verify(settings)] == [None]
+        assert [v.error for v in verify(settings)] == [None]
 
 
 # --- where it is ---------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_slow_line_is_no_silence(
     with reached_through_a_proxy(store) as proxy:
         land(settings)
         proxy.fail("GET", "green_tripdata_2024_01", Trickle())
-        assert [v.fault for v in verify(settings)] == [None]
+        assert [v.error for v in verify(settings)] == [None]
 
 
 def test_a_store_that_pauses_while_it_is_sent_to_is_waited_for(
@@ -325,6 +325,6 @@ def test_what_comes_otherwise_than_it_was_landed_is_not_loaded(
     proxy.fail("GET", "/raw/green/", Flip())
     (reason,) = load(settings).failed.values()
     assert "has changed since it was landed" in reason
-    assert len([v.fault for v in verify(settings) if v.fault]) == 1
+    assert len([v.error for v in verify(settings) if v.error]) == 1
     proxy.heal()
     assert load(settings).failed == {}

@@ -15,7 +15,7 @@ import ingestion
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.history import compare
 from ingestion.lake.storage.store import open_lake
-from ingestion.lake.verify import restore, strays, verify
+from ingestion.lake.verify import orphans, restore, verify
 from ingestion.land import LandReport, land
 from ingestion.load import load
 from ingestion.settings import Settings
@@ -48,13 +48,13 @@ def test_versions_are_landed_once_and_verified(settings: Settings, published: Pa
     assert outcomes(land(settings))["green 2024-01"] == "re-published"
     assert outcomes(land(settings))["green 2024-01"] == "unchanged"
     before, after = compare(settings, "green", JANUARY)
-    assert (before.fault, after.fault) == (None, None)
+    assert (before.error, after.error) == (None, None)
     assert after.changes is not None
     assert after.changes.rows is not None
     assert after.changes.rows.equal < trips("green", JANUARY).num_rows
     verified = verify(settings)
     assert len(verified) == 4
-    assert not [v for v in verified if v.fault]
+    assert not [v for v in verified if v.error]
 
 
 def test_a_file_of_several_parts_is_stored_byte_for_byte(
@@ -102,7 +102,7 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     store.write(changed.lake_path, b"PAR1 something else PAR1")
     store.fs.rm(store.path(gone.lake_path))
     verified = {v.landing.lake_path: v for v in verify(settings)}
-    faults = {path: v.fault or "" for path, v in verified.items()}
+    faults = {path: v.error or "" for path, v in verified.items()}
     assert "its bytes have changed" in faults[changed.lake_path]
     assert faults[gone.lake_path] == "it is gone"
     report = load(settings)
@@ -113,15 +113,15 @@ def test_what_changed_behind_our_back_is_found_named_and_not_loaded(
     publish(published, "green", FEBRUARY, trips("green", FEBRUARY, seed=1))
     restored, still_gone = restore(settings, verified.values())
     assert restored.is_restored
-    assert still_gone.fault == "it is gone"
+    assert still_gone.error == "it is gone"
     assert "what is published now is another version" in still_gone.remedy
-    assert [v.fault for v in verify(settings)] == [None, "it is gone"]
+    assert [v.error for v in verify(settings)] == [None, "it is gone"]
     assert Catalog(settings.lake_url).versions() == [changed, gone]
-    assert strays(settings) == []
+    assert orphans(settings) == []
     store.fs.rm(store.path(store.names("catalog/green/2024-01")[0]))
-    assert [s.path for s in strays(settings)] == [changed.lake_path]
+    assert [s.path for s in orphans(settings)] == [changed.lake_path]
     land(settings, ["green"], JANUARY, JANUARY)
-    assert strays(settings) == []
+    assert orphans(settings) == []
     assert load(settings).failed.keys() == {gone.table_name}
 
 
@@ -132,7 +132,7 @@ def test_a_lake_by_any_name_is_one_lake(
     settings = make_settings(lake_url=store.new_lake(name))
     publish(published, "green", JANUARY, trips("green", JANUARY))
     land(settings)
-    assert not [v for v in verify(settings) if v.fault]
+    assert not [v for v in verify(settings) if v.error]
     assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
     assert len(load(settings).loaded) == 1
 
@@ -202,7 +202,7 @@ def test_what_others_keep_in_the_bucket_disturbs_nobody_and_is_left_alone(
     for name, content in foreign.items():
         store.write(name, content)
     assert outcomes(land(settings)) == {"green 2024-01": "unchanged"}
-    assert [v.fault for v in verify(settings)] == [None]
+    assert [v.error for v in verify(settings)] == [None]
     assert len(load(settings).loaded) == 1
     assert store.read_all(list(foreign)) == list(foreign.values())
 
@@ -242,7 +242,7 @@ def test_s3_encrypts_and_classes_as_is_set(
         )
         publish(published, "green", JANUARY, trips("green", JANUARY))
         land(settings)
-        assert [v.fault for v in verify(settings)] == [None]
+        assert [v.error for v in verify(settings)] == [None]
         lake = open_lake(settings)
         kept = {}
         for name in lake.names("raw/green") + lake.names("catalog"):
@@ -284,4 +284,4 @@ def test_google_is_told_of_a_key(
         settings = make_settings(lake_url=server.new_lake(), lake_encryption=key)
         publish(published, "green", JANUARY, trips("green", JANUARY))
         land(settings)
-        assert [v.fault for v in verify(settings)] == [None]
+        assert [v.error for v in verify(settings)] == [None]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ingestion.addresses import local_path
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import LandReport
 from ingestion.settings import Settings
 
@@ -14,7 +14,7 @@ from ingestion.settings import Settings
 BROKEN = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
 
 
-def lake_file(settings: Settings, landing: Landing) -> Path:
+def lake_file(settings: Settings, landing: FileVersion) -> Path:
     """The path of the bytes of a file version."""
     root = local_path(settings.lake_url)
     assert root is not None
@@ -34,7 +34,7 @@ def objects(settings: Settings) -> dict[str, str]:
     return {name: sha256(p) for name, p in paths.items() if not name.startswith("catalog/")}
 
 
-def said(settings: Settings) -> list[Landing]:
+def said(settings: Settings) -> list[FileVersion]:
     """All records of the catalog, with one same time in place of ``landed_at``."""
     same = datetime(2024, 1, 1, tzinfo=UTC)
     landings = [replace(x, landed_at=same) for x in Catalog(settings.lake_url).landings]

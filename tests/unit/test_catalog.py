@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, Landing, key_of, version_name
+from ingestion.lake.catalog import Catalog, FileVersion, key_of, version_name
 from ingestion.sources.base import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
@@ -22,7 +22,7 @@ def lake(tmp_path: Path) -> str:
     return (tmp_path / "lake").as_uri()
 
 
-def landing(content: str, landed_at: datetime = NOON, **values: object) -> Landing:
+def landing(content: str, landed_at: datetime = NOON, **values: object) -> FileVersion:
     """A trusted landing of one content of green 2024-01."""
     defaults = {
         "dataset": "green",
@@ -40,16 +40,16 @@ def landing(content: str, landed_at: datetime = NOON, **values: object) -> Landi
     said = defaults | values
     name = version_name((said["dataset"], said["month"], None), said["file_id"])
     folder = "quarantine" if said["status"] == "quarantined" else f"raw/{said['dataset']}"
-    return Landing(**{"lake_path": f"{folder}/{name}.parquet"} | said)
+    return FileVersion(**{"lake_path": f"{folder}/{name}.parquet"} | said)
 
 
-def published(of: Landing, **values: object) -> PublishedFile:
+def published(of: FileVersion, **values: object) -> PublishedFile:
     """What a publisher says of a file that is still as it was landed."""
     said = PublishedFile(of.dataset, of.month, of.source_url, of.etag, of.last_modified, of.bytes)
     return replace(said, **values)
 
 
-def ids(landings: list[Landing]) -> list[str]:
+def ids(landings: list[FileVersion]) -> list[str]:
     return [x.file_id[0] for x in landings]
 
 
@@ -164,7 +164,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("field", [f.name for f in fields(Landing)])
+@pytest.mark.parametrize("field", [f.name for f in fields(FileVersion)])
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_value_of_a_wrong_kind_is_believed_nowhere(lake: str, field: str, kind: str) -> None:
     """Only where that kind may stand, it may."""
@@ -252,7 +252,7 @@ def test_a_record_in_another_folder_is_not_believed(lake: str) -> None:
     moved.parent.mkdir()
     path.rename(moved)
     (found,) = Catalog(lake).unreadable
-    assert found.reason == "it tells of green 2024-01, which is not where it lies"
+    assert found.reason == "it is the record of green 2024-01, and its name is that of another file"
 
 
 def test_a_record_that_was_changed_is_known_by_its_checksum_or_its_name(lake: str) -> None:

@@ -43,7 +43,7 @@ def settings(folder: Path, make_settings: MakeSettings) -> Settings:
 
 def missing(found: list[PublishedFile]) -> dict[str, str]:
     """What is meant and not there, and why."""
-    return {f.name: str(f.fault) for f in found if f.is_missing}
+    return {f.name: str(f.error) for f in found if f.is_missing}
 
 
 # --- what is named -------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_what_is_there_by_now_is_no_longer_missing(folder: Path, settings: Setti
     (gone,) = (f for f in discover(settings, ["green"], MARCH, MARCH) if f.is_missing)
     assert asked_again(gone) == gone
     publish(folder, "green", MARCH, b"trips")
-    assert asked_again(gone).fault is None
+    assert asked_again(gone).error is None
     (nothing,) = (f for f in discover(settings, ["fhv"]) if f.is_missing)
     assert asked_again(nothing) == nothing
 
@@ -193,9 +193,9 @@ def test_a_file_that_looks_like_a_month_is_named_with_what_to_do(
 def test_a_file_of_no_month_is_named(stamp: str, folder: Path, settings: Settings) -> None:
     path = folder / "trip-data" / f"green_tripdata_{stamp}.parquet"
     path.write_bytes(b"trips")
-    (failed,) = (f for f in discover(settings) if f.fault)
+    (failed,) = (f for f in discover(settings) if f.error)
     assert failed.name == "green"
-    assert f"{path} names no month that there can be, {stamp}" in str(failed.fault)
+    assert f"{path} names no month that there can be, {stamp}" in str(failed.error)
     assert asked_again(failed) == failed
 
 

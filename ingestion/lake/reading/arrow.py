@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from ingestion.errors import MedallionError, UsageError
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import branches
 from ingestion.schema_on_read import DUCKDB, ORIGIN, rows_sql
@@ -44,7 +44,7 @@ def read(
         raise UsageError(f"{name} has documents, not rows: medallion documents lists them.")
     wanted = _columns(dataset, columns)
 
-    def in_scope(version: Landing) -> bool:
+    def in_scope(version: FileVersion) -> bool:
         return version.dataset == name and (
             version.month is None
             or (

@@ -13,7 +13,7 @@ from ingestion.addresses import local_path
 from ingestion.formats.csv_reader import duckdb_csv_sql
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
 from ingestion.formats.json_lines import json_lines_sql
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql
 
 # The column that names a row's file. DuckDB prunes a list by this column only.
@@ -22,7 +22,7 @@ ORDINAL = "file_row_number"
 
 Columns = Sequence[tuple[str, str]]  # (published name, type in the file)
 # Given a function from a version to a value, returns SQL of that value for each row.
-LookUp = Callable[[Callable[[Landing], str]], str]
+LookUp = Callable[[Callable[[FileVersion], str]], str]
 Condition = Callable[[LookUp], str]
 
 
@@ -55,14 +55,14 @@ def reader_sql(lake_path: str, columns: Columns, source: str = "?") -> str:
 
 
 def branches(
-    lake_url: str, versions: Iterable[Landing], condition: Condition | None = None
+    lake_url: str, versions: Iterable[FileVersion], condition: Condition | None = None
 ) -> list[Branch]:
     """The branches by which a read view reads these versions of one dataset from the lake.
 
     ``condition`` takes a look-up and gives SQL that says whether a row's version is read at all.
     """
-    alone: list[Landing] = []
-    lists: dict[tuple[tuple[str, str], ...], list[Landing]] = defaultdict(list)
+    alone: list[FileVersion] = []
+    lists: dict[tuple[tuple[str, str], ...], list[FileVersion]] = defaultdict(list)
     for version in versions:
         names = {name.lower() for name, _ in version.columns}
         if version.lake_path.endswith(".parquet") and not names & {FILE, ORDINAL}:
@@ -75,8 +75,8 @@ def branches(
     ]
 
 
-def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> Branch:
-    def looked_up(value: Callable[[Landing], str]) -> str:
+def _one_file(lake_url: str, version: FileVersion, condition: Condition | None) -> Branch:
+    def looked_up(value: Callable[[FileVersion], str]) -> str:
         return value(version)
 
     source = source_sql(lake_url, version.lake_path)
@@ -92,11 +92,11 @@ def _one_file(lake_url: str, version: Landing, condition: Condition | None) -> B
     )
 
 
-def _list(lake_url: str, versions: Sequence[Landing], condition: Condition | None) -> Branch:
+def _list(lake_url: str, versions: Sequence[FileVersion], condition: Condition | None) -> Branch:
     sources = [source_sql(lake_url, version.lake_path) for version in versions]
     names = [text_sql(address(lake_url, version.lake_path)) for version in versions]
 
-    def looked_up(value: Callable[[Landing], str]) -> str:
+    def looked_up(value: Callable[[FileVersion], str]) -> str:
         if len(versions) == 1:  # DuckDB does not prune a list of one file
             return value(versions[0])
         pairs = ", ".join(f"{n}: {value(v)}" for n, v in zip(names, versions, strict=True))

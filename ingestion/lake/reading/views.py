@@ -17,7 +17,7 @@ import duckdb
 
 from ingestion.errors import MedallionError, UsageError, first_line
 from ingestion.formats.duckdb_sql import text_sql
-from ingestion.lake.catalog import Catalog, Landing
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.file_version import Key
 from ingestion.lake.reading.attach import attach_lake, connect_sql
 from ingestion.lake.reading.files import (
@@ -161,7 +161,7 @@ create or replace table versions (
 )"""
 
 
-def _versions_row(lake_url: str, version: Landing, is_current: bool) -> str:
+def _versions_row(lake_url: str, version: FileVersion, is_current: bool) -> str:
     def sql(value: object) -> str:
         if value is None:
             return "null"
@@ -198,7 +198,7 @@ def _current_on(days: Days) -> Condition:
 
     def condition(looked_up: LookUp) -> str:
         def edge(number: int, side: int) -> str:
-            def literal(version: Landing) -> str:
+            def literal(version: FileVersion) -> str:
                 spans = days.get((version.key, version.file_id), [])
                 return f"date '{spans[number][side] if number < len(spans) else FOREVER}'"
 

@@ -13,7 +13,7 @@
     "map.zip" = "https://maps.example/harbour.zip"
 
 Each dataset of documents has a second one, ``harbour_papers_pages``: their text, page by page. It
-is made from what was landed, and not published by anybody.
+is made from the landed documents; no publisher has it.
 """
 
 from pathlib import PurePosixPath

@@ -34,7 +34,7 @@ def discover(
     progress: Progress | None = None,
     gave_months: Callable[[str], bool] = lambda _url: False,  # noqa: ARG001  of every kind
 ) -> list[PublishedFile]:
-    """Every document of the datasets, and with a ``fault`` those that are named and not there.
+    """Every document of the datasets, and with an ``error`` those that are named and not there.
 
     Months mean nothing here. Raises ``MedallionError`` where a folder is not there, holds no
     document, or more than can be meant; ``FetchError`` where no document can be asked about.
@@ -57,7 +57,7 @@ def fetch(
     """Download the whole document, unchanged; raises ``FetchError`` if that fails."""
     if file.file_format != DOCUMENT:
         raise FetchError(
-            f"{file.name}: nobody publishes it; medallion land makes it from the document."
+            f"{file.name}: it is not published; medallion land makes it from the document."
         )
     return download.fetch(file, spool, on_bytes)
 
@@ -97,13 +97,13 @@ def _documents(publisher: Publisher, dataset: Dataset, progress: Progress) -> li
 
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="head") as pool:
         found = list(pool.map(document, names))
-    if all(file.fault and not file.is_missing for file in found):
-        raise FetchError(str(found[0].fault))
+    if all(file.error and not file.is_missing for file in found):
+        raise FetchError(str(found[0].error))
     return found
 
 
 def _listed(folder: Path, pattern: str, progress: Progress) -> Iterator[str]:
-    """The files of a pattern in a folder, by their paths in it; links that lead out are told of."""
+    """The files of a pattern in a folder, by their paths in it; reports links that lead out."""
     home = folder.resolve()
     try:
         for path in folder.glob(pattern):
@@ -132,7 +132,7 @@ def _is_text(name: str) -> bool:
 
 def _document(dataset: Dataset, name: str, url: str, no_way: str | None) -> PublishedFile:
     path = local_path(url)
-    fault: str | None = no_way
+    error: str | None = no_way
     found: Fingerprint | None = None
     is_missing = False
     try:
@@ -142,17 +142,17 @@ def _document(dataset: Dataset, name: str, url: str, no_way: str | None) -> Publ
             found = ask_bucket(url) if is_in_bucket(url) else ask(url)
         is_missing = found is None and no_way is None
     except FetchError as exc:
-        fault = str(exc)
+        error = str(exc)
     except OSError as exc:
-        fault = f"{path} cannot be read: {exc.strerror}."
+        error = f"{path} cannot be read: {exc.strerror}."
     if is_missing:
-        fault = f"it is not published: there is no {url}."
+        error = f"it is not published: there is no {url}."
     return PublishedFile(
         dataset.name,
         None,
         url,
         *(found or Fingerprint(None, None, None)),
-        fault=fault,
+        error=error,
         is_missing=is_missing,
         file_format=DOCUMENT,
         item=name,

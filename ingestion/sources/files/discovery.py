@@ -1,8 +1,8 @@
 """The files that a run should land: those published, and those expected but missing, with a reason.
 
-A missing file must not pass silently. So a file that is named and is not published has a ``fault``;
-so has a file that looks like a month and is not read. Unless named, these are not reported:
-datasets that a publisher does not have, and months that are not due yet.
+A missing file must not pass silently. So a file that is named and is not published has an
+``error``; so has a file that looks like a month and is not read. Unless named, these are not
+reported: datasets that a publisher does not have, and months that are not due yet.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ def discover(
     progress: Progress | None = None,
     gave_months: Callable[[str], bool] = lambda _url: False,
 ) -> list[PublishedFile]:
-    """The files of ``published_files``, and with a ``fault`` those expected but not published.
+    """The files of ``published_files``, and with an ``error`` those expected but not published.
 
     ``gave_months`` tells whether months of an address were landed before.
 
@@ -157,7 +157,7 @@ class _Scope:
             and (self._end is None or month <= self._end)
         )
 
-    def absent(self, dataset: Dataset, month: date | None, fault: str) -> PublishedFile:
+    def absent(self, dataset: Dataset, month: date | None, error: str) -> PublishedFile:
         """A missing file, with the address where it would be."""
         if dataset.monthly and month is None:
             url = self._where(dataset)
@@ -173,7 +173,7 @@ class _Scope:
             month,
             url,
             *(None, None, None),
-            fault=fault,
+            error=error,
             is_missing=True,
             file_format=dataset.format_of(url),
         )
@@ -233,13 +233,13 @@ class _Scope:
             return self.absent(dataset, None, f"it is not published: nothing is at {absent.url}.")
         if self._start and self._start == self._end:
             return self._no_month(dataset, self._start)
-        fault = f"nothing of it is published at {self._where(dataset)}{self._span()}"
-        return self.absent(dataset, None, f"{fault}{self._first(dataset)}.")
+        error = f"nothing of it is published at {self._where(dataset)}{self._span()}"
+        return self.absent(dataset, None, f"{error}{self._first(dataset)}.")
 
     def _no_month(self, dataset: Dataset, month: date) -> PublishedFile:
         absent = self.absent(dataset, month, "")
-        fault = f"it is not published: there is no {absent.url}{self._first(dataset)}."
-        return self.absent(dataset, month, fault)
+        error = f"it is not published: there is no {absent.url}{self._first(dataset)}."
+        return self.absent(dataset, month, error)
 
     def _first(self, dataset: Dataset) -> str:
         first = dataset.first_edition

@@ -21,9 +21,9 @@ from ingestion.sources.files.http import (
     Fingerprint,
     Part,
     client,
-    faults,
     file_fingerprint,
     part_of,
+    request_errors,
     response_fingerprint,
     root_cause,
 )
@@ -143,7 +143,7 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
                 raise requests.ConnectionError(
                     f"{size:,} of {found.bytes:,} bytes came before the connection closed"
                 )
-        except faults() as exc:
+        except request_errors() as exc:
             fault = exc
             continue
         download.forget()

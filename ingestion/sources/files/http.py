@@ -150,13 +150,13 @@ def ask(url: str, by_get: bool = False) -> Fingerprint | None:
             return None
         if response.status_code != 416:  # an empty file has no first byte
             response.raise_for_status()
-    except faults() as exc:
+    except request_errors() as exc:
         raise FetchError(cannot_reach(url, exc)) from exc
     found = response_fingerprint(response)
     return found._replace(bytes=found.bytes or None)  # some servers report 0 for every file
 
 
-def faults() -> tuple[type[Exception], ...]:
+def request_errors() -> tuple[type[Exception], ...]:
     """The exceptions of a request, also those of urllib3 that requests does not wrap."""
     import requests
     import urllib3

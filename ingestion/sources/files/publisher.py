@@ -41,7 +41,7 @@ def published_files(
 
     Without ``start`` a folder gives all its months, and a server the last three published months of
     the source's usual datasets (or of the named ones). Single files are always looked for. If
-    asking about a file fails, it has a ``fault``. Raises ``FetchError`` where asking fails for all
+    asking about a file fails, it has an ``error``. Raises ``FetchError`` where asking fails for all
     files, or where a server has no month at all of a dataset whose newest months are wanted.
     """
     source = publisher.source
@@ -71,7 +71,7 @@ def published_files(
 
 
 def asked_again(file: PublishedFile, dataset: Dataset) -> PublishedFile:
-    """The file as it is published now; with its ``fault`` if that has not passed."""
+    """The file as it is published now; with its ``error`` if that has not passed."""
     stem = file.url.removesuffix(file.file_format)
     if dataset.monthly and not file.month:
         return file  # stands for a whole dataset
@@ -206,8 +206,8 @@ def _newest(
 def _head_all(wanted: Sequence[_Wanted]) -> list[PublishedFile]:
     """Ask about all files; raises ``FetchError`` if asking fails for every one."""
     heads = _ask(wanted)
-    if heads and all(head.fault for head in heads):
-        raise FetchError(heads[0].fault)
+    if heads and all(head.error for head in heads):
+        raise FetchError(heads[0].error)
     return heads
 
 
@@ -252,7 +252,7 @@ def _first_of(file: _Wanted, by_get: bool = False) -> PublishedFile | None:
 
 
 def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
-    """One file as published, or with a ``fault``; none if it is not published."""
+    """One file as published, or with an ``error``; none if it is not published."""
     path = local_path(url)
     try:
         if path is not None:
@@ -271,12 +271,12 @@ def _head(file: _Wanted, url: str, by_get: bool) -> PublishedFile | None:
     return PublishedFile(file.dataset.name, file.month, url, *found, file_format=file_format)
 
 
-def _faulty(file: _Wanted, url: str, fault: str) -> PublishedFile:
+def _faulty(file: _Wanted, url: str, error: str) -> PublishedFile:
     return PublishedFile(
         file.dataset.name,
         file.month,
         url,
         *(None, None, None),
-        fault=fault,
+        error=error,
         file_format=file.dataset.format_of(url),
     )

@@ -16,7 +16,7 @@ from requests import HTTPError, Response
 from ingestion.dlt_context import import_pandas
 from ingestion.errors import FetchError, UsageError
 from ingestion.sources.base import Dataset, PublishedFile, Publisher
-from ingestion.sources.files.http import cannot_reach, faults
+from ingestion.sources.files.http import cannot_reach, request_errors
 from ingestion.sources.rest_api import config
 from ingestion.sources.rest_api.pages import CheckedPages
 from ingestion.sources.rest_api.session import session
@@ -81,7 +81,7 @@ def rows(
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    return DltException, FetchError, *faults()
+    return DltException, FetchError, *request_errors()
 
 
 class _RefusedError(Exception):
@@ -132,7 +132,7 @@ def _reason(exc: BaseException, file: PublishedFile, variables: list[str]) -> st
         if isinstance(cause, HTTPError) and cause.response is not None:
             return _refused(cause.response, variables)
     for cause in causes:
-        if isinstance(cause, faults()):
+        if isinstance(cause, request_errors()):
             return cannot_reach(file.url, cause)
     return f"its pages cannot be read: {_short(causes[-1])}. Check endpoint in source.toml."
 

@@ -28,7 +28,7 @@ def discover(
     """The items to ask for; nothing is asked yet.
 
     A dataset by month has the months from ``start`` to ``end``; without ``start``, its last months
-    up to ``end`` or the present one. A named dataset without a month there has a ``fault``. Raises
+    up to ``end`` or the present one. A named dataset without a month there has an ``error``. Raises
     ``UsageError`` where the variable of a secret is not set.
     """
     of = {d.name: d for d in publisher.source.datasets}
@@ -41,11 +41,11 @@ def discover(
             months = [*asked_months(dataset, start, end)]
         found += [_item(publisher, dataset, month) for month in months]
         if not months:
-            fault = f"it has none of these months: its first is {dataset.first_month:%Y-%m}"
+            error = f"it has none of these months: its first is {dataset.first_month:%Y-%m}"
             if named:
-                found.append(_no_month(publisher, dataset, f"{fault}, and its last this one."))
+                found.append(_no_month(publisher, dataset, f"{error}, and its last this one."))
             else:
-                (progress or Quiet()).say(f"{dataset.name}: {fault}")
+                (progress or Quiet()).say(f"{dataset.name}: {error}")
     return found
 
 
@@ -56,13 +56,13 @@ def _item(publisher: Publisher, dataset: Dataset, month: date | None) -> Publish
     )
 
 
-def _no_month(publisher: Publisher, dataset: Dataset, fault: str) -> PublishedFile:
+def _no_month(publisher: Publisher, dataset: Dataset, error: str) -> PublishedFile:
     return PublishedFile(
         dataset.name,
         None,
         publisher.url,
         *(None, None, None),
-        fault=fault,
+        error=error,
         is_missing=True,
         file_format=dataset.file_format,
     )
@@ -77,7 +77,7 @@ def fetch(
     """Ask for all rows of an item, and write them as sorted JSON lines, in bounded memory.
 
     Returns none for a month without rows, while it is not overdue. Raises ``FetchError`` for every
-    fault of the API.
+    error of the API.
     """
     from ingestion.sources.rest_api import ask, exact_json  # dlt is slow to import
 

@@ -105,7 +105,7 @@ class CheckedPages(BasePaginator):
             raise FetchError(
                 f"page {self._pages + 1:,} has nothing at {self._selector}, where"
                 f" endpoint.data_selector looks for rows: it has {_keys(answer)}. The API has"
-                " changed, or it tells of a fault."
+                " changed, or it reports an error."
             )
 
     def _let_no_other_total_pass(self, answer: Any) -> None:

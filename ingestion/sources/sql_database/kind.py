@@ -55,13 +55,13 @@ def discover(
             months = [*asked_months(dataset, start, end)]
         found += [_item(database, dataset, month) for month in months]
         if named and not months:
-            fault = f"it has no month in this time; its first month is {dataset.first_month:%Y-%m}."
-            found.append(_item(database, dataset, end or start, fault))
+            error = f"it has no month in this time; its first month is {dataset.first_month:%Y-%m}."
+            found.append(_item(database, dataset, end or start, error))
     return found
 
 
 def _item(
-    database: Database, dataset: Dataset, month: date | None, fault: str | None = None
+    database: Database, dataset: Dataset, month: date | None, error: str | None = None
 ) -> PublishedFile:
     options = dataset.options
     if options["query"]:
@@ -75,8 +75,8 @@ def _item(
         month,
         database.address(**where),
         *(None, None, None),
-        fault=fault,
-        is_missing=fault is not None,
+        error=error,
+        is_missing=error is not None,
     )
 
 

@@ -10,7 +10,7 @@ import duckdb
 
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.formats.duckdb_sql import path_pattern, text_sql
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.files import reader_sql
 from ingestion.locks import HeldError, locked_file
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
@@ -194,11 +194,11 @@ class DuckDb:
         """The versions that were loaded."""
         return tables_loaded(session)
 
-    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+    def branches(self, versions: Sequence[FileVersion]) -> list[Branch]:
         """Read each raw table, whose ``rowid`` is the row's ordinal in the file."""
         return [self._table(version) for version in versions]
 
-    def _table(self, version: Landing) -> Branch:
+    def _table(self, version: FileVersion) -> Branch:
         has_rowid = any(name.lower() == "rowid" for name, _ in version.columns)
         return Branch(
             relation=f"raw.{DUCKDB.quote(version.table_name)}",
@@ -225,7 +225,7 @@ class DuckDb:
         """The statement that selects one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
 
-    def holds_file(self, session: DuckDbSession, version: Landing, path: str, /) -> bool:
+    def holds_file(self, session: DuckDbSession, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order."""
         table = f"raw.{DUCKDB.quote(version.table_name)}"
         file = reader_sql(version.lake_path, version.columns, text_sql(path_pattern(path)))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import duckdb
 
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import (
     address,
@@ -57,7 +57,7 @@ class DuckDbInPlace(DuckDb):
         )
         return {name for (name,) in found.rows}
 
-    def count_rows(self, session: DuckDbSession, version: Landing, whole: bool, /) -> int:
+    def count_rows(self, session: DuckDbSession, version: FileVersion, whole: bool, /) -> int:
         """Open the version's file and count its rows; raise ``WarehouseError`` where it cannot.
 
         Reads every value of the ``whole`` file, or only as much as the count needs. The full read
@@ -69,7 +69,7 @@ class DuckDbInPlace(DuckDb):
             counted = DuckDbSession(cursor).query(f"select {what} from {self._file(version)}")
         return int(counted.rows[0][0])
 
-    def show(self, session: DuckDbSession, version: Landing, /) -> None:
+    def show(self, session: DuckDbSession, version: FileVersion, /) -> None:
         """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""
         drop_raw(session, DUCKDB, version.table_name)
         session.execute(
@@ -77,7 +77,7 @@ class DuckDbInPlace(DuckDb):
             f" select * from {self._file(version)}"
         )
 
-    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+    def branches(self, versions: Sequence[FileVersion]) -> list[Branch]:
         """Read the files themselves, those with the same columns as one list."""
         return branches(self._lake_url, versions)
 
@@ -89,6 +89,6 @@ class DuckDbInPlace(DuckDb):
         source = source_sql(self._lake_url, lake_path)
         return f"select * from read_parquet({source}, {NO_HIVE}) where file_row_number = ?"
 
-    def _file(self, version: Landing) -> str:
+    def _file(self, version: FileVersion) -> str:
         source = source_sql(self._lake_url, version.lake_path)
         return reader_sql(version.lake_path, version.columns, source)

@@ -65,17 +65,17 @@ class PieceReader:
     """An iterator of bytes that psycopg2 reads as a file, one piece at a time.
 
     The requested size is ignored: psycopg2 accepts more, and cutting a piece would copy it.
-    psycopg2 replaces an exception by its own, so ``fault`` keeps the original one.
+    psycopg2 replaces an exception by its own, so ``error`` keeps the original one.
     """
 
     def __init__(self, pieces: Iterator[bytes]):
         self._pieces = pieces
-        self.fault: BaseException | None = None
+        self.error: BaseException | None = None
 
     def read(self, _: int) -> bytes:
         """The next piece; empty at the end."""
         try:
             return next(filter(None, self._pieces), b"")
         except BaseException as exc:
-            self.fault = exc
+            self.error = exc
             raise

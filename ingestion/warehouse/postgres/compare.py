@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import POSTGRES
 from ingestion.warehouse.postgres.arrow_copy import copy_stream
 from ingestion.warehouse.postgres.destination import open_file
@@ -15,7 +15,7 @@ _EMPTY_LIST = re.compile(rb"\0\0\0\x14\0\0\0\x01\0\0\0\0(.{4})\0\0\0\0\0\0\0\x01
 _EMPTY_LIST_OF_SERVER = b"\0\0\0\x0c" + bytes(8)
 
 
-def holds_file(session: PostgresSession, version: Landing, path: str) -> bool:
+def holds_file(session: PostgresSession, version: FileVersion, path: str) -> bool:
     """Whether a raw table has the columns, rows and values of its file, in the same order."""
     table = f"raw.{POSTGRES.quote(version.table_name)}"
     columns, _ = open_file(path, version.lake_path, version.columns)
@@ -37,7 +37,7 @@ def holds_file(session: PostgresSession, version: Landing, path: str) -> bool:
     )
 
 
-def _same_bytes(session: PostgresSession, select: str, version: Landing, path: str) -> bool:
+def _same_bytes(session: PostgresSession, select: str, version: FileVersion, path: str) -> bool:
     columns, batches = open_file(path, version.lake_path, version.columns)
     stream = copy_stream(columns, batches)
     pieces = iter(lambda: stream.read(0), b"")  # each is of whole rows

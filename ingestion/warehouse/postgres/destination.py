@@ -87,9 +87,9 @@ class RawTableJob(RunnableLoadJob):
             held = who_holds(sql.native_connection, table, files)
             raise DestinationTerminalException(held) from exc
         except psycopg2.Error as exc:
-            if stream and stream.fault:
-                reason = f"{path}: {first_line(stream.fault)}"
-                raise _fault(_is_in_file(stream.fault))(reason) from exc
+            if stream and stream.error:
+                reason = f"{path}: {first_line(stream.error)}"
+                raise _fault(_is_in_file(stream.error))(reason) from exc
             context = " ".join((exc.diag.context or "").split())
             where = f" ({context})" if context else ""  # row and column of a COPY
             code = exc.pgcode or ""

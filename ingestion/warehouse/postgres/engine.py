@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
 from ingestion.formats.postgres_types import ROW_ORDINAL
-from ingestion.lake.catalog import Landing
+from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import (
     ORIGIN,
     POSTGRES,
@@ -72,7 +72,7 @@ class Postgres:
         self.label = f"the warehouse {label_of(self.database)}"
 
     def exists(self) -> bool:
-        """Whether a variant exists. True for the team's own database: connecting tells of it."""
+        """Whether a variant exists. True for the team's own database: to connect shows that."""
         return not self._variant or has_database(self.database)
 
     @contextmanager
@@ -233,7 +233,7 @@ class Postgres:
         """The versions that were loaded."""
         return tables_loaded(session)
 
-    def branches(self, versions: Sequence[Landing]) -> list[Branch]:
+    def branches(self, versions: Sequence[FileVersion]) -> list[Branch]:
         """Read each raw table; one of its columns holds the row's ordinal in the file."""
         return [
             Branch(
@@ -282,7 +282,7 @@ class Postgres:
         """The statement that selects one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
 
-    def holds_file(self, session: PostgresSession, version: Landing, path: str, /) -> bool:
+    def holds_file(self, session: PostgresSession, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order."""
         from ingestion.warehouse.postgres.compare import holds_file
 

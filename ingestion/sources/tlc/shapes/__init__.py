@@ -1,1 +1,1 @@
-"""Reads the shapes of TLC's zones out of the shapefile, in a process apart."""
+"""Reads the shapes of TLC's zones out of the shapefile, in a separate process."""

@@ -1,4 +1,4 @@
-"""The shapes of a shapefile and the grid over them, read in a process apart."""
+"""The shapes of a shapefile and the grid over them, read in a separate process."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class _File:
 
 
 def read_shapes(path: Path) -> dict[str, Any]:
-    """The shapes and the cells of a zipped shapefile, as the process apart gives them."""
+    """The shapes and the cells of a zipped shapefile, as the separate process gives them."""
     with path.open("rb") as file:
         return _read(_File(hashlib.file_digest(file, "sha256").hexdigest(), path))
 

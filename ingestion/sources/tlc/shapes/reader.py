@@ -1,4 +1,4 @@
-"""The process apart that reads a shapefile: ``python -m … FILE NAME ANSWER``.
+"""The separate process that reads a shapefile: ``python -m … FILE NAME ANSWER``.
 
 It gives the shapes as longitude and latitude, and the grid by which SQL finds the zone of a point.
 
