@@ -54,7 +54,9 @@ def there(place: Place, api: Api) -> Place:
         "MEDALLION_ENABLED_SOURCES": "tlc,nyc_open_data",
         "MEDALLION_NYC_OPEN_DATA_URL": api.url,
     }
-    api.routes[OPEN_DATA_ZONES] = socrata([{"objectid": "1", "zone": "Newark Airport"}])
+    outline = {"type": "MultiPolygon", "coordinates": []}
+    zone = {"objectid": "1", "zone": "Newark Airport", "the_geom": outline}
+    api.routes[OPEN_DATA_ZONES] = socrata([zone])
     return place
 
 

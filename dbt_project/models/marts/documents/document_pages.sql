@@ -2,8 +2,6 @@
 
 {{ config(materialized='by_content', post_hook='{{ index_text(this, "text") }}') }}
 
--- the read views of the documents of all sources
--- depends_on: {{ source('raw', 'files') }}
 with tlc_pages as (
 
     select * from {{ ref('stg_tlc_documents__pages') }}
