@@ -109,13 +109,19 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 def print_json(value: Any) -> None:
     """Print dataclasses, mappings and lists as JSON."""
-    text = simplejson.dumps(_finite(value), default=_plain, indent=2, allow_nan=False)
-    print(text)  # noqa: T201
+    print(_json(value, indent=2))  # noqa: T201
 
 
 def compact_json(value: Any) -> str:
     """A nested value as JSON on one line."""
-    return simplejson.dumps(_finite(value), default=_plain, allow_nan=False, ensure_ascii=False)
+    return _json(value, ensure_ascii=False)
+
+
+def _json(value: Any, **style: Any) -> str:
+    # without an encoding, bytes are left to _plain
+    return str(
+        simplejson.dumps(_finite(value), default=_plain, allow_nan=False, encoding=None, **style)
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -48,7 +48,7 @@ def test_versions_are_landed_once_and_verified(settings: Settings, published: Pa
     assert outcomes(land(settings))["green 2024-01"] == "re-published"
     assert outcomes(land(settings))["green 2024-01"] == "unchanged"
     before, after = compare(settings, "green", JANUARY)
-    assert (before.error, after.error) == (None, None)
+    assert (before.fault, after.fault) == (None, None)
     assert after.changes is not None
     assert after.changes.rows is not None
     assert after.changes.rows.equal < trips("green", JANUARY).num_rows
