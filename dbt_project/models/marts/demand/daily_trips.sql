@@ -24,19 +24,9 @@ select
     {{ as_usd('sum(tip_usd)') }} as tip_usd,
     {{ as_usd('sum(total_usd)') }} as total_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
-    -- the others do not say how a trip was paid
-    case
-        when service in ('yellow', 'green')
-            then count(case when payment_type_id = 1 then 1 end)
-    end as card_trips,
-    case
-        when service in ('yellow', 'green')
-            then count(case when payment_type_id = 2 then 1 end)
-    end as cash_trips,
+    {{ count_of_taxis('payment_type_id = 1') }} as card_trips,
+    {{ count_of_taxis('payment_type_id = 2') }} as cash_trips,
     -- the denominator of a share: rows without a payment type are no cash trips
-    case
-        when service in ('yellow', 'green')
-            then count(case when payment_type_id in (1, 2, 3, 4) then 1 end)
-    end as payment_known_trips
+    {{ count_of_taxis('payment_type_id in (1, 2, 3, 4)') }} as payment_known_trips
 from trips
 group by service, source_month, cast(pickup_at as date)
