@@ -20,9 +20,9 @@ from ingestion.settings import Settings, dataset_names, load_settings
 from ingestion.warehouse import engine_for
 
 
+@exit_when_out_of_memory()
 def main(arguments: list[str] | None = None) -> int:
     """Land, then load; return the exit code."""
-    exit_when_out_of_memory()
     try:
         names = dataset_names()
     except MedallionError as exc:

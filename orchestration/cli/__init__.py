@@ -76,12 +76,12 @@ def _medallion(
     """Load New York City's trip records into a warehouse, and prove that no row is lost."""
 
 
+@exit_when_out_of_memory()
 def main() -> None:
     """Run the command line; after a signal exit with 128 plus its number: 130 for Ctrl-C.
 
     What was committed before the signal stays.
     """
-    exit_when_out_of_memory()
     asked: list[int] = []
 
     def stop(number: int, _frame: object) -> None:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from prefect.context import FlowRunContext
 
-from ingestion.out_of_memory import exit_when_out_of_memory
+from ingestion.out_of_memory import exit_when_a_thread_has_no_memory
 
 _run: ContextVar[str | None] = ContextVar("run", default=None)
 
@@ -19,7 +19,7 @@ def begin() -> None:
     A subflow in the same process counts as part of its parent. A flow that a worker began does
     not, even if it has a parent.
     """
-    exit_when_out_of_memory()
+    exit_when_a_thread_has_no_memory()
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return

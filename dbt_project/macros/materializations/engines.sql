@@ -94,9 +94,10 @@
 {%- endmacro %}
 
 {% macro postgres__wait_for_turn(relation) -%}
-    {# each model has a connection of its own, unless a pooler lends one to several: it would keep the
-       lock when we are gone, or let somebody else give it up #}
-    {%- if run_query("select current_setting('medallion.turn', true)").columns[0].values()[0] -%}
+    {# libpq knows the process that it connected to; behind a pooler the statement runs in another.
+       Such a session would keep the lock when we are gone, or let somebody else give it up #}
+    {%- set connection, cursor = adapter.add_query('select pg_backend_pid()', auto_begin=False) -%}
+    {%- if cursor.fetchone()[0] != connection.handle.get_backend_pid() -%}
         {% do exceptions.raise_compiler_error(
             'PostgreSQL at ' ~ target.host ~ ':' ~ target.port ~ ' is reached through a pooler (such as'
             ~ ' PgBouncer), which does not keep the locks, the role and the settings of a session. Connect'
@@ -105,7 +106,6 @@
     {%- endif -%}
     {# as long as it takes: whoever builds it is at work, or gone and with them their lock #}
     {% call statement('wait_for_turn', auto_begin=False) -%}
-        select set_config('medallion.turn', '{{ model.unique_id }}', false);
         set lock_timeout = 0;
         select pg_advisory_lock(hashtextextended('{{ relation }}', 0));
         reset lock_timeout

@@ -23,10 +23,6 @@
         {% if not adapter.check_schema_exists(target.database, 'intermediate') %}
             create schema intermediate;
         {% endif %}
-        {% if target.type == 'postgres' %}
-            {# a model that finds this in its own session shares a pooler's (see wait_for_turn) #}
-            select set_config('medallion.turn', 'on-run-start', false);
-        {% endif %}
         create table if not exists {{ month_builds() }} (
             table_name varchar(200) not null,
             definition varchar(32) not null,

@@ -277,7 +277,8 @@ def _cannot_open(path: Path, exc: duckdb.Error) -> MedallionError:
 
 
 def _files_comment(connection: duckdb.DuckDBPyConnection) -> str | None:
-    found = connection.execute(
-        "select comment from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"
-    ).fetchone()
+    with _one_line():
+        found = connection.execute(
+            "select comment from duckdb_tables() where schema_name = 'raw' and table_name = 'files'"
+        ).fetchone()
     return found[0] if found else None

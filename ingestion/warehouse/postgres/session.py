@@ -8,7 +8,6 @@ this module.
 import hashlib
 import os
 import re
-import secrets
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -43,8 +42,6 @@ SESSION_OPTIONS = (
 )
 LOCK_ATTEMPTS = 6
 LOCK_PAUSE_SECONDS = 0.5
-# A setting that shows that a session is our own, with the options that we asked for.
-SESSION_MARK = "medallion.session"
 SEND_BUFFER_BYTES = 4 << 20  # TCP's maximum on Linux; the kernel grants what it allows
 # Reasons for a refused connection that may pass; a wrong password or certificate does not.
 PASSING_REFUSALS = (
@@ -150,13 +147,12 @@ class PostgresSession:
 
 def connect_libpq(database: str, options: str = "") -> Connection:
     """Connect as libpq's variables say; raise ``MedallionError`` with the server's reason."""
-    mark = secrets.token_hex(8)
     try:
         # libpq takes everything else from the environment
         connection = psycopg2.connect(
             dbname=database,
             application_name="medallion",
-            options=f"{session_options()} {options} -c {SESSION_MARK}={mark}",
+            options=f"{session_options()} {options}",
         )
     except psycopg2.OperationalError as exc:
         reason = " ".join(str(exc).split())
@@ -168,8 +164,9 @@ def connect_libpq(database: str, options: str = "") -> Connection:
         ) from None
     try:
         with one_line(), connection.cursor() as cursor:
-            cursor.execute(f"select current_setting('{SESSION_MARK}', true)")
-            is_ours = cursor.fetchone() == (mark,)
+            cursor.execute("select pg_backend_pid()")
+            # libpq knows the process it connected to; behind a pooler statements run in another
+            is_ours = cursor.fetchone() == (connection.info.backend_pid,)
             connection.rollback()
         if not is_ours:
             raise UsageError(_pooler(database))
