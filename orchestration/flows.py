@@ -23,6 +23,7 @@ from pydantic import Field
 
 from ingestion.errors import MedallionError, UntrustedFileError, UsageError
 from ingestion.land import Outcome, rows_lost
+from ingestion.progress import Lines, Quiet
 from ingestion.settings import load_settings
 from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
@@ -30,6 +31,7 @@ from orchestration.flow import artifacts, events, runs
 from orchestration.job.last_run import recorded
 from orchestration.job.pipeline import in_scope, ledger_errors, missing_errors
 from orchestration.job.transform import TransformError, TransformReport
+from orchestration.job.under_way import present_run
 from orchestration.tasks import (
     Dataset,
     acquire_run_lock,
@@ -121,6 +123,9 @@ async def ingest(
     in_lake, loaded = check_state(files)
     done = Ingested()
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
+    night = present_run(Quiet())
+    todo = {file.name for file in files} - loaded
+    night.stage("ingest", len(todo))
     for i, file in enumerate(files):
         land_state = land.with_options(refresh_cache=file.name not in in_lake)(
             file, return_state=True
@@ -130,6 +135,8 @@ async def ingest(
             file, wait_for=[allow_failure(land_state)], return_state=True
         )
         done.add(file, land_state, load_state)
+        if file.name in todo:
+            night.file_done(file.name, "")
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
     return _said(done)
 
@@ -171,6 +178,8 @@ async def ingest_spread(
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
     before, tables_before = inventory()
     turns = asyncio.Semaphore(at_once)
+    night = present_run(Quiet())
+    night.stage("ingest", len(months))
     done = Ingested(datasets={file.dataset for file in files})
     # a missing file that has a month is reported by the run of that month
     done.faults += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
@@ -183,6 +192,7 @@ async def ingest_spread(
                 flow_run_name=f"ingest {month}",
                 tags=["backfill"],
             )
+        night.file_done(month, "")
         state = run.state
         if state is None or not state.is_completed():
             fault = f"ingest {month}: {state.message or state.name if state else 'no state'}"
@@ -242,7 +252,11 @@ async def nightly(
     """
     runs.begin()
     first, last = _span(start, end)
-    with acquire_run_lock(), recorded(load_settings(), "nightly", by="flow") as faults:
+    with (
+        acquire_run_lock(),
+        recorded(load_settings(), "nightly", by="flow", progress=Lines(print)) as this,
+    ):
+        this.begin("ingest")
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
         else:
@@ -250,13 +264,15 @@ async def nightly(
             assert isinstance(ingested, Ingested)  # a subflow, not a deployment's run
             done = ingested
         try:
+            this.begin("transform")
             built = await transform(full_refresh)
+            this.begin("audit")
             result = audit()
         except MedallionError as exc:
             if done.is_good:
                 raise
             done.faults.append(str(exc))
-            faults += done.faults + done.alerted
+            this.faults += done.faults + done.alerted
             return _failed(done)
         unbalanced = ledger_errors(result)
         if unbalanced:
@@ -264,7 +280,7 @@ async def nightly(
             done.alerted += unbalanced
         missing = in_scope(result.missing, datasets, first, last)
         done.faults += missing_errors(m for m in missing if m.name not in done.at_fault)
-        faults += done.faults + done.alerted
+        this.faults += done.faults + done.alerted
     title = await _name_run(done)
     await artifacts.audited(result)
     lines = [

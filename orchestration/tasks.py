@@ -40,6 +40,7 @@ from orchestration.job.audit import audit as audit_stage
 from orchestration.job.pipeline import load_errors
 from orchestration.job.transform import TransformReport
 from orchestration.job.transform import transform as transform_stage
+from orchestration.job.under_way import only_run, present_run
 
 MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
@@ -118,7 +119,7 @@ def acquire_run_lock() -> ExitStack:
     """
     turn = ExitStack()
     try:
-        turn.enter_context(engine_for(load_settings()).only_run())
+        turn.enter_context(only_run(load_settings()))
     except WarehouseBusyError as exc:
         print(f"waiting: {exc}")  # noqa: T201  # a print is a line of the task's log
         raise
@@ -287,7 +288,7 @@ def rows_of(report: LoadReport, what: str) -> int:
 def build(full_refresh: bool) -> TransformReport:
     """Build and test what is stale with dbt."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
-        return transform_stage(load_settings(), full_refresh, Lines(print))
+        return transform_stage(load_settings(), full_refresh, present_run(Lines(print)))
 
 
 @task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)

@@ -80,6 +80,13 @@ class Engine(Protocol):
         The lock of a dead process is released by itself.
         """
 
+    def holder(self) -> str | None:
+        """Who holds the lock of ``only_run``, and since when; None if nobody does.
+
+        It only looks: a run that begins at the same moment is not refused, and another process may
+        have the warehouse open.
+        """
+
     def check_owner(self) -> None:
         """Raise ``UsageError`` where the warehouse belongs to other roles than a run writes as."""
 

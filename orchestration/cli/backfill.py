@@ -68,7 +68,9 @@ def backfill(
         for month in months_between(first, last):
             try:
                 with progress(quiet) as watcher:
-                    report = stages.run(settings, datasets, month, month, progress=watcher)
+                    report = stages.run(
+                        settings, datasets, month, month, progress=watcher, command="backfill"
+                    )
             except MedallionError as exc:
                 faults.append(f"{month:%Y-%m}: {exc}")
                 continue

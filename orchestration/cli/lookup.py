@@ -43,13 +43,27 @@ def status(
     target: Target = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is published, landed, loaded and built, what is stale, and the last run."""
+    """Show what is published, landed, loaded and built, what is stale, and who runs or ran last.
+
+    For a run under way: who runs, since when, at what, how far, and when it should be done.
+    """
     with command(sample, target, as_of=as_of) as settings:
         scope = scope_of(dataset, start, end)
+        from ingestion.errors import WarehouseBusyError
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.status import status as status_stage
+        from orchestration.job.under_way import run_under_way
 
-        found = status_stage(settings, *scope, as_of)
+        try:
+            found = status_stage(settings, *scope, as_of)
+        except WarehouseBusyError:
+            # DuckDB lets nobody look on, but who holds it can be told
+            under_way = run_under_way(settings)
+            if as_json:
+                print_json({"run_under_way": under_way})
+            elif under_way:
+                stdout.print(f"under way: {under_way}", highlight=False)
+            raise
         if as_json:
             files = [asdict(f) | {"stale": f.stale} for f in found.files]
             print_json(asdict(found) | {"files": files})
@@ -95,6 +109,8 @@ def status(
             if last
             else "\nlast run: none"
         )
+        if found.run_under_way:
+            stdout.print(f"under way: {found.run_under_way}", highlight=False)
 
 
 def history(

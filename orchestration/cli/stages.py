@@ -167,12 +167,17 @@ def transform(
 ) -> None:
     """Build the stale months of the marts with dbt."""
     with command(sample, target, quiet) as settings:
-        from ingestion.warehouse import engine_for
         from orchestration.cli.console import print_json, progress, stdout
         from orchestration.job.transform import transform as transform_stage
+        from orchestration.job.under_way import only_run, reported
 
-        with engine_for(settings).only_run(), progress(quiet) as watcher:
-            report = transform_stage(settings, full_refresh, watcher)
+        with (
+            only_run(settings),
+            progress(quiet) as watcher,
+            reported(settings, "transform", progress=watcher) as this,
+        ):
+            this.begin("transform")
+            report = transform_stage(settings, full_refresh, this)
         if as_json:
             counts = {"models": report.models, "tests": report.tests, "warnings": report.warnings}
             print_json({"built": report.built, **counts, "nodes": report.nodes})

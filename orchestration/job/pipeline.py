@@ -8,13 +8,14 @@ from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Landed, LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load, not_landed
-from ingestion.progress import Progress, Quiet
+from ingestion.progress import Progress
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.audit import Audit, Missing, audit
 from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
 from orchestration.job.transform import TransformReport, transform
+from orchestration.job.under_way import only_run
 
 
 @dataclass(frozen=True)
@@ -76,35 +77,39 @@ def run(
     full_refresh: bool = False,
     progress: Progress | None = None,
     drop_unknown: bool = False,
+    command: str = "run",
 ) -> RunReport:
     """Land what is new, load it, transform what is stale and audit all; any night can be run again.
 
     With ``as_of``, nothing is landed: a separate warehouse is built from what the lake held at the
     end of that day. Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows
     orphans (files that the lake does not know) and ``drop_unknown`` is not set. Raises
-    ``WarehouseBusyError`` while another run is active. If only single files fail, their errors are
+    ``WarehouseBusyError`` while another run is active. ``command`` names the run for those who
+    look on. If only single files fail, their errors are
     in the report's ``faults``, and the run goes on with the others.
     """
-    progress = progress or Quiet()
     if as_of:
         settings = settings.as_of(as_of)
-        if as_of > datetime.now(UTC).date():
-            progress.say(f"{as_of} is still to come: this is what is known so far")
-    engine = engine_for(settings)
-    with engine.only_run(), recorded(settings, "run") as faults:
+    with only_run(settings), recorded(settings, command, progress=progress) as this:
+        if as_of and as_of > datetime.now(UTC).date():
+            this.say(f"{as_of} is still to come: this is what is known so far")
+        this.begin("land")
         known = Catalog(settings.lake_url)
         if not drop_unknown:
             check_lake(settings, known)
-        landed = LandReport() if as_of else land(settings, datasets, start, end, progress)
+        landed = LandReport() if as_of else land(settings, datasets, start, end, this)
         if not (known.current(as_of) or Catalog(settings.lake_url).current(as_of)):
             when = f" by {as_of}" if as_of else ""
             nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
             raise MedallionError(" ".join([*land_errors(landed), nothing]))
-        loaded = load(settings, datasets, start, end, as_of, progress, drop_unknown)
-        transformed = transform(settings, full_refresh, progress)
+        this.begin("load")
+        loaded = load(settings, datasets, start, end, as_of, this, drop_unknown)
+        this.begin("transform")
+        transformed = transform(settings, full_refresh, this)
+        this.begin("audit")
         result = audit(settings, as_of=as_of)
         report = RunReport(
-            engine.label,
+            engine_for(settings).label,
             landed,
             loaded,
             transformed,
@@ -114,7 +119,7 @@ def run(
             # of the present day, landing has said it
             not_landed=not_landed(settings, datasets, start, end, as_of) if as_of else [],
         )
-        faults += report.faults
+        this.faults += report.faults
         return report
 
 

@@ -23,6 +23,7 @@ from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
 from orchestration.job.last_run import last_recorded
 from orchestration.job.sources import has_fingerprint
+from orchestration.job.under_way import RunUnderWay, run_under_way
 
 LOW_DISK_BYTES = 5 << 30
 
@@ -58,13 +59,17 @@ class FileStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Every file, and the last run: of the whole job as recorded here, or of dbt alone."""
+    """Every file, the last run, and the one under way.
+
+    The last run is one of the whole job as recorded here, or of dbt alone.
+    """
 
     files: list[FileStatus]
     unreachable: str | None
     missing: list[str]  # expected files that are not published, one line each
     unknown: str | None  # the error for orphans: in use, but not known to the lake
     last_run: dict[str, Any] | None
+    run_under_way: RunUnderWay | None
 
 
 def status(
@@ -80,6 +85,7 @@ def status(
     the lake as it was at the end of that day. The publisher is then not asked: it only knows the
     present.
     """
+    under_way = run_under_way(settings)
     unreachable: str | None = None
     published: list[PublishedFile] = []
     missing: list[str] = []
@@ -136,7 +142,7 @@ def status(
                 item=item,
             )
         )
-    return Status(files, unreachable, missing, unknown, last_run)
+    return Status(files, unreachable, missing, unknown, last_run, under_way)
 
 
 def _single_files(settings: Settings, datasets: Sequence[str]) -> list[str]:

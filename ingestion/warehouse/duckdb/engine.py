@@ -12,7 +12,7 @@ from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
 from ingestion.formats.duckdb_sql import path_pattern, text_sql
 from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.files import reader_sql
-from ingestion.locks import HeldError, locked_file
+from ingestion.locks import HeldError, holder_of, locked_file
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
 from ingestion.settings import Settings
 from ingestion.sources import registry
@@ -154,7 +154,7 @@ class DuckDb:
         """Keep other runs out by a lock: between two stages no process holds the file itself."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked_file(self._path.with_name(f"{self._path.name}.run")))
+                stack.enter_context(locked_file(self._run_lock))
             except HeldError as exc:
                 raise WarehouseBusyError(
                     f"Another run ({exc}) is under way on {self.label}; wait for it, or try later."
@@ -162,6 +162,17 @@ class DuckDb:
             except OSError as exc:
                 raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
             yield
+
+    def holder(self) -> str | None:
+        """Who holds the lock file of ``only_run``; None if nobody does."""
+        try:
+            return holder_of(self._run_lock)
+        except OSError as exc:
+            raise MedallionError(f"Cannot read {self._run_lock}: {exc.strerror}.") from exc
+
+    @property
+    def _run_lock(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.run")
 
     def prepare(self, session: DuckDbSession, /) -> None:
         """Create the schema raw, one for each source, and raw.files, where they do not exist."""

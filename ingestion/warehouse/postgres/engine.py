@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
 from ingestion.formats.postgres_types import ROW_ORDINAL
 from ingestion.lake.catalog import FileVersion
+from ingestion.locks import this_process
 from ingestion.schema_on_read import (
     ORIGIN,
     POSTGRES,
@@ -145,13 +146,24 @@ class Postgres:
         try:
             connection.autocommit = True
             session = PostgresSession(connection)
-            key = lock_key("run")
-            if session.query(f"select pg_try_advisory_lock({key})").rows != [(True,)]:
+            # the one thing about a session that every account may see
+            session.query("select set_config('application_name', ?, false)", [this_process()])
+            if session.query(f"select pg_try_advisory_lock({lock_key('run')})").rows != [(True,)]:
+                who = _who_runs(session) or "it has just ended"
                 raise WarehouseBusyError(
-                    f"Another run is under way on {self.label}: {_who_runs(session, key)}."
-                    " Wait for it, or try later."
+                    f"Another run is under way on {self.label}: {who}. Wait for it, or try later."
                 )
             yield
+        finally:
+            connection.close()
+
+    def holder(self) -> str | None:
+        """Who holds the lock of ``only_run`` in the database; None if nobody does."""
+        if not self.exists():
+            return None
+        connection = connect_libpq(self.database)
+        try:
+            return _who_runs(PostgresSession(connection))
         finally:
             connection.close()
 
@@ -345,16 +357,18 @@ def _owners(session: PostgresSession) -> dict[str, str]:
     return dict(session.query("select nspname, nspowner::regrole::text from pg_namespace").rows)
 
 
-def _who_runs(session: PostgresSession, key: int) -> str:
+def _who_runs(session: PostgresSession) -> str | None:
+    """Who holds the lock of a run; the session of an earlier release has only its number."""
     found = session.query(
-        "select format('pid %s on %s, since %s', l.pid, coalesce(host(a.client_addr),"
-        " 'the server'), date_trunc('second', a.backend_start))"
+        "select case when a.application_name like 'pid %' then a.application_name"
+        " else 'pid ' || l.pid || ' of the server' end"
         " from pg_locks as l left join pg_stat_activity as a on l.pid = a.pid"
         " where l.locktype = 'advisory' and l.granted"
+        " and l.database = (select oid from pg_database where datname = current_database())"
         " and ((l.classid::bigint << 32) | l.objid::bigint) = ?",
-        [key],
+        [lock_key("run")],
     )
-    return ", ".join(line for (line,) in found.rows) or "it has just ended"
+    return ", ".join(line for (line,) in found.rows) or None
 
 
 def _database() -> str:
