@@ -17,6 +17,7 @@ from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.lake.catalog import Catalog, FileVersion, clock_warning
 from ingestion.lake.derived import derived_files, make_derived
+from ingestion.lake.file_version import PASSED_OVER
 from ingestion.lake.storage.checksums import Digests
 from ingestion.lake.storage.store import Store, open_lake
 from ingestion.locks import turns_with_files
@@ -43,6 +44,7 @@ class Outcome(StrEnum):
     SAME_CONTENT = "same content"
     QUARANTINED = "quarantined"
     FAILED = "failed"
+    PASSED_OVER = "passed over"  # an operator has withdrawn this version, or had it forgotten
     NOT_YET = "not published yet"
 
 
@@ -50,7 +52,8 @@ class Outcome(StrEnum):
 class Landed:
     """The result for one published file; ``landing`` is there unless it failed.
 
-    ``remarks`` are warnings about a new or changed file, one line each.
+    ``error`` is also why a version is passed over, which is no error of the run. ``remarks`` are
+    warnings about a new or changed file, one line each.
     """
 
     published: PublishedFile
@@ -166,7 +169,7 @@ def land_files(
         if file.error:
             done[file] = Landed(file, Outcome.FAILED, error=file.error)
         elif is_landed(catalog, file):
-            done[file] = Landed(file, Outcome.UNCHANGED, catalog.newest(*file.key))
+            done[file] = _held(catalog, file)
         else:  # a file in quarantine is fetched again: the error may have passed
             todo.append(file)
     left = [file for file in done if has_parts(file, settings.spool_dir)]
@@ -207,10 +210,20 @@ def _batches(files: Sequence[PublishedFile]) -> Iterator[list[PublishedFile]]:
 
 
 def is_landed(catalog: Catalog, file: PublishedFile) -> bool:
-    """Whether the lake holds the file as published now, as a trusted version."""
+    """Whether the lake holds the file as published now, and need not check it again.
+
+    A version that is passed over is not fetched again.
+    """
     last = catalog.newest(*file.key)
-    landed = last is not None and last.status == "landed"
+    landed = last is not None and last.status != "quarantined"
     return landed and not file.error and catalog.holds(file)
+
+
+def _held(catalog: Catalog, file: PublishedFile) -> Landed:
+    last = catalog.newest(*file.key)
+    if last and last.status in PASSED_OVER:
+        return Landed(file, Outcome.PASSED_OVER, last, last.error)
+    return Landed(file, Outcome.UNCHANGED, last)
 
 
 def _from_source(settings: Settings, file: PublishedFile, progress: Progress) -> Fetched | None:
@@ -256,11 +269,7 @@ def _land_batch(
         return _Candidate(fetched, checked, None, found)
 
     # another process may have landed some of them while this one waited for the lock
-    landed = [
-        Landed(file, Outcome.UNCHANGED, catalog.newest(*file.key))
-        for file in batch
-        if is_landed(catalog, file)
-    ]
+    landed = [_held(catalog, file) for file in batch if is_landed(catalog, file)]
     rest = [file for file in batch if not is_landed(catalog, file)]
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
@@ -363,9 +372,11 @@ def _store(
 
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:
-    """Whether the lake holds these bytes in the right folder, raw or quarantine."""
+    """Whether the lake holds these bytes in the right folder, or must never hold them again."""
     seen = catalog.version(file.key, candidate.fetched.sha256)
-    return seen is not None and seen.lake_path == _lake_path(catalog, file, candidate)
+    return seen is not None and (
+        seen.status == "forgotten" or seen.lake_path == _lake_path(catalog, file, candidate)
+    )
 
 
 def _any_columns(checked: Checked) -> dict[str, dict[str, object]]:
@@ -403,9 +414,11 @@ def _record(
         remarks=checked.remarks if checked else (),
         item=file.item,
     )
-    last = catalog.newest(*file.key)
+    last = catalog.last_landing(file.key)
     if last is None or replace(landing, landed_at=last.landed_at) != last:
         landing = catalog.append(landing)
+    if decided := catalog.decided(landing):
+        return Landed(file, Outcome.PASSED_OVER, landing, decided.text)
     if candidate.distrust:
         return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
     if before is None:

@@ -142,11 +142,14 @@ def not_landed(
     as_of: date | None = None,
 ) -> list[str]:
     """The named datasets and months of which the lake has nothing to load, one line each."""
-    current = Catalog(settings.lake_url).current(as_of)
+    whole = Catalog(settings.lake_url)
+    catalog = whole.as_of(as_of) if as_of else whole
+    # of what is passed over, the ledger tells
+    held = catalog.current() + catalog.passed_over()
     monthly = {name: dataset.monthly for name, dataset in registry.datasets().items()}
     has = {
         v.dataset
-        for v in current
+        for v in held
         if v.month is None
         or ((start is None or v.month >= start) and (end is None or v.month <= end))
     }
@@ -238,7 +241,7 @@ def _is_up_to_date(
     return wanted <= loaded and all(
         files_table.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
         for v in catalog.versions()
-        if v.table_name in files or v.status == "quarantined"
+        if v.table_name in files or v.status != "landed"
     )
 
 

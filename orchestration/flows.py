@@ -29,7 +29,12 @@ from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from orchestration.flow import artifacts, events, runs
 from orchestration.job.last_run import recorded
-from orchestration.job.pipeline import in_scope, ledger_errors, missing_errors
+from orchestration.job.pipeline import (
+    in_scope,
+    ledger_errors,
+    missing_errors,
+    passed_over_lines,
+)
 from orchestration.job.transform import TransformError, TransformReport
 from orchestration.job.under_way import present_run
 from orchestration.tasks import (
@@ -293,6 +298,7 @@ async def nightly(
         else "nothing was stale",
         f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
         f" {result.invalid_rows:,} flagged",
+        *(f"passed over: {line}" for line in passed_over_lines(result.passed_over)),
     ]
     await artifacts.summary(title, lines, done.faults + done.alerted)
     for line in lines:

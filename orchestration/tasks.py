@@ -162,10 +162,12 @@ def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     catalog = Catalog(settings.lake_url)
     warehouse.check_lake(settings, catalog)
     shown = warehouse.tables_in_use(settings)
-    landed = {
-        file.name: catalog.newest(*file.key) for file in files if lake.is_landed(catalog, file)
-    }
-    loaded = {name for name, newest in landed.items() if newest and newest.table_name in shown}
+    landed = {file.name: file.key for file in files if lake.is_landed(catalog, file)}
+    wanted = {version.key: version.table_name for version in catalog.current()}
+    used = {v.key: v.table_name for v in catalog.versions() if v.table_name in shown}
+    if any(used.get(decision.key) != wanted.get(decision.key) for decision in catalog.decisions):
+        return set(landed), set()  # any load makes the read views follow what was decided
+    loaded = {name for name, key in landed.items() if used.get(key) == wanted.get(key)}
     return set(landed), loaded
 
 

@@ -4,27 +4,32 @@ Each landing is one small JSON object. It is written whole, and only after the f
 read back and found equal. The log alone gives the versions of a month, the current one, and the one
 that was current on a past day. So a record that cannot be read is damage: if it were passed over,
 months would be missing without a word.
+
+A decision about a version, as that it is withdrawn, is a record of its own (decision.py). It
+changes the version's status, and not the order of landings.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 from ingestion.errors import MedallionError
+from ingestion.lake import decision as decisions_in
+from ingestion.lake import file_version as landings_in
+from ingestion.lake.decision import Decision
 from ingestion.lake.file_version import (
     CATALOG_DIR,
+    PASSED_OVER,
     SHORT_ID,
     FileVersion,
     Key,
     file_key,
-    from_record,
-    is_sealed,
+    format_of,
     key_of,
     record_name,
-    to_record,
     version_name,
 )
 from ingestion.lake.storage.store import Store
@@ -32,6 +37,8 @@ from ingestion.sources import registry
 from ingestion.sources.base import Dataset, PublishedFile, name_of
 
 __all__ = ["Catalog", "FileVersion", "file_key", "key_of", "name_of", "version_name"]
+
+Identity = tuple[str, date | None, str | None, str]  # a published file, and a version's sha256
 
 # No warning while clocks differ by less: the catalog is asked about whole days.
 CLOCKS_APART = timedelta(days=1)
@@ -91,6 +98,12 @@ class Catalog:
         return sorted(parsed, key=lambda landing: landing.landed_at)
 
     @cached_property
+    def decisions(self) -> list[Decision]:
+        """Every decision about a version, oldest first."""
+        parsed = [said for _, said in self._parsed.values() if isinstance(said, Decision)]
+        return sorted(parsed, key=lambda said: said.decided_at)
+
+    @cached_property
     def unreadable(self) -> list[Unreadable]:
         """Catalog records that cannot be used. Files that others put there are left out."""
         return [
@@ -104,15 +117,15 @@ class Catalog:
         """The names of records whose content has changed since they were written."""
         return [
             name
-            for name, (content, landing) in self._parsed.items()
-            if isinstance(landing, FileVersion) and not is_sealed(name, content, landing)
+            for name, (content, said) in self._parsed.items()
+            if _is_changed(name, content, said)
         ]
 
     @cached_property
-    def _parsed(self) -> dict[str, tuple[bytes, FileVersion | str]]:
+    def _parsed(self) -> dict[str, tuple[bytes, FileVersion | Decision | str]]:
         names = [name for name in self._store.names(CATALOG_DIR) if key_of(name)]
         contents = self._store.read_all(names)
-        return {n: (c, from_record(n, c)) for n, c in zip(names, contents, strict=True)}
+        return {n: (c, _parse(n, c)) for n, c in zip(names, contents, strict=True)}
 
     def ahead_of(self, now: datetime) -> list[FileVersion]:
         """Landings dated long after ``now``, and all ordered after them: some clock was wrong."""
@@ -123,11 +136,32 @@ class Catalog:
         if self.landings and landing.landed_at <= self.landings[-1].landed_at:
             after = self.landings[-1].landed_at + timedelta(microseconds=1)
             landing = replace(landing, landed_at=after)
-        self._store.write(record_name(landing), to_record(landing))
+        self._store.write(record_name(landing), landings_in.to_record(landing))
         self.landings.append(landing)
-        for derived in ("_newest", "_versions"):
-            self.__dict__.pop(derived, None)
+        self._derive_anew()
         return landing
+
+    def decide(self, decision: Decision) -> Decision:
+        """Write a decision about a version; return it as ordered: after all others about any."""
+        if self.decisions and decision.decided_at <= self.decisions[-1].decided_at:
+            after = self.decisions[-1].decided_at + timedelta(microseconds=1)
+            decision = replace(decision, decided_at=after)
+        self._store.write(decision.name, decisions_in.to_record(decision))
+        self.decisions.append(decision)
+        self._derive_anew()
+        return decision
+
+    def _derive_anew(self) -> None:
+        for derived in ("_newest", "_versions", "_decided"):
+            self.__dict__.pop(derived, None)
+
+    def decided(self, version: FileVersion) -> Decision | None:
+        """The decision that holds about a version; none if it was taken back."""
+        return self._decided.get((*version.key, version.file_id))
+
+    @cached_property
+    def _decided(self) -> dict[Identity, Decision]:
+        return _holding(self.decisions)
 
     def newest(
         self, dataset: str, month: date | None, item: str | None = None
@@ -137,7 +171,11 @@ class Catalog:
 
     @cached_property
     def _newest(self) -> dict[Key, FileVersion]:
-        return {landing.key: landing for landing in self.landings}
+        return {landing.key: _judged(landing, self._decided) for landing in self.landings}
+
+    def last_landing(self, key: Key) -> FileVersion | None:
+        """The latest landing of one published file, as it was recorded."""
+        return next((x for x in reversed(self.landings) if x.key == key), None)
 
     def holds(self, published: PublishedFile) -> bool:
         """Whether the file's latest landing has the same address and the same fingerprint."""
@@ -174,27 +212,30 @@ class Catalog:
         return list(self._versions.values())
 
     @cached_property
-    def _versions(self) -> dict[tuple[str, date | None, str | None, str], FileVersion]:
-        merged: dict[tuple[str, date | None, str | None, str], FileVersion] = {}
+    def _versions(self) -> dict[Identity, FileVersion]:
+        merged: dict[Identity, FileVersion] = {}
         for landing in self.landings:
             identity = (*landing.key, landing.file_id)
             first = merged.get(identity)
             merged[identity] = replace(landing, landed_at=first.landed_at) if first else landing
-        return merged
+        return {name: _judged(version, self._decided) for name, version in merged.items()}
 
     def as_of(self, day: date) -> "Catalog":
-        """The catalog as it was at the end of ``day`` (UTC), for reading only."""
+        """The catalog as it was at the end of ``day`` (UTC), for reading only.
+
+        What was forgotten later is forgotten there too: its bytes are gone.
+        """
         then = copy(self)
-        for derived in ("_newest", "_versions"):
-            then.__dict__.pop(derived, None)
+        then._derive_anew()
         then.landings = [x for x in self.landings if _day(x) <= day]
+        then.decisions = _made_by(day, self.decisions)
         return then
 
     def current(self, as_of: date | None = None) -> list[FileVersion]:
         """The latest trusted version of each file; with ``as_of``, at the end of that day (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
-        last = filter(None, (_trusted(landings) for landings in self._by_file.values()))
+        last = filter(None, (_trusted(of, self._decided) for of in self._by_file.values()))
         found = [self._versions[*landing.key, landing.file_id] for landing in last]
         return sorted(found, key=lambda x: (x.dataset, x.month or date.min, x.item or ""))
 
@@ -203,11 +244,15 @@ class Catalog:
 
         Each is as it was landed then: a version that is in quarantine today may have been in use.
         """
+        decisions = defaultdict(list)
+        for decision in self.decisions:
+            decisions[decision.key].append(decision)
         found = []
-        for landings in self._by_file.values():
-            days = list(dict.fromkeys(_day(landing) for landing in landings))
+        for key, landings in self._by_file.items():
+            days = sorted({*map(_day, landings), *(said.day for said in decisions[key])})
             for i, day in enumerate(days):
-                then = _trusted([landing for landing in landings if _day(landing) <= day])
+                landed = [landing for landing in landings if _day(landing) <= day]
+                then = _trusted(landed, _holding(_made_by(day, decisions[key])))
                 until = days[i + 1] if i + 1 < len(days) else date.max
                 if then:
                     found.append((then, day, until))
@@ -232,11 +277,57 @@ class Catalog:
         """The latest landing of each file whose latest landing is in quarantine."""
         return [x for x in self._newest.values() if x.status == "quarantined"]
 
+    def passed_over(self) -> list[FileVersion]:
+        """The versions that are withdrawn or forgotten."""
+        return [x for x in self._versions.values() if x.status in PASSED_OVER]
 
-def _trusted(landings: Sequence[FileVersion]) -> FileVersion | None:
+
+def _trusted(
+    landings: Sequence[FileVersion], decided: Mapping[Identity, Decision]
+) -> FileVersion | None:
     """From the landings of one file, the last one whose version is still trusted."""
-    status = {landing.file_id: landing.status for landing in landings}
+    status = {landing.file_id: _judged(landing, decided).status for landing in landings}
     return next((x for x in reversed(landings) if status[x.file_id] == "landed"), None)
+
+
+def _judged(version: FileVersion, decided: Mapping[Identity, Decision]) -> FileVersion:
+    """The version, with the decision that holds about it as its status and its error."""
+    decision = decided.get((*version.key, version.file_id))
+    if decision is None or decision.decision == "taken back":  # such a one does not hold
+        return version
+    return replace(version, status=decision.decision, error=decision.text)
+
+
+def _holding(decisions: Iterable[Decision]) -> dict[Identity, Decision]:
+    """The decisions that hold, by version."""
+    last = {(*decision.key, decision.file_id): decision for decision in decisions}
+    return {of: decision for of, decision in last.items() if decision.decision in PASSED_OVER}
+
+
+def _made_by(day: date, decisions: Iterable[Decision]) -> list[Decision]:
+    return [x for x in decisions if x.day <= day or x.decision == "forgotten"]
+
+
+def _parse(name: str, content: bytes) -> FileVersion | Decision | str:
+    """The landing or decision in a record, or the reason why the record cannot be used.
+
+    Raises ``MedallionError`` where a later release wrote the record in another format: such a lake
+    is not damaged, and nothing in it may be repaired.
+    """
+    if (written := format_of(content)) > decisions_in.FORMAT:
+        raise MedallionError(
+            f"The record {name} was written by a later release of Medallion: it has format"
+            f" {written}, and this release knows {decisions_in.FORMAT}. Install that release."
+        )
+    if written == decisions_in.FORMAT:
+        return decisions_in.from_record(name, content)
+    return landings_in.from_record(name, content)
+
+
+def _is_changed(name: str, content: bytes, said: FileVersion | Decision | str) -> bool:
+    if isinstance(said, Decision):
+        return not decisions_in.is_sealed(name, content, said)
+    return isinstance(said, FileVersion) and not landings_in.is_sealed(name, content, said)
 
 
 def _day(landing: FileVersion) -> date:

@@ -9,13 +9,12 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from ingestion.errors import MedallionError
 from ingestion.sources import registry
 from ingestion.sources.base import FORMATS, name_of
 
@@ -23,14 +22,16 @@ CATALOG_DIR = "catalog"
 SHORT_ID = 8  # hex digits of a sha256 in a name; more if another version has the same ones
 ITEM_DIGITS = 12  # hex digits of the sha256 of an item's name
 SEAL = "checksum"
-# The format version of records. Raise it when an earlier release would read a new record wrongly.
-# A record without one has format 1.
+# The format version of landings' records. Raise it when an earlier release would read a new record
+# wrongly. A record without one has format 1.
 FORMAT = 1
 # years that every engine can store in a timestamp and that a publisher can have meant
 YEARS = range(1970, 2200)
 
 Key = tuple[str, date | None, str | None]  # dataset, month and item: one published file
-Status = Literal["landed", "quarantined"]
+# a landing is one of the first two; the others follow from decisions (decision.py)
+Status = Literal["landed", "quarantined", "withdrawn", "forgotten"]
+PASSED_OVER: tuple[Status, ...] = ("withdrawn", "forgotten")
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]  # PostgreSQL cannot store a NUL
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -166,34 +167,30 @@ def _key(dataset: str, month: str | None, item: str | None = None) -> Key | None
 
 def record_name(landing: FileVersion) -> str:
     """The name of a landing's record in the catalog."""
-    part = f"{landing.month:%Y-%m}" if landing.month else "current"
-    if landing.item is not None:
-        part = f"item-{item_id(landing.item)}"
-    digits = landing.table_name.rpartition("__")[2]
-    return f"{CATALOG_DIR}/{landing.dataset}/{part}/{_stamp(landing)}-{digits}.json"
+    return record_of(landing.key, landing.landed_at, landing.table_name.rpartition("__")[2])
 
 
-def _stamp(landing: FileVersion) -> str:
-    return f"{landing.landed_at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
+def record_of(key: Key, at: datetime, short_id: str) -> str:
+    """The name of a record about a version, made at a time."""
+    dataset, month, item = key
+    part = f"{month:%Y-%m}" if month else "current"
+    if item is not None:
+        part = f"item-{item_id(item)}"
+    return f"{CATALOG_DIR}/{dataset}/{part}/{_stamp(at)}-{short_id}.json"
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%S%fZ}"
 
 
 def to_record(landing: FileVersion) -> bytes:
     """The record of a landing, with a checksum of its fields."""
     said = _fields(landing) | {SEAL: _checksum(landing), "format": FORMAT}
-    return json.dumps(said, default=_plain, indent=1).encode()
+    return json.dumps(said, default=plain, indent=1).encode()
 
 
 def from_record(name: str, content: bytes) -> FileVersion | str:
-    """The landing in a catalog record, or the reason why the record cannot be used.
-
-    Raises ``MedallionError`` where a later release wrote the record in another format: such a lake
-    is not damaged, and nothing in it may be repaired.
-    """
-    if (written := _format_of(content)) > FORMAT:
-        raise MedallionError(
-            f"The record {name} was written by a later release of Medallion: it has format"
-            f" {written}, and this release knows {FORMAT}. Install that release."
-        )
+    """The landing in a catalog record, or the reason why the record cannot be used."""
     try:
         landing = _parser().validate_json(content, strict=True)
     except ValidationError as exc:
@@ -203,7 +200,8 @@ def from_record(name: str, content: bytes) -> FileVersion | str:
     return _contradiction(name, landing) or landing
 
 
-def _format_of(content: bytes) -> int:
+def format_of(content: bytes) -> int:
+    """The format version of a record."""
     try:
         said = json.loads(content)
     except (ValueError, RecursionError):
@@ -217,28 +215,43 @@ def _parser() -> TypeAdapter[FileVersion]:
     return TypeAdapter(FileVersion)
 
 
-def _contradiction(name: str, landing: FileVersion) -> str | None:
-    """How the parts of a record contradict each other; none if they do not."""
-    dataset = registry.datasets().get(landing.dataset)
+def contradicted_key(name: str, key: Key) -> str | None:
+    """How a record contradicts its name, or the sources; none if it does not."""
+    dataset_name, month, item = key
+    dataset = registry.datasets().get(dataset_name)
     if dataset is None:
         return (
-            f"dataset: no source has {landing.dataset!r}; is {registry.VARIABLE} set as it was"
+            f"dataset: no source has {dataset_name!r}; is {registry.VARIABLE} set as it was"
             " where it was landed"
         )
-    if (landing.item is None) == dataset.has_items:
-        return f"item: {landing.dataset} is {'' if dataset.has_items else 'not '}several files"
-    named = (landing.dataset, landing.month, landing.item and item_id(landing.item))
+    if (item is None) == dataset.has_items:
+        return f"item: {dataset_name} is {'' if dataset.has_items else 'not '}several files"
     days = (1,) if dataset.monthly else (None,)
-    if (landing.month and landing.month.day) not in days:
-        return f"month: {landing.month} is no month of {landing.dataset}"
-    if key_of(name) != named:
-        return f"it is the record of {landing.name}, and its name is that of another file"
-    if key_of(landing.lake_path) != named:
+    if (month and month.day) not in days:
+        return f"month: {month} is no month of {dataset_name}"
+    if key_of(name) != _in_names(key):
+        return f"it is the record of {name_of(*key)}, and its name is that of another file"
+    return None
+
+
+def _in_names(key: Key) -> Key:
+    dataset, month, item = key
+    return dataset, month, item and item_id(item)
+
+
+def _contradiction(name: str, landing: FileVersion) -> str | None:
+    """How the parts of a record contradict each other; none if they do not."""
+    if fault := contradicted_key(name, landing.key):
+        return fault
+    if landing.status in PASSED_OVER:
+        return f"status: {landing.status!r} is no status of a landing"
+    if key_of(landing.lake_path) != _in_names(landing.key):
         return f"lake_path: {landing.lake_path!r} is no place of {landing.name} in a lake"
     digits = landing.table_name.rpartition("__")[2]
     if not landing.file_id.startswith(digits):
         return "lake_path: it is the place of another version than file_id"
-    if landing.status == "landed" and not landing.columns and dataset.has_rows:
+    has_rows = registry.datasets()[landing.dataset].has_rows
+    if landing.status == "landed" and not landing.columns and has_rows:
         return "columns: there are none"
     for moment in filter(None, (landing.last_modified, landing.landed_at)):
         if moment.year not in YEARS:
@@ -250,13 +263,13 @@ def is_sealed(name: str, content: bytes, landing: FileVersion) -> bool:
     """Whether a record is still as it was written, by its checksum and its name."""
     seal = json.loads(content).get(SEAL)
     named = _RECORD.fullmatch(name)
-    is_of_its_time = named is not None and named["stamp"] == _stamp(landing)
+    is_of_its_time = named is not None and named["stamp"] == _stamp(landing.landed_at)
     return is_of_its_time and seal in (None, _checksum(landing))
 
 
 def _checksum(landing: FileVersion) -> str:
     # only of these fields: a key that a later release adds must not change the checksum here
-    said = json.dumps(_fields(landing), default=_plain, sort_keys=True)
+    said = json.dumps(_fields(landing), default=plain, sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -266,7 +279,8 @@ def _fields(landing: FileVersion) -> dict[str, Any]:
     return {k: v for k, v in fields.items() if k != "item" or v is not None}
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A date or a time as the catalog writes it."""
     if isinstance(value, date):  # a datetime is a date too
         return value.isoformat()
     raise TypeError(f"cannot write {type(value).__name__} to the catalog")

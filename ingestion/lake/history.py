@@ -15,6 +15,7 @@ import duckdb
 
 from ingestion.errors import MedallionError, first_line
 from ingestion.lake.catalog import Catalog, FileVersion
+from ingestion.lake.decision import Decision
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import branches
 from ingestion.lake.row_diff import RowChanges, row_changes
@@ -81,13 +82,17 @@ class Changes:
 
 @dataclass(frozen=True)
 class Version:
-    """One file version; ``changes`` compare it with the previous trusted version."""
+    """One file version; ``changes`` compare it with the previous trusted version.
+
+    ``decisions`` are what operators decided about it, oldest first.
+    """
 
     version: FileVersion
     is_current: bool
     figures: Figures | None = None
     changes: Changes | None = None
     fault: str | None = None  # why the lake's bytes could not be read
+    decisions: tuple[Decision, ...] = ()
 
 
 def history(settings: Settings, dataset: str, month: date | None) -> list[FileVersion]:
@@ -104,24 +109,27 @@ def compare(
 ) -> list[Version]:
     """Every version of one published file, oldest first, with its figures and its changes.
 
-    Each trusted version is read once for its figures and twice for each comparison. A version in
-    quarantine is not read. A version that cannot be read has a ``fault`` in place of figures.
-    ``MEDALLION_DUCKDB_MEMORY_LIMIT`` limits memory; the rest spills into the work folder.
+    Each version is read once for its figures and twice for each comparison. One in quarantine is
+    not read, and no version is compared with one that is withdrawn. A version that cannot be read
+    has a ``fault`` in place of figures. ``MEDALLION_DUCKDB_MEMORY_LIMIT`` limits memory; the rest
+    spills into the work folder.
     """
     progress = progress or Quiet()
     catalog = Catalog(settings.lake_url)
     landings = _versions(catalog, dataset, month)
-    trusted = [v for v in landings if v.status == "landed"]
+    readable = [v for v in landings if v.status in ("landed", "withdrawn")]
     current = {v.file_id for v in catalog.current() if (v.dataset, v.month) == (dataset, month)}
-    progress.stage("compare", len(trusted), sum(v.bytes for v in trusted))
+    progress.stage("compare", len(readable), sum(v.bytes for v in readable))
     found: list[Version] = []
     before: Version | None = None
     with _scratch(settings) as connection:
         for landing in landings:
-            version = Version(landing, landing.file_id in current)
-            if landing.status == "landed":
+            of_it = (x for x in catalog.decisions if x.key == landing.key)
+            decisions = tuple(x for x in of_it if x.file_id == landing.file_id)
+            version = Version(landing, landing.file_id in current, decisions=decisions)
+            if landing in readable:
                 version = _read(settings, connection, version, before)
-                before = version
+                before = version if landing.status == "landed" else before
                 progress.advance(landing.bytes)
                 progress.file_done(landing.table_name, version.fault or "read", landing.row_count)
             found.append(version)

@@ -198,7 +198,7 @@ def has_all_columns(session: Session) -> bool:
 def tables_loaded(session: Session) -> set[str]:
     """The versions whose raw tables exist; a view of a file in the lake does not count."""
     rows = session.query(
-        "select table_name from raw.files where status = 'loaded' and table_name in ("
+        "select table_name from raw.files where loaded_at is not null and table_name in ("
         "select table_name from information_schema.tables"
         " where table_schema = 'raw' and table_type = 'BASE TABLE')"
     ).rows

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, FileVersion
-from ingestion.lake.file_version import Key, names_of
+from ingestion.lake.file_version import PASSED_OVER, Key, names_of
 from ingestion.schema_on_read import Branch, read_view_sql, view_name
 from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session, write_load_record
@@ -24,6 +24,8 @@ class Recorded(NamedTuple):
     etag: str | None
     is_current: bool
     is_newest: bool | None  # none if an earlier release wrote the row
+    status: str
+    error: str | None
     is_loaded: bool
 
 
@@ -67,18 +69,24 @@ def publish(
         if agrees(row, catalog, version, is_current):
             continue
         is_newest = _is_newest(catalog, version)
-        if version.status == "quarantined":
+        if version.status == "quarantined" or (version.status in PASSED_OVER and not row):
             write_load_record(session.execute, files_row(version) | {"is_newest": is_newest})
+        elif row and _standing(version, row)[0] == "loaded" and not row.is_loaded:
+            # it was taken back: the next load that asks for it loads it
+            session.execute("delete from raw.files where table_name = ?", [version.table_name])
         elif row:
+            status, error = _standing(version, row)
             session.execute(
                 "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
-                " is_current = ?, is_newest = ? where table_name = ?",
+                " is_current = ?, is_newest = ?, status = ?, error = ? where table_name = ?",
                 [
                     version.source_url,
                     version.etag,
                     version.last_modified,
                     is_current,
                     is_newest,
+                    status,
+                    error,
                     version.table_name,
                 ],
             )
@@ -98,16 +106,30 @@ def publish(
 def recorded(session: Session) -> dict[str, Recorded]:
     """The record of each version in ``raw.files``, by table name."""
     rows = session.query(
-        "select table_name, source_url, etag, is_current, is_newest, status = 'loaded'"
-        " from raw.files"
+        "select table_name, source_url, etag, is_current, is_newest, status, error,"
+        " loaded_at is not null from raw.files"
     ).rows
     return {name: Recorded(*row) for name, *row in rows}
 
 
 def agrees(row: Recorded | None, catalog: Catalog, version: FileVersion, is_current: bool) -> bool:
     """Whether a version's row in ``raw.files`` agrees with the catalog and with ``is_current``."""
-    known = (version.source_url, version.etag, is_current, _is_newest(catalog, version))
-    return row is not None and row[:4] == known
+    if row is None:
+        return False
+    is_newest, standing = _is_newest(catalog, version), _standing(version, row)
+    return row[:6] == (version.source_url, version.etag, is_current, is_newest, *standing)
+
+
+def _standing(version: FileVersion, row: Recorded) -> tuple[str, str | None]:
+    """The status and the error that the row of a version should have.
+
+    Its table stays while it is passed over, so that it can be taken back.
+    """
+    if version.status in PASSED_OVER:
+        return version.status, version.error
+    if row.status in PASSED_OVER:
+        return "loaded", None
+    return row.status, row.error
 
 
 def _is_newest(catalog: Catalog, version: FileVersion) -> bool:
@@ -206,7 +228,7 @@ def files_row(version: FileVersion) -> dict[str, Any]:
         "lake_path": version.lake_path,
         "landed_at": version.landed_at.isoformat(),
         "table_name": version.table_name,
-        "status": "loaded" if version.status == "landed" else "quarantined",
+        "status": "loaded" if version.status == "landed" else version.status,
         "error": version.error,
         "is_current": False,
         "is_newest": False,
@@ -229,7 +251,8 @@ def shown(
     found: dict[Key, FileVersion] = {}
     for version in versions:  # oldest first
         target = wanted.get(version.key)
-        if target and version.table_name in loaded and version.landed_at <= target.landed_at:
+        is_there = version.table_name in loaded and version.status not in PASSED_OVER
+        if target and is_there and version.landed_at <= target.landed_at:
             found[version.key] = version
     found |= {key: v for key, v in wanted.items() if v.table_name in loaded}
     return {v.table_name: v for v in found.values()}

@@ -36,7 +36,7 @@ def superseded(
             return []
         found = session.query(
             "select table_name, landed_at, row_count, dataset, month, file_key from raw.files"
-            " where status = 'loaded' and not is_current and landed_at < ? order by landed_at",
+            " where loaded_at is not null and not is_current and landed_at < ? order by landed_at",
             [datetime.now(UTC) - older_than],
         )
     return [

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from ingestion.out_of_memory import exit_when_out_of_memory
-from orchestration.cli import backfill, lookup, stages, upkeep
+from orchestration.cli import backfill, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
 from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
@@ -36,7 +36,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
     "Sources": (looking_at_sources.sources,),
-    "The lake": (upkeep.verify, upkeep.catalog),
+    "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }
 

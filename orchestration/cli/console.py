@@ -19,7 +19,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from ingestion.progress import Lines, Progress, Quiet
-from orchestration.job.pipeline import RunReport
+from orchestration.job.pipeline import RunReport, passed_over_lines
 
 # lines for a file or a pipe are not wrapped
 WIDE = 10_000
@@ -216,6 +216,10 @@ def print_summary(report: RunReport, flags: str) -> None:
         *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
         ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
         *([("missing", _names(m.name for m in report.missing))] if report.missing else []),
+        *(
+            ("passed over" if i == 0 else "", line)
+            for i, line in enumerate(passed_over_lines(result.passed_over))
+        ),
         ("published report", _reconciliation(report)),
         ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]

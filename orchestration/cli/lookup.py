@@ -78,6 +78,7 @@ def status(
                 "built",
                 "to do",
                 "quarantined",
+                "withdrawn",
             ),
             [
                 (
@@ -89,6 +90,7 @@ def status(
                     f.built if f.month else None,
                     f.stale,
                     f.quarantined,
+                    f.withdrawn,
                 )
                 for f in found.files
             ],

@@ -36,7 +36,7 @@ def print_versions(name: str, versions: Sequence[Version]) -> None:
     before: Version | None = None
     for version in versions:
         _print_changes(version, before)
-        before = before if version.version.status == "quarantined" else version
+        before = version if version.version.status == "landed" else before
 
 
 def _print_figures(figures: Mapping[str, Figures]) -> None:
@@ -55,8 +55,10 @@ def _print_figures(figures: Mapping[str, Figures]) -> None:
 
 def _print_changes(version: Version, before: Version | None) -> None:
     name = _short(version.version.file_id)
-    if version.version.error:
-        _say(_wrapped(f"\n{name} is in quarantine:", version.version.error))
+    for decision in version.decisions:
+        _say(_wrapped(f"\n{name} was", decision.text))
+    if version.version.status == "quarantined":
+        _say(_wrapped(f"\n{name} is in quarantine:", version.version.error or ""))
     elif before and version.changes:
         _say(f"\n{name} changed, of {_short(version.changes.since)}:")
         for topic, text in _topics(version.changes, before.figures, version.figures):

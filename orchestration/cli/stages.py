@@ -87,6 +87,7 @@ def _run_json(report: Any) -> dict[str, Any]:
         "flagged": report.audit.reasons,
         "ledger_balances": not report.audit.unbalanced,
         "missing": report.missing,
+        "passed_over": report.audit.passed_over,
         "remarks": report.remarks,
         "largest_difference": worst,
         "faults": report.faults,
@@ -106,8 +107,9 @@ def land(
     """Download new published files into the lake, bytes unchanged."""
     with command(sample, target, quiet) as settings:
         scope = scope_of(dataset, start, end)
+        from ingestion.land import Outcome
         from ingestion.land import land as land_stage
-        from orchestration.cli.console import print_json, print_table, progress
+        from orchestration.cli.console import print_json, print_table, progress, stdout
         from orchestration.job.pipeline import land_errors
 
         with progress(quiet) as watcher:
@@ -127,6 +129,8 @@ def land(
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
             print_table(columns, [(*row[:4], (row[4] or "")[:8]) for row in rows])
+            for f in report.of(Outcome.PASSED_OVER):
+                stdout.print(f"{f.published.name} is passed over: it was {f.error}")
         end_with(land_errors(report))
 
 
@@ -214,7 +218,12 @@ def audit(
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
         from orchestration.job.comparisons import summary
-        from orchestration.job.pipeline import ledger_errors, missing_errors, reconciliation_errors
+        from orchestration.job.pipeline import (
+            ledger_errors,
+            missing_errors,
+            passed_over_lines,
+            reconciliation_errors,
+        )
 
         result = audit_stage(settings, recount, as_of)
         if as_json:
@@ -243,6 +252,8 @@ def audit(
                 f" The ledger {'does not balance' if result.unbalanced else 'balances'}"
                 f"{f', and {len(result.missing)} files are missing' if result.missing else ''}."
             )
+            for line in passed_over_lines(result.passed_over):
+                stdout.print(line, markup=False, highlight=False)
             for line in summary(result.comparisons):
                 stdout.print(line, markup=False, highlight=False)
         end_with(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, FileVersion, file_key, name_of
+from ingestion.lake.file_version import PASSED_OVER
 from ingestion.schema_on_read import Dialect
 from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
@@ -27,6 +28,7 @@ MONTHS_BUILT = (
     " where table_name = 'marts.fct_trips' and source_month is not null"
 )
 LAST_BUILD = "select succeeded from intermediate.dbt_invocations order by completed_at desc limit 1"
+Stage = Literal["land", "load", "transform", "decided"]
 Identity = tuple[str, date | None, str]  # dataset, month, sha256
 
 
@@ -86,16 +88,18 @@ class SingleFile:
 class Missing:
     """A published file whose newest version is not in the facts, and the stage where it stopped.
 
-    ``older_in_use`` says whether an older version is in use instead.
+    ``older_in_use`` says whether an older version is in use instead. The stage ``decided`` is no
+    error: an operator has withdrawn the version, or had it forgotten. A newer one ends that.
     """
 
     dataset: str
     month: date | None
     file_id: str
-    stage: Literal["land", "load", "transform"]
+    stage: Stage
     reason: str
     older_in_use: bool
     table_name: str  # the name of its raw table, also if it is not loaded
+    still_in_use: bool = False  # it was decided so, and the warehouse does not follow yet
 
     @property
     def name(self) -> str:
@@ -159,6 +163,7 @@ class Audit:
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    passed_over: list[Missing] = field(default_factory=list)  # by a decision, and so no error
     raw_changed: list[RawChanged] = field(default_factory=list)
     unknown: str | None = None  # the error for orphans: in use, but not known to the lake
     reconciliation: list[Reconciled] = field(default_factory=list)
@@ -181,7 +186,8 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
 
     The ledger uses the rows that were counted when a month was loaded and built. ``recount`` counts
     all raw tables and facts again, and so also finds later changes to them. A version is missing if
-    the lake's catalog knows it (with ``as_of``: knew it then) and the facts do not hold it. It is
+    the lake's catalog knows it (with ``as_of``: knew it then) and the facts do not hold it, unless
+    an operator decided so. One that is withdrawn and still in the facts is missing too. It is
     unknown, an orphan, if the warehouse shows it and the catalog does not know it.
     """
     whole = Catalog(settings.lake_url)
@@ -219,7 +225,7 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             if {("intermediate", "month_builds"), ("intermediate", "dbt_invocations")} <= there
             else None
         )
-        missing = _missing(catalog, ledger, files, built)
+        missing = _missing(catalog, ledger, singles, files, built)
         unknown, raw_changed = None, []
         if files is not None:
             ledger += _forgotten(ledger, missing, files)
@@ -266,7 +272,8 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
             for s in singles
             if not s.is_balanced
         ],
-        missing=missing,
+        missing=[m for m in missing if m.stage != "decided"],
+        passed_over=[m for m in missing if m.stage == "decided"],
         raw_changed=raw_changed,
         unknown=unknown,
         reconciliation=[Reconciled(*row) for row in reconciliation],
@@ -307,18 +314,26 @@ def _built(session: Session) -> set[tuple[Any, ...]]:
 def _missing(
     catalog: Catalog,
     ledger: list[File],
+    singles: list[SingleFile],
     files: dict[Identity, dict[str, Any]] | None,
     built: set[tuple[Any, ...]] | None,
 ) -> list[Missing]:
     """Files whose newest version is not in the facts; for reference files: not loaded."""
     counted = {(f.dataset, f.month, f.file_id) for f in ledger}
+    used = counted | {(s.dataset, None, s.file_id) for s in singles}
     shown = {(f.dataset, f.month) for f in ledger} | {
         (dataset, month) for (dataset, month, _), row in (files or {}).items() if row["is_current"]
     }
 
-    def lacks(version: FileVersion) -> tuple[Literal["land", "load", "transform"], str] | None:
+    def lacks(version: FileVersion) -> tuple[Stage, str] | None:
         identity: Identity = (version.dataset, version.month, version.file_id)
         row = (files or {}).get(identity)
+        if version.status in PASSED_OVER:
+            if row and row["is_current"]:
+                return "load", version.error or ""
+            if identity in used:
+                return "transform", version.error or ""
+            return "decided", version.error or ""
         if version.status == "quarantined":
             return "land", f"it is in quarantine: {version.error}"
         if row and row["status"] == "quarantined":
@@ -336,13 +351,19 @@ def _missing(
         return "load", "it is not loaded" if files is not None else "it is not in the ledger"
 
     found = []
-    for key in dict.fromkeys(version.key for version in catalog.versions()):
-        dataset, month, _ = key
-        newest = catalog.newest(*key)
-        lacked = lacks(newest) if newest else None
-        if newest and lacked:
+    for version in catalog.versions():
+        dataset, month, _ = version.key
+        newest = catalog.newest(*version.key)
+        is_newest = newest is not None and newest.file_id == version.file_id
+        if not is_newest and version.status not in PASSED_OVER:
+            continue
+        lacked = lacks(version)
+        still = version.status in PASSED_OVER and lacked is not None and lacked[0] != "decided"
+        if lacked and (is_newest or still):
             older = (dataset, month) in shown and lacked[0] != "transform"
-            found.append(Missing(dataset, month, newest.file_id, *lacked, older, newest.table_name))
+            found.append(
+                Missing(dataset, month, version.file_id, *lacked, older, version.table_name, still)
+            )
     return sorted(found, key=lambda m: (m.dataset, m.month or date.min))
 
 

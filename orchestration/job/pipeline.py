@@ -11,7 +11,7 @@ from ingestion.load import LoadReport, check_lake, load, not_landed
 from ingestion.progress import Progress
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
-from orchestration.job.audit import Audit, Missing, audit
+from orchestration.job.audit import Audit, Missing, Stage, audit
 from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
 from orchestration.job.transform import TransformReport, transform
@@ -176,14 +176,31 @@ def ledger_errors(result: Audit) -> list[str]:
 
 def missing_errors(missing: Iterable[Missing]) -> list[str]:
     """Errors of files whose newest version is not in the facts, one line each."""
-    next_steps = {
+    next_steps: dict[Stage, str] = {
         "land": "publishing it anew mends it; medallion land fetches it again",
         "load": "medallion load tries it again",
         "transform": "medallion transform builds it",
     }
+
+    def error(m: Missing) -> str:
+        if m.still_in_use:
+            return (
+                f"{m.name}: version {m.file_id[:8]} is still in use, and was {m.reason};"
+                f" medallion {'run' if m.stage == 'load' else 'transform'} makes the marts follow"
+            )
+        return (
+            f"{m.name}: the newest version, {m.file_id[:8]}, is not in use"
+            f"{', an older one is' if m.older_in_use else ''}: {m.reason}; {next_steps[m.stage]}"
+        )
+
+    return [error(m) for m in missing]
+
+
+def passed_over_lines(missing: Iterable[Missing]) -> list[str]:
+    """The files whose newest version an operator has withdrawn or had forgotten, one line each."""
     return [
-        f"{m.name}: the newest version, {m.file_id[:8]}, is not in use"
-        f"{', an older one is' if m.older_in_use else ''}: {m.reason}; {next_steps[m.stage]}"
+        f"{m.name}: {'an older version is' if m.older_in_use else 'no version is'} in use:"
+        f" {m.file_id[:8]} was {m.reason}"
         for m in missing
     ]
 

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,7 +12,8 @@ from typing import Any
 import duckdb
 
 from ingestion.errors import MedallionError
-from ingestion.lake.catalog import Catalog, clock_warning, file_key
+from ingestion.lake.catalog import Catalog, FileVersion, clock_warning, file_key
+from ingestion.lake.file_version import PASSED_OVER, Key
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
 from ingestion.land import published_now
@@ -42,12 +44,18 @@ class FileStatus:
     built: bool
     quarantined: str | None
     item: str | None = None  # the name of one of several files of a dataset
+    # the newest version that an operator has withdrawn or had forgotten, who, when and why
+    withdrawn: str | None = None
+    # false if every version is: then loaded and built mean that the warehouse does not follow yet
+    wanted: bool = True
 
     @property
     def stale(self) -> str | None:
         """The first stage that has work to do for this file; None if there is none."""
         if self.published and (self.changed or not self.versions):
             return "land"
+        if not self.wanted:
+            return "load" if self.loaded else "transform" if self.built else None
         if self.quarantined and not self.loaded:
             return None
         if self.versions and not self.loaded:
@@ -107,6 +115,9 @@ def status(
         default=None,
     )
     current = {v.key: v for v in catalog.current()}
+    passed_over: dict[Key, list[FileVersion]] = defaultdict(list)
+    for version in catalog.passed_over():
+        passed_over[version.key].append(version)
     offered = {p.key: p for p in published}
     asked_from = _asked_from(settings, published, start)
     keys = dict.fromkeys([*offered, *(v.key for v in catalog.versions())])
@@ -128,6 +139,8 @@ def status(
         distrust = newest.error if newest and newest.status == "quarantined" else None
         if wanted and not distrust:
             distrust = unreadable.get(wanted.table_name)
+        over = passed_over.get(key, [])
+        using = [wanted] if wanted else over
         files.append(
             FileStatus(
                 dataset,
@@ -136,10 +149,14 @@ def status(
                 changed=offer is not None and has_fingerprint(offer) and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
                 # the lake is all that holds a document
-                loaded=wanted is not None and (wanted.table_name in loaded or not wanted.columns),
-                built=wanted is not None and (dataset, month, wanted.file_key) in built,
+                loaded=any(v.table_name in loaded for v in using)
+                or (wanted is not None and not wanted.columns),
+                built=any((dataset, month, v.file_key) in built for v in using),
                 quarantined=distrust,
                 item=item,
+                # of a version that a newer one has replaced, history tells
+                withdrawn=newest.error if newest and newest.status in PASSED_OVER else None,
+                wanted=wanted is not None or not over,
             )
         )
     return Status(files, unreachable, missing, unknown, last_run, under_way)

@@ -11,6 +11,7 @@ import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, FileVersion, key_of, version_name
+from ingestion.lake.decision import Decision, Verdict, decide
 from ingestion.sources.base import PublishedFile
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
@@ -274,9 +275,9 @@ def test_a_record_that_was_changed_is_known_by_its_checksum_or_its_name(lake: st
 
 def test_a_record_of_a_later_format_is_no_damage_but_asks_for_that_release(lake: str) -> None:
     Catalog(lake).append(landing("a"))
-    changed_record(lake, format=2)
+    changed_record(lake, format=3)
     for in_part in (False, True):
-        with pytest.raises(MedallionError, match=r"later release .* format 2, .* Install that"):
+        with pytest.raises(MedallionError, match=r"later release .* format 3, .* Install that"):
             _ = Catalog(lake, in_part=in_part).landings
     changed_record(lake, format="none")
     assert len(Catalog(lake).landings) == 1
@@ -477,3 +478,69 @@ def test_a_thousand_landings_are_read_in_well_under_a_second(lake: str) -> None:
         return time.process_time() - began
 
     assert min(read() for _ in range(3)) < 0.4
+
+
+# --- decisions -----------------------------------------------------------------------------------
+
+
+def decided(of: FileVersion, what: Verdict, day: int) -> Decision:
+    at = NOON + timedelta(days=day)
+    return replace(decide(of, what, "Its fares are in cents."), decided_at=at, by="ann")
+
+
+def test_a_withdrawn_version_is_passed_over_from_that_day_until_it_is_taken_back(lake: str) -> None:
+    catalog = Catalog(lake)
+    a, b = (catalog.append(landing(x, NOON + timedelta(days=i))) for i, x in enumerate("ab"))
+    catalog.decide(decided(b, "withdrawn", 2))
+    for known in (catalog, Catalog(lake)):
+        assert ids(known.current()) == ["a"]
+        newest = known.newest(*b.key)
+        assert newest
+        assert newest.status == "withdrawn"
+        assert newest.error == "withdrawn on 2024-03-03 by ann: Its fares are in cents."
+        assert known.holds(published(b))
+        assert ids(known.current(date(2024, 3, 2))) == ["b"]
+        assert [(v.file_id[0], since.day) for v, since, _ in known.days_current()] == [
+            ("a", 1),
+            ("b", 2),
+            ("a", 3),
+        ]
+    catalog.decide(decided(a, "withdrawn", 3))
+    assert catalog.current() == []
+    # what was landed meanwhile is newer than what is taken back
+    catalog.append(landing("c", NOON + timedelta(days=4)))
+    catalog.decide(decided(b, "taken back", 5))
+    assert ids(Catalog(lake).current()) == ["c"]
+    assert ids(Catalog(lake).passed_over()) == ["a"]
+    # the same bytes again are still withdrawn
+    catalog.append(landing("a", NOON + timedelta(days=6)))
+    assert ids(Catalog(lake).current()) == ["c"]
+
+
+def test_a_forgotten_version_is_so_on_every_past_day(lake: str) -> None:
+    catalog = Catalog(lake)
+    catalog.decide(decided(catalog.append(landing("a")), "forgotten", 9))
+    assert catalog.current(date(2024, 3, 1)) == []
+    assert catalog.days_current() == []
+
+
+def test_a_decision_is_no_record_for_an_earlier_release_and_none_may_change_it(lake: str) -> None:
+    catalog = Catalog(lake)
+    made = catalog.decide(decided(catalog.append(landing("a")), "withdrawn", 1))
+    path = Path(lake.removeprefix("file://")) / made.name
+    said = json.loads(path.read_bytes())
+    assert said["format"] == 2
+    assert Catalog(lake).decisions == [made]
+    for change in ({"reason": "none"}, {"by": "bob"}, {"decision": "forgotten"}):
+        path.write_text(json.dumps(said | change))
+        assert Catalog(lake).changed == [made.name]
+    for change in ({"decision": "liked"}, {"month": "2024-02-01"}, {"file_id": "b" * 64}):
+        path.write_text(json.dumps(said | change))
+        assert [x.name for x in Catalog(lake).unreadable] == [made.name]
+
+
+def test_a_landing_has_no_status_of_a_decision(lake: str) -> None:
+    Catalog(lake).append(landing("a"))
+    changed_record(lake, status="withdrawn")
+    (found,) = Catalog(lake).unreadable
+    assert found.reason == "status: 'withdrawn' is no status of a landing"

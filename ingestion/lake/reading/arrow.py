@@ -60,6 +60,8 @@ def read(
     versions = [version for version in then.current() if in_scope(version)]
     if not versions and (faulty := [x for x in then.quarantined() if in_scope(x)]):
         raise MedallionError(f"{faulty[0].name} is in quarantine: {faulty[0].error}.")
+    if not versions and (gone := [x for x in then.passed_over() if in_scope(x)]):
+        raise MedallionError(f"{gone[-1].name} is {gone[-1].error}.")
     select = (
         f"select {', '.join(DUCKDB.quote(c) for c in wanted)}"
         f" from ({rows_sql(dataset, branches(settings.lake_url, versions), DUCKDB)})"

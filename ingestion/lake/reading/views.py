@@ -130,7 +130,9 @@ def _statements(lake_url: str, catalog: Catalog) -> Iterator[str]:
         if not dataset.has_rows:
             continue
         trusted = [
-            v for v in catalog.versions() if v.dataset == dataset.name and v.status == "landed"
+            v
+            for v in catalog.versions()
+            if v.dataset == dataset.name and v.status in ("landed", "withdrawn")
         ]
         newest = [v for v in trusted if (v.key, v.file_id) in current]
         for name, versions in ((f"{dataset.name}_all", trusted), (dataset.name, newest)):

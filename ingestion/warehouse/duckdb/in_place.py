@@ -51,7 +51,7 @@ class DuckDbInPlace(DuckDb):
             "select files.table_name from raw.files"
             " inner join duckdb_views() as views"
             " on views.schema_name = 'raw' and views.view_name = files.table_name"
-            " where files.status = 'loaded'"
+            " where files.loaded_at is not null"
             " and contains(views.sql, ? || files.lake_path || '''')",
             [source_sql(self._lake_url, "x").removesuffix("x'")],
         )

@@ -129,7 +129,7 @@ def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
     cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
     cursor.execute("reset lock_timeout")
     cursor.execute(
-        f"select 1 from {files} where table_name = %s and status = 'loaded'"
+        f"select 1 from {files} where table_name = %s and loaded_at is not null"
         " and to_regclass(%s) is not null",
         [table_name, table],
     )
