@@ -34,6 +34,7 @@ AZURE_TIERS = ("Hot", "Cool", "Cold")
 FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
 FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
+PUBLISH_NOTHING = "off"
 
 
 class Settings(BaseSettings):
@@ -64,6 +65,8 @@ class Settings(BaseSettings):
     postgres_dir: Path = DATA_DIR / "postgres"
     postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
     work_dir: Path = DATA_DIR / "work"
+    publish_url: str = ""
+    keep_publications: int = Field(default=30, ge=1)
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
@@ -120,34 +123,28 @@ class Settings(BaseSettings):
             raise ValueError(fault)
         return path
 
+    @field_validator("publish_url")
+    @classmethod
+    def _absolute_publications(cls, url: str) -> str:
+        if url in ("", PUBLISH_NOTHING):
+            return url
+        url = _absolute_store(url)
+        # the files' own folders are named so
+        if {"service", "source_month"} & {part.partition("=")[0] for part in url.split("/")}:
+            raise ValueError("choose folders that are not named service=... or source_month=...")
+        return url
+
     @field_validator("lake_url")
     @classmethod
     def _absolute_lake(cls, url: str) -> str:
-        if "://" not in url:
-            url = Path(url).expanduser().absolute().as_uri()
-        # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
-        if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):
-            raise ValueError(
-                f"leave {' '.join(sorted(wrong))} out of the address: not every reader of this"
-                " store would find the lake's objects by it"
-            )
-        if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
-            raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
-        if not url.startswith("file:") and not urlsplit(url).netloc:
-            raise ValueError("name a bucket, as in s3://my-bucket/lake")
-        if not url.startswith("file:") and ":" in urlsplit(url).netloc:
-            # the address is shown and stored, and no bucket's name has a colon
-            raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
-        url = _whole_path(url).rstrip("/")
-        path = str(local_path(url) or "")
-        if "\\" in path and set("*?[") & set(path):
-            raise ValueError("DuckDB reads no folder whose path has a \\ and one of * ? [ as well")
-        return url
+        return _absolute_store(url)
 
     @model_validator(mode="after")
     def _store_can(self) -> Self:
         """Refuse settings that the lake's storage cannot honour, before anything is written."""
         scheme = urlsplit(self.lake_url).scheme
+        if f"{self.publish_url}/".startswith(f"{self.lake_url}/"):
+            raise ValueError("MEDALLION_PUBLISH_URL is in the lake; choose another place")
         if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
             raise ValueError(
                 "MEDALLION_LAKE_ENCRYPTION and MEDALLION_LAKE_STORAGE_CLASS are for a lake in a"
@@ -197,6 +194,18 @@ class Settings(BaseSettings):
     def spool_dir(self) -> Path:
         """The folder of downloads until they are landed."""
         return self.work_dir / "spool"
+
+    @property
+    def publications_url(self) -> str | None:
+        """The address of the publications of this warehouse; None if nothing is published."""
+        if self.publish_url == PUBLISH_NOTHING or "as-of-" in self.variant:
+            return None
+        beside = f"-{self.variant}" if self.variant else ""
+        if self.publish_url:
+            return f"{self.publish_url}{beside}"
+        if self.target != "duckdb":
+            return None
+        return self.duckdb_path.with_name(f"published{beside}").as_uri()
 
     @property
     def run_command(self) -> str:
@@ -299,6 +308,30 @@ def name_error(path: Path) -> str | None:
     if name.lower() not in RESERVED | set(registry.schemas()):
         return None
     return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
+
+
+def _absolute_store(url: str) -> str:
+    """The address of a folder or bucket, without a slash at its end; raises where it is none."""
+    if "://" not in url:
+        url = Path(url).expanduser().absolute().as_uri()
+    # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
+    if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):
+        raise ValueError(
+            f"leave {' '.join(sorted(wrong))} out of the address: not every reader of this"
+            " store would find the objects by it"
+        )
+    if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
+        raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
+    if not url.startswith("file:") and not urlsplit(url).netloc:
+        raise ValueError("name a bucket, as in s3://my-bucket/lake")
+    if not url.startswith("file:") and ":" in urlsplit(url).netloc:
+        # the address is shown and stored, and no bucket's name has a colon
+        raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
+    url = _whole_path(url).rstrip("/")
+    path = str(local_path(url) or "")
+    if "\\" in path and set("*?[") & set(path):
+        raise ValueError("DuckDB reads no folder whose path has a \\ and one of * ? [ as well")
+    return url
 
 
 def _whole_path(url: str) -> str:

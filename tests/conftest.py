@@ -57,6 +57,8 @@ def pytest_configure() -> None:
             del os.environ[name]
     os.environ["RUNTIME__REQUEST_BACKOFF_FACTOR"] = "0"
     os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "3"
+    # what publishes has tests of its own, which set a place for it
+    os.environ["MEDALLION_PUBLISH_URL"] = "off"
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ingestion.errors import MedallionError, WarehouseError
@@ -119,6 +120,15 @@ class Engine(Protocol):
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
+
+    def snapshot(self, session: Any, /) -> AbstractContextManager[None]:
+        """Let all queries of a ``with`` block see one state of the warehouse."""
+
+    def export(self, session: Any, sql: str, path: Path, /) -> None:
+        """Write the rows that ``sql`` selects to a Parquet file, in bounded memory.
+
+        Every value is written exactly; raises ``WarehouseError`` of one line.
+        """
 
     def holds_file(self, session: Any, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order.

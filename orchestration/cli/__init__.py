@@ -18,6 +18,7 @@ import typer
 from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
+from orchestration.cli import publications as publishing
 from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
 
@@ -33,9 +34,11 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         stages.load,
         stages.transform,
         stages.audit,
+        publishing.publish,
     ),
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
     "Sources": (looking_at_sources.sources,),
+    "Publications": (publishing.publications, publishing.rollback),
     "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }

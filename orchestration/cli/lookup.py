@@ -13,6 +13,8 @@ from orchestration.cli.options import (
     Datasets,
     From,
     Json,
+    Live,
+    PublicationOf,
     Quiet,
     Sample,
     Target,
@@ -217,15 +219,22 @@ def query(
     output: Annotated[
         Format, typer.Option("--format", help="The format of the result.")
     ] = Format.TABLE,
+    live: Live = False,
+    publication: PublicationOf = None,
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
 ) -> None:
-    """Run one read-only query on the warehouse."""
+    """Run one read-only query on the warehouse.
+
+    While a run is under way it reads the publication, and says which on stderr.
+    """
+    if live and publication:
+        raise typer.BadParameter("--live and --publication exclude each other.")
     with command(sample, target, as_of=as_of) as settings:
         from orchestration.cli.run_query import query as run_query
 
-        run_query(settings, sql, str(output))
+        run_query(settings, sql, str(output), live, publication)
 
 
 def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:

@@ -103,6 +103,17 @@ AsOf = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on stderr.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Live = Annotated[
+    bool, typer.Option("--live", help="Read the warehouse, even while a run is under way.")
+]
+PublicationOf = Annotated[
+    str | None,
+    typer.Option(
+        "--publication",
+        metavar="ID|DATE",
+        help="Read a publication, as `medallion publications` lists them, or that of a day's end.",
+    ),
+]
 DropUnknown = Annotated[
     bool,
     typer.Option(

@@ -10,9 +10,9 @@ from typing import Any
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.warehouse import connect
 from ingestion.warehouse.base import Result, Session, reason_of
-from orchestration.cli.console import compact_json, print_json, print_table
+from orchestration.cli.console import compact_json, print_json, print_table, tell_what_is_read
+from orchestration.job.reading import reading
 
 # DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
 SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
@@ -28,7 +28,13 @@ def _tables(session: Session) -> Result:
     return session.query(TABLES.format(schemas=", ".join("?" for _ in schemas)), schemas)
 
 
-def query(settings: Settings, sql: str, output: str) -> None:
+def query(
+    settings: Settings,
+    sql: str,
+    output: str,
+    live: bool = False,
+    publication: str | None = None,
+) -> None:
     """Write the result of ``sql`` to stdout as table, csv, json or parquet.
 
     Raises ``UsageError`` with the engine's reason if the statement is wrong or would write. Raises
@@ -36,7 +42,8 @@ def query(settings: Settings, sql: str, output: str) -> None:
     """
     if output == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
-    with connect(settings, read_only=True) as session:
+    with reading(settings, live, publication) as (engine, session):
+        tell_what_is_read(engine)
         try:
             if output == "parquet":
                 _write_parquet(session, sql)

@@ -1,4 +1,4 @@
-"""The whole job as plain functions, without a server: land, load, transform, audit."""
+"""The whole job as plain functions, without a server: land, load, transform, audit, publish."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,23 @@ from ingestion.lake.catalog import Catalog
 from ingestion.land import Landed, LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load, not_landed
 from ingestion.progress import Progress
+from ingestion.publications.write import Published
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.audit import Audit, Missing, Stage, audit
 from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
+from orchestration.job.publish import publish
 from orchestration.job.transform import TransformReport, transform
 from orchestration.job.under_way import only_run
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What each stage of one run did, and the result of the audit."""
+    """What each stage of one run did, and the result of the audit.
+
+    ``published`` is None if these settings publish nothing, or if the ledger does not balance.
+    """
 
     warehouse: str
     landed: LandReport
@@ -29,6 +34,7 @@ class RunReport:
     audit: Audit
     missing: list[Missing]  # only within the datasets and months of the run
     in_place: bool
+    published: Published | None
     not_landed: list[str]  # of a past day: what is named and was not in the lake then
 
     @property
@@ -79,14 +85,14 @@ def run(
     drop_unknown: bool = False,
     command: str = "run",
 ) -> RunReport:
-    """Land what is new, load it, transform what is stale and audit all; any night can be run again.
+    """Land what is new, load it, transform what is stale, audit all and publish the marts.
 
-    With ``as_of``, nothing is landed: a separate warehouse is built from what the lake held at the
-    end of that day. Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows
-    orphans (files that the lake does not know) and ``drop_unknown`` is not set. Raises
-    ``WarehouseBusyError`` while another run is active. ``command`` names the run for those who
-    look on. If only single files fail, their errors are
-    in the report's ``faults``, and the run goes on with the others.
+    Any night can be run again. With ``as_of``, nothing is landed: a separate warehouse is built
+    from what the lake held at the end of that day. ``command`` names the run for those who look
+    on. Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows orphans (files
+    that the lake does not know) and ``drop_unknown`` is not set. Raises ``WarehouseBusyError``
+    while another run is active. If only single files fail, their errors are in the report's
+    ``faults``, and the run goes on with the others.
     """
     if as_of:
         settings = settings.as_of(as_of)
@@ -108,6 +114,8 @@ def run(
         transformed = transform(settings, full_refresh, this)
         this.begin("audit")
         result = audit(settings, as_of=as_of)
+        this.begin("publish")
+        published = None if ledger_errors(result) else publish(settings, result, command, this)
         report = RunReport(
             engine_for(settings).label,
             landed,
@@ -116,6 +124,7 @@ def run(
             result,
             missing=in_scope(result.missing, datasets, start, end),
             in_place=settings.raw == "in_place",
+            published=published,
             # of the present day, landing has said it
             not_landed=not_landed(settings, datasets, start, end, as_of) if as_of else [],
         )

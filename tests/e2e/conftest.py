@@ -74,6 +74,8 @@ class Place:
             "MEDALLION_LAKE_URL": str(self.lake),
             "MEDALLION_DUCKDB_PATH": str(self.warehouse),
             "MEDALLION_WORK_DIR": str(self.folder / "work"),
+            # what publishes has tests of its own, which set a place for it
+            "MEDALLION_PUBLISH_URL": "off",
             **self.env,
         }
 

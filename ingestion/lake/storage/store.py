@@ -1,8 +1,8 @@
-"""Where a lake is kept: a folder, or a bucket of S3, Google Cloud Storage or Azure.
+"""Where files are kept: in a folder, or a bucket of S3, Google Cloud Storage or Azure.
 
-Only this module opens a lake and calls its storage. Each cloud's SDK finds credentials and endpoint
-by its own variables; nothing here reads or holds a secret. An error becomes one line: which lake,
-why, and what to do.
+The lake is kept so, and so are the publications. Only this module opens and calls such storage.
+Each cloud's SDK finds credentials and endpoint by its own variables; nothing here reads or holds a
+secret. An error becomes one line: which place, why, and what to do.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,19 +39,22 @@ from ingestion.settings import Settings
 
 
 class Store:
-    """The storage of one lake. Names are relative to the lake's address.
+    """The storage below one address. Names are relative to the address.
 
-    ``fs`` and ``root`` are for readers that need an fsspec file system: ``fs`` opens
-    ``f"{root}/{name}"``.
+    ``holds`` says in messages what is kept there. ``fs`` and ``root`` are for readers that need an
+    fsspec file system: ``fs`` opens ``f"{root}/{name}"``.
     """
 
-    def __init__(self, lake_url: str, encryption: str = "", storage_class: str = ""):
-        self.url = lake_url
-        self.scheme = lake_url.partition("://")[0]
+    def __init__(
+        self, url: str, encryption: str = "", storage_class: str = "", holds: str = "the lake"
+    ):
+        self.url = url
+        self.scheme = url.partition("://")[0]
         self.is_local = self.scheme == "file"
         # not fsspec's url_to_fs: a # or a ? in a name is part of the name
-        path = local_path(lake_url)
-        self.root = str(path) if path else lake_url.partition("://")[2]
+        path = local_path(url)
+        self.root = str(path) if path else url.partition("://")[2]
+        self._holds = holds
         self._encryption = encryption
         self._storage_class = storage_class
         with self.faults("open"):
@@ -72,6 +75,17 @@ class Store:
             if not found:
                 self._ask_for_bucket()
         return [path[len(self.root) + 1 :] for path in found]
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The size in bytes of every object below a folder, by name."""
+        with self.faults("read"):
+            found = self.fs.find(self.path(folder), detail=True)
+        return {path[len(self.root) + 1 :]: int(info["size"]) for path, info in found.items()}
+
+    def delete(self, name: str) -> None:
+        """Delete an object, if it is there."""
+        with self.faults("write to"), suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(name))
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
         """The contents of small objects, read in parallel."""
@@ -225,13 +239,13 @@ class Store:
 
     @contextmanager
     def faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
-        """Turn errors while ``doing`` something to the lake into ``MedallionError``."""
+        """Turn errors while ``doing`` something to this storage into ``MedallionError``."""
         try:
             yield
         except Exception as exc:
             if or_missing and isinstance(exc, FileNotFoundError):
                 raise
-            raise explained(exc, f"{doing} the lake", self.url) from exc
+            raise explained(exc, f"{doing} {self._holds}", self.url) from exc
 
 
 def open_lake(settings: Settings) -> Store:

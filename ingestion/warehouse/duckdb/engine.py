@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +235,14 @@ class DuckDb:
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
         return f"select * from raw.{DUCKDB.quote(table_name)} limit 1 offset ?"
+
+    def snapshot(self, session: DuckDbSession, /) -> AbstractContextManager[None]:
+        """One transaction: no other process writes meanwhile."""
+        return session.transaction()
+
+    def export(self, session: DuckDbSession, sql: str, path: Path, /) -> None:
+        """Write the rows that ``sql`` selects to a Parquet file, with DuckDB's own writer."""
+        session.execute(f"copy ({sql}) to {text_sql(str(path))} (format parquet, compression zstd)")
 
     def holds_file(self, session: DuckDbSession, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order."""

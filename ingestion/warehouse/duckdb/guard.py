@@ -11,7 +11,7 @@ from itertools import pairwise
 import duckdb
 
 from ingestion.errors import WarehouseError
-from ingestion.formats.duckdb_sql import text_sql
+from ingestion.formats.duckdb_sql import path_pattern, text_sql
 from ingestion.warehouse.base import ONE_THAT_READS
 
 SELECT = duckdb.StatementType.SELECT  # also the type of `from`, `describe`, `summarize` and `show`
@@ -45,6 +45,12 @@ LOCKED = (
     "set python_enable_replacements = false",
     "set lock_configuration = true",
 )
+
+
+def folders_of(address: str) -> Sequence[str]:
+    """What ``lock`` must name for files below an address: itself, and the pattern of it."""
+    folder = address.rstrip("/") + "/"
+    return folder, path_pattern(folder)
 
 
 def lock(connection: duckdb.DuckDBPyConnection, readable: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
+from ingestion.formats.duckdb_sql import NO_HIVE
 from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import (
@@ -17,6 +17,7 @@ from ingestion.schema_on_read import DUCKDB, Branch
 from ingestion.settings import Settings
 from ingestion.warehouse.base import drop_raw
 from ingestion.warehouse.duckdb.engine import DuckDb, DuckDbSession
+from ingestion.warehouse.duckdb.guard import folders_of
 
 
 class DuckDbInPlace(DuckDb):
@@ -35,8 +36,7 @@ class DuckDbInPlace(DuckDb):
 
     def _readable(self) -> Sequence[str]:
         """The lake, by its address and by the pattern that matches only it."""
-        folder = address(self._lake_url, "").rstrip("/") + "/"
-        return folder, path_pattern(folder)
+        return folders_of(address(self._lake_url, ""))
 
     def environment(self) -> dict[str, str]:
         """The environment variables by which dbt reaches the warehouse, and its plugin the lake."""

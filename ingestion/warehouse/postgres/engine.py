@@ -4,6 +4,7 @@ import getpass
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingestion.errors import MedallionError, UsageError, WarehouseBusyError, WarehouseError
@@ -293,6 +294,20 @@ class Postgres:
     def raw_row_sql(self, table_name: str, _lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
         return f'select * from raw.{POSTGRES.quote(table_name)} where "{ROW_ORDINAL}" = ?'
+
+    @contextmanager
+    def snapshot(self, session: PostgresSession, /) -> Iterator[None]:
+        """Let all queries of a ``with`` block see one state of the warehouse."""
+        with session.transaction():
+            session.execute("set transaction isolation level repeatable read")
+            yield
+
+    def export(self, session: PostgresSession, sql: str, path: Path, /) -> None:
+        """Write the rows that ``sql`` selects to a Parquet file."""
+        # importing pyarrow is slow
+        from ingestion.warehouse.postgres.export import export
+
+        export(session, sql, path)
 
     def holds_file(self, session: PostgresSession, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order."""

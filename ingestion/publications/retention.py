@@ -1,0 +1,44 @@
+"""Delete publications that nobody needs any more, and files that none of the others names."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from ingestion.lake.storage.store import Store
+from ingestion.publications import storage
+from ingestion.publications.manifest import Publication
+
+GRACE = timedelta(days=1)  # a reader that has opened a publication may read on for so long
+
+
+def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
+    """Delete what is older than ``keep_days`` and a day of grace; returns the deleted ids.
+
+    The age of a publication counts from when another took its place. The current one always stays,
+    and so does every file that a publication that stays names. Files that a killed publication left
+    go too.
+    """
+    ids = storage.ids(store)
+    gone = _outdated(ids, now - timedelta(days=keep_days) - GRACE)
+    if not gone:
+        return []
+    named = {path for p in storage.publications(store) if p.id not in gone for path in p.parts}
+    # files first: if this is killed, the next call finds the manifest and deletes the rest
+    for path in store.sizes(""):
+        if path.endswith(".parquet") and path not in named:
+            store.delete(path)
+    for publication_id in gone:
+        store.delete(storage.views_of(publication_id))
+        store.delete(storage.manifest_of(publication_id))
+    return gone
+
+
+def still_kept(kept: Sequence[Publication], keep_days: int, now: datetime) -> list[Publication]:
+    """The publications that are not outdated; those in their day of grace are."""
+    outdated = _outdated([p.id for p in kept], now - timedelta(days=keep_days))
+    return [publication for publication in kept if publication.id not in outdated]
+
+
+def _outdated(ids: Sequence[str], before: datetime) -> list[str]:
+    """Those in whose place another was there ``before`` then."""
+    return [old for old, newer in pairwise(ids) if storage.time_of(newer) < before]

@@ -1,0 +1,94 @@
+"""Where publications are kept, and the names of what is kept there."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.storage.store import Store
+from ingestion.locks import turn_with_file
+from ingestion.progress import Progress
+from ingestion.publications.manifest import Publication, from_json
+from ingestion.settings import Settings
+
+MANIFEST = "manifest.json"
+VIEWS = "medallion.duckdb"
+PUBLICATIONS = "publications"
+ID_TIME = "%Y%m%dT%H%M%SZ"
+IS_MANIFEST = re.compile(rf"{PUBLICATIONS}/(\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}})/{re.escape(MANIFEST)}")
+DAMAGED = f"{PUBLICATIONS}/damaged.json"  # the paths of files that verify found damaged
+
+
+def open_publications(settings: Settings) -> Store:
+    """The storage of this warehouse's publications; ``UsageError`` if nothing is published."""
+    url = settings.publications_url
+    if url is None:
+        raise UsageError(
+            "This warehouse publishes nothing: MEDALLION_PUBLISH_URL is not set, or off."
+        )
+    # a key encrypts in the cloud that it belongs to
+    in_one_cloud = urlsplit(url).scheme == urlsplit(settings.lake_url).scheme
+    encryption = settings.lake_encryption if in_one_cloud else ""
+    return Store(url, encryption, holds="the publications")
+
+
+def manifest_of(publication_id: str) -> str:
+    """The name of a publication's manifest."""
+    return f"{PUBLICATIONS}/{publication_id}/{MANIFEST}"
+
+
+def views_of(publication_id: str) -> str:
+    """The name of a publication's DuckDB file of views."""
+    return f"{PUBLICATIONS}/{publication_id}/{VIEWS}"
+
+
+def current(store: Store) -> Publication | None:
+    """The publication that readers see; None before the first."""
+    try:
+        (content,) = store.read_all([MANIFEST])
+    except MedallionError:
+        if store.names(MANIFEST):
+            raise
+        return None
+    return from_json(content, store.address(MANIFEST))
+
+
+def new_id(created_at: datetime, state: str) -> str:
+    """The id of a publication: ids sort by the time that they begin with."""
+    return f"{created_at.strftime(ID_TIME)}-{state[:6]}"
+
+
+def time_of(publication_id: str) -> datetime:
+    """When a publication was made."""
+    return datetime.strptime(publication_id.partition("-")[0], ID_TIME).replace(tzinfo=UTC)
+
+
+def ids(store: Store) -> list[str]:
+    """The ids of every publication that is there, the oldest first."""
+    found = (IS_MANIFEST.fullmatch(name) for name in store.names(PUBLICATIONS))
+    return sorted(match[1] for match in found if match)
+
+
+def publications(store: Store) -> list[Publication]:
+    """Every publication that is there, the oldest first."""
+    names = [manifest_of(publication_id) for publication_id in ids(store)]
+    return [
+        from_json(content, store.address(name))
+        for name, content in zip(names, store.read_all(names), strict=True)
+    ]
+
+
+@contextmanager
+def turn(settings: Settings, progress: Progress) -> Iterator[None]:
+    """Wait until nobody else on this machine changes the publications, and keep others out."""
+    url = settings.publications_url or ""
+    name = f"publish-{hashlib.sha256(url.encode()).hexdigest()[:16]}.lock"
+    path = settings.work_dir / "locks" / name
+    try:
+        with turn_with_file(path, "the publications", progress):
+            yield
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {path}: {exc.strerror}.") from exc

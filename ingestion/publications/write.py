@@ -1,0 +1,273 @@
+"""Publish: write the files that are new, then swap the publication in.
+
+Files come first, then the manifest and the views of the new publication, then the two files that
+readers find it by. Each gets its name when it is whole. So a publication that is killed leaves the
+one before as it was, and the next goes on with the files that are there.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ingestion.errors import CorruptedError, MedallionError, UsageError
+from ingestion.lake.storage.store import Store
+from ingestion.progress import Progress
+from ingestion.publications import storage
+from ingestion.publications.manifest import Origin, Part, Publication, Table, to_json
+from ingestion.publications.retention import delete_old
+from ingestion.publications.views import make_views
+from ingestion.scratch import scratch_folder
+from ingestion.settings import Settings
+from ingestion.warehouse.base import Engine
+
+SHORT = 16  # hex digits of a digest in a file's name; the manifest has all 64
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The rows of one service and month in a table; ``key`` changes when they are built anew."""
+
+    service: str
+    source_month: date
+    key: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """A table of the warehouse to publish: by interval, or as one file if it has no intervals."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
+    intervals: tuple[Interval, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one call did; ``written`` are the files and bytes that are new."""
+
+    publication: Publication
+    is_new: bool
+    files_written: int = 0
+    bytes_written: int = 0
+
+
+def publish(
+    settings: Settings,
+    engine: Engine,
+    session: Any,
+    exports: Sequence[Export],
+    origin: Origin,
+    progress: Progress,
+) -> Published:
+    """Publish these tables of an open session; writes nothing where nothing is new.
+
+    All reads see one state of the warehouse: no run writes meanwhile. A state that a rollback has
+    hidden stays hidden. Raises ``UsageError`` where another warehouse publishes at this address.
+    Raises ``MedallionError`` where a file cannot be written; readers then keep what they see.
+    """
+    store = storage.open_publications(settings)
+    with storage.turn(settings, progress):
+        before = storage.current(store)
+        if before and before.origin.warehouse != origin.warehouse:
+            raise UsageError(
+                f"{store.url} holds the publications of {before.origin.warehouse}. Set"
+                " MEDALLION_PUBLISH_URL to a place of their own for those of this one."
+            )
+        there, damaged = store.sizes(""), damaged_files(store)
+        whole = before is not None and _is_whole(before, there, damaged)
+        if before and whole and origin.state in (before.origin.state, before.hidden_state):
+            return Published(before, is_new=False)
+        with scratch_folder(settings.dlt_dir) as scratch, engine.snapshot(session):
+            writer = _Writer(store, engine, session, scratch, there, damaged)
+            writer.remember(before)
+            progress.stage("publish", sum(len(e.intervals) or 1 for e in exports))
+            tables = tuple(writer.table(export, progress) for export in exports)
+            is_new = before is None or tables != before.tables
+            made = _next(before, origin, tables) if before is None or is_new else before
+            if is_new or not whole:
+                swap_in(store, made, scratch)
+        _mend(store, damaged, writer.written)
+        delete_old(store, settings.keep_publications, datetime.now(UTC))
+    written = writer.written.values()
+    return Published(made, is_new, len(written), sum(part.bytes for part in written))
+
+
+def swap_in(store: Store, made: Publication, scratch: Path) -> None:
+    """Add a publication whose files are there, and let readers see it."""
+    views = scratch / storage.VIEWS
+    make_views(made, store.url, views)
+    store.write(storage.manifest_of(made.id), to_json(made))
+    digest = _sha256(views)
+    store.put(views, storage.views_of(made.id), digest)
+    store.put(views, storage.VIEWS, digest)
+    store.write(storage.MANIFEST, to_json(made))
+
+
+def _next(before: Publication | None, origin: Origin, tables: tuple[Table, ...]) -> Publication:
+    """The publication after ``before``; later by its time too, even if a clock was set back."""
+    now = datetime.now(UTC)
+    if before:
+        now = max(now, before.created_at + timedelta(seconds=1))
+    return Publication(
+        id=storage.new_id(now, origin.state),
+        sequence=before.sequence + 1 if before else 1,
+        created_at=now,
+        origin=origin,
+        tables=tables,
+    )
+
+
+class _Writer:
+    """Writes the files of tables that are not published yet."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        session: Any,
+        scratch: Path,
+        there: dict[str, int],
+        damaged: set[str],
+    ):
+        self._store, self._engine, self._session = store, engine, session
+        self._scratch = scratch
+        self._there = {path: size for path, size in there.items() if path not in damaged}
+        self._known: dict[tuple[str, str], Part] = {}
+        self.written: dict[str, Part] = {}
+
+    def remember(self, before: Publication | None) -> None:
+        """Files of this publication are not written again while they are there."""
+        for path, part in before.parts.items() if before else ():
+            if self._there.get(path) == part.bytes:
+                self._known[path.rpartition("/")[0], part.key] = part
+
+    def table(self, export: Export, progress: Progress) -> Table:
+        parts = []
+        for interval in export.intervals or (None,):
+            part = self._part(export, interval)
+            parts.append(part)
+            month = f" {part.service} {part.source_month:%Y-%m}" if part.source_month else ""
+            progress.file_done(f"{export.name}{month}", "", part.rows)
+        return Table(export.schema, export.name, tuple(parts))
+
+    def _part(self, export: Export, interval: Interval | None) -> Part:
+        folder = f"{export.schema}/{export.name}"
+        if interval is None:
+            return self._write(folder, self._sql(export, "true", export.columns), "", None)
+        month = interval.source_month
+        folder += f"/service={interval.service}/source_month={month}"
+        if known := self._known.get((folder, interval.key)):
+            return known
+        rows = f"service = '{interval.service}' and source_month = date '{month}'"
+        part = self._write(folder, self._sql(export, rows, ()), interval.key, interval)
+        if part.rows != interval.rows:
+            raise MedallionError(
+                f"{export.schema}.{export.name} has {part.rows:,} rows of {interval.service}"
+                f" {month:%Y-%m}, and {interval.rows:,} were built: somebody has changed it."
+                " medallion transform --full-refresh builds it anew."
+            )
+        return part
+
+    def _sql(self, export: Export, rows: str, order: Sequence[str]) -> str:
+        quote = self._engine.dialect.quote
+        columns = ", ".join(map(quote, export.columns))
+        ordered = f" order by {', '.join(map(quote, order))}" if order else ""
+        return (
+            f"select {columns} from {quote(export.schema)}.{quote(export.name)}"
+            f" where {rows}{ordered}"
+        )
+
+    def _write(self, folder: str, sql: str, key: str, interval: Interval | None) -> Part:
+        """Export the rows to a file, and put it in its place if it is not there."""
+        file = self._scratch / "part.parquet"
+        self._engine.export(self._session, sql, file)
+        sha256 = _sha256(file)
+        name = "-".join(filter(None, [key[:SHORT], sha256[:SHORT]]))
+        part = Part(
+            path=f"{folder}/{name}.parquet",
+            rows=pq.read_metadata(file).num_rows,
+            bytes=file.stat().st_size,
+            sha256=sha256,
+            key=key,
+            service=interval.service if interval else None,
+            source_month=interval.source_month if interval else None,
+        )
+        if self._there.get(part.path) != part.bytes:
+            try:
+                self._store.put(file, part.path, sha256)
+            except CorruptedError as exc:
+                raise MedallionError(f"{exc}. Nothing was published; run it again.") from exc
+            self.written[part.path] = part
+        file.unlink()
+        return part
+
+
+def _is_whole(publication: Publication, there: dict[str, int], damaged: set[str]) -> bool:
+    """Whether readers find it, and every one of its files."""
+    names = (
+        *(storage.MANIFEST, storage.VIEWS),
+        *(storage.manifest_of(publication.id), storage.views_of(publication.id)),
+    )
+    return all(name in there for name in names) and all(
+        there.get(path) == part.bytes and path not in damaged
+        for path, part in publication.parts.items()
+    )
+
+
+def damaged_files(store: Store) -> set[str]:
+    """The paths of files that ``verify`` found damaged, until they are written again."""
+    if not store.names(storage.DAMAGED):
+        return set()
+    (content,) = store.read_all([storage.DAMAGED])
+    try:
+        return {str(path) for path in json.loads(content)}
+    except (ValueError, TypeError):
+        return set()  # verify writes it anew
+
+
+def _mend(store: Store, damaged: set[str], written: dict[str, Part]) -> None:
+    """Forget the damage of files that were written again."""
+    if damaged & written.keys():
+        store.write(storage.DAMAGED, json.dumps(sorted(damaged - written.keys())).encode())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def restore(settings: Settings, publication: Publication, progress: Progress) -> Publication:
+    """Publish an earlier publication again, at once; nothing is written but its views.
+
+    Raises ``MedallionError`` where one of its files is gone or was found damaged.
+    """
+    store = storage.open_publications(settings)
+    with storage.turn(settings, progress):
+        before = storage.current(store)
+        if before is None or before.tables == publication.tables:
+            raise UsageError(f"{publication.id} is what readers see already.")
+        if not _is_whole(publication, store.sizes(""), damaged_files(store)):
+            raise MedallionError(
+                f"Files of {publication.id} are gone or damaged, so it cannot be published again:"
+                " medallion verify names them."
+            )
+        hidden = before.hidden_state or before.origin.state
+        made = _next(before, publication.origin, publication.tables)
+        if publication.origin.state != hidden:  # else it is the rollback that is taken back
+            made = replace(
+                made,
+                restores=publication.restores or publication.id,
+                hides=before.hides or before.id,
+                hidden_state=hidden,
+            )
+        with scratch_folder(settings.dlt_dir) as scratch:
+            swap_in(store, made, scratch)
+        return made

@@ -1,0 +1,177 @@
+"""Publish the marts of a warehouse once its tests and its ledger are good."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ingestion.errors import MedallionError
+from ingestion.progress import Progress, Quiet
+from ingestion.publications.manifest import Origin
+from ingestion.publications.write import Export, Interval, Published
+from ingestion.publications.write import publish as publish_exports
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from ingestion.warehouse.base import Session
+from orchestration.job.audit import Audit, audit
+
+# What the read-only commands need beside the marts.
+ALSO = (
+    ("intermediate", "dbt_invocations"),
+    ("intermediate", "int_trip_months"),
+    ("intermediate", "month_builds"),
+    ("raw", "files"),
+    ("staging", "invalid_reasons"),
+)
+COMPUTED = ("tsvector",)  # types of columns that PostgreSQL computes for its own searches
+STATE = (
+    "select * from intermediate.month_builds",
+    "select invocation_id from intermediate.dbt_invocations",
+    "select * from raw.files",
+)
+
+
+class UntestedError(MedallionError):
+    """The marts are not published, because they are not known to be good."""
+
+
+@dataclass(frozen=True)
+class _Build:
+    key: str
+    rows: int
+    is_tested: bool
+
+
+def publish(
+    settings: Settings,
+    result: Audit | None = None,
+    run: str = "medallion publish",
+    progress: Progress | None = None,
+) -> Published | None:
+    """Publish the marts as they are; None where these settings publish nothing.
+
+    ``result`` is the audit of this moment; without it, the ledger is read. Raises
+    ``UntestedError`` where the last run of dbt failed, a month was not tested, or the ledger does
+    not balance: readers then keep the publication before.
+    """
+    if settings.publications_url is None:
+        return None
+    result = result or audit(settings)
+    engine = engine_for(settings)
+    with engine.session(read_only=True) as session:
+        builds = _builds(session)
+        _check(session, builds, result)
+        exports = _exports(session, builds)
+        return publish_exports(
+            settings,
+            engine,
+            session,
+            exports,
+            Origin(
+                warehouse=engine.label,
+                run=run,
+                project_version=version("medallion"),
+                state=_state(session, exports),
+                versions=_versions(session),
+                ledger=_verdict(result),
+            ),
+            progress or Quiet(),
+        )
+
+
+def _builds(session: Session) -> dict[str, dict[tuple[str, Any], _Build]]:
+    """Each by_month table with its intervals, by service and month."""
+    rows = session.query(
+        "select table_name, service, source_month, build_key, built_at, row_count, tested_at"
+        " from intermediate.month_builds where source_month is not null"
+        " order by table_name, service, source_month"
+    ).rows
+    found: dict[str, dict[tuple[str, Any], _Build]] = {}
+    for table, service, month, build_key, built_at, count, tested_at in rows:
+        # an interval that was built again from the same inputs may have other rows, so its time
+        # is part of the key
+        key = hashlib.sha256(f"{build_key} {built_at.timestamp()}".encode()).hexdigest()
+        found.setdefault(table, {})[service, month] = _Build(key, count, tested_at is not None)
+    return found
+
+
+def _check(
+    session: Session, builds: dict[str, dict[tuple[str, Any], _Build]], result: Audit
+) -> None:
+    last = session.query(
+        "select succeeded from intermediate.dbt_invocations order by completed_at desc limit 1"
+    )
+    kept = "Readers keep the publication before; medallion run builds and tests what is missing."
+    if last.rows != [(True,)]:
+        raise UntestedError(f"Nothing is published: the last run of dbt failed. {kept}")
+    for table, intervals in builds.items():
+        for (service, month), build in intervals.items():
+            if not build.is_tested and table.startswith("marts."):
+                raise UntestedError(
+                    f"Nothing is published: {table} of {service} {month:%Y-%m} was not tested."
+                    f" {kept}"
+                )
+    if result.unbalanced or result.raw_changed or result.unknown:
+        raise UntestedError(
+            "Nothing is published: the ledger does not balance, as medallion audit shows. Readers"
+            " keep the publication before."
+        )
+
+
+def _exports(session: Session, builds: dict[str, dict[tuple[str, Any], _Build]]) -> list[Export]:
+    """The tables to publish, with the columns that every reader can have."""
+    rows = session.query(
+        "select table_schema, table_name, column_name, data_type from information_schema.columns"
+        " where table_schema in ('marts', 'raw', 'intermediate', 'staging')"
+        " order by table_schema, table_name, ordinal_position"
+    ).rows
+    columns: dict[tuple[str, str], list[str]] = {}
+    for schema, name, column, kind in rows:
+        # a name with two underscores is a table that dbt builds beside another, or a partition
+        wanted = schema == "marts" and "__" not in name
+        if (wanted or (schema, name) in ALSO) and kind not in COMPUTED:
+            columns.setdefault((schema, name), []).append(column)
+    return [
+        Export(
+            schema,
+            name,
+            tuple(names),
+            tuple(
+                Interval(service, month, build.key, build.rows)
+                for (service, month), build in builds.get(f"{schema}.{name}", {}).items()
+            ),
+        )
+        for (schema, name), names in columns.items()
+    ]
+
+
+def _state(session: Session, exports: list[Export]) -> str:
+    """A digest that changes with anything that would be published."""
+    digest = hashlib.sha256(repr(exports).encode())
+    for statement in STATE:
+        digest.update(repr(sorted(map(repr, session.query(statement).rows))).encode())
+    return digest.hexdigest()
+
+
+def _versions(session: Session) -> dict[str, dict[str, str]]:
+    """The sha256 of the file versions in the facts, by dataset and month."""
+    rows = session.query(
+        "select dataset, month, file_id from marts.ledger where fact_rows is not null"
+        " order by dataset, month"
+    ).rows
+    found: dict[str, dict[str, str]] = {}
+    for dataset, month, file_id in rows:
+        found.setdefault(dataset, {})[f"{month:%Y-%m}"] = file_id
+    return found
+
+
+def _verdict(result: Audit) -> dict[str, Any]:
+    return {
+        "balances": True,
+        "files": result.files,
+        "rows": result.file_rows,
+        "valid": result.valid_rows,
+        "flagged": result.invalid_rows,
+        "missing": [f"{m.name}: {m.reason}" for m in result.missing],
+        "out_of_tolerance": [f"{r.service} {r.month:%Y-%m}" for r in result.out_of_tolerance],
+    }

@@ -1,0 +1,61 @@
+"""Which warehouse or publication a command reads, so that no reader waits for a run."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+from ingestion.errors import WarehouseBusyError
+from ingestion.publications.manifest import Publication
+from ingestion.publications.read import PublishedDuckDb, current, find
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from ingestion.warehouse.base import Engine, Session
+
+
+@contextmanager
+def reading(
+    settings: Settings, live: bool = False, publication: str | None = None
+) -> Iterator[tuple[Engine, Session]]:
+    """Open what can be read now: the warehouse, or the publication while a run holds it.
+
+    ``live`` opens the warehouse in any case; ``publication`` names the one to open, by id or day.
+    Raises ``WarehouseBusyError`` where the warehouse is held and nothing was published.
+    """
+    if publication:
+        engine: Engine = PublishedDuckDb(settings, find(settings, publication))
+        with engine.session(read_only=True) as session:
+            yield engine, session
+        return
+    engine = engine_for(settings)
+    published = None if live else current(settings)
+    with ExitStack() as stack:
+        session = _opened(engine, stack) if published else None
+        if session is None and published:
+            engine = PublishedDuckDb(settings, published)
+        yield engine, session or stack.enter_context(engine.session(read_only=True))
+
+
+def _opened(engine: Engine, stack: ExitStack) -> Session | None:
+    """The open warehouse; None where a run is under way, or another process holds the file."""
+    if engine.holder():
+        return None
+    with ExitStack() as attempt:
+        try:
+            session = attempt.enter_context(engine.session(read_only=True))
+        except WarehouseBusyError:
+            return None
+        # a run that has begun since waits until we close the file
+        if engine.holder():
+            return None
+        stack.push(attempt.pop_all())
+        return session
+
+
+def age(publication: Publication) -> str:
+    """A publication, and how old it is, for people."""
+    minutes = int((datetime.now(UTC) - publication.created_at).total_seconds() // 60)
+    hours, minutes = divmod(max(minutes, 0), 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    told = " ".join(f"{n} {unit}" for n, unit in parts if n) or "less than a minute"
+    return f"publication {publication.id}, {told} old"
