@@ -3,7 +3,8 @@
 Source → ``land`` → lake → ``load`` → raw tables and read views. Everything here
 is dlt and plain functions; it knows neither the transformer nor the orchestrator.
 
-To read rows only, call ``dataset``: it needs the lake and no warehouse.
+To read rows only, call ``dataset``: it needs the lake and no warehouse. To read a published mart,
+call ``marts``.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from ingestion.settings import Settings
 
-__all__ = ["dataset"]
+__all__ = ["dataset", "marts"]
 
 
 def dataset(
@@ -57,3 +58,35 @@ def dataset(
     from ingestion.lake.reading.arrow import read
 
     return read(name, start, end, as_of, columns, settings)
+
+
+def marts(
+    name: str,
+    start: "str | date | None" = None,
+    end: "str | date | None" = None,
+    columns: str | Sequence[str] | None = None,
+    publication: str | None = None,
+    settings: "Settings | None" = None,
+) -> "pa.RecordBatchReader":
+    """Read one mart as it was published, in a folder or a bucket, a batch at a time.
+
+    A run that is under way makes nobody wait, and nothing that it has not tested is seen. The order
+    of rows is not defined.
+
+    Args:
+        name: A mart, as ``"daily_trips"``; docs/data.md describes each.
+        start: The first month by ``source_month``, as ``"2024-01"`` or any date or time in it. Only
+            for marts that are built by the month.
+        end: The last month, included.
+        columns: Only these columns, or this one, in this order; the others are not read.
+        publication: Which publication, by its id or by a day, as ``"2024-05-01"``; by default the
+            one that readers see now.
+        settings: Where publications are; by default, as the environment and ``.env`` say.
+
+    Raises ``UsageError`` for an unknown mart, month, column or publication, and where nothing was
+    published. Raises ``MedallionError`` where a file cannot be read.
+
+    """
+    from ingestion.publications.arrow import read
+
+    return read(name, start, end, columns, publication, settings)

@@ -26,12 +26,14 @@ def verify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Read the whole lake and compare the sha256 of every version with the catalog.
+    """Read the whole lake and the published marts, and compare the sha256 of every file.
 
-    A record that cannot be read, and an object without a record, are errors too.
+    A record that cannot be read, and an object without a record, are errors too. The next run
+    writes damaged files of the present publication again.
     """
     with command(sample, target, quiet) as settings:
         from ingestion.lake import verify as verification
+        from ingestion.publications.verify import verify as verify_publications
         from orchestration.cli.console import print_json, progress, stdout
 
         with progress(quiet) as watcher:
@@ -40,12 +42,14 @@ def verify(
                 versions = verification.restore(settings, versions, watcher)
             orphans = verification.orphans(settings, watcher)
             faulty = [v for v in versions if v.error]
+            published = verify_publications(settings, watcher)
             raw_tables = []
             if warehouse:
                 from ingestion.warehouse.compare import compare
 
                 damaged = {v.landing.lake_path for v in faulty}
                 raw_tables = compare(settings, damaged, watcher)
+        damaged_files = [f for f in published if f.error]
         changed = [t for t in raw_tables if t.error]
         if as_json:
             print_json(
@@ -63,6 +67,10 @@ def verify(
                     for s in orphans
                 ]
                 + [
+                    {"path": f.path, "fault": f.error, "restored": False, "not_restored": None}
+                    for f in published
+                ]
+                + [
                     {"path": t.table, "fault": t.error, "restored": False, "not_restored": None}
                     for t in raw_tables
                 ]
@@ -72,12 +80,20 @@ def verify(
             for version in versions:
                 if version.is_restored:
                     stdout.print(f"restored {version.landing.lake_path}")
+            if published:
+                same = len(published) - len(damaged_files)
+                stdout.print(f"{same} of {len(published)} published files are intact")
             if warehouse:
                 same = len(raw_tables) - len(changed)
                 stdout.print(f"{same} of {len(raw_tables)} raw tables are equal to their files")
         end_with(
             [f"{v.landing.name}, {v.landing.lake_path}: {v.error}; {v.remedy}" for v in faulty]
             + [f"{s.path}: {s.error}; {s.remedy}" for s in orphans]
+            + [
+                f"{f.path}: {f.error}; it is part of {', '.join(f.publications)}. medallion run"
+                " writes it again, if the marts still hold it"
+                for f in damaged_files
+            ]
             + [f"{t.table}: {t.error}" for t in changed]
         )
 

@@ -35,9 +35,7 @@ def read(
     settings = settings or load_settings()  # first: a .env may name further sources
     if name not in registry.datasets():
         raise UsageError(f"There is no dataset {name}; there are {', '.join(registry.datasets())}.")
-    first, last = _month(start), _month(end)
-    if first and last and first > last:
-        raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
+    first, last = months_of(start, end)
     catalog = Catalog(settings.lake_url)
     dataset = catalog.dataset(name)
     if not dataset.has_rows:
@@ -66,9 +64,17 @@ def read(
         f"select {', '.join(DUCKDB.quote(c) for c in wanted)}"
         f" from ({rows_sql(dataset, branches(settings.lake_url, versions), DUCKDB)})"
     )
+    return stream(settings, settings.lake_url, select, name)
+
+
+def stream(settings: Settings, url: str, select: str, name: str) -> pa.RecordBatchReader:
+    """Run a query over files at ``url`` and give its result a batch at a time.
+
+    Errors name what is read by ``name``.
+    """
     connection = duckdb.connect(config={"memory_limit": settings.duckdb_memory_limit})
     try:
-        attach_lake(connection, settings.lake_url)
+        attach_lake(connection, url)
         with _in_one_line(name):
             reader = connection.execute(select).to_arrow_reader(BATCH_ROWS)
     except BaseException:
@@ -101,7 +107,11 @@ def _in_one_line(name: str) -> Iterator[None]:
 
 
 def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]:
-    known = [*ORIGIN, *dataset.read_schema]
+    return columns_of(dataset.name, [*ORIGIN, *dataset.read_schema], columns)
+
+
+def columns_of(name: str, known: list[str], columns: str | Sequence[str] | None) -> list[str]:
+    """The columns that are asked for; ``UsageError`` for one that is not among the ``known``."""
     if columns is None:
         return known
     try:
@@ -112,8 +122,16 @@ def _columns(dataset: Dataset, columns: str | Sequence[str] | None) -> list[str]
         raise UsageError("There are no columns to read; name some, or leave them out for all.")
     unknown = [c for c in wanted if c not in known]
     if unknown:
-        raise UsageError(f"{dataset.name} has no column {unknown[0]}; it has {', '.join(known)}.")
+        raise UsageError(f"{name} has no column {unknown[0]}; it has {', '.join(known)}.")
     return wanted
+
+
+def months_of(start: "Day | None", end: "Day | None") -> tuple[date | None, date | None]:
+    """The first days of two months; ``UsageError`` if the first is after the last."""
+    first, last = month_of(start), month_of(end)
+    if first and last and first > last:
+        raise UsageError(f"The start {first:%Y-%m} is after the end {last:%Y-%m}.")
+    return first, last
 
 
 def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog) -> str:
@@ -129,7 +147,7 @@ def _no_month(name: str, first: date | None, last: date | None, catalog: Catalog
     )
 
 
-def _month(value: "Day | None") -> date | None:
+def month_of(value: "Day | None") -> date | None:
     """The first day of a month, from a date, a timestamp or ``YYYY-MM``."""
     if isinstance(value, str):
         try:
