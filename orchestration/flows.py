@@ -49,6 +49,7 @@ from orchestration.tasks import (
     load,
     load_landed,
     outcome_of,
+    publish,
 )
 
 INCOMPLETE = "Incomplete"
@@ -273,13 +274,15 @@ async def nightly(
             built = await transform(full_refresh)
             this.begin("audit")
             result = audit()
+            unbalanced = ledger_errors(result)
+            # readers keep what they see until the ledger balances again
+            published = None if unbalanced else publish(result)
         except MedallionError as exc:
             if done.is_good:
                 raise
             done.faults.append(str(exc))
             this.faults += done.faults + done.alerted
             return _failed(done)
-        unbalanced = ledger_errors(result)
         if unbalanced:
             events.unbalanced(unbalanced, engine_for(load_settings()).label)
             done.alerted += unbalanced
@@ -299,6 +302,7 @@ async def nightly(
         f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
         f" {result.invalid_rows:,} flagged",
         *(f"passed over: {line}" for line in passed_over_lines(result.passed_over)),
+        *([published] if published else []),
     ]
     await artifacts.summary(title, lines, done.faults + done.alerted)
     for line in lines:

@@ -38,6 +38,7 @@ from orchestration.flow.deadline import deadline
 from orchestration.job.audit import Audit
 from orchestration.job.audit import audit as audit_stage
 from orchestration.job.pipeline import load_errors
+from orchestration.job.publish import publish as publish_stage
 from orchestration.job.transform import TransformReport
 from orchestration.job.transform import transform as transform_stage
 from orchestration.job.under_way import only_run, present_run
@@ -297,3 +298,14 @@ def build(full_refresh: bool) -> TransformReport:
 def audit() -> Audit:
     """Read the ledger and the reconciliation."""
     return audit_stage(load_settings())
+
+
+@task(task_run_name="publish", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
+def publish(result: Audit) -> str | None:
+    """Publish the marts, which have passed their tests; returns a line that says what is new.
+
+    None if these settings publish nothing.
+    """
+    with deadline(TRANSFORM_SECONDS, "publishing the marts"):
+        done = publish_stage(load_settings(), result, "nightly", Lines(print))
+    return done.summary if done else None

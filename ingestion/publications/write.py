@@ -58,6 +58,16 @@ class Published:
     files_written: int = 0
     bytes_written: int = 0
 
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        if not self.is_new:
+            return f"nothing new to publish: readers see {self.publication.id}"
+        return (
+            f"published {self.publication.id}: {self.files_written} new files,"
+            f" {self.bytes_written / 1e6:,.1f} MB"
+        )
+
 
 def publish(
     settings: Settings,

@@ -37,13 +37,8 @@ def publish(
                     "url": store.url,
                 }
             )
-        elif done.is_new:
-            stdout.print(
-                f"published {done.publication.id}: {done.files_written} new files,"
-                f" {done.bytes_written / 1e6:,.1f} MB, at {store.url}"
-            )
         else:
-            stdout.print(f"nothing new; readers see {done.publication.id}")
+            stdout.print(f"{done.summary}, at {store.url}")
 
 
 def publications(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:

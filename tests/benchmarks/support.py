@@ -153,6 +153,7 @@ def settings_in(
         target=target,
         duckdb_path=folder / "warehouse.duckdb",
         work_dir=folder / "work",
+        publish_url="off",
     )
 
 
@@ -163,6 +164,7 @@ def environment(place: Path) -> dict[str, str]:
         "MEDALLION_LAKE_URL": str(place / "lake"),
         "MEDALLION_DUCKDB_PATH": str(place / "warehouse.duckdb"),
         "MEDALLION_WORK_DIR": str(place / "work"),
+        "MEDALLION_PUBLISH_URL": "off",
     }
 
 
