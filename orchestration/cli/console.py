@@ -19,10 +19,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from ingestion.progress import Lines, Progress, Quiet
-from ingestion.publications.read import PublishedDuckDb
-from ingestion.warehouse.base import Engine
 from orchestration.job.pipeline import RunReport, passed_over_lines
-from orchestration.job.reading import age
 
 # lines for a file or a pipe are not wrapped
 WIDE = 10_000
@@ -110,10 +107,9 @@ def progress(quiet: bool) -> Iterator[Progress]:
         yield Lines(lambda line: console.print(line, markup=False, highlight=False))
 
 
-def tell_what_is_read(engine: Engine) -> None:
-    """Say on stderr which publication is read, if it is one and no warehouse."""
-    if isinstance(engine, PublishedDuckDb):
-        sys.stderr.write(f"reading {age(engine.publication)}\n")
+def notice(line: str) -> None:
+    """Say something beside the result, on stderr."""
+    sys.stderr.write(f"{line}\n")
 
 
 def print_json(value: Any) -> None:

@@ -52,12 +52,12 @@ def status(
     with command(sample, target, as_of=as_of) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.errors import WarehouseBusyError
-        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.status import status as status_stage
         from orchestration.job.under_way import run_under_way
 
         try:
-            found = status_stage(settings, *scope, as_of)
+            found = status_stage(settings, *scope, as_of, notice)
         except WarehouseBusyError:
             # DuckDB lets nobody look on, but who holds it can be told
             under_way = run_under_way(settings)
@@ -187,10 +187,10 @@ def explain(
 ) -> None:
     """Show the raw row behind a trip, its file and address, and the rule that it breaks."""
     with command(sample, target, as_of=as_of) as settings:
-        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.explain import explain as explain_trip
 
-        found = explain_trip(settings, trip_id)
+        found = explain_trip(settings, trip_id, notice)
         if as_json:
             print_json(found)
             return

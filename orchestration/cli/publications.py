@@ -19,13 +19,18 @@ def publish(
     """
     with command(sample, target, quiet) as settings:
         from ingestion.publications.storage import open_publications
-        from ingestion.warehouse import engine_for
         from orchestration.cli.console import print_json, progress, stdout
         from orchestration.job.publish import publish as publish_stage
+        from orchestration.job.under_way import only_run, reported
 
         store = open_publications(settings)  # says so where nothing is published
-        with engine_for(settings).only_run(), progress(quiet) as watcher:
-            done = publish_stage(settings, progress=watcher)
+        with (
+            only_run(settings),
+            progress(quiet) as watcher,
+            reported(settings, "publish", progress=watcher) as this,
+        ):
+            this.begin("publish")
+            done = publish_stage(settings, progress=this)
         assert done is not None  # the settings publish
         if as_json:
             print_json(

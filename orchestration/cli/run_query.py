@@ -11,7 +11,7 @@ from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.warehouse.base import Result, Session, reason_of
-from orchestration.cli.console import compact_json, print_json, print_table, tell_what_is_read
+from orchestration.cli.console import compact_json, notice, print_json, print_table
 from orchestration.job.reading import reading
 
 # DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
@@ -42,8 +42,7 @@ def query(
     """
     if output == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
-    with reading(settings, live, publication) as (engine, session):
-        tell_what_is_read(engine)
+    with reading(settings, live, publication, notice) as (_, session):
         try:
             if output == "parquet":
                 _write_parquet(session, sql)

@@ -202,7 +202,7 @@ def audit(
         bool,
         typer.Option(
             help="Count the rows of raw tables and facts now. --no-recount uses the counts of when"
-            " each month was loaded and built.",
+            " each month was loaded and built; it also works while a run is under way.",
         ),
     ] = True,
     as_of: AsOf = None,
@@ -215,7 +215,7 @@ def audit(
     A file is missing if its newest version is not in the facts.
     """
     with command(sample, target, as_of=as_of) as settings:
-        from orchestration.cli.console import print_json, print_table, stdout
+        from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
         from orchestration.job.comparisons import summary
         from orchestration.job.pipeline import (
@@ -225,7 +225,7 @@ def audit(
             reconciliation_errors,
         )
 
-        result = audit_stage(settings, recount, as_of)
+        result = audit_stage(settings, recount, as_of, live=recount, say=notice)
         if as_json:
             print_json(result)
         else:

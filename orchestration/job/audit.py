@@ -1,5 +1,6 @@
 """Read the ledger and the reconciliation, which show that the warehouse is complete."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import groupby
@@ -11,10 +12,10 @@ from ingestion.lake.catalog import Catalog, FileVersion, file_key, name_of
 from ingestion.lake.file_version import PASSED_OVER
 from ingestion.schema_on_read import Dialect
 from ingestion.settings import Settings
-from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session, tables
 from ingestion.warehouse.files_table import orphan_error
 from orchestration.job.comparisons import Comparisons, read_comparisons
+from orchestration.job.reading import reading
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
@@ -181,7 +182,13 @@ class Audit:
         return max(compared, key=lambda r: abs(r.diff_pct or 0), default=None)
 
 
-def audit(settings: Settings, recount: bool = False, as_of: date | None = None) -> Audit:
+def audit(
+    settings: Settings,
+    recount: bool = False,
+    as_of: date | None = None,
+    live: bool = True,
+    say: Callable[[str], object] = lambda _: None,
+) -> Audit:
     """Read the ledger and the reconciliation; raise ``MedallionError`` if they are not built.
 
     The ledger uses the rows that were counted when a month was loaded and built. ``recount`` counts
@@ -189,10 +196,12 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
     the lake's catalog knows it (with ``as_of``: knew it then) and the facts do not hold it, unless
     an operator decided so. One that is withdrawn and still in the facts is missing too. It is
     unknown, an orphan, if the warehouse shows it and the catalog does not know it.
+
+    Without ``live``, it reads the publication while a run is under way, which ``say`` is told.
     """
     whole = Catalog(settings.lake_url)
     catalog = whole.as_of(as_of) if as_of else whole
-    with connect(settings, read_only=True) as session:
+    with reading(settings, live, say=say) as (engine, session):
         there = tables(session)
         if not {("marts", name) for name in TABLES} <= there:
             raise MedallionError(
@@ -230,9 +239,9 @@ def audit(settings: Settings, recount: bool = False, as_of: date | None = None) 
         if files is not None:
             ledger += _forgotten(ledger, missing, files)
             singles = _in_use(singles, files)
-            unknown = orphan_error(session, whole, engine_for(settings).label)
+            unknown = orphan_error(session, whole, engine.label)
             if recount:
-                counted = _raw_rows(session, engine_for(settings).dialect, files)
+                counted = _raw_rows(session, engine.dialect, files)
                 ledger = [_with_raw(file, counted) for file in ledger]
                 by_table = {files[identity]["table_name"]: n for identity, n in counted.items()}
                 singles = [

@@ -1,13 +1,14 @@
 """Trace a trip back to its source: its raw row, file, version, address and rules."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.settings import Settings
-from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import Session, tables
+from orchestration.job.reading import reading
 
 TRIP_MONTHS = "int_trip_months"  # the first trip_id of each service and month
 
@@ -30,14 +31,16 @@ class Explanation:
     rule: dict[str, Any] | None
 
 
-def explain(settings: Settings, trip_id: int) -> Explanation:
+def explain(
+    settings: Settings, trip_id: int, say: Callable[[str], object] = lambda _: None
+) -> Explanation:
     """Find the raw row and the fact of one trip.
 
+    While a run is under way, it reads the publication, which ``say`` is told, and the lake.
     Raises ``UsageError`` if there is no such trip. Raises ``MedallionError`` if the marts are not
     built, or the raw table was dropped.
     """
-    engine = engine_for(settings)
-    with engine.session(read_only=True) as session:
+    with reading(settings, say=say) as (engine, session):
         if not {("marts", "fct_trips"), ("intermediate", TRIP_MONTHS)} <= tables(session):
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"

@@ -1,6 +1,6 @@
 """Which warehouse or publication a command reads, so that no reader waits for a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -14,25 +14,28 @@ from ingestion.warehouse.base import Engine, Session
 
 @contextmanager
 def reading(
-    settings: Settings, live: bool = False, publication: str | None = None
+    settings: Settings,
+    live: bool = False,
+    publication: str | None = None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Iterator[tuple[Engine, Session]]:
     """Open what can be read now: the warehouse, or the publication while a run holds it.
 
     ``live`` opens the warehouse in any case; ``publication`` names the one to open, by id or day.
-    Raises ``WarehouseBusyError`` where the warehouse is held and nothing was published.
+    ``say`` is given the publication that is read and its age, in a few words. Raises
+    ``WarehouseBusyError`` where the warehouse is held and nothing was published.
     """
-    if publication:
-        engine: Engine = PublishedDuckDb(settings, find(settings, publication))
-        with engine.session(read_only=True) as session:
-            yield engine, session
-        return
     engine = engine_for(settings)
-    published = None if live else current(settings)
+    wanted = find(settings, publication) if publication else None
     with ExitStack() as stack:
-        session = _opened(engine, stack) if published else None
-        if session is None and published:
-            engine = PublishedDuckDb(settings, published)
-        yield engine, session or stack.enter_context(engine.session(read_only=True))
+        latest = None if live or wanted else current(settings)
+        session = _opened(engine, stack) if latest else None
+        if session is None:
+            if published := wanted or latest:
+                engine = PublishedDuckDb(settings, published)
+                say(f"reading {_aged(published)}")
+            session = stack.enter_context(engine.session(read_only=True))
+        yield engine, session
 
 
 def _opened(engine: Engine, stack: ExitStack) -> Session | None:
@@ -51,8 +54,7 @@ def _opened(engine: Engine, stack: ExitStack) -> Session | None:
         return session
 
 
-def age(publication: Publication) -> str:
-    """A publication, and how old it is, for people."""
+def _aged(publication: Publication) -> str:
     minutes = int((datetime.now(UTC) - publication.created_at).total_seconds() // 60)
     hours, minutes = divmod(max(minutes, 0), 60)
     days, hours = divmod(hours, 24)

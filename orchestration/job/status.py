@@ -3,8 +3,8 @@
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from ingestion.lake.file_version import PASSED_OVER, Key
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
 from ingestion.land import published_now
-from ingestion.load import check_lake, lake_error
+from ingestion.load import check_lake
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
+from ingestion.warehouse.files_table import orphan_error
 from orchestration.job.last_run import last_recorded
+from orchestration.job.reading import reading
 from orchestration.job.sources import has_fingerprint
 from orchestration.job.under_way import RunUnderWay, run_under_way
 
@@ -86,12 +88,16 @@ def status(
     start: date | None = None,
     end: date | None = None,
     as_of: date | None = None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> Status:
     """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
 
     Without ``start``, a server is only asked for the newest months of each dataset. ``as_of`` shows
     the lake as it was at the end of that day. The publisher is then not asked: it only knows the
     present.
+
+    While a run is under way, it reads the publication in place of the warehouse, which ``say`` is
+    told.
     """
     under_way = run_under_way(settings)
     unreachable: str | None = None
@@ -105,12 +111,11 @@ def status(
     except MedallionError as exc:
         unreachable = str(exc)
     catalog = Catalog(settings.lake_url)
-    unknown = lake_error(settings, catalog)
+    warehouse = _warehouse(settings, catalog, say)
     if as_of:
         catalog = catalog.as_of(as_of)
-    loaded, unreadable, built, last_run = _warehouse(settings)
     last_run = max(
-        filter(None, [last_run, last_recorded(settings)]),
+        filter(None, [warehouse.last_run, last_recorded(settings)]),
         key=lambda run: run["completed_at"],
         default=None,
     )
@@ -138,7 +143,7 @@ def status(
         newest = catalog.newest(*key)
         distrust = newest.error if newest and newest.status == "quarantined" else None
         if wanted and not distrust:
-            distrust = unreadable.get(wanted.table_name)
+            distrust = warehouse.unreadable.get(wanted.table_name)
         over = passed_over.get(key, [])
         using = [wanted] if wanted else over
         files.append(
@@ -149,9 +154,9 @@ def status(
                 changed=offer is not None and has_fingerprint(offer) and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
                 # the lake is all that holds a document
-                loaded=any(v.table_name in loaded for v in using)
+                loaded=any(v.table_name in warehouse.loaded for v in using)
                 or (wanted is not None and not wanted.columns),
-                built=any((dataset, month, v.file_key) in built for v in using),
+                built=any((dataset, month, v.file_key) in warehouse.built for v in using),
                 quarantined=distrust,
                 item=item,
                 # of a version that a newer one has replaced, history tells
@@ -159,7 +164,7 @@ def status(
                 wanted=wanted is not None or not over,
             )
         )
-    return Status(files, unreachable, missing, unknown, last_run, under_way)
+    return Status(files, unreachable, missing, warehouse.unknown, last_run, under_way)
 
 
 def _single_files(settings: Settings, datasets: Sequence[str]) -> list[str]:
@@ -185,20 +190,29 @@ def _asked_from(
     return asked
 
 
-def _warehouse(
-    settings: Settings,
-) -> tuple[set[str], dict[str, str], set[tuple[str, date | None, int]], dict[str, Any] | None]:
-    """Tables in use, errors of tables in quarantine, months built with file_key, last dbt run."""
-    engine = engine_for(settings)
-    if not engine.exists():
-        return set(), {}, set(), None
+@dataclass(frozen=True)
+class _Warehouse:
+    """What a warehouse, or a publication of it, shows."""
+
+    loaded: set[str] = field(default_factory=set)  # the tables in use
+    unreadable: dict[str, str] = field(default_factory=dict)  # errors of tables in quarantine
+    built: set[tuple[str, date | None, int]] = field(default_factory=set)  # with their file_key
+    last_run: dict[str, Any] | None = None  # of dbt
+    unknown: str | None = None
+
+
+def _warehouse(settings: Settings, catalog: Catalog, say: Callable[[str], object]) -> _Warehouse:
+    if not engine_for(settings).exists():
+        return _Warehouse()
     loaded: set[str] = set()
     unreadable: dict[str, str] = {}
     built: set[tuple[str, date | None, int]] = set()
     last_run = None
-    with engine.session(read_only=True) as session:
+    with reading(settings, say=say) as (engine, session):
         there = tables(session)
+        unknown = None
         if files_are_there(session):
+            unknown = orphan_error(session, catalog, engine.label)
             rows = session.query("select table_name from raw.files where is_current").rows
             loaded = {name for (name,) in rows} & engine.loaded_tables(session)
             unreadable = dict(
@@ -230,7 +244,7 @@ def _warehouse(
             for version in [(dataset, month, file_key(file_id))]
             if version in built or not has_facts
         }
-    return loaded, unreadable, built, last_run
+    return _Warehouse(loaded, unreadable, built, last_run, unknown)
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,8 @@ def main() -> None:
         run(settings.model_copy(update={"publish_url": "off"}))
         print(f"  one month            {timed(lambda: publish(settings)):8.2f} s")
         size = sum(f.stat().st_size for f in (folder / "gold").rglob("*.parquet"))
-        print(
-            f"  files {size / 1e6:,.0f} MB, warehouse {settings.duckdb_path.stat().st_size / 1e6:,.0f} MB"
-        )
+        held = settings.duckdb_path.stat().st_size
+        print(f"  files {size / 1e6:,.0f} MB, warehouse {held / 1e6:,.0f} MB")
         paths = {"warehouse": settings.duckdb_path, "publication": folder / "gold/medallion.duckdb"}
         for title, sql in QUERIES.items():
 

@@ -1,6 +1,7 @@
 """DuckDB: the warehouse is one file."""
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ingestion.warehouse.duckdb.destination import RawDuckDb
+
+
+READERS_SECONDS = 5.0
+READERS_POLL_SECONDS = 0.05
 
 
 class DuckDbSession:
@@ -119,21 +124,30 @@ class DuckDb:
             raise MedallionError(
                 f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
             )
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = duckdb.connect(
-                self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
-            )
-        except duckdb.Error as exc:
-            raise _cannot_open(self._path, exc) from exc
-        except OSError as exc:
-            raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
+        connection = self._connect(read_only)
         try:
             refuse_later_format(_files_comment(connection), self.label)
             self._opened(connection)
             yield DuckDbSession(connection, self._readable())
         finally:
             connection.close()
+
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Open the file. To write it, wait a few seconds until those who read it have closed it."""
+        deadline = time.monotonic() + (0 if read_only else READERS_SECONDS)
+        while True:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                return duckdb.connect(
+                    self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
+                )
+            except duckdb.Error as exc:
+                fault = _cannot_open(self._path, exc)
+                if not isinstance(fault, WarehouseBusyError) or time.monotonic() > deadline:
+                    raise fault from exc
+                time.sleep(READERS_POLL_SECONDS)
+            except OSError as exc:
+                raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
 
     def _readable(self) -> Sequence[str]:
         """The folders that this warehouse's views read."""
@@ -151,7 +165,11 @@ class DuckDb:
 
     @contextmanager
     def only_run(self) -> Iterator[None]:
-        """Keep other runs out by a lock: between two stages no process holds the file itself."""
+        """Keep other runs out by a lock: between two stages no process holds the file itself.
+
+        Waits a few seconds for those who read the file. Who comes later finds the lock, and reads
+        the publication.
+        """
         with ExitStack() as stack:
             try:
                 stack.enter_context(locked_file(self._run_lock))
@@ -161,6 +179,8 @@ class DuckDb:
                 ) from None
             except OSError as exc:
                 raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
+            if self.exists():
+                self._connect(read_only=False).close()
             yield
 
     def holder(self) -> str | None:
