@@ -43,7 +43,9 @@ def shown(project: Path, cwd: Path, **environment: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
         cwd=cwd,
-        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        env={
+            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MEDALLION_PUBLISH_URL")
+        }
         | {"PYTHONPATH": str(project)}
         | environment,
         check=True,
@@ -76,6 +78,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "postgres_dir": str(project / "data" / "postgres"),
         "postgres_roles": "",
         "work_dir": str(project / "data" / "work"),
+        "publish_url": "",
+        "keep_publications": 30,
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,

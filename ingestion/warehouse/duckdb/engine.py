@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 READERS_SECONDS = 5.0
+GLANCE_SECONDS = 0.5  # a reader has opened the file, and sees only then that a run has begun
 READERS_POLL_SECONDS = 0.05
 
 
@@ -124,7 +125,7 @@ class DuckDb:
             raise MedallionError(
                 f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
             )
-        connection = self._connect(read_only)
+        connection = self._connect(read_only, 0.0 if read_only else GLANCE_SECONDS)
         try:
             refuse_later_format(_files_comment(connection), self.label)
             self._opened(connection)
@@ -132,9 +133,9 @@ class DuckDb:
         finally:
             connection.close()
 
-    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
-        """Open the file. To write it, wait a few seconds until those who read it have closed it."""
-        deadline = time.monotonic() + (0 if read_only else READERS_SECONDS)
+    def _connect(self, read_only: bool, patience: float = 0.0) -> duckdb.DuckDBPyConnection:
+        """Open the file; wait so many seconds until others have closed it."""
+        deadline = time.monotonic() + patience
         while True:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +181,7 @@ class DuckDb:
             except OSError as exc:
                 raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
             if self.exists():
-                self._connect(read_only=False).close()
+                self._connect(read_only=False, patience=READERS_SECONDS).close()
             yield
 
     def holder(self) -> str | None:
