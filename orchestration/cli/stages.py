@@ -19,6 +19,7 @@ from orchestration.cli.options import (
     command,
     day_of,
     end_with,
+    month_of,
     scope_of,
 )
 
@@ -164,13 +165,42 @@ def load(
 
 def transform(
     full_refresh: FullRefresh = False,
+    dataset: Datasets = None,
+    start: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            parser=month_of,
+            metavar="YYYY-MM",
+            help="With --full-refresh: the first month to rebuild.",
+        ),
+    ] = None,
+    end: Annotated[
+        date | None,
+        typer.Option(
+            "--to",
+            parser=month_of,
+            metavar="YYYY-MM",
+            help="With --full-refresh: the last month to rebuild, included.",
+        ),
+    ] = None,
     sample: Sample = False,
     target: Target = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Build the stale months of the marts with dbt."""
+    """Build the stale months of the marts with dbt.
+
+    With `--full-refresh`, `--dataset`, `--from` and `--to` limit what is rebuilt though it is not
+    stale. Readers keep the old rows of a month until its new rows are whole.
+    """
     with command(sample, target, quiet) as settings:
+        scope = scope_of(dataset, start, end)
+        if any(scope) and not full_refresh:
+            raise typer.BadParameter(
+                "--dataset, --from and --to go with --full-refresh. Without it, every stale month"
+                " is built, and no other."
+            )
         from orchestration.cli.console import print_json, progress, stdout
         from orchestration.job.transform import transform as transform_stage
         from orchestration.job.under_way import only_run, reported
@@ -181,7 +211,7 @@ def transform(
             reported(settings, "transform", progress=watcher) as this,
         ):
             this.begin("transform")
-            report = transform_stage(settings, full_refresh, this)
+            report = transform_stage(settings, full_refresh, this, *scope)
         if as_json:
             counts = {"models": report.models, "tests": report.tests, "warnings": report.warnings}
             print_json({"built": report.built, **counts, "nodes": report.nodes})

@@ -6,10 +6,12 @@ and the raw versions in use. So finding out that nothing is new costs one query.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import MedallionError
@@ -83,20 +85,30 @@ class TransformReport:
 
 
 def transform(
-    settings: Settings, full_refresh: bool = False, progress: Progress | None = None
+    settings: Settings,
+    full_refresh: bool = False,
+    progress: Progress | None = None,
+    datasets: Sequence[str] = (),
+    start: date | None = None,
+    end: date | None = None,
 ) -> TransformReport:
-    """Build and test what is stale in the warehouse; raise ``TransformError`` if dbt fails."""
+    """Build and test what is stale in the warehouse; raise ``TransformError`` if dbt fails.
+
+    ``full_refresh`` builds everything anew; with datasets or months, only those months. Readers
+    keep the old rows of a month until its new rows are whole.
+    """
     inputs = build_inputs(settings)
     if not full_refresh and _is_built(settings, inputs):
         return TransformReport(built=False)
     args = ["build", "--exclude-resource-type", "unit_test"]
-    nodes = run_dbt(
-        settings,
-        [*args, "--full-refresh"] if full_refresh else args,
-        progress or Quiet(),
-        {"MEDALLION_BUILD_INPUTS": inputs},
-    )
-    return TransformReport(built=True, nodes=nodes)
+    env = {"MEDALLION_BUILD_INPUTS": inputs}
+    if full_refresh and (datasets or start or end):
+        env["MEDALLION_BUILD_ANEW"] = json.dumps(
+            {"datasets": list(datasets), "from": start, "to": end}, default=date.isoformat
+        )
+    elif full_refresh:
+        args.append("--full-refresh")
+    return TransformReport(built=True, nodes=run_dbt(settings, args, progress or Quiet(), env))
 
 
 def build_inputs(settings: Settings) -> str:

@@ -440,3 +440,18 @@ def test_the_planner_knows_the_table_as_a_whole(night: Place) -> None:
     )
     ((share,),) = on_postgres(night, estimate)
     assert 0.5 <= share <= 2
+
+
+def test_only_a_named_month_is_built_anew(night: Place) -> None:
+    builds = (
+        "select service, source_month, xmin::text from intermediate.month_builds"
+        " where source_month is not null and table_name = 'marts.fct_trips'"
+    )
+    before, facts = on_postgres(night, builds), "select count(*), sum(trip_id) from marts.fct_trips"
+    marts = on_postgres(night, facts)
+    service, month, _ = before[0]
+    named = ("--dataset", service, "--from", f"{month:%Y-%m}", "--to", f"{month:%Y-%m}")
+    night.medallion("transform", "--quiet", "--target", "postgres", *named, "--full-refresh")
+    changed = set(on_postgres(night, builds)) - set(before)
+    assert [row[:2] for row in changed] == [(service, month)]
+    assert on_postgres(night, facts) == marts

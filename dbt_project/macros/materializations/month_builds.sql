@@ -55,7 +55,25 @@
         );
         {# until its end says otherwise: one that is killed has failed, and may have built months #}
         {{ record_invocation_as(false) }}
+        {{ build_anew() }}
     {% endif %}
+{% endmacro %}
+
+
+{# Make the intervals stale that MEDALLION_BUILD_ANEW names, in every by_month table: JSON with
+   `datasets`, and `from` and `to`, the first days of months; what is left out or empty limits nothing.
+   Their rows stay until each interval is replaced. A run that is killed leaves the others stale, and
+   the next one goes on. #}
+{% macro build_anew() %}
+    {%- set scope = env_var('MEDALLION_BUILD_ANEW', '') -%}
+    {%- if scope and flags.WHICH in ('run', 'build') -%}
+        {%- set scope = fromjson(scope) -%}
+        update {{ month_builds() }} set build_key = ''
+        where source_month is not null
+            {% if scope.datasets %}and service in ('{{ scope.datasets | join("', '") }}'){% endif %}
+            {% if scope.from %}and source_month >= date '{{ scope.from }}'{% endif %}
+            {% if scope.to %}and source_month <= date '{{ scope.to }}'{% endif %};
+    {%- endif -%}
 {% endmacro %}
 
 
