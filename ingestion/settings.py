@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     work_dir: Path = DATA_DIR / "work"
     publish_url: str = ""
     keep_publications: int = Field(default=30, ge=1)
+    metrics_path: Path | None = None
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
@@ -104,10 +105,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"there is no source {name}; there are {known}")
         return names
 
-    @field_validator("duckdb_path", "postgres_dir", "work_dir")
+    @field_validator("duckdb_path", "postgres_dir", "work_dir", "metrics_path")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("work_dir")
     @classmethod
@@ -206,6 +207,11 @@ class Settings(BaseSettings):
         if self.target != "duckdb":
             return None
         return self.duckdb_path.with_name(f"published{beside}").as_uri()
+
+    @property
+    def metrics_file(self) -> Path:
+        """The file of the last run's metrics."""
+        return self.metrics_path or self.work_dir / "metrics.prom"
 
     @property
     def run_command(self) -> str:

@@ -7,6 +7,7 @@ thread. The tasks are plain, blocking functions.
 
 import asyncio
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated
@@ -28,6 +29,7 @@ from ingestion.settings import load_settings
 from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from orchestration.flow import artifacts, events, runs
+from orchestration.job.figures import note_newest
 from orchestration.job.last_run import recorded
 from orchestration.job.pipeline import (
     in_scope,
@@ -72,6 +74,8 @@ class Ingested:
     alerted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     at_fault: set[str] = field(default_factory=set)  # the files that these errors are about
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    newest_published: dict[str, date] = field(default_factory=dict)  # month, by dataset
 
     def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
         """Add the final states of one file's two tasks."""
@@ -82,13 +86,21 @@ class Ingested:
                 alerted = isinstance(fault, UntrustedFileError)
                 (self.alerted if alerted else self.faults).append(str(fault))
                 self.at_fault.add(file.name)
-        if landed.is_completed() and landed.name != CACHED:
-            outcome, remarks = outcome_of(landed)
+        if not landed.is_completed():
+            is_untrusted = isinstance(outcome_of(landed), UntrustedFileError)
+            outcome = Outcome.QUARANTINED if is_untrusted else Outcome.FAILED
+        elif landed.name == CACHED:
+            outcome = Outcome.UNCHANGED
+        else:
+            told, remarks = outcome_of(landed)
+            outcome = Outcome(told)
             self.remarks += [f"{file.name}: {remark}" for remark in remarks]
             if outcome == Outcome.NEW:
                 self.new.append(file.name)
             elif outcome == Outcome.REPUBLISHED:
                 self.republished.append(file.name)
+        self.outcomes[outcome] += 1
+        note_newest(self.newest_published, file, outcome)
         if loaded.is_completed() and loaded.name != CACHED:
             self.rows += outcome_of(loaded)
 
@@ -258,10 +270,7 @@ async def nightly(
     """
     runs.begin()
     first, last = _span(start, end)
-    with (
-        acquire_run_lock(),
-        recorded(load_settings(), "nightly", by="flow", progress=Lines(print)) as this,
-    ):
+    with recorded(load_settings(), "nightly", "flow", Lines(print), acquire_run_lock) as this:
         this.begin("ingest")
         if months_at_once:
             done = await ingest_spread(datasets, start, end, months_at_once)
@@ -269,14 +278,18 @@ async def nightly(
             ingested = await ingest(datasets, start, end)
             assert isinstance(ingested, Ingested)  # a subflow, not a deployment's run
             done = ingested
+        this.figures.outcomes = done.outcomes
+        this.figures.newest_published = done.newest_published
+        this.figures.loaded_rows = done.rows
         try:
             this.begin("transform")
-            built = await transform(full_refresh)
+            this.figures.built = built = await transform(full_refresh)
             this.begin("audit")
-            result = audit()
+            this.figures.audit = result = audit()
             unbalanced = ledger_errors(result)
             # readers keep what they see until the ledger balances again
-            published = None if unbalanced else publish(result)
+            this.begin("publish")
+            this.figures.publication = published = None if unbalanced else publish(result)
         except MedallionError as exc:
             if done.is_good:
                 raise
@@ -302,7 +315,7 @@ async def nightly(
         f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
         f" {result.invalid_rows:,} flagged",
         *(f"passed over: {line}" for line in passed_over_lines(result.passed_over)),
-        *([published] if published else []),
+        *([published.summary] if published else []),
     ]
     await artifacts.summary(title, lines, done.faults + done.alerted)
     for line in lines:

@@ -27,6 +27,7 @@ from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.land import Outcome
 from ingestion.load import LoadReport
 from ingestion.progress import Lines
+from ingestion.publications.write import Published
 from ingestion.settings import dataset_names, load_settings
 from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, PublishedFile
@@ -301,11 +302,8 @@ def audit() -> Audit:
 
 
 @task(task_run_name="publish", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
-def publish(result: Audit) -> str | None:
-    """Publish the marts, which have passed their tests; returns a line that says what is new.
-
-    None if these settings publish nothing.
-    """
+def publish(result: Audit) -> Published | None:
+    """Publish the marts, which have passed their tests; None if these settings publish nothing."""
     with deadline(TRANSFORM_SECONDS, "publishing the marts"):
-        done = publish_stage(load_settings(), result, "nightly", Lines(print))
-    return done.summary if done else None
+        progress = present_run(Lines(print))
+        return publish_stage(load_settings(), result, "nightly", progress)

@@ -51,12 +51,16 @@ class Export:
 
 @dataclass(frozen=True)
 class Published:
-    """What one call did; ``written`` are the files and bytes that are new."""
+    """What one call did; ``written`` are the files and bytes that are new.
+
+    ``stored_bytes`` are those of all files of all publications there.
+    """
 
     publication: Publication
     is_new: bool
     files_written: int = 0
     bytes_written: int = 0
+    stored_bytes: int = 0
 
     @property
     def summary(self) -> str:
@@ -94,7 +98,7 @@ def publish(
         there, damaged = store.sizes(""), damaged_files(store)
         whole = before is not None and _is_whole(before, there, damaged)
         if before and whole and origin.state in (before.origin.state, before.hidden_state):
-            return Published(before, is_new=False)
+            return Published(before, is_new=False, stored_bytes=sum(there.values()))
         with scratch_folder(settings.dlt_dir) as scratch, engine.snapshot(session):
             writer = _Writer(store, engine, session, scratch, there, damaged)
             writer.remember(before)
@@ -106,8 +110,15 @@ def publish(
                 swap_in(store, made, scratch)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
-    written = writer.written.values()
-    return Published(made, is_new, len(written), sum(part.bytes for part in written))
+    written = writer.written
+    stored = there | {path: part.bytes for path, part in written.items()}
+    return Published(
+        made,
+        is_new,
+        len(written),
+        sum(part.bytes for part in written.values()),
+        sum(stored.values()),
+    )
 
 
 def swap_in(store: Store, made: Publication, scratch: Path) -> None:

@@ -88,6 +88,9 @@ class Engine(Protocol):
         have the warehouse open.
         """
 
+    def disk_bytes(self) -> int:
+        """The bytes that it takes on disk; raises ``MedallionError`` or ``OSError``."""
+
     def check_owner(self) -> None:
         """Raise ``UsageError`` where the warehouse belongs to other roles than a run writes as."""
 

@@ -4,34 +4,45 @@ dbt records its own runs in the warehouse. A run that fails before dbt, or has n
 has no record there. It may not be able to write one: the warehouse may be out of reach.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from ingestion.errors import WarehouseBusyError
-from ingestion.progress import Progress
+from ingestion.errors import MedallionError, WarehouseBusyError
+from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from orchestration.job import run_files
-from orchestration.job.under_way import Run, reported
+from orchestration.job.metrics import write_metrics
+from orchestration.job.under_way import Run, only_run
 
 
 @contextmanager
 def recorded(
-    settings: Settings, command: str, by: str = "medallion", progress: Progress | None = None
+    settings: Settings,
+    command: str,
+    by: str = "medallion",
+    progress: Progress | None = None,
+    lock: Callable[[], AbstractContextManager[object]] | None = None,
 ) -> Iterator[Run]:
-    """Report what a run is at, and record how it ends.
+    """Be the only run; report what it is at, and record how it ends, with its metrics.
 
-    The run holds its lock. It appends its errors to the yielded run's ``faults``, or raises.
+    The run appends its errors to the yielded run's ``faults``, or raises. ``lock`` takes the lock
+    in place of ``only_run``. Raises ``WarehouseBusyError`` while another run is active.
     """
-    with reported(settings, command, by, progress) as run:
+    run = Run(settings, command, by, progress or Quiet())
+    with ExitStack() as held:
         try:
+            held.enter_context(lock() if lock else only_run(settings))
+            held.enter_context(run.reported())
             yield run
         except WarehouseBusyError:
             raise  # the run has not begun, and is tried again
         except BaseException as exc:
-            run.faults.append(str(exc) or type(exc).__name__)
-            _record(settings, run)
+            # a signal while it waits for the lock ends no run: it has not begun
+            if run.has_begun or isinstance(exc, MedallionError):
+                run.faults.append(str(exc) or type(exc).__name__)
+                _record(settings, run)
             raise
         _record(settings, run)
 
@@ -39,7 +50,8 @@ def recorded(
 def last_recorded(settings: Settings) -> dict[str, Any] | None:
     """The last run on this warehouse that this machine recorded; None if there is none."""
     found = run_files.read(run_files.record_file(settings))
-    found.pop("took", None)
+    for name in ("took", "good_at"):
+        found.pop(name, None)
     try:
         return {**found, "completed_at": datetime.fromisoformat(found["completed_at"])}
     except (ValueError, KeyError, TypeError):
@@ -49,17 +61,22 @@ def last_recorded(settings: Settings) -> dict[str, Any] | None:
 def _record(settings: Settings, run: Run) -> None:
     run.end()
     path = run_files.record_file(settings)
-    before = run_files.read(path).get("took")
-    took = before if isinstance(before, dict) else {}
+    before = run_files.read(path)
+    took = before.get("took")
+    took = took if isinstance(took, dict) else {}
     # a run without work tells nothing about how long the next one takes
     if not run.faults and (run.had_work or run.command not in took):
         took[run.command] = run.seconds
+    now = datetime.now(UTC)
+    good_at = before.get("good_at") if run.faults else now.isoformat()
     said = {
         "by": run.by,
         "command": run.command,
-        "completed_at": datetime.now(UTC).isoformat(),
+        "completed_at": now.isoformat(),
         "succeeded": not run.faults,
         "error": run.faults[0] if run.faults else None,
+        "good_at": good_at,
         "took": took,
     }
     run_files.write(path, said)
+    write_metrics(settings, run, datetime.fromisoformat(good_at) if good_at else None)

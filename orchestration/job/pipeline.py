@@ -17,7 +17,6 @@ from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
 from orchestration.job.publish import publish
 from orchestration.job.transform import TransformReport, transform
-from orchestration.job.under_way import only_run
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def run(
     """
     if as_of:
         settings = settings.as_of(as_of)
-    with only_run(settings), recorded(settings, command, progress=progress) as this:
+    with recorded(settings, command, progress=progress) as this:
         if as_of and as_of > datetime.now(UTC).date():
             this.say(f"{as_of} is still to come: this is what is known so far")
         this.begin("land")
@@ -104,18 +103,21 @@ def run(
         if not drop_unknown:
             check_lake(settings, known)
         landed = LandReport() if as_of else land(settings, datasets, start, end, this)
+        this.figures.add_landed(landed)
         if not (known.current(as_of) or Catalog(settings.lake_url).current(as_of)):
             when = f" by {as_of}" if as_of else ""
             nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
             raise MedallionError(" ".join([*land_errors(landed), nothing]))
         this.begin("load")
         loaded = load(settings, datasets, start, end, as_of, this, drop_unknown)
+        this.figures.add_loaded(loaded)
         this.begin("transform")
-        transformed = transform(settings, full_refresh, this)
+        this.figures.built = transformed = transform(settings, full_refresh, this)
         this.begin("audit")
-        result = audit(settings, as_of=as_of)
+        this.figures.audit = result = audit(settings, as_of=as_of)
         this.begin("publish")
         published = None if ledger_errors(result) else publish(settings, result, command, this)
+        this.figures.publication = published
         report = RunReport(
             engine_for(settings).label,
             landed,

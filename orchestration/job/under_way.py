@@ -18,6 +18,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job import run_files
+from orchestration.job.figures import Figures
 
 WRITE_SECONDS = 1.0
 KNOWN_RATE = 0.05  # the part of a stage from which its rate tells when it ends
@@ -68,15 +69,19 @@ class RunUnderWay:
 class Run:
     """A run as it goes on: a ``Progress`` that passes everything on, and writes what it is at.
 
-    The run appends its ``faults``. ``seconds`` are those of each finished stage.
+    The run appends its ``faults``, and fills in its ``figures``. ``seconds`` are those of each
+    finished stage.
     """
 
     def __init__(self, settings: Settings, command: str, by: str, onward: Progress):
         self.command = command
         self.by = by
+        self.since = datetime.now(UTC)
         self.faults: list[str] = []
+        self.figures = Figures()
         self.seconds: dict[str, float] = {}
         self.had_work = False
+        self.has_begun = False
         self._settings = settings
         self._onward = onward
         self._path = run_files.under_way_file(settings)
@@ -141,6 +146,7 @@ class Run:
     @contextmanager
     def reported(self) -> Iterator[None]:
         """Keep the file for the length of a ``with`` block; the run holds its lock already."""
+        self.has_begun = True
         with suppress(MedallionError):  # without the lock's name, nobody believes the file
             self._said["holder"] = engine_for(self._settings).holder()
         self._said |= {"by": self.by, "command": self.command}

@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import prometheus_client.openmetrics.parser as openmetrics
 import pyarrow.parquet as pq
 import pytest
 
+from ingestion.lake.file_version import CATALOG_DIR
 from tests.e2e.conftest import Place
 from tests.support.samples import publish_part
 from tests.support.stores import free_ports
@@ -189,6 +191,40 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(
         ["mount", "-o", "remount,size=300m", str(small_disk)], check=True, capture_output=True
     )
     assert place.medallion_json("run", "--quiet")["faults"] == []
+
+
+Metrics = dict[tuple[str, ...], float]
+
+
+def metrics_of(place: Place) -> Metrics:
+    """The metrics of the last run, by name and label."""
+    text = (place.folder / "work" / "metrics.prom").read_text()
+    return {
+        (sample.name.removeprefix("medallion_"), *sample.labels.values()): sample.value
+        for family in openmetrics.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_of_a_run_agree_with_its_report(green: Place) -> None:
+    report = green.medallion_json("run", "--dataset", "green", "--quiet")
+    found = metrics_of(green)
+    assert found["run_success",] == 1
+    assert found["last_good_run_timestamp_seconds",] >= found["run_start_timestamp_seconds",]
+    assert found["ledger_files",] == report["files"]
+    assert found["ledger_rows", "valid"] == report["valid"]
+    assert found["ledger_rows", "flagged"] == sum(report["flagged"].values())
+    assert (found["missing_files",], found["unbalanced_files",]) == (0, 0)
+    assert found["run_published_files", "unchanged"] >= report["files"]
+    assert (found["run_published_files", "new"], found["run_loaded_rows",]) == (0, 0)
+    assert found["publisher_lag_days", "green"] == 0
+    end_of_january = datetime(2025, 2, 1, tzinfo=UTC).timestamp()
+    assert found["newest_month_end_timestamp_seconds", "green"] == end_of_january
+    files = [p for p in green.lake.rglob("*") if p.is_file() and CATALOG_DIR not in p.parts]
+    assert found["size_bytes", "lake"] == sum(p.stat().st_size for p in files)
+    assert found["size_bytes", "warehouse"] == green.warehouse.stat().st_size
+    stages = {key[1] for key in found if key[0] == "run_stage_duration_seconds"}
+    assert stages == {"land", "load", "transform", "audit", "publish"}
 
 
 def test_results_are_machine_readable(green: Place) -> None:
@@ -410,5 +446,19 @@ def test_the_flow_runs_by_itself(place: Place) -> None:
     for file in place.published.glob("trip-data/*"):
         if "green_tripdata_2023-01" not in file.name:
             file.unlink()
+    place.env["MEDALLION_PUBLISH_URL"] = str(place.folder / "marts")
     place.run("orchestration.flows")
     assert place.query("select dataset, is_balanced from marts.ledger") == [("green", True)]
+    found = metrics_of(place)
+    assert (found["run_success",], found["ledger_files",]) == (1, 1)
+    assert found["publisher_lag_days", "green"] == 0
+    ((rows,),) = place.query("select sum(row_count) from raw.files where is_current")
+    assert found["run_loaded_rows",] == rows
+    assert found["run_published_files", "new"] >= 2
+    assert found["publication_timestamp_seconds",] >= found["run_start_timestamp_seconds",] - 1
+    stored = [path for path in (place.folder / "marts").rglob("*") if path.is_file()]
+    marts = sum(path.stat().st_size for path in stored if path.suffix == ".parquet")
+    everything = sum(path.stat().st_size for path in stored)
+    assert marts <= found["size_bytes", "publications"] <= everything
+    stages = {key[1] for key in found if key[0] == "run_stage_duration_seconds"}
+    assert stages == {"ingest", "transform", "audit", "publish"}

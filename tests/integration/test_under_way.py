@@ -16,7 +16,7 @@ from ingestion.warehouse import connect, engine_for
 from orchestration.job import run_files
 from orchestration.job.last_run import last_recorded, recorded
 from orchestration.job.pipeline import run
-from orchestration.job.under_way import only_run, run_under_way
+from orchestration.job.under_way import run_under_way
 from tests.conftest import MakeSettings
 from tests.support import postgres, processes
 from tests.support.trips import ZONES, publish, trips
@@ -144,7 +144,7 @@ def test_from_another_machine_and_account_it_is_seen_who_runs_and_since_when(
     role = f"looker_{os.getpid()}"
     with connect(settings) as session:
         session.execute(f"create role {role}")
-    with only_run(settings), recorded(settings, "run") as this:
+    with recorded(settings, "run") as this:
         this.begin("land")
         monkeypatch.setenv("PGOPTIONS", f"-c role={role}")
         found = run_under_way(elsewhere)
@@ -181,7 +181,7 @@ class TestExpectedEnd:
     def test_of_a_stage_without_a_rate_is_what_it_took_last(self, settings: Settings) -> None:
         took = {"land": 60.0, "load": 600.0, "transform": 1200.0, "audit": 5.0}
         run_files.write(run_files.record_file(settings), {"took": {"run": took}})
-        with only_run(settings), recorded(settings, "run") as this:
+        with recorded(settings, "run") as this:
             this.begin("load")
             found = run_under_way(settings)
         assert found is not None
@@ -194,7 +194,7 @@ class TestExpectedEnd:
     def test_of_a_stage_with_a_rate_goes_on_at_this_rate(self, settings: Settings) -> None:
         took = {"land": 60.0, "load": 600.0, "transform": 1200.0, "audit": 5.0}
         run_files.write(run_files.record_file(settings), {"took": {"run": took}})
-        with only_run(settings), recorded(settings, "run") as this:
+        with recorded(settings, "run") as this:
             this.begin("transform")
             this.stage("transform", 4)
             this.file_done("a", "")
@@ -217,7 +217,7 @@ class TestExpectedEnd:
 
     def test_is_learned_from_good_runs_with_work(self, settings: Settings) -> None:
         for fault in ("", "it failed"):
-            with only_run(settings), recorded(settings, "run") as this:
+            with recorded(settings, "run") as this:
                 for stage in ("land", "load"):
                     this.begin(stage)
                     this.stage(stage, 1)

@@ -80,6 +80,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "work_dir": str(project / "data" / "work"),
         "publish_url": "",
         "keep_publications": 30,
+        "metrics_path": None,
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,

@@ -105,7 +105,7 @@ def overdue(
     for file in published:
         if file.month and file.dataset in names:
             newest[file.dataset] = max(file.month, newest.get(file.dataset, file.month))
-    ends = {dataset: _next_month(month) for dataset, month in newest.items()}
+    ends = {dataset: next_month(month) for dataset, month in newest.items()}
     return [
         f"{dataset}: the newest month is {newest[dataset]:%Y-%m}, {(_today() - end).days} days ago"
         for dataset, end in ends.items()
@@ -115,7 +115,7 @@ def overdue(
 
 def is_overdue(source: Source, month: date) -> bool:
     """Whether the source should have published a month by now."""
-    return (_today() - _next_month(month)).days > source.overdue_days
+    return (_today() - next_month(month)).days > source.overdue_days
 
 
 def months_between(start: date, end: date) -> list[date]:
@@ -126,7 +126,8 @@ def months_between(start: date, end: date) -> list[date]:
     ]
 
 
-def _next_month(month: date) -> date:
+def next_month(month: date) -> date:
+    """The first day of the month after."""
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 

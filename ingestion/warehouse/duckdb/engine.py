@@ -195,6 +195,10 @@ class DuckDb:
     def _run_lock(self) -> Path:
         return self._path.with_name(f"{self._path.name}.run")
 
+    def disk_bytes(self) -> int:
+        """The size of the file."""
+        return self._path.stat().st_size
+
     def prepare(self, session: DuckDbSession, /) -> None:
         """Create the schema raw, one for each source, and raw.files, where they do not exist."""
         for schema in ("raw", *registry.schemas()):

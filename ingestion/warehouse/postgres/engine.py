@@ -168,6 +168,12 @@ class Postgres:
         finally:
             connection.close()
 
+    def disk_bytes(self) -> int:
+        """The size of the database; of another's schemas in it too."""
+        with self.session(read_only=True) as session:
+            ((size,),) = session.query("select pg_database_size(current_database())").rows
+        return int(size)
+
     def _as_loader(self) -> str:
         return f"-c role={self.roles.loader}" if self.roles else ""
 
