@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
@@ -108,6 +109,37 @@ def test_marts_are_those_of_duckdb(night: Place, mart: str) -> None:
         assert dict(zip(columns, theirs_row, strict=True)) == dict(
             zip(columns, ours_row, strict=True)
         )
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgres"])
+def test_what_is_published_is_what_was_built(night: Place, engine: str) -> None:
+    """To the last digit and type, whichever engine built it."""
+    gold = night.folder / f"gold-{engine}"
+    place = Place(night.folder, night.env | {"MEDALLION_PUBLISH_URL": str(gold)})
+    done = place.medallion_json("publish", "--quiet", "--target", engine)
+    assert done["is_new"]
+    with duckdb.connect() as connection:
+
+        def fetched(sql: str) -> list[tuple[Any, ...]]:
+            return connection.execute(sql).fetchall()
+
+        connection.execute(f"attach '{night.warehouse}' as built (read_only)")
+        connection.execute(f"attach '{gold / 'medallion.duckdb'}' as gold (read_only)")
+        marts = fetched(
+            "select view_name from duckdb_views()"
+            " where database_name = 'gold' and schema_name = 'marts'"
+        )
+        assert {name for (name,) in marts} >= MARTS.keys()
+        for (mart,) in marts:
+            columns = fetched(f"describe built.marts.{mart}")
+            assert [c[:2] for c in fetched(f"describe gold.marts.{mart}")] == [
+                c[:2] for c in columns
+            ], mart
+            a, b = (f"(from {place}.marts.{mart})" for place in ("built", "gold"))
+            differing = (
+                f"select count(*) from (({a} except all {b}) union all ({b} except all {a}))"
+            )
+            assert fetched(differing) == [(0,)], mart
 
 
 def examples() -> list[str]:

@@ -1,0 +1,132 @@
+"""Publications as users meet them: the page word for word, and readers while a run writes."""
+
+import json
+import re
+import shlex
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestion.settings import PROJECT_ROOT
+from tests.e2e.conftest import Place
+from tests.support import postgres
+from tests.support.samples import publish_part
+
+pytestmark = pytest.mark.slow
+
+TOTALS = (
+    "select count(*) as trips, count(case when is_valid then total_usd end) as valid"
+    " from marts.fct_trips"
+)
+
+
+def commands_of(heading: str) -> list[str]:
+    """The commands that a section of docs/publishing.md gives, in order."""
+    page = (PROJECT_ROOT / "docs" / "publishing.md").read_text()
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def test_any_past_night_by_the_page(place: Place) -> None:
+    place.env["MEDALLION_PUBLISH_URL"] = str(place.folder / "gold")
+    commands = commands_of("Any past night")
+    assert len(commands) == 6
+    said = []
+    for line in commands:
+        words = shlex.split(line)
+        assert words[:3] == ["uv", "run", "medallion"]
+        if "FIRST" in words:
+            listed = place.medallion_json("publications", "--sample")
+            words[words.index("FIRST")] = listed[0]["publication"]
+        said.append(place.medallion(*words[3:]))
+    *_, asked, rolled_back, listed_last = said
+    trips = [int(word) for word in asked.split() if word.isdigit()]
+    assert len(trips) == 1
+    assert "green 2023-02" in rolled_back
+    assert "restores" in listed_last
+    now = place.medallion_json("publications", "--sample")
+    assert [p["is_current"] for p in now] == [False, False, True]
+    # the next run finds nothing new, and leaves the rollback as it is
+    place.medallion("run", "--sample", "--quiet")
+    assert place.medallion_json("publications", "--sample") == now
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def published(
+    request: pytest.FixtureRequest, part: Place, tmp_path: Path, tmp_path_factory: Any
+) -> Any:
+    """A place that has published six months of the sample, on each engine."""
+    place = Place(tmp_path / "copy")
+    shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
+    place.env |= {
+        "MEDALLION_TLC_URL": place.published.as_uri(),
+        "MEDALLION_PUBLISH_URL": str(place.folder / "gold"),
+    }
+    if request.param == "duckdb":
+        place.medallion("publish", "--quiet")
+        yield place
+        return
+    with (
+        postgres.server(tmp_path_factory.mktemp("postgres")) as server,
+        postgres.database(server) as variables,
+    ):
+        place.env |= variables | {"MEDALLION_TARGET": "postgres"}
+        place.medallion("run", "--quiet")
+        yield place
+
+
+def test_readers_are_never_refused_and_see_no_half_of_a_run(published: Place) -> None:
+    publish_part(published.published, republished=True)
+
+    def asked() -> tuple[int, int]:
+        (row,) = json.loads(published.medallion("query", "--format", "json", TOTALS))
+        return row["trips"], row["valid"]
+
+    before = asked()
+    run = published.start("orchestration.cli", "run", "--quiet")
+
+    seen, stages, times = set(), set(), 0
+
+    def read_on() -> None:
+        nonlocal times
+        while run.poll() is None:
+            seen.add(asked())
+            times += 1
+            if under_way := published.medallion_json("status")["run_under_way"]:
+                stages.add(under_way["stage"])
+
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(read_on)
+        stdout, stderr = run.communicate(timeout=600)
+        reading.result()
+    assert run.returncode == 0, stdout + stderr
+    after = asked()
+    assert after != before
+    assert seen <= {before, after}
+    assert times > 1
+    assert "transform" in stages
+    published.medallion("query", "--live", TOTALS)
+    (first, second) = published.medallion_json("publications")
+    assert (first["is_current"], second["is_current"]) == (False, True)
+    published.medallion("verify", "--quiet")
+
+
+def test_what_was_not_tested_is_not_published(copy: Place) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    before = copy.medallion_json("publications")
+    # a month comes anew, and dbt builds it without its tests
+    publish_part(copy.published, republished=True)
+    copy.medallion("land", "--quiet")
+    copy.medallion("load", "--quiet")
+    copy.dbt("run")
+    copy.medallion("publish", "--quiet", expect=1)
+    assert "was not tested" in copy.last_stderr
+    assert copy.medallion_json("publications") == before
+    copy.dbt("build", "--exclude-resource-type", "unit_test")
+    copy.medallion("publish", "--quiet")
+    assert len(copy.medallion_json("publications")) == 2

@@ -1,0 +1,349 @@
+"""Publications: only what is new is written, readers see one whole state, and old ones go."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+import ingestion
+from ingestion.errors import MedallionError, UsageError
+from ingestion.progress import Quiet
+from ingestion.publications import storage
+from ingestion.publications.manifest import to_json
+from ingestion.publications.read import PublishedDuckDb, current, find, kept
+from ingestion.publications.retention import delete_old
+from ingestion.publications.verify import verify
+from ingestion.publications.write import restore, swap_in
+from ingestion.settings import Settings
+from tests.support import processes
+from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold
+from tests.support.stores import Store
+
+
+@pytest.fixture
+def gold(make_settings: Callable[..., Settings], tmp_path: Path) -> Gold:
+    """A small warehouse that publishes into a folder."""
+    return Gold(make_settings(publish_url=str(tmp_path / "gold")))
+
+
+def test_only_what_is_new_is_written(gold: Gold) -> None:
+    first = gold.publish(BEFORE)
+    assert (first.is_new, first.files_written) == (True, 3)
+    files = gold.files()
+    again = gold.publish_again(BEFORE)
+    assert (again.is_new, again.files_written) == (False, 0)
+    assert [p.id for p in kept(gold.settings)] == [first.publication.id]
+    second = gold.publish(AFTER)
+    assert (second.is_new, second.files_written) == (True, 2)  # February anew, and March
+    assert {p.rpartition("/")[0][-10:] for p in gold.files() - files} == {
+        "2024-02-01",
+        "2024-03-01",
+    }
+    assert gold.shown() == AFTER
+    assert gold.shown(first.publication) == BEFORE
+
+
+def test_every_tool_reads_the_files_as_they_are_listed(gold: Gold) -> None:
+    published = gold.publish(AFTER).publication
+    with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+        told = connection.execute("select id from publication").fetchall()
+        fares = connection.execute("select sum(fare_usd) from marts.trips").fetchone()
+        columns = connection.execute("describe marts.trips").fetchall()
+    assert told == [(published.id,)]
+    assert fares == (28,)
+    assert [c[:2] for c in columns] == [
+        ("service", "VARCHAR"),
+        ("source_month", "DATE"),
+        ("fare_usd", "DECIMAL(10,2)"),
+    ]
+    for path, part in published.parts.items():
+        assert pq.read_table(gold.folder / path, partitioning=None).num_rows == part.rows
+
+
+def test_a_mart_is_read_as_batches(gold: Gold) -> None:
+    first = gold.publish(BEFORE).publication
+    gold.publish(AFTER)
+
+    def fares(*args: str, **kwargs: str) -> list[int]:
+        table = ingestion.marts("trips", *args, settings=gold.settings, **kwargs).read_all()
+        return sorted(int(fare) for fare in table["fare_usd"].to_pylist())
+
+    assert fares() == [1, 2, 3, 4, 5, 6, 7]
+    assert fares("2024-02", "2024-02") == [4, 5, 6]
+    assert fares(publication=first.id) == [1, 2, 3, 4, 5]
+    zones = ingestion.marts("zones", columns=["zone"], settings=gold.settings).read_all()
+    assert sorted(zones.to_pydict()["zone"]) == ["Alphabet City", "Newark Airport"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fares",), "There is no mart fares in .*; there are trips, zones"),
+        (("trips", "2025-01"), "it has 2024-01 to 2024-03"),
+        (("trips", "2024-03", "2024-01"), "The start 2024-03 is after the end 2024-01"),
+        (("zones", "2024-01"), "zones is not built by the month"),
+        (("trips", None, None, "fare"), "trips has no column fare"),
+        (("trips", None, None, None, "1999"), "There is no publication 1999"),
+        (("trips", None, None, None, "2020-01-01"), "The oldest publication is of"),
+    ],
+)
+def test_what_a_publication_does_not_have_is_said(
+    gold: Gold, arguments: tuple[str, ...], message: str
+) -> None:
+    gold.publish(AFTER)
+    with pytest.raises(UsageError, match=message):
+        ingestion.marts(*arguments, settings=gold.settings)
+
+
+def test_a_day_means_what_readers_saw_at_its_end(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    made = gold.publish(AFTER).publication
+    assert find(gold.settings, f"{made.created_at:%Y-%m-%d}").id == made.id
+    assert find(gold.settings, made.id[:-1]).id == made.id
+    with pytest.raises(UsageError, match="is the beginning of"):
+        find(gold.settings, "2")
+
+
+def test_a_reader_that_stays_open_reads_on(gold: Gold) -> None:
+    first = gold.publish(BEFORE).publication
+    with PublishedDuckDb(gold.settings, first).session(read_only=True) as session:
+        for n in range(10):
+            gold.publish(BEFORE | {MARCH: [n]})
+            assert gold.shown()[MARCH] == [n]
+            rows = session.read("select sum(fare_usd), count(*) from marts.trips").rows
+            assert rows == [(15, 5)]
+
+
+def test_old_publications_go_with_the_files_that_no_other_names(gold: Gold) -> None:
+    old = gold.publish(BEFORE).publication
+    new = gold.publish(AFTER).publication
+    store = storage.open_publications(gold.settings)
+    orphan = f"{next(iter(old.parts)).rpartition('/')[0]}/0-0.parquet"
+    store.write(orphan, b"of a killed publication")
+    day = timedelta(days=1)
+    # it is as old as the one that took its place, and has a day of grace
+    assert delete_old(store, 30, new.created_at + 31 * day - timedelta(seconds=2)) == []
+    assert gold.shown(old) == BEFORE
+    assert delete_old(store, 30, new.created_at + 31 * day + timedelta(seconds=2)) == [old.id]
+    assert gold.files() == set(new.parts)
+    assert gold.shown() == AFTER
+    assert delete_old(store, 30, new.created_at + 900 * day) == []
+
+
+def test_a_publication_in_its_day_of_grace_is_not_listed(gold: Gold) -> None:
+    old = gold.publish(BEFORE).publication
+    store = storage.open_publications(gold.settings)
+    new = gold.publish(AFTER).publication
+    then = datetime.now(UTC) - timedelta(days=30, hours=1)
+    store.delete(storage.manifest_of(new.id))
+    # as if it had been published then
+    moved = replace(new, id=storage.new_id(then, new.origin.state), created_at=then)
+    store.write(storage.manifest_of(moved.id), to_json(moved))
+    store.delete(storage.manifest_of(old.id))
+    earlier = then - timedelta(days=1)
+    oldest = replace(old, id=storage.new_id(earlier, old.origin.state), created_at=earlier)
+    store.write(storage.manifest_of(oldest.id), to_json(oldest))
+    assert [p.id for p in kept(gold.settings)] == [moved.id]
+
+
+def test_a_rollback_holds_until_something_new_is_built(gold: Gold) -> None:
+    good = gold.publish(BEFORE).publication
+    bad = gold.publish(AFTER).publication
+    back = restore(gold.settings, good, Quiet())
+    assert gold.shown() == BEFORE
+    assert (back.restores, back.hides) == (good.id, bad.id)
+    # the next run finds nothing new
+    assert not gold.publish_again(AFTER).is_new
+    assert gold.shown() == BEFORE
+    mended = gold.publish(AFTER | {MARCH: [8]})
+    assert mended.is_new
+    assert gold.shown() == AFTER | {MARCH: [8]}
+    assert mended.publication.hides is None
+
+
+def test_a_rollback_is_taken_back(gold: Gold) -> None:
+    good = gold.publish(BEFORE).publication
+    bad = gold.publish(AFTER).publication
+    restore(gold.settings, good, Quiet())
+    forward = restore(gold.settings, bad, Quiet())
+    assert gold.shown() == AFTER
+    assert forward.hides is None
+    with pytest.raises(UsageError, match="is what readers see already"):
+        restore(gold.settings, bad, Quiet())
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut short", "a bit flipped"])
+def test_a_damaged_file_is_found_and_written_again(gold: Gold, damage: str) -> None:
+    published = gold.publish(AFTER).publication
+    path = next(p for p in published.parts if "2024-02" in p)
+    file = gold.folder / path
+    content = bytearray(file.read_bytes())
+    if damage == "gone":
+        file.unlink()
+    elif damage == "cut short":
+        file.write_bytes(content[:-1])
+    else:
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    assert [f.path for f in verify(gold.settings) if f.error] == [path]
+    other = gold.publish(BEFORE | {FEBRUARY: [9]}).publication
+    assert path not in other.parts
+    with pytest.raises(MedallionError, match="gone or damaged"):
+        restore(gold.settings, published, Quiet())
+    gold.build(AFTER)
+    gold.publish_again(AFTER)
+    assert not [f for f in verify(gold.settings) if f.error]
+    assert gold.shown() == AFTER
+
+
+@pytest.mark.parametrize("name", ["medallion.duckdb", "manifest.json"])
+def test_what_readers_find_a_publication_by_comes_back(gold: Gold, name: str) -> None:
+    gold.publish(AFTER)
+    (gold.folder / name).unlink()
+    gold.publish_again(AFTER)
+    assert gold.shown() == AFTER
+    with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from marts.trips").fetchone() == (7,)
+
+
+def test_a_clock_that_was_set_back_makes_no_older_publication(gold: Gold, tmp_path: Path) -> None:
+    first = gold.publish(BEFORE).publication
+    ahead = first.created_at + timedelta(days=400)
+    store = storage.open_publications(gold.settings)
+    moved = replace(first, id=storage.new_id(ahead, first.origin.state), created_at=ahead)
+    swap_in(store, moved, tmp_path)
+    later = gold.publish(AFTER).publication
+    assert later.id > moved.id
+    assert gold.shown() == AFTER
+    # what is younger than the clock says is not old
+    assert [p.id for p in kept(gold.settings)] == [first.id, moved.id, later.id]
+
+
+def test_two_warehouses_do_not_publish_at_one_address(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    with pytest.raises(UsageError, match="holds the publications of the small warehouse"):
+        gold.publish(AFTER, warehouse="another")
+    assert gold.shown() == BEFORE
+
+
+def test_rows_that_somebody_has_changed_are_not_published(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    gold.build(AFTER | {MARCH: [7, 7]})
+    with pytest.raises(MedallionError, match="2 rows of green 2024-03, and 1 were built"):
+        gold.publish_again(AFTER)
+    assert gold.shown() == BEFORE
+
+
+def test_a_publication_in_each_store(make_settings: Callable[..., Settings], store: Store) -> None:
+    gold = Gold(make_settings(publish_url=store.new_lake()))
+    first = gold.publish(BEFORE).publication
+    gold.publish(AFTER)
+    assert gold.shown() == AFTER
+    assert gold.shown(first) == BEFORE
+    assert not gold.publish_again(AFTER).is_new
+    assert not [f for f in verify(gold.settings) if f.error]
+    table = ingestion.marts("trips", "2024-03", settings=gold.settings).read_all()
+    assert table.num_rows == 1
+    found = current(gold.settings)
+    assert found
+    restore(gold.settings, first, Quiet())
+    assert gold.shown() == BEFORE
+    assert delete_old(
+        storage.open_publications(gold.settings), 1, datetime.now(UTC) + timedelta(days=9)
+    ) == [first.id, found.id]
+    assert gold.shown() == BEFORE
+
+
+def test_a_user_can_only_read_the_published_files(gold: Gold, tmp_path: Path) -> None:
+    published = gold.publish(AFTER).publication
+    (tmp_path / "other.csv").write_text("a\n1\n")
+
+    def ask(sql: str) -> object:
+        with PublishedDuckDb(gold.settings, published).session(read_only=True) as session:
+            return session.read(sql).rows
+
+    for sql in (
+        f"from read_csv('{tmp_path / 'other.csv'}')",
+        f"from '{tmp_path / 'other.csv'}'",
+        "drop view marts.trips",
+        f"copy marts.trips to '{tmp_path / 'out.csv'}'",
+    ):
+        with pytest.raises(MedallionError):
+            ask(sql)
+    assert ask("select count(*) from marts.trips") == [(7,)]
+
+
+def _publish_in_turn(settings: Settings, months: dict[object, list[int]]) -> None:
+    Gold(settings).publish_again(months)  # type: ignore[arg-type]
+
+
+def _restore_in_turn(settings: Settings, publication_id: str) -> None:
+    with suppress(UsageError):
+        restore(settings, find(settings, publication_id), Quiet())
+
+
+@pytest.mark.slow
+def test_a_publication_that_is_killed_leaves_the_one_before(
+    make_settings: Callable[..., Settings], tmp_path: Path, at_length: bool
+) -> None:
+    """Killed before lines of the code that publishes, some in a row; then it is run again."""
+    gold = Gold(make_settings(publish_url=str(tmp_path / "gold")))
+    files = tuple(
+        f"ingestion/publications/{name}.py" for name in ("write", "views", "storage", "retention")
+    )
+    gold.publish(BEFORE)
+    gold.build(AFTER)
+    counts = processes.lines_executed(files, _publish_in_turn, gold.settings, dict(AFTER))
+    assert all(counts.values()), counts
+    for file, lines in counts.items():
+        for line in sorted({1, lines, *range(1, lines, max(lines // (9 if at_length else 2), 1))}):
+            gold.publish(BEFORE)
+            gold.build(AFTER)
+            processes.killed_at_line(file, line, _publish_in_turn, gold.settings, dict(AFTER))
+            assert gold.shown() in (BEFORE, AFTER), f"{file}, line {line}"
+            with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+                told = connection.execute("select count(*) from marts.trips").fetchone()
+            assert told in ((5,), (7,)), f"{file}, line {line}"
+            gold.publish_again(AFTER)
+            assert gold.shown() == AFTER
+            assert not list(gold.folder.rglob("*.partial")), f"{file}, line {line}"
+
+
+@pytest.mark.slow
+def test_two_at_once_wait_for_each_other(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    first = current(gold.settings)
+    assert first
+    gold.build(AFTER)
+    both = [
+        processes.start(_publish_in_turn, gold.settings, dict(AFTER)),
+        processes.start(_restore_in_turn, gold.settings, first.id),
+    ]
+    for process in both:
+        process.join(processes.PATIENCE_SECONDS)
+    assert [process.exitcode for process in both] == [0, 0]
+    # the rollback came after the publication, or found nothing to take back
+    assert gold.shown() in (BEFORE, AFTER)
+    assert not [f for f in verify(gold.settings) if f.error]
+
+
+def test_nothing_is_published_where_it_is_off(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(publish_url="off")
+    assert current(settings) is None
+    assert verify(settings) == []
+    with pytest.raises(UsageError, match="MEDALLION_PUBLISH_URL is not set, or off"):
+        ingestion.marts("trips", settings=settings)
+
+
+def test_months_of_one_table_are_pruned_by_their_folders(gold: Gold) -> None:
+    gold.publish(AFTER)
+    with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+        plan = connection.execute(
+            "explain select * from marts.trips where source_month = date '2024-02-01'"
+        ).fetchall()[0][1]
+    assert "1/3" in plan
