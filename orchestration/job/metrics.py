@@ -64,16 +64,22 @@ def _text(settings: Settings, run: Run, good_at: datetime | None) -> bytes:
     if result := run.figures.audit:
         gauges += [*_of_ledger(result), *_of_stores(settings, run.figures, result)]
 
+    # two warehouses on one machine have a file each, and one collector
+    warehouse = engine_for(settings).label.removeprefix("the warehouse ")
+
     class Collected(Collector):
         def collect(self) -> Iterator["GaugeMetricFamily"]:
             for gauge in gauges:
+                if gauge.value is None:
+                    continue
+                labels = ["warehouse", gauge.label] if gauge.label else ["warehouse"]
+                family = GaugeMetricFamily(PREFIX + gauge.name, gauge.text, None, labels)
                 if isinstance(gauge.value, dict):
-                    family = GaugeMetricFamily(PREFIX + gauge.name, gauge.text, None, [gauge.label])
                     for key, value in gauge.value.items():
-                        family.add_metric([key], value)
-                    yield family
-                elif gauge.value is not None:
-                    yield GaugeMetricFamily(PREFIX + gauge.name, gauge.text, gauge.value)
+                        family.add_metric([warehouse, key], value)
+                else:
+                    family.add_metric([warehouse], gauge.value)
+                yield family
 
     registry = CollectorRegistry()
     registry.register(Collected())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingestion.lake.file_version import CATALOG_DIR
+from ingestion.settings import PROJECT_ROOT
+from orchestration.job.under_way import run_under_way
+from tests.conftest import settings_in
 from tests.e2e.conftest import Place
+from tests.support.processes import wait_until
 from tests.support.samples import publish_part
 from tests.support.stores import free_ports
 from tests.support.trips import publish, trips
@@ -200,7 +205,10 @@ def metrics_of(place: Place) -> Metrics:
     """The metrics of the last run, by name and label."""
     text = (place.folder / "work" / "metrics.prom").read_text()
     return {
-        (sample.name.removeprefix("medallion_"), *sample.labels.values()): sample.value
+        (
+            sample.name.removeprefix("medallion_"),
+            *(value for label, value in sample.labels.items() if label != "warehouse"),
+        ): sample.value
         for family in openmetrics.text_string_to_metric_families(text)
         for sample in family.samples
     }
@@ -447,7 +455,15 @@ def test_the_flow_runs_by_itself(place: Place) -> None:
         if "green_tripdata_2023-01" not in file.name:
             file.unlink()
     place.env["MEDALLION_PUBLISH_URL"] = str(place.folder / "marts")
-    place.run("orchestration.flows")
+    night = place.start("orchestration.flows")
+
+    def is_building() -> bool:
+        found = run_under_way(settings_in(place.folder))
+        return found is not None and (found.command, found.stage) == ("nightly", "transform")
+
+    wait_until(is_building)
+    _, stderr = night.communicate(timeout=600)
+    assert night.returncode == 0, stderr
     assert place.query("select dataset, is_balanced from marts.ledger") == [("green", True)]
     found = metrics_of(place)
     assert (found["run_success",], found["ledger_files",]) == (1, 1)
@@ -462,3 +478,7 @@ def test_the_flow_runs_by_itself(place: Place) -> None:
     assert marts <= found["size_bytes", "publications"] <= everything
     stages = {key[1] for key in found if key[0] == "run_stage_duration_seconds"}
     assert stages == {"ingest", "transform", "audit", "publish"}
+    rules = (PROJECT_ROOT / "deploy" / "prometheus" / "medallion.rules.yml").read_text()
+    names = set(re.findall(r"\bmedallion_(\w+)", rules))
+    assert names
+    assert names <= {key[0] for key in found}

@@ -22,7 +22,7 @@ Metrics = dict[tuple[str, str], float]
 
 
 def metrics(settings: Settings) -> Metrics:
-    """Each metric's value by its name and the value of its label, as both formats' parsers see it.
+    """Each metric's value by its name and the value of its own label, as both parsers see it.
 
     node_exporter takes the older format, and neither timestamps nor the types of the newer one.
     """
@@ -33,6 +33,8 @@ def metrics(settings: Settings) -> Metrics:
         assert {family.type for family in families} == {"gauge"}
         samples = [sample for family in families for sample in family.samples]
         assert all(sample.timestamp is None for sample in samples)
+        warehouses = {sample.labels.pop("warehouse") for sample in samples}
+        assert warehouses == {str(settings.duckdb_path)}
         found.append(
             {
                 (s.name.removeprefix("medallion_"), "".join(s.labels.values())): s.value
