@@ -31,10 +31,16 @@ DATA_DIR = PROJECT_ROOT / "data"
 NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
 # Variables that the image, the Prefect deployment and dbt read; no setting here.
-FOR_OTHERS = {"MEDALLION_PROJECT", "MEDALLION_IMAGE", "MEDALLION_BUILD_INPUTS"}
+FOR_OTHERS = {
+    "MEDALLION_PROJECT",
+    "MEDALLION_IMAGE",
+    "MEDALLION_BUILD_INPUTS",
+    "MEDALLION_BUILD_ANEW",
+}
 FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
 PUBLISH_NOTHING = "off"
+AS_OF = "as-of-"  # how the variant of a past day begins
 
 
 class Settings(BaseSettings):
@@ -199,7 +205,7 @@ class Settings(BaseSettings):
     @property
     def publications_url(self) -> str | None:
         """The address of the publications of this warehouse; None if nothing is published."""
-        if self.publish_url == PUBLISH_NOTHING or "as-of-" in self.variant:
+        if self.publish_url == PUBLISH_NOTHING or AS_OF in self.variant:
             return None
         beside = f"-{self.variant}" if self.variant else ""
         if self.publish_url:
@@ -216,7 +222,7 @@ class Settings(BaseSettings):
     @property
     def run_command(self) -> str:
         """The command that builds the warehouse of these settings."""
-        beside, _, day = self.variant.partition("as-of-")
+        beside, _, day = self.variant.partition(AS_OF)
         sample = " --sample" if beside else ""
         as_of = f" --as-of {day}" if day else ""
         return f"medallion run{sample}{as_of}"
@@ -238,7 +244,7 @@ class Settings(BaseSettings):
 
     def as_of(self, day: date) -> Self:
         """The same settings for a warehouse of what was known at the end of ``day``."""
-        return self.model_copy(update=self._beside(f"as-of-{day}"))
+        return self.model_copy(update=self._beside(f"{AS_OF}{day}"))
 
     def _beside(self, variant: str) -> dict[str, Path | str]:
         path = self.duckdb_path

@@ -40,6 +40,8 @@ __all__ = ["Catalog", "FileVersion", "file_key", "key_of", "name_of", "version_n
 
 Identity = tuple[str, date | None, str | None, str]  # a published file, and a version's sha256
 
+DERIVED_FROM = "lake:"  # how the address begins that a derived file has as its source
+
 # No warning while clocks differ by less: the catalog is asked about whole days.
 CLOCKS_APART = timedelta(days=1)
 
@@ -276,6 +278,18 @@ class Catalog:
     def quarantined(self) -> list[FileVersion]:
         """The latest landing of each file whose latest landing is in quarantine."""
         return [x for x in self._newest.values() if x.status == "quarantined"]
+
+    def with_derived(self, versions: Iterable[FileVersion]) -> list[FileVersion]:
+        """The versions, and those of derived files that were read out of them."""
+        given = list(versions)
+        origins = {f"{DERIVED_FROM}{path}" for path in self.paths_of(given)}
+        made = {(*x.key, x.file_id) for x in self.landings if x.source_url in origins}
+        return given + [v for identity, v in self._versions.items() if identity in made]
+
+    def paths_of(self, versions: Iterable[FileVersion]) -> set[str]:
+        """The paths that these versions have had in the lake: in quarantine, and trusted."""
+        wanted = {(*v.key, v.file_id) for v in versions}
+        return {x.lake_path for x in self.landings if (*x.key, x.file_id) in wanted}
 
     def passed_over(self) -> list[FileVersion]:
         """The versions that are withdrawn or forgotten."""

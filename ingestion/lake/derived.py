@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ingestion.errors import FetchError, UntrustedFileError
-from ingestion.lake.catalog import Catalog, FileVersion
+from ingestion.lake.catalog import DERIVED_FROM, Catalog, FileVersion
 from ingestion.lake.storage.store import Store
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset, Fetched, PublishedFile
@@ -42,7 +42,7 @@ def derived_files(catalog: Catalog) -> dict[PublishedFile, FileVersion]:
         PublishedFile(
             dataset.name,
             None,
-            f"lake:{document.lake_path}",
+            f"{DERIVED_FROM}{document.lake_path}",
             f"{document.file_id} {_reader(dataset).version()}",
             *(None, None),
             item=document.item,

@@ -31,10 +31,13 @@ class Verified:
     error: str | None
     is_restored: bool = False
     not_restored: str | None = None  # why restoring failed, where it was tried
+    is_forgotten: bool = False  # it should not be there any more
 
     @property
     def remedy(self) -> str:
         """How to restore the version."""
+        if self.is_forgotten:
+            return f"medallion forget {self.landing.name} completes it"
         kept = f"restore {self.landing.lake_path} from the bucket's versions or a backup"
         if self.not_restored:
             return f"it could not be restored ({self.not_restored}): {kept}"
@@ -44,16 +47,22 @@ class Verified:
 def verify(settings: Settings, progress: Progress | None = None) -> list[Verified]:
     """Read every version in the lake again and compare its sha256 with the catalog's.
 
-    Records that cannot be read are left out: ``orphans()`` gives them.
+    A version that is forgotten is gone on purpose; one that is still there is an error. Records
+    that cannot be read are left out: ``orphans()`` gives them.
     """
     progress = progress or Quiet()
     store = open_lake(settings)
     catalog = Catalog(store, in_part=True)
     # a version in quarantine now may have been in use before, and still have its old path
     versions = list({v.lake_path: v for v in (*catalog.landings, *catalog.versions())}.values())
+    gone = catalog.paths_of(v for v in catalog.passed_over() if v.status == "forgotten")
+    left = gone & {n for f in ("raw", "quarantine") for n in store.names(f)} if gone else set()
+    versions = [v for v in versions if v.lake_path not in gone - left]
     progress.stage("verify", len(versions), sum(v.bytes for v in versions))
 
     def one(version: FileVersion) -> Verified:
+        if version.lake_path in left:
+            return Verified(version, "it was to be forgotten, and is there", is_forgotten=True)
         try:
             found = store.sha256(version.lake_path)
         except FileNotFoundError:
@@ -153,9 +162,9 @@ def restore(
     """
     progress = progress or Quiet()
     verified = list(verified)
-    faulty = [v for v in verified if v.error]
+    faulty = [v for v in verified if v.error and not v.is_forgotten]
     progress.stage("restore", len(faulty), sum(v.landing.bytes for v in faulty))
-    return [_restored(settings, v, progress) if v.error else v for v in verified]
+    return [_restored(settings, v, progress) if v in faulty else v for v in verified]
 
 
 def _restored(settings: Settings, faulty: Verified, progress: Progress) -> Verified:

@@ -47,6 +47,10 @@ def withdraw(
                 f"{version.file_id[:8]} of {version.name} is in quarantine, and so not in use."
             )
         decided = catalog.decided(version)
+        # what was read out of it first: if this is killed, it is done again
+        for derived in catalog.with_derived([version])[:0:-1]:
+            if not catalog.decided(derived):
+                catalog.decide(decide(derived, "withdrawn", reason))
         made = decided or catalog.decide(decide(version, "withdrawn", reason))
         return Withdrawn(version, made, decided is None, _current(catalog, key))
 
@@ -78,6 +82,9 @@ def take_back(
             raise UsageError(f"{version.file_id[:8]} of {version.name} was {version.error}.")
         if version.status != "withdrawn":
             raise UsageError(f"{version.file_id[:8]} of {version.name} is not withdrawn.")
+        for derived in catalog.with_derived([version])[:0:-1]:
+            if derived.status == "withdrawn":
+                catalog.decide(decide(derived, "taken back", reason))
         made = catalog.decide(decide(version, "taken back", reason))
         return Withdrawn(version, made, True, _current(catalog, key))
 

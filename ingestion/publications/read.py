@@ -116,7 +116,7 @@ class PublishedDuckDb(DuckDb):
 
     def loaded_tables(self, session: DuckDbSession, /) -> set[str]:
         """The versions that were loaded when it was published."""
-        rows = session.query("select table_name from raw.files where status = 'loaded'").rows
+        rows = session.query("select table_name from raw.files where loaded_at is not null").rows
         return {name for (name,) in rows}
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:

@@ -1,6 +1,6 @@
 """Delete publications that nobody needs any more, and files that none of the others names."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -20,8 +20,13 @@ def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
     """
     ids = storage.ids(store)
     gone = _outdated(ids, now - timedelta(days=keep_days) - GRACE)
-    if not gone:
-        return []
+    if gone:
+        delete(store, gone)
+    return gone
+
+
+def delete(store: Store, gone: Collection[str]) -> None:
+    """Delete publications, and every file that none of the others names."""
     named = {path for p in storage.publications(store) if p.id not in gone for path in p.parts}
     # files first: if this is killed, the next call finds the manifest and deletes the rest
     for path in store.sizes(""):
@@ -30,7 +35,6 @@ def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
     for publication_id in gone:
         store.delete(storage.views_of(publication_id))
         store.delete(storage.manifest_of(publication_id))
-    return gone
 
 
 def still_kept(kept: Sequence[Publication], keep_days: int, now: datetime) -> list[Publication]:

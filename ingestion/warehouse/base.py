@@ -94,6 +94,9 @@ class Engine(Protocol):
     def check_owner(self) -> None:
         """Raise ``UsageError`` where the warehouse belongs to other roles than a run writes as."""
 
+    def as_of_copies(self) -> list[str]:
+        """Commands that remove the warehouses beside this one that were built as of past days."""
+
     def lacks(self, session: Any, /) -> list[str]:
         """What a run would lack there: for each, one sentence that also says what to do."""
 

@@ -1,12 +1,12 @@
 """Drop raw tables of versions that were superseded long ago. The lake keeps every version."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from ingestion.lake.catalog import Catalog
+from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.settings import Settings
-from ingestion.warehouse import engine_for
+from ingestion.warehouse import engine_for, files_table
 from ingestion.warehouse.base import drop_raw, files_are_there
 
 Version = tuple[str, date | None, int]  # dataset, month and file_key
@@ -44,6 +44,30 @@ def superseded(
         for table_name, landed_at, row_count, *version in found.rows
         if table_name in in_lake and tuple(version) not in in_use
     ]
+
+
+def drop_for_good(settings: Settings, versions: Sequence[FileVersion]) -> None:
+    """Drop the raw tables of versions that the lake's catalog counts as forgotten.
+
+    The read views leave them first. Their rows of ``raw.files`` stay, without a table.
+    """
+    engine = engine_for(settings)
+    if not engine.exists():
+        return
+    with engine.session() as session:
+        if not files_are_there(session):
+            return
+        engine.prepare(session)
+        with session.transaction():
+            files_table.publish(engine, session, lambda: Catalog(settings.lake_url), {})
+        for version in versions:
+            with session.transaction():
+                drop_raw(session, engine.dialect, version.table_name)
+                session.execute(
+                    "update raw.files set loaded_at = null"
+                    " where table_name = ? and status = 'forgotten'",
+                    [version.table_name],
+                )
 
 
 def prune(settings: Settings, versions: list[Superseded]) -> None:

@@ -39,7 +39,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),
-    "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw),
+    "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw, decide.forget),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }
 

@@ -1,20 +1,26 @@
-"""Decisions about versions: ``withdraw``."""
+"""Decisions about versions: ``withdraw``, ``forget``."""
 
 import re
+import sys
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingestion.errors import UsageError
 from orchestration.cli.options import (
     DATASET_NAMES,
     Json,
     Quiet,
     Sample,
+    Target,
     command,
     dataset_of,
     month_of,
 )
+
+if TYPE_CHECKING:
+    from orchestration.job.forget import Kept
 
 DatasetName = Annotated[
     str,
@@ -76,6 +82,71 @@ def withdraw(
         )
         now = f"{done.current.file_id[:8]} is current" if done.current else "no version is current"
         stdout.print(f"{now}; the marts follow with: {settings.run_command}")
+
+
+def forget(
+    dataset: DatasetName,
+    which: Which = None,
+    item: Item = None,
+    reason: Reason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it without asking.")] = False,
+    sample: Sample = False,
+    target: Target = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a version for good, or every version of a month: shows it first, and asks.
+
+    The bytes leave the lake and the raw tables leave the warehouse. The next `medallion run` makes
+    the marts follow. The lake keeps a record of who removed what, when and why, so the same bytes
+    are never landed again. If it is interrupted, run it again.
+    """
+    with command(sample, target, quiet) as settings:
+        key, version = _named(dataset, which or [], item)
+        from orchestration.cli.console import print_json, progress, stdout
+        from orchestration.job import forget as job
+
+        found = job.kept(settings, key, version)
+        if not as_json:
+            _print_kept(found)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("Nothing was removed. To remove it, add --yes.")
+            typer.confirm("Remove it for good?", abort=True, err=True)
+        with progress(quiet) as watcher:
+            left = job.forget(settings, key, version, reason.strip(), watcher)
+        if as_json:
+            print_json({"removed": found, "left": left})
+            return
+        stdout.print(f"{len(found.versions)} versions are forgotten.")
+        if left.marts:
+            tables = ", ".join(sorted({mart.table for mart in left.marts}))
+            stdout.print(f"Still in {tables}, until: {settings.run_command}")
+        if left.published:
+            stdout.print(
+                f"Still in the publication {', '.join(left.published)}, which readers see: after"
+                " the next run, give this command again."
+            )
+        for copy in left.as_of:
+            stdout.print(f"A warehouse of an earlier day may have it; remove that with: {copy}")
+        if settings.lake_url.partition(":")[0] != "file":
+            stdout.print(
+                "A bucket that keeps versions of objects still has it: delete those there."
+            )
+
+
+def _print_kept(found: "Kept") -> None:
+    """Print where versions are, and what they are."""
+    from orchestration.cli.console import print_table
+
+    rows: list[tuple[str, str, int | None, int | None]] = [
+        ("version", f"{v.name} {v.file_id}", v.row_count, v.bytes) for v in found.versions
+    ]
+    rows += [("object", path, None, size) for path, size in found.objects.items()]
+    rows += [("raw table", t.table, t.rows, None) for t in found.raw_tables]
+    rows += [("built", t.table, t.rows, None) for t in found.marts]
+    rows += [("published", name, None, None) for name in found.published]
+    print_table(("what", "name", "rows", "bytes"), rows)
 
 
 def _named(dataset: str, which: list[str], item: str | None) -> tuple[Key, str | None]:

@@ -157,6 +157,7 @@ def _versions(session: Session) -> dict[str, dict[str, str]]:
     """The sha256 of the file versions in the facts, by dataset and month."""
     rows = session.query(
         "select dataset, month, file_id from marts.ledger where fact_rows is not null"
+        " and (missing_file_id is null or missing_file_id <> file_id)"  # it stands for no rows
         " order by dataset, month"
     ).rows
     found: dict[str, dict[str, str]] = {}

@@ -1,6 +1,7 @@
 """DuckDB: the warehouse is one file."""
 
 import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -15,7 +16,7 @@ from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.files import reader_sql
 from ingestion.locks import HeldError, holder_of, locked_file
 from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
-from ingestion.settings import Settings
+from ingestion.settings import AS_OF, Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
@@ -113,6 +114,12 @@ class DuckDb:
         self._memory_limit = settings.duckdb_memory_limit
         self._run_command = settings.run_command
         self.label = f"the warehouse {self._path}"
+
+    def as_of_copies(self) -> list[str]:
+        """Commands that remove the files beside this one that were built as of past days."""
+        beside = self._path.parent.iterdir() if self._path.parent.is_dir() else ()
+        begin = f"{self._path.stem}.{AS_OF}"
+        return [f"rm {shlex.quote(str(p))}" for p in sorted(beside) if p.name.startswith(begin)]
 
     def exists(self) -> bool:
         """Whether the file is there."""

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from ingestion.schema_on_read import (
     read_view_sql,
     view_name,
 )
-from ingestion.settings import Settings
+from ingestion.settings import AS_OF, Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
@@ -72,6 +73,18 @@ class Postgres:
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
         self.database = _database() + (f"_{self._variant}" if self._variant else "")
         self.label = f"the warehouse {label_of(self.database)}"
+
+    def as_of_copies(self) -> list[str]:
+        """Commands that remove the databases beside this one that were built as of past days."""
+        connection = connect_libpq("postgres")
+        try:
+            found = PostgresSession(connection).query(
+                "select datname from pg_database where starts_with(datname, ?) order by datname",
+                [f"{self.database}_{AS_OF}"],
+            )
+        finally:
+            connection.close()
+        return [f"dropdb {shlex.quote(name)}" for (name,) in found.rows]
 
     def exists(self) -> bool:
         """Whether a variant exists. True for the team's own database: to connect shows that."""

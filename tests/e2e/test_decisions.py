@@ -1,14 +1,17 @@
-"""A version is withdrawn, and taken back: everything that shows it follows."""
+"""A version is withdrawn, taken back or forgotten for good: everything that shows it follows."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.decision import decide
 from tests.e2e.conftest import FACTS, Place
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips
@@ -17,13 +20,15 @@ pytestmark = pytest.mark.slow
 
 JANUARY = date(2024, 1, 1)
 REASON = "The vendor has sent fares in cents."
+GREEN = ("forget", "green", "2024-01")
+DEMAND = ("--reason", "Court order 1/24.", "--yes")
 
 
 @contextmanager
 def engine(place: Place, name: str, folder: Path) -> Iterator[None]:
     """Let the commands of a place use an engine."""
-    if name == "in place":
-        place.env["MEDALLION_RAW"] = "in_place"
+    if name != "postgres":
+        place.env["MEDALLION_RAW"] = {"in place": "in_place"}.get(name, "loaded")
         yield
         return
     with postgres.server(folder / "postgres") as server, postgres.database(server) as variables:
@@ -114,3 +119,84 @@ def test_a_withdrawn_version_is_passed_over_until_it_is_taken_back(
         report = place.medallion_json("run", "--quiet")
         assert (report["faults"], report["passed_over"], facts(place)) == ([], [], 30)
         assert january(place)["withdrawn"] is None
+
+
+# --- for good ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def month(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iterator[Path]:
+    """One month of green, in use on an engine."""
+    publish(place.published, "taxi_zone_lookup", None, ZONES)
+    path = publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    with engine(place, request.param, tmp_path):
+        if request.param == "duckdb":
+            place.env["MEDALLION_PUBLISH_URL"] = str(place.folder / "publications")
+        place.medallion("run", "--quiet")
+        yield path
+
+
+def test_what_is_forgotten_is_nowhere_and_does_not_come_back(place: Place, month: Path) -> None:
+    objects = list((place.lake / "raw" / "green").iterdir())
+    assert len(objects) == 1
+    place.medallion("run", "--quiet", "--as-of", f"{datetime.now(UTC):%Y-%m-%d}")
+
+    # it shows first, and does nothing without an answer
+    shown = place.medallion(*GREEN, "--reason", "Court order 1/24.", expect=2)
+    assert "--yes" in place.last_stderr
+    for what in (f"raw/green/{objects[0].name}", "raw.green_tripdata_2024_01__", "marts.fct_trips"):
+        assert what in shown
+    place.medallion(*GREEN, "--yes", expect=2)
+    assert objects[0].exists()
+
+    told = place.medallion(*GREEN, *DEMAND)
+    assert "as-of-" in told
+    assert not objects[0].exists()
+    place.medallion("audit", expect=1)
+    assert "is still in use, and was forgotten" in place.last_stderr
+    place.medallion("verify")
+
+    # the publisher still has it: it is passed over, also when it looks new
+    report = place.medallion_json("run", "--quiet")
+    assert report["faults"] == []
+    assert [m["reason"].endswith("Court order 1/24.") for m in report["passed_over"]] == [True]
+    assert facts(place) == 0
+    raw = "select count(*) as n from information_schema.tables where table_name like 'green~_t%__%'"
+    assert query(place, f"{raw} escape '~' and table_schema = 'raw'") == [{"n": 0}]
+    files = "select status, loaded_at from raw.files where dataset = 'green'"
+    assert query(place, files) == [{"status": "forgotten", "loaded_at": None}]
+    os.utime(month, (1, 1))
+    landed = place.medallion("land")
+    assert "green 2024-01 is passed over: it was forgotten on" in landed
+    assert list((place.lake / "raw" / "green").iterdir()) == []
+    place.medallion("verify")
+    history = place.medallion("history", "green", "2024-01")
+    assert "Court order" in history
+    place.medallion("withdraw", "green", "2024-01", "--undo", expect=2)
+
+    # readers see another publication now, so the one that holds it can go
+    before = place.medallion_json(*GREEN, *DEMAND)["removed"]["published"]
+    assert len(before) == ("MEDALLION_PUBLISH_URL" in place.env)
+    assert place.medallion_json(*GREEN, "--yes")["left"]["published"] == []
+
+    # other bytes are another version
+    publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=25))
+    place.medallion("run", "--quiet")
+    assert facts(place) == 25
+
+
+def test_what_was_killed_is_completed_by_doing_it_again(place: Place) -> None:
+    publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
+    place.medallion("land", "--quiet")
+    place.medallion("load", "--quiet")
+    # a kill after the record leaves this
+    catalog = Catalog(place.lake.as_uri())
+    (version,) = (v for v in catalog.current() if v.month)
+    catalog.decide(decide(version, "forgotten", "Court order 1/24."))
+    place.medallion("verify", expect=1)
+    assert "medallion forget green 2024-01 completes it" in place.last_stderr
+    place.medallion("verify", "--restore", expect=1)
+    place.medallion(*GREEN, "--yes")
+    place.medallion("verify")
+    assert list((place.lake / "raw" / "green").iterdir()) == []
+    assert len(Catalog(place.lake.as_uri()).decisions) == 1
