@@ -69,7 +69,12 @@ def backfill(
             try:
                 with progress(quiet) as watcher:
                     report = stages.run(
-                        settings, datasets, month, month, progress=watcher, command="backfill"
+                        settings,
+                        datasets,
+                        month,
+                        month,
+                        progress=watcher,
+                        command=f"backfill of {month:%Y-%m}",
                     )
             except MedallionError as exc:
                 faults.append(f"{month:%Y-%m}: {exc}")

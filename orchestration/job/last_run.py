@@ -14,7 +14,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from orchestration.job import run_files
 from orchestration.job.metrics import write_metrics
-from orchestration.job.under_way import Run, only_run
+from orchestration.job.under_way import Run, kind_of, only_run
 
 
 @contextmanager
@@ -65,8 +65,9 @@ def _record(settings: Settings, run: Run) -> None:
     took = before.get("took")
     took = took if isinstance(took, dict) else {}
     # a run without work tells nothing about how long the next one takes
-    if not run.faults and (run.had_work or run.command not in took):
-        took[run.command] = run.seconds
+    kind = kind_of(run.command)
+    if not run.faults and (run.had_work or kind not in took):
+        took[kind] = run.seconds
     now = datetime.now(UTC)
     good_at = before.get("good_at") if run.faults else now.isoformat()
     said = {

@@ -152,14 +152,16 @@ class Run:
         self._said |= {"by": self.by, "command": self.command}
         # a thread: a stage that has reported a lot may then be silent for long
         writer = threading.Thread(target=self._keep_written, name="under way", daemon=True)
-        writer.start()
+        with suppress(RuntimeError):  # a machine that has no memory for one more thread
+            writer.start()
         present = _present.set(self)
         try:
             yield
         finally:
             _present.reset(present)
             self.end()
-            writer.join()
+            if writer.is_alive():
+                writer.join()
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
@@ -241,10 +243,16 @@ def run_under_way(settings: Settings) -> RunUnderWay | None:
             said.get("unit", "files"),
             said.get("done_bytes", 0),
             said.get("total_bytes"),
-            stage_since and _expected_end(said, stage_since, took.get(said["command"], {})),
+            stage_since
+            and _expected_end(said, stage_since, took.get(kind_of(said["command"]), {})),
         )
     except (KeyError, ValueError, TypeError, AttributeError):  # of another release
         return RunUnderWay(who, since)
+
+
+def kind_of(command: str) -> str:
+    """What runs of one kind have in common: ``backfill`` of ``backfill of 2024-01``."""
+    return command.partition(" ")[0]
 
 
 def _expected_end(
@@ -255,7 +263,7 @@ def _expected_end(
     ``took`` has the seconds of each stage of the last good run that had work, in their order.
     """
     now = datetime.now(UTC)
-    stage, elapsed = said["stage"], (now - stage_since).total_seconds()
+    stage, elapsed = said["stage"], max((now - stage_since).total_seconds(), 0.0)
     if stage not in took:
         return None
     unit = "bytes" if said["done_bytes"] and said["total_bytes"] else ""

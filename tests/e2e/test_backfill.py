@@ -34,6 +34,7 @@ def test_a_month_that_fails_is_named_and_the_others_go_on(place: Place) -> None:
     assert [m["rows loaded"] for m in months] == [0, 20, 0]
     assert place.query(loaded) == [(month, 20) for month in MONTHS]
     assert place.query(reasons) == []
+    assert place.medallion_json("status")["last_run"]["command"] == "backfill of 2024-03"
 
 
 def test_months_are_asked_for(place: Place) -> None:

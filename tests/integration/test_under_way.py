@@ -178,10 +178,13 @@ def look_for_ever(settings: Settings) -> None:
 class TestExpectedEnd:
     """When a run should be done, as far as that can be known."""
 
-    def test_of_a_stage_without_a_rate_is_what_it_took_last(self, settings: Settings) -> None:
+    @pytest.mark.parametrize("command", ["run", "backfill of 2024-02"])
+    def test_of_a_stage_without_a_rate_is_what_it_took_last(
+        self, settings: Settings, command: str
+    ) -> None:
         took = {"land": 60.0, "load": 600.0, "transform": 1200.0, "audit": 5.0}
-        run_files.write(run_files.record_file(settings), {"took": {"run": took}})
-        with recorded(settings, "run") as this:
+        run_files.write(run_files.record_file(settings), {"took": {"run": took, "backfill": took}})
+        with recorded(settings, command) as this:
             this.begin("load")
             found = run_under_way(settings)
         assert found is not None
