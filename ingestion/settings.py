@@ -6,6 +6,7 @@ started. Relative paths from a user are relative to the working directory.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
@@ -40,6 +41,9 @@ FOR_OTHERS = {
 FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
 PUBLISH_NOTHING = "off"
+# of an environment; it is part of names of files and of PostgreSQL's databases, which have 63 bytes
+ENV_NAME = r"[a-z][a-z0-9_]{0,19}"
+ENV_VARIANT = "env-"
 AS_OF = "as-of-"  # how the variant of a past day begins
 
 
@@ -77,7 +81,8 @@ class Settings(BaseSettings):
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
-    # which variant of the warehouse, beside the real one; set by for_sample and as_of
+    env: str = ""
+    # which variant of the warehouse, beside the real one; set by for_sample, in_environment, as_of
     variant: str = Field(default="", exclude=True)
 
     @model_validator(mode="before")
@@ -101,6 +106,13 @@ class Settings(BaseSettings):
         if unknown := values.keys() - cls.model_fields.keys() - given.keys():
             raise ValueError(f"there is no setting {', '.join(sorted(unknown))}")
         return values | given
+
+    @field_validator("env")
+    @classmethod
+    def _nameable(cls, name: str) -> str:
+        if name and (fault := env_name_error(name)):
+            raise ValueError(fault)
+        return name
 
     @field_validator("enabled_sources")
     @classmethod
@@ -223,9 +235,21 @@ class Settings(BaseSettings):
     def run_command(self) -> str:
         """The command that builds the warehouse of these settings."""
         beside, _, day = self.variant.partition(AS_OF)
-        sample = " --sample" if beside else ""
+        sample = " --sample" if beside.startswith("sample") else ""
+        env = f" --env {self.environment}" if self.environment else ""
         as_of = f" --as-of {day}" if day else ""
-        return f"medallion run{sample}{as_of}"
+        return f"medallion run{sample}{env}{as_of}"
+
+    @property
+    def environment(self) -> str:
+        """The environment whose warehouse this is; empty for the main one."""
+        found = re.search(f"{ENV_VARIANT}({ENV_NAME})", self.variant)
+        return found[1] if found else ""
+
+    @property
+    def is_environment(self) -> bool:
+        """Whether this is an environment's own warehouse, not one of a past day in it."""
+        return bool(self.environment) and AS_OF not in self.variant
 
     def for_sample(self, published: Path) -> Self:
         """The same settings for the generated sample, with its own lake and warehouse."""
@@ -242,6 +266,19 @@ class Settings(BaseSettings):
             }
         )
 
+    def in_environment(self, name: str | None = None) -> Self:
+        """The same settings for an environment: a warehouse of its own over the same lake.
+
+        By default the one that ``MEDALLION_ENV`` names. An empty name means the main warehouse.
+        """
+        name = self.env if name is None else name
+        if not name:
+            return self
+        if fault := env_name_error(name):
+            raise UsageError(f"{name!r} cannot name an environment: {fault}.")
+        assert not self.variant or self.variant == "sample", "it is applied once"
+        return self.model_copy(update=self._beside(f"{ENV_VARIANT}{name}"))
+
     def as_of(self, day: date) -> Self:
         """The same settings for a warehouse of what was known at the end of ``day``."""
         return self.model_copy(update=self._beside(f"{AS_OF}{day}"))
@@ -255,7 +292,12 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings.
+    """Read the settings, and take the environment that they name."""
+    return read_settings().in_environment()
+
+
+def read_settings() -> Settings:
+    """Read the settings of the main warehouse, whatever environment they name.
 
     Raises ``UsageError`` where a ``.env`` cannot be read, or where variables are wrong; it names
     each variable, never its value.
@@ -310,6 +352,13 @@ def _refuse_unknown_names() -> None:
             faults.append(f"{name} is no setting{meant}")
     if faults:
         raise UsageError(f"Wrong settings: {' '.join(faults)} See .env.example for all of them.")
+
+
+def env_name_error(name: str) -> str | None:
+    """Why an environment cannot have this name; none if it can."""
+    if re.fullmatch(ENV_NAME, name):
+        return None
+    return "take up to 20 lower-case letters, digits and _, and begin with a letter"
 
 
 def name_error(path: Path) -> str | None:

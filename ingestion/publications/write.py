@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ingestion.errors import CorruptedError, MedallionError, UsageError
 from ingestion.lake.storage.store import Store
-from ingestion.progress import Progress
+from ingestion.progress import Progress, Quiet
 from ingestion.publications import storage
 from ingestion.publications.manifest import Origin, Part, Publication, Table, to_json
 from ingestion.publications.retention import delete_old
@@ -291,4 +291,38 @@ def restore(settings: Settings, publication: Publication, progress: Progress) ->
             )
         with scratch_folder(settings.dlt_dir) as scratch:
             swap_in(store, made, scratch)
+        return made
+
+
+def take_over(
+    settings: Settings, source: Settings, publication: Publication, origin: Origin
+) -> Publication:
+    """Publish what ``source`` published, at the address of ``settings``; nothing is built.
+
+    Only files that are not there yet are copied. Killed half-way, readers keep what they see, and
+    the next call goes on. Raises ``MedallionError`` where a file is gone or was found damaged.
+    """
+    store, other = storage.open_publications(settings), storage.open_publications(source)
+    with storage.turn(settings, Quiet()):
+        if not _is_whole(publication, other.sizes(""), damaged_files(other)):
+            raise MedallionError(
+                f"Files of {publication.id} at {other.url} are gone or damaged:"
+                f" medallion verify --env {source.environment or 'NAME'} names them."
+            )
+        before = storage.current(store)
+        there, damaged = store.sizes(""), damaged_files(store)
+        copied = {
+            path: part
+            for path, part in publication.parts.items()
+            if there.get(path) != part.bytes or path in damaged
+        }
+        with scratch_folder(settings.dlt_dir) as scratch:
+            for path in copied:
+                store.copy_from(other, path, scratch)
+            made = _next(before, origin, publication.tables)
+            if before and (before.origin, before.tables) == (origin, publication.tables):
+                made = before  # it was killed after the swap, or is asked for twice
+            swap_in(store, made, scratch)
+        _mend(store, damaged, copied)
+        delete_old(store, settings.keep_publications, datetime.now(UTC))
         return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ingestion.errors import MedallionError, WarehouseError
+from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import Branch, Dialect
 from ingestion.sources.base import Dataset
@@ -155,6 +155,17 @@ class ReadsInPlace(Protocol):
 
     def show(self, session: Any, version: FileVersion, /) -> None:
         """Make ``raw.<version>`` a view of the file, in place of a table that was loaded."""
+
+
+def no_environment(name: str) -> UsageError:
+    """The error of a command for an environment that does not exist; a misspelled name makes none.
+
+    A warehouse that a command made by itself would be built from nothing, at full cost.
+    """
+    return UsageError(
+        f"There is no environment {name}: medallion env create {name} makes it, and medallion env"
+        " list shows those that there are."
+    )
 
 
 def files_ddl(text: str, json_type: str) -> str:

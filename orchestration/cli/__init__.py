@@ -18,6 +18,7 @@ import typer
 from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
+from orchestration.cli import environments as trying
 from orchestration.cli import publications as publishing
 from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
@@ -39,6 +40,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),
+    "Environments": (trying.promote,),
     "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw, decide.forget),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }
@@ -56,6 +58,7 @@ for panel, verbs in PANELS.items():
     for verb in verbs:
         app.command(rich_help_panel=panel)(verb)
 app.add_typer(looking_at_sources.source, name="source", rich_help_panel="Sources")
+app.add_typer(trying.env, name="env", rich_help_panel="Environments")
 app.add_typer(reading_documents.documents, name="documents", rich_help_panel="Sources")
 
 

@@ -6,6 +6,7 @@ import typer
 
 from orchestration.cli.options import (
     Datasets,
+    Env,
     From,
     Json,
     Quiet,
@@ -31,6 +32,7 @@ def backfill(
     ] = 4,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +45,7 @@ def backfill(
         raise typer.BadParameter(
             "--deployment has no --sample and no --target: workers have settings of their own."
         )
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         datasets, first, last = scope_of(dataset, start, end)
         if first is None or last is None:
             raise typer.BadParameter("give the months: --from YYYY-MM --to YYYY-MM")

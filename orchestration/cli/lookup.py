@@ -11,6 +11,7 @@ from orchestration.cli.options import (
     DATASET_NAMES,
     AsOf,
     Datasets,
+    Env,
     From,
     Json,
     Live,
@@ -43,13 +44,14 @@ def status(
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     as_json: Json = False,
 ) -> None:
     """Show what is published, landed, loaded and built, what is stale, and who runs or ran last.
 
     For a run under way: who runs, since when, at what, how far, and when it should be done.
     """
-    with command(sample, target, as_of=as_of) as settings:
+    with command(sample, target, as_of=as_of, env=env) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.errors import WarehouseBusyError
         from orchestration.cli.console import notice, print_json, print_table, stdout
@@ -129,6 +131,7 @@ def history(
     ] = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -137,7 +140,7 @@ def history(
     Rows are compared by their values. Another type, another order, or another spelling of a
     column's name is no change. If a version cannot be read from the lake, the exit code is 1.
     """
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from ingestion.errors import UsageError
         from ingestion.lake.history import compare
         from ingestion.sources import registry
@@ -183,10 +186,11 @@ def explain(
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     as_json: Json = False,
 ) -> None:
     """Show the raw row behind a trip, its file and address, and the rule that it breaks."""
-    with command(sample, target, as_of=as_of) as settings:
+    with command(sample, target, as_of=as_of, env=env) as settings:
         from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.explain import explain as explain_trip
 
@@ -224,6 +228,7 @@ def query(
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
 ) -> None:
     """Run one read-only query on the warehouse.
 
@@ -231,15 +236,17 @@ def query(
     """
     if live and publication:
         raise typer.BadParameter("--live and --publication exclude each other.")
-    with command(sample, target, as_of=as_of) as settings:
+    with command(sample, target, as_of=as_of, env=env) as settings:
         from orchestration.cli.run_query import query as run_query
 
         run_query(settings, sql, str(output), live, publication)
 
 
-def doctor(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
+def doctor(
+    sample: Sample = False, target: Target = None, env: Env = None, as_json: Json = False
+) -> None:
     """Check the settings, the addresses and the permissions; secrets are masked."""
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from orchestration.cli.console import print_json, print_table
         from orchestration.job.status import doctor as doctor_checks
 

@@ -92,6 +92,15 @@ Sample = Annotated[
 Target = Annotated[
     TargetName | None, typer.Option("--target", help="Which warehouse; overrides MEDALLION_TARGET.")
 ]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        help="Work in this environment, as `medallion env create` makes it; overrides"
+        " MEDALLION_ENV.",
+    ),
+]
 AsOf = Annotated[
     date | None,
     typer.Option(
@@ -133,9 +142,12 @@ def command(
     quiet: bool = True,
     republish: bool = False,
     as_of: date | None = None,
+    env: str | None = None,
 ) -> Iterator["Settings"]:
     """Give a command its settings and, if it needs one, a PostgreSQL server.
 
+    Without ``env`` they are of the environment that MEDALLION_ENV names; an empty one is the main
+    warehouse.
     An expected error becomes one line on stderr and its exit code.
     """
     try:
@@ -143,21 +155,31 @@ def command(
         from ingestion.progress import Quiet as Silence
         from ingestion.warehouse.postgres.embedded import warehouse_server
 
-        settings = _settings(sample, target, republish)
+        settings = _settings(sample, target, republish).in_environment(env)
         if as_of:
             settings = settings.as_of(as_of)
         said = Silence() if quiet else Lines(lambda line: sys.stderr.write(f"{line}\n"))
         with warehouse_server(settings, said):
+            if settings.is_environment:
+                _check_environment(settings)
             yield settings
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         raise typer.Exit(exc.exit_code) from exc
 
 
-def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
-    from ingestion.settings import load_settings
+def _check_environment(settings: "Settings") -> None:
+    from ingestion.warehouse import engine_for
+    from ingestion.warehouse.base import no_environment
 
-    settings = load_settings()
+    if not engine_for(settings).exists():
+        raise no_environment(settings.environment)
+
+
+def _settings(sample: bool, target: str | None, republish: bool) -> "Settings":
+    from ingestion.settings import read_settings
+
+    settings = read_settings()
     if target:
         settings = settings.model_copy(update={"target": str(target)})
     if not sample:

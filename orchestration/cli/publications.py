@@ -4,20 +4,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestration.cli.options import Json, Quiet, Sample, Target, command
+from orchestration.cli.options import Env, Json, Quiet, Sample, Target, command
 
 if TYPE_CHECKING:
     from ingestion.publications.manifest import Publication
 
 
 def publish(
-    sample: Sample = False, target: Target = None, quiet: Quiet = False, as_json: Json = False
+    sample: Sample = False,
+    target: Target = None,
+    env: Env = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Publish the marts as Parquet files, if their tests passed and the ledger balances.
 
     `medallion run` does so by itself. This is for marts that `dbt build` made.
     """
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         from ingestion.publications.storage import open_publications
         from orchestration.cli.console import print_json, progress, stdout
         from orchestration.job.publish import publish as publish_stage
@@ -46,9 +50,11 @@ def publish(
             stdout.print(f"{done.summary}, at {store.url}")
 
 
-def publications(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
+def publications(
+    sample: Sample = False, target: Target = None, env: Env = None, as_json: Json = False
+) -> None:
     """Show the publications that can be read, the newest last."""
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from ingestion.publications.read import current, kept
         from orchestration.cli.console import print_json, print_table
 
@@ -105,13 +111,14 @@ def rollback(
     ],
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     as_json: Json = False,
 ) -> None:
     """Let readers see an earlier publication again, at once; say what that hides.
 
     The next run that makes something new publishes it. One that finds nothing new changes nothing.
     """
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.rollback import rollback as roll_back
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestration.cli.options import Json, Quiet, Sample, Target, command, end_with
+from orchestration.cli.options import Env, Json, Quiet, Sample, Target, command, end_with
 
 if TYPE_CHECKING:
     from ingestion.sources.base import Source
@@ -14,9 +14,11 @@ source = typer.Typer(no_args_is_help=True, help="Try a source, or begin its mode
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The source, as `sources` lists it.")]
 
 
-def sources(sample: Sample = False, target: Target = None, as_json: Json = False) -> None:
+def sources(
+    sample: Sample = False, target: Target = None, env: Env = None, as_json: Json = False
+) -> None:
     """List every source: what it publishes, what is landed, and what is stale."""
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from orchestration.cli.console import print_json, print_table
         from orchestration.job.sources import source_statuses
 

@@ -9,6 +9,7 @@ from orchestration.cli.options import (
     AsOf,
     Datasets,
     DropUnknown,
+    Env,
     From,
     FullRefresh,
     Json,
@@ -40,6 +41,7 @@ def run(
     drop_unknown: DropUnknown = False,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     republish: Annotated[
         bool,
         typer.Option(
@@ -56,7 +58,7 @@ def run(
     """
     if republish and not sample:
         raise typer.BadParameter("--republish is for --sample only.")
-    with command(sample, target, quiet, republish) as settings:
+    with command(sample, target, quiet, republish, env=env) as settings:
         scope = scope_of(dataset, start, end)
         from orchestration.cli.console import print_json, print_summary, progress
         from orchestration.job import pipeline as stages
@@ -69,6 +71,8 @@ def run(
             given = ["--sample"] if sample else []
             if target:
                 given.append(f"--target {target}")
+            if env:
+                given.append(f"--env {env}")
             if as_of:
                 given.append(f"--as-of {as_of}")
             print_summary(report, " ".join(given))
@@ -102,11 +106,12 @@ def land(
     end: To = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Download new published files into the lake, bytes unchanged."""
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.land import Outcome
         from ingestion.land import land as land_stage
@@ -142,11 +147,12 @@ def load(
     drop_unknown: DropUnknown = False,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Load new file versions from the lake into the warehouse, then replace the read views."""
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.load import load as load_stage
         from ingestion.load import not_landed
@@ -186,6 +192,7 @@ def transform(
     ] = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -194,7 +201,7 @@ def transform(
     With `--full-refresh`, `--dataset`, `--from` and `--to` limit what is rebuilt though it is not
     stale. Readers keep the old rows of a month until its new rows are whole.
     """
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         scope = scope_of(dataset, start, end)
         if any(scope) and not full_refresh:
             raise typer.BadParameter(
@@ -238,13 +245,14 @@ def audit(
     as_of: AsOf = None,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     as_json: Json = False,
 ) -> None:
     """Show the ledger and the comparison with the reports; fail if a row or a file is missing.
 
     A file is missing if its newest version is not in the facts.
     """
-    with command(sample, target, as_of=as_of) as settings:
+    with command(sample, target, as_of=as_of, env=env) as settings:
         from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
         from orchestration.job.comparisons import summary

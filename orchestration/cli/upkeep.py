@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.options import Json, Quiet, Sample, Target, command, end_with
+from orchestration.cli.options import Env, Json, Quiet, Sample, Target, command, end_with
 
 
 def verify(
@@ -23,6 +23,7 @@ def verify(
     ] = False,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -31,7 +32,7 @@ def verify(
     A record that cannot be read, and an object without a record, are errors too. The next run
     writes damaged files of the present publication again.
     """
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         from ingestion.lake import verify as verification
         from ingestion.publications.verify import verify as verify_publications
         from orchestration.cli.console import print_json, progress, stdout
@@ -114,10 +115,11 @@ def prune(
     ] = False,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     as_json: Json = False,
 ) -> None:
     """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
-    with command(sample, target) as settings:
+    with command(sample, target, env=env) as settings:
         from ingestion.warehouse.retention import prune as prune_versions
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.retention import superseded
@@ -150,7 +152,7 @@ def catalog(
     It has for each dataset `NAME` (current versions), `NAME_all` (every version) and
     `NAME_as_of('2024-05-01')`, and the table `versions`. It holds no data and no credentials.
     """
-    with command(sample, None) as settings:
+    with command(sample, None, env="") as settings:
         from ingestion.lake.reading.views import write_lake_views
         from orchestration.cli.console import print_json, stdout
 

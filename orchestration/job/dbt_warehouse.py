@@ -26,7 +26,7 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(f"MEDALLION_DUCKDB_PATH: {fault}.")
         if not path.exists():
             raise DbtRuntimeError(
-                f"There is no warehouse at {path.absolute()}, which MEDALLION_DUCKDB_PATH names"
-                " (a relative path begins in dbt_project). Mend the path, or load first:"
+                f"There is no warehouse at {path.absolute()}, the file of MEDALLION_DUCKDB_PATH and"
+                " MEDALLION_ENV (a relative path begins in dbt_project). Mend them, or load first:"
                 " medallion load, or python -m ingestion."
             )

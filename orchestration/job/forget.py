@@ -10,6 +10,7 @@ from ingestion.publications import retention, storage
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
+from ingestion.warehouse.environments import environments_of
 from ingestion.warehouse.retention import drop_for_good
 from orchestration.job.under_way import only_run
 
@@ -27,8 +28,8 @@ class Kept:
     """Where a version is: what ``forget`` removes, and what it leaves to somebody else.
 
     ``marts`` are the tables whose months the next build replaces. ``published`` are publications
-    that hold the version. ``as_of`` are commands that remove the warehouses of earlier days: each
-    may have a copy.
+    that hold the version. ``as_of`` are commands that remove the warehouses of earlier days and
+    the environments: each may have a copy.
     """
 
     versions: list[FileVersion]
@@ -52,7 +53,7 @@ def kept(settings: Settings, key: Key, short_id: str | None = None) -> Kept:
         raw_tables,
         marts,
         published_copies(settings, versions),
-        engine_for(settings).as_of_copies(),
+        engine_for(settings).as_of_copies() + _environment_copies(settings),
     )
 
 
@@ -75,6 +76,13 @@ def forget(
         drop_for_good(settings, versions)
         delete_published(settings, versions, progress)
     return kept(settings, key, short_id)
+
+
+def _environment_copies(settings: Settings) -> list[str]:
+    if settings.environment:
+        return []
+    drop = settings.run_command.replace("run", "env drop {}", 1)
+    return [drop.format(name) for name in environments_of(settings).sizes()]
 
 
 def _in_warehouse(

@@ -7,11 +7,12 @@ from typing import Any
 
 from ingestion.errors import MedallionError
 from ingestion.progress import Progress, Quiet
-from ingestion.publications.manifest import Origin
+from ingestion.publications.manifest import Origin, Publication
+from ingestion.publications.read import current
 from ingestion.publications.write import Export, Interval, Published
 from ingestion.publications.write import publish as publish_exports
 from ingestion.settings import Settings
-from ingestion.warehouse import engine_for
+from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session
 from orchestration.job.audit import Audit, audit
 
@@ -77,6 +78,26 @@ def publish(
             ),
             progress or Quiet(),
         )
+
+
+def tested_publication(settings: Settings, result: Audit) -> Publication | None:
+    """The publication of the marts as they are now; None where these settings publish nothing.
+
+    Raises ``UntestedError`` where the marts are not known to be good, or are not published so.
+    """
+    with connect(settings, read_only=True) as session:
+        builds = _builds(session)
+        _check(session, builds, result)
+        state = _state(session, _exports(session, builds))
+    if settings.publications_url is None:
+        return None
+    found = current(settings)
+    if found is None or found.origin.state != state:
+        publishes = settings.run_command.replace("run", "publish", 1)
+        raise UntestedError(
+            f"What is published is not what the warehouse holds now; {publishes} publishes it."
+        )
+    return found
 
 
 def _builds(session: Session) -> dict[str, dict[tuple[str, Any], _Build]]:

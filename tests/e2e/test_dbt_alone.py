@@ -36,7 +36,7 @@ def test_plain_dbt_build_passes_and_changes_nothing(copy: Place) -> None:
 
 
 def test_a_wrong_path_is_one_error_and_makes_no_database(place: Place) -> None:
-    for name, said in (("wrong.duckdb", "Mend the path, or load first"), ("tlc.duckdb", "choose")):
+    for name, said in (("wrong.duckdb", "Mend them, or load first"), ("tlc.duckdb", "choose")):
         place.env["MEDALLION_DUCKDB_PATH"] = str(place.folder / name)
         output = place.dbt("build", expect=2)
         assert output.count(said) == 1

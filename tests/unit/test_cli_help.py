@@ -39,7 +39,10 @@ def test_help_shows_every_command_once_in_its_panel() -> None:
     assert panels == {
         title: [verb.__name__.replace("_", "-") for verb in verbs]
         for title, verbs in PANELS.items()
-    } | {"Sources": ["sources", "source", "documents"]}
+    } | {
+        "Sources": ["sources", "source", "documents"],
+        "Environments": [*(verb.__name__ for verb in PANELS["Environments"]), "env"],
+    }
     commands = [name for names in panels.values() for name in names]
     assert sorted(commands) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
 

@@ -84,6 +84,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,
+        "env": "",
     }
 
 
@@ -278,6 +279,24 @@ def test_a_past_day_has_a_warehouse_beside_the_current_one(
     assert past.lake_url == settings.lake_url
     both = settings.for_sample(tmp_path).as_of(date(2024, 3, 31))
     assert both.duckdb_path == tmp_path / "warehouse.sample.as-of-2024-03-31.duckdb"
+
+
+def test_an_environment_has_a_warehouse_and_publications_beside_the_main_ones(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(publish_url=str(tmp_path / "gold"), env="later")
+    trial = settings.in_environment("try")
+    assert trial.duckdb_path == tmp_path / "warehouse.env-try.duckdb"
+    assert trial.publications_url == (tmp_path / "gold-env-try").as_uri()
+    assert trial.lake_url == settings.lake_url
+    assert (trial.environment, trial.is_environment) == ("try", True)
+    assert trial.run_command == "medallion run --env try"
+    assert settings.in_environment("") == settings
+    assert settings.in_environment().environment == "later"
+    past = settings.for_sample(tmp_path).in_environment("try").as_of(date(2024, 3, 31))
+    assert past.duckdb_path.name == "warehouse.sample.env-try.as-of-2024-03-31.duckdb"
+    assert past.run_command == "medallion run --sample --env try --as-of 2024-03-31"
+    assert (past.environment, past.is_environment) == ("try", False)
 
 
 def test_the_report_is_beside_a_folder_of_files_and_else_where_tlc_keeps_it() -> None:

@@ -142,6 +142,31 @@ class Store:
                 f"{self.address(name)} does not hold what was written to it, sha256 {file_id}"
             )
 
+    def copy_from(self, other: "Store", name: str, scratch: Path) -> None:
+        """Copy an object that never changes, and keep its name.
+
+        In a folder it becomes a second name of the same bytes where the file system can do that,
+        and in one cloud the store copies it by itself. Else it passes through ``scratch``.
+        """
+        in_one_cloud = self.scheme == other.scheme and not self.is_local and not self._encryption
+        if self.is_local and other.is_local:
+            with self.faults("write to"):
+                self._make_folder(name)
+                partial = Path(f"{self.path(name)}.partial")
+                partial.unlink(missing_ok=True)
+                try:
+                    os.link(other.path(name), partial)
+                except OSError:  # another disk, or one without links
+                    self.fs.put_file(other.path(name), str(partial))
+                self._name_whole(self.path(name))
+        elif in_one_cloud:
+            with self.faults("write to"):
+                self.fs.cp_file(other.path(name), self.path(name))
+        else:
+            passing = scratch / "passing"
+            self.put(passing, name, other.fetch(name, passing))
+            passing.unlink()
+
     def _upload(self, source: Path, target: str, name: str) -> None:
         if self.is_local:
             # a copy that is killed half-way must not have the file's name

@@ -23,6 +23,7 @@ from ingestion.warehouse.base import (
     Result,
     complete_files,
     files_ddl,
+    no_environment,
     reason_of,
     refuse_later_format,
     tables_loaded,
@@ -113,6 +114,7 @@ class DuckDb:
         self._path = settings.duckdb_path
         self._memory_limit = settings.duckdb_memory_limit
         self._run_command = settings.run_command
+        self._environment = settings.environment if settings.is_environment else ""
         self.label = f"the warehouse {self._path}"
 
     def as_of_copies(self) -> list[str]:
@@ -128,6 +130,7 @@ class DuckDb:
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[DuckDbSession]:
         """Open the file; if another process holds it, the error names that process."""
+        self._refuse_unknown_environment()
         if read_only and not self.exists():
             raise MedallionError(
                 f"There is no warehouse at {self._path} yet. Build it with: {self._run_command}"
@@ -157,6 +160,10 @@ class DuckDb:
             except OSError as exc:
                 raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc
 
+    def _refuse_unknown_environment(self) -> None:
+        if self._environment and not self.exists():
+            raise no_environment(self._environment)
+
     def _readable(self) -> Sequence[str]:
         """The folders that this warehouse's views read."""
         return ()
@@ -178,6 +185,7 @@ class DuckDb:
         Waits a few seconds for those who read the file. Who comes later finds the lock, and reads
         the publication.
         """
+        self._refuse_unknown_environment()
         with ExitStack() as stack:
             try:
                 stack.enter_context(locked_file(self._run_lock))
@@ -231,6 +239,7 @@ class DuckDb:
         return {
             "MEDALLION_DUCKDB_PATH": str(self._path),
             "MEDALLION_DUCKDB_MEMORY_LIMIT": self._memory_limit,
+            "MEDALLION_ENV": "",  # the path is the environment's already
         }
 
     def loaded_tables(self, session: DuckDbSession, /) -> set[str]:

@@ -21,12 +21,13 @@ from ingestion.schema_on_read import (
     read_view_sql,
     view_name,
 )
-from ingestion.settings import AS_OF, Settings
+from ingestion.settings import AS_OF, ENV_VARIANT, Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
     complete_files,
     files_ddl,
+    no_environment,
     refuse_later_format,
     tables_loaded,
 )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from ingestion.warehouse.postgres.destination import RawPostgres
 
 OLDEST_SERVER = 150000
+LONGEST_NAME = 63  # the server would cut off what is longer
 KEEPALIVE_OPTIONS = (
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=15 -c tcp_keepalives_count=4"
 )
@@ -71,7 +73,15 @@ class Postgres:
         self._variant = settings.variant
         self._run_command = settings.run_command
         self.roles = Roles(settings.postgres_roles) if settings.postgres_roles else None
-        self.database = _database() + (f"_{self._variant}" if self._variant else "")
+        self._environment = settings.environment if settings.is_environment else ""
+        # an environment's name follows that of the database beside which it is, as in profiles.yml
+        beside = self._variant.replace(f"-{ENV_VARIANT}", f"_{ENV_VARIANT}")
+        self.database = _database() + (f"_{beside}" if beside else "")
+        if len(self.database.encode()) > LONGEST_NAME:
+            raise UsageError(
+                f"{self.database} is too long for the name of a PostgreSQL database, which has at"
+                f" most {LONGEST_NAME} bytes: take a shorter name for the environment."
+            )
         self.label = f"the warehouse {label_of(self.database)}"
 
     def as_of_copies(self) -> list[str]:
@@ -93,6 +103,7 @@ class Postgres:
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[PostgresSession]:
         """Connect; raise ``MedallionError`` of one line where that fails."""
+        self._refuse_unknown_environment()
         if read_only and not self.exists():
             raise MedallionError(
                 f"There is no warehouse at {label_of(self.database)} yet."
@@ -153,6 +164,7 @@ class Postgres:
         The server releases it when the connection ends, or when the client's machine has not
         answered for about a minute and a half.
         """
+        self._refuse_unknown_environment()
         if self._variant:
             create_database(self.database, self.roles)
         self.check_owner()
@@ -186,6 +198,10 @@ class Postgres:
         with self.session(read_only=True) as session:
             ((size,),) = session.query("select pg_database_size(current_database())").rows
         return int(size)
+
+    def _refuse_unknown_environment(self) -> None:
+        if self._environment and not self.exists():
+            raise no_environment(self._environment)
 
     def _as_loader(self) -> str:
         return f"-c role={self.roles.loader}" if self.roles else ""
@@ -229,6 +245,7 @@ class Postgres:
         """The environment variables by which dbt's profile and libpq reach this warehouse."""
         return {
             "PGDATABASE": self.database,
+            "MEDALLION_ENV": "",  # the database is the environment's already
             "PGOPTIONS": f"{session_options()} {self._as_transformer()}".strip(),
             "MEDALLION_POSTGRES_ROLES": self.roles.prefix if self.roles else "",
         }

@@ -1,0 +1,177 @@
+"""Environments: a warehouse apart over the same lake, in which a change is tried.
+
+An environment begins as a copy of the main warehouse, or empty. ``promote`` lets what it published
+become what people see, without building anything again.
+"""
+
+import shutil
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ingestion.errors import MedallionError, UsageError
+from ingestion.progress import Quiet
+from ingestion.publications import storage
+from ingestion.publications.manifest import Publication
+from ingestion.publications.read import current
+from ingestion.publications.write import take_over
+from ingestion.settings import Settings
+from ingestion.warehouse import connect, engine_for
+from ingestion.warehouse.base import FILES_TABLE, Session, no_environment, tables
+from ingestion.warehouse.environments import environments_of
+from orchestration.job import run_files
+from orchestration.job.audit import audit
+from orchestration.job.publish import UntestedError, tested_publication
+from orchestration.job.under_way import only_run, reported
+
+SHOWN = 5  # of the file versions that an environment lacks
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment; ``built_at`` is None while nothing was built, or a run is under way."""
+
+    name: str
+    warehouse: str
+    bytes: int
+    built_at: datetime | None
+    publication: str | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What became what people see: an environment's warehouse, and its publication."""
+
+    environment: str
+    warehouse: str
+    publication: str | None
+    before: str | None
+
+
+def listed(main: Settings) -> list[Environment]:
+    """Every environment of the main warehouse, by name."""
+    found = []
+    for name, size in environments_of(main).sizes().items():
+        settings = main.in_environment(name)
+        published = current(settings)
+        found.append(
+            Environment(
+                name,
+                engine_for(settings).label,
+                size,
+                _built_at(settings),
+                published.id if published else None,
+            )
+        )
+    return found
+
+
+def check_known(main: Settings, name: str) -> Settings:
+    """The settings of an environment; raise ``UsageError`` where there is none of that name."""
+    settings = main.in_environment(name)
+    if not engine_for(settings).exists():
+        raise no_environment(name)
+    return settings
+
+
+def create(main: Settings, name: str, empty: bool = False) -> Environment:
+    """Make an environment, as a copy of the main warehouse and what it published, or empty.
+
+    Raises ``UsageError`` where it is there already.
+    """
+    settings = main.in_environment(name)
+    engine = engine_for(settings)
+    if engine.exists():
+        raise UsageError(f"There is an environment {name} already; medallion env drop drops it.")
+    _drop_publications(settings)  # of one whose drop was killed half-way
+    environments_of(main).create(settings, empty)
+    published = None if empty else current(main)
+    if published and settings.publications_url:
+        # so that the environment publishes again only what it builds anew
+        origin = replace(published.origin, warehouse=engine.label, run=f"env create {name}")
+        published = take_over(settings, main, published, origin)
+    (made,) = (e for e in listed(main) if e.name == name)
+    return made
+
+
+def drop(main: Settings, name: str) -> None:
+    """Delete an environment: its warehouse, its publications and the records of its runs."""
+    settings = check_known(main, name)
+    environments_of(main).drop(settings)
+    _drop_publications(settings)
+    for path in (run_files.record_file(settings), run_files.under_way_file(settings)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def promote(main: Settings, name: str) -> Promotion:
+    """Let what an environment published become what people see; nothing is built again.
+
+    Its warehouse takes the place of the main one, then its publication that of the main one. Each
+    happens at once: killed between, the next call does the rest. Raises ``UntestedError`` where its
+    last build failed, its ledger does not balance, it is not published as it is, or it lacks what
+    the main warehouse has.
+    """
+    settings = check_known(main, name)
+    with ExitStack() as locks:
+        for held in (main, settings):  # in one order, so that two promotes cannot block each other
+            locks.enter_context(only_run(held))
+        this = locks.enter_context(reported(main, f"promote {name}"))
+        this.begin("audit")
+        published = tested_publication(settings, audit(settings))
+        _check_holds_as_much(main, settings)
+        before = current(main)
+        this.begin("promote")
+        environments_of(main).take_place(settings)
+        made = _publish(main, settings, published, name) if published else None
+    label = engine_for(main).label
+    return Promotion(name, label, made.id if made else None, before.id if before else None)
+
+
+def _publish(main: Settings, settings: Settings, published: Publication, name: str) -> Publication:
+    label = engine_for(main).label
+    origin = replace(published.origin, warehouse=label, run=f"promote {name}")
+    return take_over(main, settings, published, origin)
+
+
+def _check_holds_as_much(main: Settings, settings: Settings) -> None:
+    """Raise where readers would lose months, because the environment never loaded them."""
+    if not engine_for(main).exists():
+        return
+    current_versions = "select table_name from raw.files where status = 'loaded' and is_current"
+    loaded = []
+    for each in (main, settings):
+        with connect(each, read_only=True) as session:
+            rows = session.query(current_versions).rows if _has_files(session) else []
+            loaded.append({table for (table,) in rows})
+    if lacking := sorted(loaded[0] - loaded[1]):
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        raise UntestedError(
+            f"The environment {settings.environment} lacks what people see:"
+            f" {', '.join(lacking[:SHOWN])}{more}. {settings.run_command} loads and builds it."
+        )
+
+
+def _has_files(session: Session) -> bool:
+    return ("raw", FILES_TABLE) in tables(session)
+
+
+def _built_at(settings: Settings) -> datetime | None:
+    with suppress(MedallionError), connect(settings, read_only=True) as session:
+        ((built_at,),) = session.query(
+            "select max(completed_at) from intermediate.dbt_invocations"
+        ).rows
+        return built_at if isinstance(built_at, datetime) else None
+    return None
+
+
+def _drop_publications(settings: Settings) -> None:
+    if settings.publications_url is None:
+        return
+    store = storage.open_publications(settings)
+    with storage.turn(settings, Quiet()):
+        # what readers find them by goes first
+        for name in sorted(store.names(""), key=lambda name: name.endswith(".parquet")):
+            store.delete(name)
+    if store.is_local:
+        shutil.rmtree(store.root, ignore_errors=True)  # empty folders
