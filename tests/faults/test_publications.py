@@ -1,0 +1,101 @@
+"""A publication on a full disk, or in a store that fails: readers keep the one before."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from ingestion.errors import MedallionError
+from ingestion.publications.verify import verify
+from tests.conftest import MakeSettings
+from tests.faults.conftest import Tally
+from tests.faults.test_machine import full_disk
+from tests.faults.test_stores_from_outside import FAULTS, patient_for
+from tests.support.fault_proxy import FaultProxy, in_front_of
+from tests.support.gold import AFTER, BEFORE, Gold
+from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
+
+pytestmark = pytest.mark.slow
+
+# more than what a full disk has left
+LARGE = AFTER | {date(2024, 4, 1): list(range(500))}
+
+
+def fails(gold: Gold) -> bool:
+    """Whether a publication says, in one line, that it went wrong."""
+    try:
+        gold.publish_again(LARGE)
+    except MedallionError as exc:
+        return "\n" not in str(exc)
+    return False
+
+
+def counted(gold: Gold) -> dict[str, int]:
+    """What readers see now that all is well again, beside what was built."""
+    gold.publish_again(LARGE)
+    seen = gold.shown()
+    return {
+        "lost": sum(len(fares) - len(seen.get(month, [])) for month, fares in LARGE.items()),
+        "wrong": int(seen != LARGE) + sum(f.error is not None for f in verify(gold.settings)),
+    }
+
+
+def test_a_disk_that_is_full(make_settings: MakeSettings, tmp_path: Path, tally: Tally) -> None:
+    gold = Gold(make_settings(publish_url=str(tmp_path / "gold")))
+    gold.publish(BEFORE)
+    gold.build(LARGE)
+    with full_disk(gold.folder):
+        told = fails(gold)
+        kept = gold.shown() == BEFORE
+    tally("publication on a full disk", silent=int(not told or not kept), **counted(gold))
+
+
+@pytest.fixture
+def s3(store_servers: Callable[[str], Store]) -> Iterator[S3]:
+    store = store_servers("s3")
+    assert isinstance(store, S3)
+    with fresh_environment(store.environment):
+        yield store
+
+
+@pytest.fixture
+def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """The network between us and S3."""
+    with in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        forget_file_systems()
+        yield proxy
+
+
+@pytest.mark.parametrize("kind", ["503", "cut", "hanging"])
+def test_a_store_that_fails(
+    kind: str,
+    s3: S3,
+    proxy: FaultProxy,
+    make_settings: MakeSettings,
+    at_length: bool,
+    tally: Tally,
+) -> None:
+    """It fails from the n-th request on; then it is well again."""
+    gold = Gold(make_settings(publish_url=s3.new_lake()))
+    gold.publish(BEFORE)
+    gold.build(LARGE)
+    before = len(proxy.asked)
+    gold.publish_again(LARGE)
+    requests = len(proxy.asked) - before
+    tried = range(requests) if at_length else range(0, requests, max(requests // 3, 1))
+    counts = Counter[str]()
+    for n in tried:
+        gold = Gold(make_settings(publish_url=s3.new_lake()))
+        gold.publish(BEFORE)
+        gold.build(LARGE)
+        proxy.fail_from(n, FAULTS[kind])
+        with patient_for(0.5 if kind == "hanging" else 30):
+            told = fails(gold)
+        proxy.heal()
+        whole = gold.shown() in (BEFORE, LARGE)
+        counts.update(silent=int(not told or not whole), **counted(gold))
+    tally(f"S3 fails in a publication ({kind})", times=len(tried), **counts)
