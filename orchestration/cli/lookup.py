@@ -61,13 +61,15 @@ def status(
         try:
             found = status_stage(settings, *scope, as_of, notice)
         except WarehouseBusyError:
-            # DuckDB lets nobody look on, but who holds it can be told
+            # before the first publication, DuckDB lets nobody look on; who holds it can be told
             under_way = run_under_way(settings)
+            if under_way is None:
+                raise
             if as_json:
                 print_json({"run_under_way": under_way})
-            elif under_way:
+            else:
                 stdout.print(f"under way: {under_way}", highlight=False)
-            raise
+            return
         if as_json:
             files = [asdict(f) | {"stale": f.stale} for f in found.files]
             print_json(asdict(found) | {"files": files})
