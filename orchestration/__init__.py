@@ -1,4 +1,5 @@
 """Runs the stages in order. Holds no logic about trips or files."""
 
-# the flow and the name of the deployment, as in prefect.yaml
+# the flows and the names of their deployments, as in prefect.yaml
 NIGHTLY = "nightly/nightly"
+VERIFY = "verify/weekly"

@@ -52,6 +52,7 @@ from orchestration.tasks import (
     load_landed,
     outcome_of,
     publish,
+    verify_bytes,
 )
 
 INCOMPLETE = "Incomplete"
@@ -321,6 +322,25 @@ async def nightly(
     for line in lines:
         print(line)  # noqa: T201
     return title if done.is_good else _failed(done)
+
+
+@flow(log_prints=True, flow_run_name="verify what must not change")
+async def verify(warehouse: bool = False, restore: bool = False) -> State | None:
+    """Compare every byte of the lake and of what is published with its sha256.
+
+    Args:
+        warehouse: Also compare every raw table with its file, value by value.
+        restore: Download damaged files again and put them back.
+
+    """
+    runs.begin()
+    found = verify_bytes(warehouse, restore)
+    for line in (*found.summary, *found.faults):
+        print(line)  # noqa: T201
+    if not found.faults:
+        return None
+    more = f"; and {len(found.faults) - 1} more, which the log has" if found.faults[1:] else ""
+    return Failed(message=f"{found.faults[0]}{more}")
 
 
 def _failed(done: Ingested) -> State:

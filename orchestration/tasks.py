@@ -43,6 +43,8 @@ from orchestration.job.publish import publish as publish_stage
 from orchestration.job.transform import TransformReport
 from orchestration.job.transform import transform as transform_stage
 from orchestration.job.under_way import only_run, present_run
+from orchestration.job.verify import Verification
+from orchestration.job.verify import verify as verify_stage
 
 MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
@@ -307,3 +309,9 @@ def publish(result: Audit) -> Published | None:
     with deadline(TRANSFORM_SECONDS, "publishing the marts"):
         progress = present_run(Lines(print))
         return publish_stage(load_settings(), result, "nightly", progress)
+
+
+@task(task_run_name="verify bytes", persist_result=False, log_prints=True)
+def verify_bytes(warehouse: bool, restore: bool) -> Verification:
+    """Read every byte that must not change; nothing limits how long that takes."""
+    return verify_stage(load_settings(), restore, warehouse, Lines(print))

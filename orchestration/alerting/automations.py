@@ -16,7 +16,7 @@ from prefect.events.schemas.automations import (
     TriggerTypes,
 )
 
-from orchestration import NIGHTLY
+from orchestration import NIGHTLY, VERIFY
 from orchestration.flow import events
 
 _SET_UP_BY = (
@@ -111,17 +111,49 @@ class Receivers:
         return [*posts, *notes]
 
 
-def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
-    """The alerts of the deployment with the id ``nightly``: errors, and recoveries from them."""
-    related = {
+def _of(deployment: str) -> dict[str, str]:
+    return {
         "prefect.resource.role": "deployment",
-        "prefect.resource.id": f"prefect.deployment.{nightly}",
+        "prefect.resource.id": f"prefect.deployment.{deployment}",
     }
 
+
+def _on(deployment: str, *expect: str) -> EventTrigger:
+    return EventTrigger(
+        match=RUN, match_related=_of(deployment), expect=set(expect), posture=Posture.Reactive
+    )
+
+
+def verify_alerts(weekly: str) -> list[Alert]:
+    """The alerts of the verification, whose deployment has the id ``weekly``."""
+    bad = (FAILED, CRASHED, TIMED_OUT)
+    return [
+        Alert(
+            "medallion verify failed",
+            _on(weekly, *bad),
+            what=f'"{VERIFY} failed: " ~ {STATE}',
+            where=f'"{VERIFY}"',
+            next='"See all of it with medallion verify; medallion verify --restore restores files'
+            f' that are still published. Run it again: prefect deployment run {VERIFY}"',
+        ),
+        Alert(
+            "medallion verify recovered",
+            SequenceTrigger(triggers=[_on(weekly, *bad), _on(weekly, COMPLETED)]),
+            what=f'"Recovered: {VERIFY} is good again. Before: " ~'
+            f' ({BEGAN}.resource["prefect.state-message"] or "it did not end")',
+            where=f'"{VERIFY}"',
+            since=f"{BEGAN}.occurred",
+            next='"Nothing."',
+        ),
+    ]
+
+
+def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
+    """The alerts of the deployment with the id ``nightly``: errors, and recoveries from them."""
+    related = _of(nightly)
+
     def on(*expect: str) -> EventTrigger:
-        return EventTrigger(
-            match=RUN, match_related=related, expect=set(expect), posture=Posture.Reactive
-        )
+        return _on(nightly, *expect)
 
     def told(event: str, again_after: timedelta = timedelta(0)) -> EventTrigger:
         return EventTrigger(

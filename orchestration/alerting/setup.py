@@ -20,12 +20,13 @@ from prefect.settings import get_current_settings
 
 from ingestion.errors import MedallionError, UnreachableError, UsageError
 from ingestion.settings import Settings, load_settings
-from orchestration import NIGHTLY
+from orchestration import NIGHTLY, VERIFY
 from orchestration.alerting.automations import (
     NEVER_STARTED,
     NO_HEARTBEAT,
     Receivers,
     alerts,
+    verify_alerts,
     zombie,
 )
 
@@ -53,7 +54,7 @@ def set_up(
         raise UsageError("No Prefect server is named. Set PREFECT_API_URL.")
     try:
         with get_client(sync_client=True) as client:
-            nightly = _nightly(client)
+            nightly, weekly = _deployment(client, NIGHTLY), _deployment(client, VERIFY)
             receivers = Receivers(
                 page_address(api),
                 tuple(_webhook(settings)),
@@ -61,7 +62,8 @@ def set_up(
             )
             wanted = [zombie(no_heartbeat)]
             if receivers.webhooks or receivers.notifications:
-                wanted += [alert.automation(receivers) for alert in alerts(nightly, never_started)]
+                told = alerts(nightly, never_started) + verify_alerts(weekly)
+                wanted += [alert.automation(receivers) for alert in told]
             for automation in wanted:
                 _upsert(client, automation)
     except httpx.HTTPStatusError as exc:
@@ -110,12 +112,12 @@ def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> None:
         client.update_automation(found[0].id, whole)
 
 
-def _nightly(client: SyncPrefectClient) -> str:
+def _deployment(client: SyncPrefectClient, name: str) -> str:
     try:
-        return str(client.read_deployment_by_name(NIGHTLY).id)
+        return str(client.read_deployment_by_name(name).id)
     except ObjectNotFound as exc:
         raise MedallionError(
-            f"The Prefect server knows no deployment {NIGHTLY}."
+            f"The Prefect server knows no deployment {name}."
             " Deploy it with: prefect --no-prompt deploy --all"
         ) from exc
 

@@ -7,7 +7,7 @@ when it is over.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from typing import Any
 
 from ingestion.errors import UsageError
 from ingestion.settings import Settings
-from orchestration import NIGHTLY
+from orchestration import NIGHTLY, VERIFY
 
 POOL = "medallion"
 SECONDS_TO_ANSWER = 10.0
@@ -26,6 +26,7 @@ PAUSE_SECONDS = 3.0
 # a worker may be restarting, and looks for runs only every few seconds
 LATE = timedelta(minutes=5)
 PENDING = timedelta(minutes=15)
+VERIFIED = timedelta(days=15)  # one week may fail, and its alert says so
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,6 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
     now = datetime.now(UTC)
     memory_path = settings.work_dir / "watch.json"
     memory = _remembered(memory_path)
-    lines = []
     try:
         found = dict(_Api(api).faults(now, timedelta(hours=hours), late))
         over = set(memory) - set(found)
@@ -67,26 +67,60 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
     except _ServerDownError as exc:
         found = {"server": _server_down(api, str(exc), now)}
         over = set()  # the state of the other errors is not known
+    lines, _ = _tell(settings, memory_path, memory, found, over)
+    return lines
 
+
+def tell_of_verification(settings: Settings, faults: Sequence[str]) -> list[str]:
+    """Send a message where a verification finds errors for the first time, or none any more.
+
+    ``verify.json`` in the work folder keeps whether it was sent. Returns a line for each thing that
+    went wrong with that.
+    """
+    path = settings.work_dir / "verify.json"
+    memory = _remembered(path)
+    found = {}
+    if faults:
+        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+        found["verify"] = Fault(
+            what=f"Verification failed: {faults[0]}{more}",
+            where=settings.lake_url,
+            since=datetime.now(UTC).isoformat(),
+            next="See all of it with medallion verify; medallion verify --restore restores files"
+            " that are still published.",
+        )
+    return _tell(settings, path, memory, found, set(memory) - set(found))[1]
+
+
+def _tell(
+    settings: Settings,
+    memory_path: Path,
+    memory: dict[str, Any],
+    found: Mapping[str, Fault],
+    over: Collection[str],
+) -> tuple[list[str], list[str]]:
+    """Send what is new or over, and remember it; returns lines on errors, and on the sending."""
+    lines: list[str] = []
+    unsent: list[str] = []
     for key, fault in found.items():
         # keep the first message of an error: it says since when
         known = memory.setdefault(key, {"message": asdict(fault), "told": False})
         lines.append(f"{fault.what} (since {known['message']['since']}). {fault.next}")
         if not known["told"]:
-            known["told"] = _told(settings, known["message"], lines)
+            known["told"] = _told(settings, known["message"], unsent)
     for key in over:
         message = memory[key]["message"]
         good = message | {"what": f"Recovered: this is over: {message['what']}", "next": "Nothing."}
-        if not memory[key]["told"] or _told(settings, good, lines):
+        if not memory[key]["told"] or _told(settings, good, unsent):
             del memory[key]
     try:
         _remember(memory_path, memory)
     except OSError as exc:
-        lines.append(
+        unsent.append(
             f"Cannot write {memory_path}: {exc.strerror}. Until that can be written, each error is"
             " sent every time, and no message says when it is over"
         )
-    return lines
+    return lines + unsent, unsent
 
 
 def _server_down(api: str, reason: str, now: datetime) -> Fault:
@@ -127,7 +161,10 @@ class _Api:
                 ),
             )
             return
-        yield from self._good_night(deployment, now, silence)
+        yield from self._completed("completed", NIGHTLY, deployment, now, silence)
+        # one that is not deployed may run by another timer
+        if weekly := self._ask("GET", f"/deployments/name/{VERIFY}"):
+            yield from self._completed("verified", VERIFY, weekly, now, VERIFIED)
         yield from self._stuck(deployment, now, silence, late)
 
     def _pool(self, now: datetime) -> Iterator[tuple[str, Fault]]:
@@ -147,8 +184,8 @@ class _Api:
             ),
         )
 
-    def _good_night(
-        self, deployment: dict[str, Any], now: datetime, silence: timedelta
+    def _completed(
+        self, key: str, name: str, deployment: dict[str, Any], now: datetime, silence: timedelta
     ) -> Iterator[tuple[str, Fault]]:
         runs = self._runs(deployment, {"type": {"any_": ["COMPLETED"]}}, sort="END_TIME_DESC")
         # a new deployment had no time to complete a run: count from its creation
@@ -156,12 +193,12 @@ class _Api:
         if now - datetime.fromisoformat(since) > silence:
             last = runs[0] if runs else None
             yield (
-                "completed",
+                key,
                 Fault(
-                    what=f"{NIGHTLY} has not completed for {silence / timedelta(hours=1):g} hours",
-                    where=NIGHTLY,
+                    what=f"{name} has not completed for {silence / timedelta(hours=1):g} hours",
+                    where=name,
                     since=since,
-                    next="Look at its latest runs; run it with: prefect deployment run " + NIGHTLY,
+                    next="Look at its latest runs; run it with: prefect deployment run " + name,
                     run=last["name"] if last else "",
                     url=f"{self._ui}/deployments/deployment/{deployment['id']}",
                 ),

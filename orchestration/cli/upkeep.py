@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ingestion.errors import UsageError
 from orchestration.cli.options import Env, Json, Quiet, Sample, Target, command, end_with
 
 
@@ -21,6 +22,14 @@ def verify(
             help="Also compare every raw table with its file, value by value: reads both whole.",
         ),
     ] = False,
+    alert: Annotated[
+        bool,
+        typer.Option(
+            "--alert",
+            help="Send a message to MEDALLION_ALERT_WEBHOOK_URL when an error begins, and when it"
+            " is over: for a timer without Prefect.",
+        ),
+    ] = False,
     sample: Sample = False,
     target: Target = None,
     env: Env = None,
@@ -33,25 +42,13 @@ def verify(
     writes damaged files of the present publication again.
     """
     with command(sample, target, quiet, env=env) as settings:
-        from ingestion.lake import verify as verification
-        from ingestion.publications.verify import verify as verify_publications
         from orchestration.cli.console import print_json, progress, stdout
+        from orchestration.job.verify import verify as verify_all
 
+        if alert and not settings.alert_webhook_url:
+            raise UsageError("--alert has no receiver. Set MEDALLION_ALERT_WEBHOOK_URL.")
         with progress(quiet) as watcher:
-            versions = verification.verify(settings, watcher)
-            if restore:
-                versions = verification.restore(settings, versions, watcher)
-            orphans = verification.orphans(settings, watcher)
-            faulty = [v for v in versions if v.error]
-            published = verify_publications(settings, watcher)
-            raw_tables = []
-            if warehouse:
-                from ingestion.warehouse.compare import compare
-
-                damaged = {v.landing.lake_path for v in faulty}
-                raw_tables = compare(settings, damaged, watcher)
-        damaged_files = [f for f in published if f.error]
-        changed = [t for t in raw_tables if t.error]
+            found = verify_all(settings, restore, warehouse, watcher)
         if as_json:
             print_json(
                 [
@@ -61,42 +58,26 @@ def verify(
                         "restored": v.is_restored,
                         "not_restored": v.not_restored,
                     }
-                    for v in versions
+                    for v in found.versions
                 ]
                 + [
-                    {"path": s.path, "fault": s.error, "restored": False, "not_restored": None}
-                    for s in orphans
-                ]
-                + [
-                    {"path": f.path, "fault": f.error, "restored": False, "not_restored": None}
-                    for f in published
-                ]
-                + [
-                    {"path": t.table, "fault": t.error, "restored": False, "not_restored": None}
-                    for t in raw_tables
+                    {"path": path, "fault": fault, "restored": False, "not_restored": None}
+                    for path, fault in (
+                        *((s.path, s.error) for s in found.orphans),
+                        *((f.path, f.error) for f in found.published),
+                        *((t.table, t.error) for t in found.raw_tables or ()),
+                    )
                 ]
             )
         else:
-            stdout.print(f"{len(versions) - len(faulty)} of {len(versions)} versions are intact")
-            for version in versions:
-                if version.is_restored:
-                    stdout.print(f"restored {version.landing.lake_path}")
-            if published:
-                same = len(published) - len(damaged_files)
-                stdout.print(f"{same} of {len(published)} published files are intact")
-            if warehouse:
-                same = len(raw_tables) - len(changed)
-                stdout.print(f"{same} of {len(raw_tables)} raw tables are equal to their files")
-        end_with(
-            [f"{v.landing.name}, {v.landing.lake_path}: {v.error}; {v.remedy}" for v in faulty]
-            + [f"{s.path}: {s.error}; {s.remedy}" for s in orphans]
-            + [
-                f"{f.path}: {f.error}; it is part of {', '.join(f.publications)}. medallion run"
-                " writes it again, if the marts still hold it"
-                for f in damaged_files
-            ]
-            + [f"{t.table}: {t.error}" for t in changed]
-        )
+            for line in found.summary:
+                stdout.print(line)
+        faults = found.faults
+        if alert:
+            from orchestration.alerting.watch import tell_of_verification
+
+            faults += tell_of_verification(settings, faults)
+        end_with(faults)
 
 
 def prune(

@@ -50,6 +50,8 @@ NAMES = [
     "medallion recovered",
     "medallion started again",
     "medallion source fresh",
+    "medallion verify failed",
+    "medallion verify recovered",
 ]
 
 
@@ -207,6 +209,31 @@ def test_a_failed_run(team: Team) -> None:
     assert "there is no folder" in message["what"]
     assert run in message["url"]
     assert len(team.webhook.messages) == start + 1
+
+
+def test_a_file_of_the_lake_that_changed(team: Team) -> None:
+    team.start_worker()
+    start = len(team.webhook.messages)
+    changed = min((team.place.lake / "raw" / "green").iterdir())
+    whole = changed.read_bytes()
+    changed.write_bytes(whole[:-1] + b"?")
+    run = team.server.ended(team.server.run("verify/weekly"))
+    assert run["state_name"] == "Failed"
+    message = team.message("verify/weekly failed: ", start)
+    assert "its bytes have changed" in message["what"]
+    assert run["id"] in message["url"]
+    # from a timer without Prefect: once, and once when it is over
+    place = team.place
+    for _ in range(2):
+        place.medallion("verify", "--alert", "--quiet", expect=1)
+    message = team.webhook.one("Verification failed: ", start)
+    assert "its bytes have changed" in message["what"]
+    changed.write_bytes(whole)
+    place.medallion("verify", "--alert", "--quiet")
+    team.webhook.one("Recovered: this is over: Verification failed", start)
+    assert team.server.ended(team.server.run("verify/weekly"))["state_name"] == "Completed"
+    team.message("Recovered: verify/weekly is good again", start)
+    assert len(team.webhook.messages) == start + 4
 
 
 def test_a_run_that_took_too_long_and_a_chat(team: Team) -> None:
