@@ -47,7 +47,9 @@ class Origin:
     """What a publication was made from.
 
     ``versions`` are the sha256 of the file versions in the facts, by dataset and month. ``ledger``
-    is the verdict of the audit. ``state`` changes with anything that would be published.
+    is the verdict of the audit. ``metrics`` are what the stages of the run took, in seconds, and
+    the files, rows and bytes that it landed and loaded. ``state`` changes with anything that would
+    be published.
     """
 
     warehouse: str
@@ -56,6 +58,7 @@ class Origin:
     state: str
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     ledger: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

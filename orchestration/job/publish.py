@@ -15,6 +15,7 @@ from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import Session
 from orchestration.job.audit import Audit, audit
+from orchestration.job.under_way import Run
 
 # What the read-only commands need beside the marts.
 ALSO = (
@@ -75,6 +76,7 @@ def publish(
                 state=_state(session, exports),
                 versions=_versions(session),
                 ledger=_verdict(result),
+                metrics=progress.so_far() if isinstance(progress, Run) else {},
             ),
             progress or Quiet(),
         )

@@ -105,6 +105,19 @@ class Run:
             }
             self._write()
 
+    def so_far(self) -> dict[str, float]:
+        """The seconds of each finished stage, and how much was landed and loaded."""
+        figures = self.figures
+        amounts = {
+            "landed_bytes": figures.landed_bytes,
+            "loaded_files": figures.loaded_files,
+            "loaded_rows": figures.loaded_rows,
+            "loaded_bytes": figures.loaded_bytes,
+        }
+        with self._lock:
+            seconds = {f"{stage}_seconds": round(taken, 3) for stage, taken in self.seconds.items()}
+        return seconds | {name: n for name, n in amounts.items() if n is not None}
+
     def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
         """The stage has this much to do."""
         with self._lock:

@@ -16,8 +16,11 @@ import pytest
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.storage import store as lakes
 from ingestion.lake.storage.store import open_lake
+from ingestion.publications.read import PublishedDuckDb, current
+from ingestion.publications.verify import verify
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
+from ingestion.warehouse.base import Session
 from tests.conftest import settings_in
 from tests.faults.kills import Undisturbed, compared, job, rows_of
 from tests.support import postgres
@@ -91,16 +94,14 @@ class Job:
     def marts(self) -> dict[str, Counter[Any]]:
         """The rows of every mart, and how often each is there."""
         with self._variables(), connect(self.settings, read_only=True) as session:
-            columns: dict[str, list[str]] = {}
-            for mart, column in session.query(
-                "select table_name, column_name from information_schema.columns"
-                " where table_schema = 'marts' order by table_name, column_name"
-            ).rows:
-                columns.setdefault(mart, []).append(column)
-            return {
-                mart: rows_of(session.query(f"select {', '.join(names)} from marts.{mart}").rows)
-                for mart, names in columns.items()
-            }
+            return _marts_in(session)
+
+    def published(self) -> dict[str, Counter[Any]]:
+        """The rows of every mart that readers see, and how often each is there."""
+        publication = current(self.settings)
+        assert publication
+        with PublishedDuckDb(self.settings, publication).session(read_only=True) as session:
+            return _marts_in(session)
 
     def left(self) -> dict[str, Counter[str]]:
         """The names of all that is in warehouse, lake and work folder; a killed run adds nothing.
@@ -154,6 +155,19 @@ class Job:
             yield
 
 
+def _marts_in(session: Session) -> dict[str, Counter[Any]]:
+    columns: dict[str, list[str]] = {}
+    for mart, column in session.query(
+        "select table_name, column_name from information_schema.columns"
+        " where table_schema = 'marts' order by table_name, column_name"
+    ).rows:
+        columns.setdefault(mart, []).append(column)
+    return {
+        mart: rows_of(session.query(f"select {', '.join(names)} from marts.{mart}").rows)
+        for mart, names in columns.items()
+    }
+
+
 @dataclass(frozen=True)
 class Night:
     """A job after its first night, with news published, and the result of an undisturbed run."""
@@ -168,7 +182,11 @@ class Night:
         begun = time.monotonic()
         job(self.job.settings, self.job.environment)
         seconds = time.monotonic() - begun
-        return compared(self.marts, self.job.marts()), seconds
+        counts = compared(self.marts, self.job.marts())
+        if self.job.settings.publications_url:
+            counts["wrong"] += sum(file.error is not None for file in verify(self.job.settings))
+            counts["wrong"] += self.job.published() != self.job.marts()
+        return counts, seconds
 
 
 @contextmanager

@@ -32,6 +32,7 @@ STEPS = {
     "transform": "orchestration.job.pipeline:transform",
     "statement of dbt": "dbt.adapters.sql.connections:SQLConnectionManager.add_query",
     "audit": "orchestration.job.pipeline:audit",
+    "let readers see a publication": "ingestion.publications.write:swap_in",
 }
 PATIENCE_SECONDS = 300
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,10 @@ def night(
         server = None
         if kind == "PostgreSQL":
             server = stack.enter_context(postgres.server(folder / "server"))
-        yield stack.enter_context(night_of(folder, store_servers(lake), server, **KINDS[kind]))
+        values: dict[str, Any] = dict(KINDS[kind])
+        if kind == "DuckDB":
+            values["publish_url"] = str(folder / "job" / "gold")
+        yield stack.enter_context(night_of(folder, store_servers(lake), server, **values))
 
 
 def test_a_killed_job_is_done_by_the_next(
