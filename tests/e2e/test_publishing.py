@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
@@ -130,3 +131,48 @@ def test_what_was_not_tested_is_not_published(copy: Place) -> None:
     copy.dbt("build", "--exclude-resource-type", "unit_test")
     copy.medallion("publish", "--quiet")
     assert len(copy.medallion_json("publications")) == 2
+
+
+def test_while_the_file_is_held_the_commands_say_the_same_of_the_publication(copy: Place) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    ((trip, csv_trip),) = copy.query(
+        "select min(case when not is_valid then trip_id end), max(trip_id) from marts.fct_trips"
+    )
+    asked = [
+        ("explain", str(trip), "--json"),
+        ("explain", str(csv_trip), "--json"),
+        ("audit", "--no-recount", "--json"),
+        ("query", "--format", "json", TOTALS),
+        ("history", "green", "2023-02", "--quiet", "--json"),
+    ]
+    free = [json.loads(copy.medallion(*command)) for command in asked]
+    status = copy.medallion_json("status")
+    with duckdb.connect(copy.warehouse):
+        for command, expected in zip(asked, free, strict=True):
+            assert json.loads(copy.medallion(*command)) == expected, command
+            if command[0] != "history":
+                assert "reading publication " in copy.last_stderr, command
+        held = copy.medallion_json("status")
+        copy.medallion("query", "--live", TOTALS, expect=1)
+        copy.medallion("audit", expect=1)
+        assert "is held by" in copy.last_stderr
+    assert held == status
+
+
+def test_a_past_publication_is_asked(copy: Place) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    (listed,) = copy.medallion_json("publications")
+    asked = ("query", "--format", "json", "--publication", listed["publication"][:12], TOTALS)
+    assert json.loads(copy.medallion(*asked)) == json.loads(
+        copy.medallion("query", "--format", "json", "--live", TOTALS)
+    )
+    copy.medallion("query", "--live", "--publication", "2026-01-01", TOTALS, expect=2)
+    copy.medallion("query", "--publication", "2020-01-01", TOTALS, expect=2)
+    assert "The oldest publication is of" in copy.last_stderr
+    # the way back to a warehouse of which nothing is published
+    copy.env["MEDALLION_PUBLISH_URL"] = "off"
+    for command in ("publish", "publications"):
+        copy.medallion(command, expect=2)
+        assert "MEDALLION_PUBLISH_URL is not set, or off" in copy.last_stderr
