@@ -162,8 +162,12 @@ class Settings(BaseSettings):
     def _store_can(self) -> Self:
         """Refuse settings that the lake's storage cannot honour, before anything is written."""
         scheme = urlsplit(self.lake_url).scheme
-        if f"{self.publish_url}/".startswith(f"{self.lake_url}/"):
-            raise ValueError("MEDALLION_PUBLISH_URL is in the lake; choose another place")
+        lake, published = f"{self.lake_url}/", f"{self.publish_url}/"
+        if self.publish_url and (lake.startswith(published) or published.startswith(lake)):
+            raise ValueError(
+                "MEDALLION_PUBLISH_URL and MEDALLION_LAKE_URL lie in each other; give each a place"
+                " of its own"
+            )
         if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
             raise ValueError(
                 "MEDALLION_LAKE_ENCRYPTION and MEDALLION_LAKE_STORAGE_CLASS are for a lake in a"

@@ -29,8 +29,8 @@ def delete(store: Store, gone: Collection[str]) -> None:
     """Delete publications, and every file that none of the others names."""
     named = {path for p in storage.publications(store) if p.id not in gone for path in p.parts}
     # files first: if this is killed, the next call finds the manifest and deletes the rest
-    for path in store.sizes(""):
-        if path.endswith(".parquet") and path not in named:
+    for path in storage.listing(store):
+        if storage.IS_PART.fullmatch(path) and path not in named:
             store.delete(path)
     for publication_id in gone:
         store.delete(storage.views_of(publication_id))

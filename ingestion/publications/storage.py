@@ -19,6 +19,10 @@ VIEWS = "medallion.duckdb"
 PUBLICATIONS = "publications"
 ID_TIME = "%Y%m%dT%H%M%SZ"
 IS_MANIFEST = re.compile(rf"{PUBLICATIONS}/(\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}})/{re.escape(MANIFEST)}")
+# a file of a table, as ``write`` names it: whatever else lies there is not ours
+IS_PART = re.compile(
+    r"[a-z_]+/[a-z0-9_]+/(service=[^/]+/source_month=[^/]+/[0-9a-f]{16}-)?[0-9a-f]{16}\.parquet"
+)
 DAMAGED = f"{PUBLICATIONS}/damaged.json"  # the paths of files that verify found damaged
 
 
@@ -54,6 +58,17 @@ def current(store: Store) -> Publication | None:
             raise
         return None
     return from_json(content, store.address(MANIFEST))
+
+
+def listing(store: Store) -> dict[str, int]:
+    """The size of everything that belongs to publications, by name."""
+    return {
+        name: size
+        for name, size in store.sizes("").items()
+        if name in (MANIFEST, VIEWS)
+        or name.startswith(f"{PUBLICATIONS}/")
+        or IS_PART.fullmatch(name)
+    }
 
 
 def new_id(created_at: datetime, state: str) -> str:

@@ -95,7 +95,7 @@ def publish(
                 f"{store.url} holds the publications of {before.origin.warehouse}. Set"
                 " MEDALLION_PUBLISH_URL to a place of their own for those of this one."
             )
-        there, damaged = store.sizes(""), damaged_files(store)
+        there, damaged = storage.listing(store), damaged_files(store)
         whole = before is not None and _is_whole(before, there, damaged)
         if before and whole and origin.state in (before.origin.state, before.hidden_state):
             return Published(before, is_new=False, stored_bytes=sum(there.values()))
@@ -275,7 +275,7 @@ def restore(settings: Settings, publication: Publication, progress: Progress) ->
         before = storage.current(store)
         if before is None or before.tables == publication.tables:
             raise UsageError(f"{publication.id} is what readers see already.")
-        if not _is_whole(publication, store.sizes(""), damaged_files(store)):
+        if not _is_whole(publication, storage.listing(store), damaged_files(store)):
             raise MedallionError(
                 f"Files of {publication.id} are gone or damaged, so it cannot be published again:"
                 " medallion verify names them."
@@ -304,13 +304,13 @@ def take_over(
     """
     store, other = storage.open_publications(settings), storage.open_publications(source)
     with storage.turn(settings, Quiet()):
-        if not _is_whole(publication, other.sizes(""), damaged_files(other)):
+        if not _is_whole(publication, storage.listing(other), damaged_files(other)):
             raise MedallionError(
                 f"Files of {publication.id} at {other.url} are gone or damaged:"
                 f" medallion verify --env {source.environment or 'NAME'} names them."
             )
         before = storage.current(store)
-        there, damaged = store.sizes(""), damaged_files(store)
+        there, damaged = storage.listing(store), damaged_files(store)
         copied = {
             path: part
             for path, part in publication.parts.items()

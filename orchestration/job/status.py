@@ -18,6 +18,8 @@ from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
 from ingestion.land import published_now
 from ingestion.load import check_lake
+from ingestion.publications.storage import current as current_publication
+from ingestion.publications.storage import open_publications
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile
@@ -263,6 +265,7 @@ def doctor(settings: Settings) -> list[Check]:
         _try("publisher", lambda: _reach(settings)),
         _try("lake", lambda: _lake(settings)),
         _try("work folder", lambda: _writable(settings.work_dir)),
+        _try("publications", lambda: _publications(settings)),
         *_extensions(settings),
         _try("warehouse", lambda: _open_warehouse(settings)),
     ]
@@ -320,6 +323,16 @@ def _lake(settings: Settings) -> str:
     if ahead := catalog.ahead_of(now):
         raise MedallionError(clock_warning(ahead, now))
     return f"{settings.lake_url} can be written, {len(catalog.versions())} versions"
+
+
+def _publications(settings: Settings) -> str:
+    if settings.publications_url is None:
+        return "nothing is published: MEDALLION_PUBLISH_URL"
+    store = open_publications(settings)
+    store.probe()
+    latest = current_publication(store)
+    seen = f"readers see {latest.id}" if latest else "the first run publishes"
+    return f"{store.url} can be written; {seen}"
 
 
 def _writable(folder: Path) -> str:

@@ -123,14 +123,17 @@ def test_old_publications_go_with_the_files_that_no_other_names(gold: Gold) -> N
     old = gold.publish(BEFORE).publication
     new = gold.publish(AFTER).publication
     store = storage.open_publications(gold.settings)
-    orphan = f"{next(iter(old.parts)).rpartition('/')[0]}/0-0.parquet"
-    store.write(orphan, b"of a killed publication")
+    folder = next(iter(old.parts)).rpartition("/")[0]
+    store.write(f"{folder}/{'0' * 16}-{'1' * 16}.parquet", b"of a killed publication")
+    others = {"marts/mine.parquet", "trips.parquet", f"{folder}/notes.parquet"}
+    for name in others:
+        store.write(name, b"somebody's own")
     day = timedelta(days=1)
     # it is as old as the one that took its place, and has a day of grace
     assert delete_old(store, 30, new.created_at + 31 * day - timedelta(seconds=2)) == []
     assert gold.shown(old) == BEFORE
     assert delete_old(store, 30, new.created_at + 31 * day + timedelta(seconds=2)) == [old.id]
-    assert gold.files() == set(new.parts)
+    assert gold.files() == set(new.parts) | others
     assert gold.shown() == AFTER
     assert delete_old(store, 30, new.created_at + 900 * day) == []
 

@@ -400,3 +400,35 @@ def test_a_work_folder_that_dlt_cannot_work_in_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setenv("MEDALLION_WORK_DIR", "/tmp/100%/work")
     with pytest.raises(UsageError, match="MEDALLION_WORK_DIR: name a folder whose path has no %"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("lake", "published"),
+    [("data/lake", "data"), ("data/lake", "data/lake/gold"), ("s3://a/b", "s3://a/b")],
+)
+def test_lake_and_publications_do_not_lie_in_each_other(
+    lake: str, published: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", lake)
+    monkeypatch.setenv("MEDALLION_PUBLISH_URL", published)
+    with pytest.raises(UsageError, match="lie in each other"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "published"),
+    [
+        ({}, "/w/published"),
+        ({"publish_url": "off"}, None),
+        ({"target": "postgres"}, None),
+        ({"target": "postgres", "publish_url": "/gold"}, "/gold"),
+    ],
+)
+def test_where_a_warehouse_publishes(
+    values: dict[str, str], published: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MEDALLION_PUBLISH_URL", raising=False)
+    settings = Settings(_env_file=None, duckdb_path=Path("/w/warehouse.duckdb"), **values)
+    assert settings.publications_url == (published and f"file://{published}")
+    # a past day is built to be looked at once
+    assert settings.as_of(date(2024, 5, 1)).publications_url is None
