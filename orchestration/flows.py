@@ -29,6 +29,7 @@ from ingestion.settings import load_settings
 from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from orchestration.flow import artifacts, events, runs
+from orchestration.job.comparisons import summary as comparison_lines
 from orchestration.job.figures import note_newest
 from orchestration.job.last_run import recorded
 from orchestration.job.pipeline import (
@@ -316,6 +317,7 @@ async def nightly(
         f"{result.file_rows:,} rows in {result.files} files: {result.valid_rows:,} valid,"
         f" {result.invalid_rows:,} flagged",
         *(f"passed over: {line}" for line in passed_over_lines(result.passed_over)),
+        *comparison_lines(result.comparisons),
         *([published.summary] if published else []),
     ]
     await artifacts.summary(title, lines, done.faults + done.alerted)

@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from ingestion.progress import Lines, Progress, Quiet
+from orchestration.job.comparisons import summary as comparison_lines
 from orchestration.job.pipeline import RunReport, passed_over_lines
 
 # lines for a file or a pipe are not wrapped
@@ -226,6 +227,8 @@ def print_summary(report: RunReport, flags: str) -> None:
             for i, line in enumerate(passed_over_lines(result.passed_over))
         ),
         ("published report", _reconciliation(report)),
+        *(("", line) for line in comparison_lines(result.comparisons)),
+        *([("publication", report.published.summary)] if report.published else []),
         ("warehouse", report.warehouse.removeprefix("the warehouse ")),
     ]
     if not report.transformed.built:

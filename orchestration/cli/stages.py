@@ -51,7 +51,7 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run the whole job once: land, load, transform, audit.
+    """Run the whole job once: land, load, transform, audit, publish.
 
     Without `--from`, it takes the last three published months of the usual datasets; from a
     `file://` address, it takes every file. A second run does only what is new.
