@@ -10,6 +10,7 @@ import typer
 from ingestion.errors import UsageError
 from orchestration.cli.options import (
     DATASET_NAMES,
+    Env,
     Json,
     Quiet,
     Sample,
@@ -92,6 +93,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it without asking.")] = False,
     sample: Sample = False,
     target: Target = None,
+    env: Env = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -101,7 +103,7 @@ def forget(
     the marts follow. The lake keeps a record of who removed what, when and why, so the same bytes
     are never landed again. If it is interrupted, run it again.
     """
-    with command(sample, target, quiet) as settings:
+    with command(sample, target, quiet, env=env) as settings:
         key, version = _named(dataset, which or [], item)
         from orchestration.cli.console import print_json, progress, stdout
         from orchestration.job import forget as job

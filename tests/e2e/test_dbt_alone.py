@@ -59,6 +59,18 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_read_view_of_a_later_release_says_to_load_first(copy: Place) -> None:
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute("drop view tlc.taxi_zone_cells")
+    said = copy.dbt("build", expect=2)
+    assert "lacks tlc.taxi_zone_cells" in said
+    assert "medallion load" in said
+    assert "[ERROR" not in said, "no model was begun"
+    copy.dbt("build", "--select", "dim_vendors")
+    copy.medallion("load", "--quiet")
+    copy.dbt("build", "--select", "stg_tlc__zone_cells")
+
+
 def test_marts_do_not_depend_on_the_number_of_threads(
     place: Place, project: Path, tmp_path: Path
 ) -> None:
