@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -12,13 +13,14 @@ import pytest
 
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.decision import decide
+from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, Place
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips
 
 pytestmark = pytest.mark.slow
 
-JANUARY = date(2024, 1, 1)
+JANUARY, MARCH = date(2024, 1, 1), date(2024, 3, 1)
 REASON = "The vendor has sent fares in cents."
 GREEN = ("forget", "green", "2024-01")
 DEMAND = ("--reason", "Court order 1/24.", "--yes")
@@ -119,6 +121,31 @@ def test_a_withdrawn_version_is_passed_over_until_it_is_taken_back(
         report = place.medallion_json("run", "--quiet")
         assert (report["faults"], report["passed_over"], facts(place)) == ([], [], 30)
         assert january(place)["withdrawn"] is None
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page_on_repair_works_word_for_word(place: Place) -> None:
+    page = (PROJECT_ROOT / "docs" / "operations.md").read_text()
+    repair = page.partition("\n## Repair\n")[2].partition("\n## ")[0]
+    commands = [
+        shlex.split(line.removeprefix("uv run medallion "))
+        for line in repair.splitlines()
+        if line.startswith("uv run medallion ")
+    ]
+    assert {c[0] for c in commands} >= {"history", "withdraw", "run", "transform", "forget"}
+    publish(place.published, "taxi_zone_lookup", None, ZONES)
+    for rows in (20, 25):
+        publish(place.published, "green", MARCH, trips("green", MARCH, rows=rows))
+        place.medallion("run", "--quiet")
+    counted = []
+    for command in commands:
+        # the answer to what it asks, which a test cannot type
+        place.medallion(*command, *(["--yes"] if command[0] == "forget" else []))
+        if command[0] in ("run", "transform"):
+            counted.append(facts(place))
+    assert counted == [20, 25, 25, 0]
 
 
 # --- for good ------------------------------------------------------------------------------------
