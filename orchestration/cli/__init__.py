@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from ingestion.out_of_memory import exit_when_out_of_memory
-from orchestration.cli import backfill, decide, lookup, stages, upkeep
+from orchestration.cli import backfill, changes, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
 from orchestration.cli import environments as trying
 from orchestration.cli import publications as publishing
@@ -40,7 +40,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),
-    "Environments": (trying.promote,),
+    "Environments": (changes.check_change, changes.diff, trying.promote),
     "The lake": (upkeep.verify, upkeep.catalog, decide.withdraw, decide.forget),
     "Upkeep": (lookup.doctor, watching.watch, upkeep.prune, upkeep.setup_postgres),
 }

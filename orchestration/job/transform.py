@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, first_line
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse import connect, engine_for
@@ -76,7 +76,7 @@ class TransformReport:
     @property
     def tests(self) -> int:
         """How many tests were run."""
-        return sum(n.kind == "test" for n in self.nodes)
+        return sum(n.kind in ("test", "unit_test") for n in self.nodes)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -91,16 +91,18 @@ def transform(
     datasets: Sequence[str] = (),
     start: date | None = None,
     end: date | None = None,
+    unit_tests: bool = False,
 ) -> TransformReport:
     """Build and test what is stale in the warehouse; raise ``TransformError`` if dbt fails.
 
     ``full_refresh`` builds everything anew; with datasets or months, only those months. Readers
-    keep the old rows of a month until its new rows are whole.
+    keep the old rows of a month until its new rows are whole. ``unit_tests`` runs those of the
+    models too, even if nothing is stale.
     """
     inputs = build_inputs(settings)
-    if not full_refresh and _is_built(settings, inputs):
+    if not full_refresh and not unit_tests and _is_built(settings, inputs):
         return TransformReport(built=False)
-    args = ["build", "--exclude-resource-type", "unit_test"]
+    args = ["build"] if unit_tests else ["build", "--exclude-resource-type", "unit_test"]
     env = {"MEDALLION_BUILD_INPUTS": inputs}
     if full_refresh and (datasets or start or end):
         env["MEDALLION_BUILD_ANEW"] = json.dumps(
@@ -125,6 +127,19 @@ def build_inputs(settings: Settings) -> str:
         )
     digest.update(repr(files.rows).encode())
     return digest.hexdigest()
+
+
+def declared_models() -> Iterator[dict[str, Any]]:
+    """The properties of each model, as the project's YAML files declare them."""
+    from dbt.clients.yaml_helper import load_yaml_text
+    from dbt_common.exceptions import DbtValidationError
+
+    for path in sorted((PROJECT_DIR / "models").rglob("*.yml")):
+        try:
+            content = load_yaml_text(path.read_text()) or {}
+        except DbtValidationError as exc:
+            raise MedallionError(f"{path} cannot be read: {first_line(exc)}.") from exc
+        yield from content.get("models") or ()
 
 
 def run_dbt(

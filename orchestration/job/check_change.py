@@ -1,0 +1,75 @@
+"""Try a change of the models beside what people see, on the same lake, and show what it changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingestion.errors import MedallionError
+from ingestion.load import load
+from ingestion.progress import Progress, Quiet
+from ingestion.publications.diff import Diff
+from ingestion.publications.read import current
+from ingestion.publications.storage import open_publications
+from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
+from orchestration.job import environments
+from orchestration.job.audit import audit
+from orchestration.job.diff import diff
+from orchestration.job.last_run import recorded
+from orchestration.job.pipeline import ledger_errors, load_errors
+from orchestration.job.publish import publish
+from orchestration.job.transform import transform
+
+COMMAND = "check-change"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a change does: how much was built and tested, and what readers would see other.
+
+    ``loaded`` are file versions that the main warehouse has not loaded yet: the months of these
+    differ whatever the models do.
+    """
+
+    environment: str
+    models: int
+    tests: int
+    warnings: tuple[str, ...]
+    loaded: Sequence[str]
+    diff: Diff
+
+
+def check_change(main: Settings, name: str, progress: Progress | None = None) -> Checked:
+    """Build what the models of this working tree make stale, in an environment begun anew.
+
+    Nothing is landed. Raises ``TransformError`` where a test fails, ``MedallionError`` where the
+    ledger does not balance; what people see stays as it is in any case.
+    """
+    progress = progress or Quiet()
+    open_publications(main)  # says so where nothing is published
+    settings = main.in_environment(name)
+    if current(main) is None:
+        publishes = main.run_command.replace("run", "publish", 1)
+        raise MedallionError(f"There is nothing to compare with yet: {publishes} publishes it.")
+    if engine_for(settings).exists():
+        environments.drop(main, name)
+    progress.say(f"copying the warehouse to the environment {name}")
+    environments.create(main, name)
+    with recorded(settings, COMMAND, progress=progress) as this:
+        this.begin("load")
+        loaded = load(settings, progress=this)
+        this.begin("transform")
+        built = transform(settings, progress=this, unit_tests=True)
+        this.begin("audit")
+        result = audit(settings)
+        if faults := load_errors(loaded) + ledger_errors(result):
+            raise MedallionError(" ".join(faults))
+        this.begin("publish")
+        publish(settings, result, COMMAND, this)
+    return Checked(
+        name,
+        built.models,
+        built.tests,
+        built.warnings,
+        [version.table_name for version in loaded.loaded],
+        diff(main, name),
+    )

@@ -1,0 +1,68 @@
+"""Compare what two environments or publications show, by the keys that the dbt project declares."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ingestion.errors import UsageError
+from ingestion.publications import diff as publications_diff
+from ingestion.publications.diff import Diff, Side
+from ingestion.publications.read import current, find, kept
+from ingestion.publications.storage import open_publications
+from ingestion.settings import Settings, env_name_error
+from orchestration.job.environments import check_known
+from orchestration.job.transform import declared_models
+
+
+def diff(main: Settings, after: str | None = None, before: str | None = None) -> Diff:
+    """What ``after`` shows other than ``before``: each an environment, or a publication.
+
+    By default ``before`` is what readers see now. Without both, what readers see is compared with
+    what they saw before it. Raises ``UsageError`` where there is no such one.
+    """
+    if after is None:
+        seen = kept(main)
+        if len(seen) < 2:
+            raise UsageError("There is only one publication: name an environment to compare.")
+        url = open_publications(main).url
+        sides = Side(seen[-2], url), Side(seen[-1], url)
+    else:
+        sides = _side(main, before), _side(main, after)
+    return publications_diff.diff(main, *sides, keys())
+
+
+def _side(main: Settings, name: str | None) -> Side:
+    is_environment = name is not None and env_name_error(name) is None
+    settings = check_known(main, name) if name and is_environment else main
+    url = open_publications(settings).url
+    if name and not is_environment:
+        return Side(find(settings, name), url)
+    found = current(settings)
+    if found is None:
+        publishes = settings.run_command.replace("run", "publish", 1)
+        raise UsageError(
+            f"Nothing was published yet at {url}; {publishes} publishes what is built."
+        )
+    return Side(found, url)
+
+
+def keys() -> dict[str, tuple[str, ...]]:
+    """The key of each model whose YAML declares one, by a test that its rows are unique."""
+    found: dict[str, tuple[str, ...]] = {}
+    for model in declared_models():
+        for key in _unique(model):
+            found.setdefault(model["name"], key)
+    return found
+
+
+def _unique(model: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for column in model.get("columns") or ():
+        if "unique" in _names(column):
+            yield (column["name"],)
+    for test in model.get("data_tests") or ():
+        if isinstance(test, dict) and "unique_combination" in test:
+            yield tuple(test["unique_combination"]["arguments"]["columns"])
+
+
+def _names(column: dict[str, Any]) -> set[str]:
+    tests = column.get("data_tests") or ()
+    return {name for test in tests for name in (test if isinstance(test, dict) else [test])}

@@ -1,0 +1,106 @@
+"""A static page of a diff: plain HTML, without scripts or styles from elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from ingestion.publications.diff import Diff, Example, TableDiff
+
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;margin:1rem 0}"
+    "th,td{border:1px solid #999;padding:.2rem .6rem;text-align:left}"
+    "td.number{text-align:right;font-variant-numeric:tabular-nums}"
+)
+MONTHS = ("service", "month", "rows before", "rows after", "added", "removed", "changed")
+
+
+def page(diff: Diff) -> str:
+    """The page as a whole."""
+    title = f"From {diff.before} to {diff.after}"
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        f"</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
+        f"<p>{escape(summary(diff))}</p>",
+    ]
+    for table in diff.tables:
+        parts.append(f"<h2>{escape(table.table)}</h2>")
+        parts += [f"<p>{escape(line)}</p>" for line in remarks(table)]
+        parts.append(_table(MONTHS, month_rows(table)))
+        if columns := column_rows(table):
+            parts.append(_table(("column", "rows changed", "sum before", "sum after"), columns))
+        if table.examples:
+            parts.append(
+                _table(("example", "row", "values"), [(e.kind, *told(e)) for e in table.examples])
+            )
+    return "".join([*parts, "</body></html>\n"])
+
+
+def summary(diff: Diff) -> str:
+    """One line for people."""
+    if not diff.tables:
+        return f"{diff.after} shows what {diff.before} shows: all {diff.equal} tables are equal."
+    total = len(diff.tables) + diff.equal
+    return f"{len(diff.tables)} of {total} tables differ between {diff.before} and {diff.after}."
+
+
+def remarks(table: TableDiff) -> list[str]:
+    """What the counts do not say: tables and columns that are on one side only."""
+    said = {
+        "The table is new.": table.is_new,
+        "The table is gone.": table.is_gone,
+        f"New columns: {', '.join(table.new_columns)}.": table.new_columns,
+        f"Columns that are gone: {', '.join(table.gone_columns)}.": table.gone_columns,
+    }
+    return [line for line, is_so in said.items() if is_so]
+
+
+def month_rows(table: TableDiff) -> list[tuple[Any, ...]]:
+    """The counts of each month that differs."""
+    return [
+        (
+            rows.service or "",
+            f"{rows.month:%Y-%m}" if rows.month else "",
+            rows.before,
+            rows.after,
+            rows.added,
+            rows.removed,
+            "" if rows.changed is None else rows.changed,
+        )
+        for rows in table.months
+    ]
+
+
+def column_rows(table: TableDiff) -> list[tuple[Any, ...]]:
+    """How often each column has changed, and its sums where they differ."""
+    rows = []
+    for column in {**table.columns, **table.sums}:
+        total = table.sums.get(column)
+        rows.append(
+            (
+                column,
+                table.columns.get(column, ""),
+                total.before if total else "",
+                total.after if total else "",
+            )
+        )
+    return rows
+
+
+def told(example: Example) -> tuple[str, str]:
+    """The row of an example, and which of its values have changed."""
+    changes = (f"{c}: {was} -> {example.after[c]}" for c, was in example.before.items())
+    row = (f"{c} {value}" for c, value in example.row.items() if value is not None)
+    return ", ".join(row), "; ".join(changes)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return f"<td>{escape(value)}</td>"
+    return f'<td class="number">{value:,}</td>'
