@@ -422,7 +422,9 @@ def _record(
     if candidate.distrust:
         return Landed(file, Outcome.QUARANTINED, landing, candidate.distrust)
     if before is None:
-        return Landed(file, Outcome.NEW, landing, remarks=landing.remarks)
+        was_passed_over = any(v.key == file.key for v in catalog.passed_over())
+        outcome = Outcome.REPUBLISHED if was_passed_over else Outcome.NEW
+        return Landed(file, outcome, landing, remarks=landing.remarks)
     if before.file_id == fetched.sha256:
         return Landed(file, Outcome.SAME_CONTENT, landing)
     remarks = (*rows_lost(before, landing, tolerated_pct), *landing.remarks)

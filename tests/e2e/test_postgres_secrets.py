@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
+from psycopg2 import sql
 
 from tests.e2e.conftest import Place
 from tests.support import processes
@@ -274,3 +275,18 @@ def test_a_password_file_serves_as_well(night: Night, tmp_path: Path) -> None:
         del place.env["PGPASSFILE"]
         place.env["PGPASSWORD"] = night.role.password
     night.assert_silent()
+
+
+def test_a_password_is_changed_as_the_page_says(night: Night) -> None:
+    """Last in this file: the others know the first one."""
+    new = new_password()
+    night.server.query(
+        sql.SQL("alter role {} password {}").format(
+            sql.Identifier(night.role.name), sql.Literal(new)
+        )
+    )
+    night.does(night.place.medallion, "run", *TARGET, "--quiet", expect=1)
+    assert "password authentication failed" in night.place.last_stderr
+    night.place.env["PGPASSWORD"] = new
+    night.does(night.place.medallion, "doctor", *TARGET)
+    night.does(night.place.medallion, "run", *TARGET, "--quiet")

@@ -13,9 +13,12 @@ import ingestion
 from ingestion.documents import extract
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
+from ingestion.lake.forget import forget, objects_of, to_forget
 from ingestion.lake.verify import restore, verify
+from ingestion.lake.withdraw import take_back, withdraw
 from ingestion.land import Outcome, land
 from ingestion.load import load
+from ingestion.progress import Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
@@ -97,6 +100,33 @@ def test_each_document_has_versions_of_its_own_and_its_text_follows(
     assert {v.lake_path.rpartition(".")[2] for v in held} == {"txt", "bin"}
     assert all(v.error is None for v in verify(settings))
     assert len(pages(settings)) == 3
+
+
+def test_the_text_of_a_document_is_withdrawn_and_forgotten_with_it(
+    declare: Declare, library: Path
+) -> None:
+    settings = declare('pattern = "**/*"')
+    rules = library / "rules.txt"
+    for text in ("No smoking.", "Smoking."):
+        rules.write_text(text)
+        land(settings)
+    key = ("papers", None, "rules.txt")
+    withdraw(settings, key, None, "It is a joke.")
+    assert outcomes(settings) == {"rules.txt": Outcome.PASSED_OVER}
+    assert [text for _, _, text, _ in pages(settings)] == ["No smoking."]
+    take_back(settings, key, None, "")
+    assert outcomes(settings) == {"rules.txt": Outcome.UNCHANGED}
+    assert [text for _, _, text, _ in pages(settings)] == ["Smoking."]
+    withdraw(settings, key, None, "It is a joke.")
+    withdraw(settings, key, None, "All of it is.")
+    assert pages(settings) == []
+    versions = to_forget(settings, key, None)
+    assert sorted(v.dataset for v in versions) == ["papers"] * 2 + ["papers_pages"] * 2
+    forget(settings, versions, "A person has asked for it.", Quiet())
+    assert objects_of(settings, versions) == {}
+    rules.write_text("Let us smoke.")
+    assert outcomes(settings) == {"rules.txt": Outcome.REPUBLISHED}
+    assert [text for _, _, text, _ in pages(settings)] == ["Let us smoke."]
 
 
 def test_a_document_that_took_too_long_to_read_is_tried_again(

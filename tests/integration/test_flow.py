@@ -17,6 +17,7 @@ from prefect.testing import fixtures
 from prefect.testing.utilities import prefect_test_harness
 
 from ingestion.errors import NotLoadedError, UnreachableError, UntrustedFileError
+from ingestion.lake.withdraw import take_back, withdraw
 from ingestion.land import land as land_all
 from ingestion.load import LoadReport
 from ingestion.settings import PROJECT_ROOT, Settings, load_settings
@@ -211,6 +212,25 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
         session.execute("delete from raw.files where month is not null")
     again = ingested()
     assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
+def test_a_withdrawn_month_leaves_though_its_landing_and_its_load_were_cached(folder: Path) -> None:
+    ingested()
+    publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
+    ingested()
+
+    def shown() -> int:
+        with connect(load_settings(), read_only=True) as session:
+            return int(session.query("select count(*) from tlc.green_tripdata").rows[0][0])
+
+    assert shown() == 30
+    key = ("green", JANUARY, None)
+    withdraw(load_settings(), key, None, "It has fares in cents.")
+    done = ingested()
+    assert (done.faults, done.alerted, shown()) == ([], [], 20)
+    take_back(load_settings(), key, None, "")
+    ingested()
+    assert shown() == 30
 
 
 @pytest.mark.parametrize(

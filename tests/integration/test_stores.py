@@ -13,11 +13,13 @@ import pytest
 
 import ingestion
 from ingestion.lake.catalog import Catalog
+from ingestion.lake.forget import forget, objects_of, to_forget
 from ingestion.lake.history import compare
 from ingestion.lake.storage.store import open_lake
 from ingestion.lake.verify import orphans, restore, verify
 from ingestion.land import LandReport, land
 from ingestion.load import load
+from ingestion.progress import Quiet
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from tests.support.stores import Store, fresh_environment
@@ -55,6 +57,24 @@ def test_versions_are_landed_once_and_verified(settings: Settings, published: Pa
     verified = verify(settings)
     assert len(verified) == 4
     assert not [v for v in verified if v.error]
+
+
+def test_what_is_forgotten_leaves_every_store(settings: Settings, published: Path) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY))
+    land(settings)
+    key = ("green", JANUARY, None)
+    (version,) = versions = to_forget(settings, key, None)
+    assert list(objects_of(settings, versions)) == [version.lake_path]
+    forget(settings, versions, "A court order.", Quiet())
+    assert objects_of(settings, versions) == {}
+    forget(settings, versions, "", Quiet())
+    assert outcomes(land(settings)) == {
+        "green 2024-01": "passed over",
+        "green 2024-02": "unchanged",
+    }
+    assert [(v.landing.name, v.error) for v in verify(settings)] == [("green 2024-02", None)]
+    assert orphans(settings) == []
 
 
 def test_a_file_of_several_parts_is_stored_byte_for_byte(
