@@ -39,10 +39,9 @@ class Compare:
         ]
         return diff(self.settings, *sides, keys)
 
-    def days(
-        self, before: str, after: str, keys: Mapping[str, tuple[str, ...]] = KEYS
-    ) -> TableDiff:
-        (table,) = self({"days": {JANUARY: before}}, {"days": {JANUARY: after}}, keys).tables
+    def days(self, before: str, after: str, key: tuple[str, ...] = ("id",)) -> TableDiff:
+        marts = ({"days": {JANUARY: rows}} for rows in (before, after))
+        (table,) = self(*marts, {"days": key}).tables
         return table
 
 
