@@ -79,8 +79,12 @@ class Store:
     def sizes(self, folder: str) -> dict[str, int]:
         """The size in bytes of every object below a folder, by name."""
         with self.faults("read"):
-            found = self.fs.find(self.path(folder), detail=True)
-        return {path[len(self.root) + 1 :]: int(info["size"]) for path, info in found.items()}
+            if self.is_local:  # fsspec asks four times as long
+                found = _sizes_below(self.path(folder))
+            else:
+                listed = self.fs.find(self.path(folder), detail=True)
+                found = {path: int(info["size"]) for path, info in listed.items()}
+        return {path[len(self.root) + 1 :]: size for path, size in found.items()}
 
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""
@@ -271,6 +275,14 @@ class Store:
             if or_missing and isinstance(exc, FileNotFoundError):
                 raise
             raise explained(exc, f"{doing} {self._holds}", self.url) from exc
+
+
+def _sizes_below(folder: str) -> dict[str, int]:
+    return {
+        os.path.join(path, name): os.stat(os.path.join(path, name)).st_size  # noqa: PTH116, PTH118
+        for path, _, names in os.walk(folder)
+        for name in names
+    }
 
 
 def open_lake(settings: Settings) -> Store:
