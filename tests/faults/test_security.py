@@ -284,6 +284,12 @@ def test_a_query_keeps_its_names_and_types_for_a_superuser(
         assert found.columns == ["n", "n", "price", "day", "x", "numbers", "json"]
         row = (1, 2, Decimal("1.50"), date(2024, 1, 1), None, [1, 2], {"a": 1})
         assert found.rows == [row]
+        # their columns are of domains
+        schemas = session.read(
+            "select schema_name from information_schema.schemata"
+            " where schema_name like 'pg_c%' or schema_name = 'public' order by 1"
+        )
+        assert schemas.rows == [("pg_catalog",), ("public",)]
 
 
 def _answer(settings: Settings, sql: str) -> str | None:

@@ -91,14 +91,18 @@ def _read_as_reader(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any
     cursor.execute(MAKE_READER)
     _open(cursor, sql)
     cursor.execute("close answer")
-    names, types = ["QUERY PLAN"], ["text"]
+    names, types, asked = ["QUERY PLAN"], ["text"], sql
     if not SHOWS_TEXT.match(sql):
+        answer = f"(\n{sql.rstrip().removesuffix(';')}\n) as answer"
         # gives the answer's columns; with `limit 0` the statement itself does not run
-        _read(cursor, f"select * from (\n{sql.rstrip().removesuffix(';')}\n) as answer limit 0")
+        _read(cursor, f"select * from {answer} limit 0")
         names = _names(cursor)
         cursor.execute(TYPES, [[column.type_code for column in cursor.description or ()]])
         types = [name for (name,) in cursor.fetchall()]
-    cursor.execute(STATEMENT, [sql])
+        # a column of a domain, as information_schema has them, is told of by its base type
+        cast = ", ".join(f"c{place}::{name}" for place, name in enumerate(types))
+        asked = f"select {cast} from {answer} ({', '.join(f'c{n}' for n in range(len(types)))})"
+    cursor.execute(STATEMENT, [asked])
     columns = ", ".join(f"c{place} {name}" for place, name in enumerate(types))
     cursor.execute(f"select * from pg_temp.medallion_answer() as answer ({columns})")
     return names, cursor.fetchall()
