@@ -8,6 +8,7 @@ import shutil
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.progress import Quiet
@@ -138,13 +139,18 @@ def _check_holds_as_much(main: Settings, settings: Settings) -> None:
     """Raise where readers would lose months, because the environment never loaded them."""
     if not engine_for(main).exists():
         return
-    current_versions = "select table_name from raw.files where status = 'loaded' and is_current"
-    loaded = []
-    for each in (main, settings):
-        with connect(each, read_only=True) as session:
-            rows = session.query(current_versions).rows if _has_files(session) else []
-            loaded.append({table for (table,) in rows})
-    if lacking := sorted(loaded[0] - loaded[1]):
+    with connect(main, read_only=True) as session:
+        seen = _versions(session, "is_current and status = 'loaded'")
+    with connect(settings, read_only=True) as session:
+        known = {table for table, *_ in _versions(session, "true")}
+        in_use = {of: landed for _, of, landed in _versions(session, "is_current")}
+    # a version that a newer one has taken the place of may have been pruned there
+    lacking = sorted(
+        table
+        for table, of, landed in seen
+        if table not in known and not (of in in_use and in_use[of] > landed)
+    )
+    if lacking:
         more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
         raise UntestedError(
             f"The environment {settings.environment} lacks what people see:"
@@ -152,8 +158,14 @@ def _check_holds_as_much(main: Settings, settings: Settings) -> None:
         )
 
 
-def _has_files(session: Session) -> bool:
-    return ("raw", FILES_TABLE) in tables(session)
+def _versions(session: Session, condition: str) -> list[tuple[str, tuple[Any, ...], datetime]]:
+    """The table of each file version, its dataset and month, and when it was landed."""
+    if ("raw", FILES_TABLE) not in tables(session):
+        return []
+    found = session.query(
+        f"select table_name, dataset, month, landed_at from raw.{FILES_TABLE} where {condition}"
+    )
+    return [(table, (dataset, month), landed) for table, dataset, month, landed in found.rows]
 
 
 def _built_at(settings: Settings) -> datetime | None:

@@ -1,23 +1,35 @@
 """Environments: a warehouse apart over the same lake, which becomes what people see when asked."""
 
 import hashlib
+import json
+import os
 import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from ingestion.settings import read_settings
+from orchestration.job.environments import promote
+from orchestration.job.under_way import only_run
 from tests.e2e.conftest import Place
+from tests.faults.kills import Moment, die, watch
+from tests.support import postgres, processes
+from tests.support.samples import publish_part
 
 
 @pytest.fixture(scope="module")
 def place(part: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A place whose marts are published; the tests use it one after the other."""
+    """A place whose marts are published, with the environment ``try``."""
     made = Place(tmp_path_factory.mktemp("environments") / "place")
     shutil.copytree(part.folder, made.folder, copy_function=shutil.copy2)
     made.env["MEDALLION_PUBLISH_URL"] = str(made.folder / "gold")
     made.medallion("run", "--quiet")
+    made.medallion("env", "create", "try")
     return made
 
 
@@ -37,9 +49,9 @@ def published(place: Place, *options: str) -> Any:
 
 def test_an_environment_is_a_copy_in_which_only_what_is_stale_is_built(place: Place) -> None:
     before = published(place)
-    made = place.medallion_json("env", "create", "try")
+    (made,) = place.medallion_json("env", "list")
     assert (made["name"], made["bytes"]) == ("try", of(place, "try").stat().st_size)
-    assert [e["name"] for e in place.medallion_json("env", "list")] == ["try"]
+    assert made["built_at"]
     ran = place.medallion_json("run", "--quiet", "--env", "try")
     assert (ran["built"], ran["loaded"], ran["faults"]) == (False, [], [])
     assert str(of(place, "try")) in ran["warehouse"]
@@ -108,3 +120,177 @@ def test_drop_asks_and_leaves_nothing(place: Place) -> None:
     left = [p.name for p in place.folder.iterdir() if "env-" in p.name]
     assert left == []
     assert place.medallion_json("env", "list") == []
+
+
+# The steps of a promotion; a kill comes before or after a call of one.
+STEPS = {
+    "copy the warehouse": "ingestion.warehouse.duckdb.environments:_copy",
+    "rename it": "pathlib:Path.replace",
+    "copy a published file": "ingestion.lake.storage.store:Store.copy_from",
+    "write to the publications": "ingestion.lake.storage.store:Store.write",
+    "put to the publications": "ingestion.lake.storage.store:Store.put",
+    "let readers see it": "ingestion.publications.write:swap_in",
+}
+ROWS = "select count(*) as n from marts.fct_trips"
+
+
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
+def changed(
+    request: pytest.FixtureRequest, part: Place, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """A place whose environment ``try`` has built a month that was published again."""
+    made = Place(tmp_path_factory.mktemp("changed") / "place")
+    shutil.copytree(part.folder, made.folder, copy_function=shutil.copy2)
+    made.env["MEDALLION_PUBLISH_URL"] = str(made.folder / "gold")
+    if request.param == "duckdb":
+        try_out(made)
+        yield made
+        return
+    with (
+        postgres.server(tmp_path_factory.mktemp("postgres")) as server,
+        postgres.database(server) as variables,
+    ):
+        made.env |= variables | {"MEDALLION_TARGET": "postgres"}
+        try_out(made)
+        yield made
+        for environment in made.medallion_json("env", "list"):
+            made.medallion("env", "drop", environment["name"], "--yes")
+
+
+def try_out(place: Place) -> None:
+    place.medallion("run", "--quiet")
+    for name in ("try", "older"):
+        place.medallion("env", "create", name)
+    publish_part(place.published, republished=True)
+    place.medallion("run", "--quiet", "--env", "try")
+
+
+def rows(place: Place, *options: str) -> int:
+    (found,) = json.loads(place.medallion("query", ROWS, "--format", "json", *options))
+    return int(found["n"])
+
+
+def test_only_what_differs_is_shown(changed: Place) -> None:
+    found = changed.medallion_json("diff", "try")
+    tables = {table["table"]: table for table in found["tables"]}
+    (facts,) = tables["marts.fct_trips"]["months"]
+    assert (facts["service"], facts["month"]) == ("green", "2023-02-01")
+    assert (facts["before"], facts["after"]) == (4209, 4211)
+    assert (facts["added"], facts["removed"]) == (2, 0)
+    assert tables["marts.ledger"]["columns"]["file_rows"] == 1
+    # the other way round, the same rows are removed
+    back = changed.medallion_json("diff", found["before"], "try")
+    (facts,) = (t["months"][0] for t in back["tables"] if t["table"] == "marts.fct_trips")
+    assert (facts["added"], facts["removed"]) == (0, 2)
+    assert changed.medallion_json("diff", "older")["tables"] == []
+    changed.medallion("diff", "tyr", expect=2)
+    assert "There is no environment tyr" in changed.last_stderr
+    changed.medallion("diff", "try", "20010101", expect=2)
+    assert "There is no publication 20010101" in changed.last_stderr
+
+
+def promoted(environment: dict[str, str], moment: Moment | None) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    counted = Counter[str]()
+    for step, where in STEPS.items():
+        watch(step, where, counted, moment, die)
+    promote(read_settings(), "try")
+
+
+@pytest.mark.slow
+def test_a_promotion_that_is_killed_leaves_the_old_or_the_new_one(changed: Place) -> None:
+    if "PGHOST" in changed.env:
+        pytest.skip("its databases change their names in one transaction")
+    gold = changed.folder / "gold"
+    kept, aside = [changed.warehouse, gold], changed.folder / "aside"
+    aside.mkdir()
+    copy(kept, aside)
+    views, manifest = gold / "medallion.duckdb", gold / "manifest.json"
+    sizes = facts(changed.warehouse), facts(of(changed, "try"))
+    assert sizes[1] == sizes[0] + 2
+    first = manifest.read_text()
+    killed = 0
+    for step in STEPS:
+        for after in (False, True):
+            killed += ended(changed, Moment(step, 1, after=after)) != 0
+            assert facts(changed.warehouse) in sizes
+            assert facts(views) == sizes[manifest.read_text() != first]
+            # again, it does the rest
+            assert ended(changed, None) == 0
+            assert facts(changed.warehouse) == facts(views) == sizes[1]
+            if step == "put to the publications":
+                changed.medallion("verify", "--quiet")
+            for path in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            copy([aside / path.name for path in kept], changed.folder)
+    assert killed == 2 * len(STEPS)
+
+
+def ended(place: Place, moment: Moment | None) -> int:
+    """Promote in a process that is killed at the moment; return its exit code."""
+    process = processes.fork(promoted, (place.environment(), moment))
+    process.join(processes.PATIENCE_SECONDS)
+    assert process.exitcode is not None
+    return int(process.exitcode)
+
+
+def facts(database: Path) -> int:
+    with duckdb.connect(database, read_only=True) as connection:
+        ((found,),) = connection.execute(ROWS).fetchall()
+    return int(found)
+
+
+def copy(paths: list[Path], folder: Path) -> None:
+    for path in paths:
+        (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+
+
+def test_it_waits_for_nobody_and_takes_only_what_is_good(changed: Place) -> None:
+    before = rows(changed), published(changed)
+    settings = changed.environment()
+    for name in ("", "try"):
+        holding = processes.fork(held, (settings, name, changed.folder / "held"))
+        processes.wait_until((changed.folder / "held").exists)
+        changed.medallion("promote", "try", expect=1)
+        assert "Another run" in changed.last_stderr
+        holding.kill()
+        holding.join()
+        (changed.folder / "held").unlink()
+    if "PGHOST" in changed.env:
+        reader = postgres.connect(changed.env)
+        changed.medallion("promote", "try", expect=1)
+        assert "while nobody is connected" in changed.last_stderr
+        changed.medallion("env", "create", "third", expect=1)
+        assert "--empty" in changed.last_stderr
+        reader.close()
+    assert (rows(changed), published(changed)) == before
+
+
+def held(environment: dict[str, str], name: str, note: Path) -> None:
+    """Hold the lock of a run until somebody ends this process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    with only_run(read_settings().in_environment(name)):
+        note.touch()
+        signal.pause()
+
+
+def test_the_environment_takes_the_place_of_what_people_see(changed: Place) -> None:
+    old, new = rows(changed), rows(changed, "--env", "try")
+    assert new == old + 2
+    before = published(changed)
+    done = changed.medallion_json("promote", "try")
+    assert done["before"] == before["publication"]
+    now = published(changed)
+    assert (now["publication"], now["run"]) == (done["publication"], "promote try")
+    assert rows(changed) == new
+    # the next run finds nothing to do, and nothing to publish
+    ran = changed.medallion_json("run", "--quiet")
+    assert (ran["built"], ran["loaded"], ran["faults"]) == (False, [], [])
+    assert published(changed) == now
+    # who has less than people see cannot take their place
+    changed.medallion("promote", "older", expect=1)
+    assert "lacks what people see: green_tripdata_2023_02" in changed.last_stderr
+    changed.medallion("rollback", before["publication"])
+    assert rows(changed, "--publication", published(changed)["publication"]) == old

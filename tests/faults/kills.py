@@ -107,14 +107,14 @@ def _work(
     os.environ.update(environment)
     counted = Counter[str]()
     for step, where in STEPS.items():
-        _watch(step, where, counted, moment, _die)
+        watch(step, where, counted, moment, die)
     report = run(settings)
     assert not report.faults, report.faults
     if counts:
         counts.put(dict(counted))
 
 
-def _die() -> None:
+def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -125,10 +125,10 @@ def signalled_at(moment: Moment, number: signal.Signals, note: Path) -> None:
         note.write_text(repr(time.monotonic()))
         os.kill(os.getpid(), number)
 
-    _watch(moment.step, STEPS[moment.step], Counter(), moment, signalled)
+    watch(moment.step, STEPS[moment.step], Counter(), moment, signalled)
 
 
-def _watch(
+def watch(
     step: str,
     where: str,
     counted: Counter[str],
