@@ -33,6 +33,7 @@ context.set_forkserver_preload(
         "orchestration.job.pipeline",
         "pyarrow.parquet",
         "requests",
+        "sqlalchemy.engine",
         "tests.support.warm",
     ]
 )

@@ -1,58 +1,121 @@
 """Do what dbt prepares at its first call, in the process from which commands are forked.
 
-Importing this module parses the project once. So commands find the code that dbt generates for its
-classes, and those on DuckDB begin with this parse result. By itself dbt parses anew for every path
-of a warehouse, and every test has a warehouse of its own:
+Importing this module parses the project once for each engine. So commands find the code that dbt
+generates for its classes, and begin with this parse result. By itself dbt parses anew for every
+path and database of a warehouse, and every test has a warehouse of its own:
 https://docs.getdbt.com/reference/parsing#known-limitations
 """
 
+import functools
+import gc
 import os
+import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import parsedatetime
 from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
+from dbt.context.macros import MacroNamespace
 from dbt.contracts.graph.manifest import Manifest
 from dbt.parser.manifest import ManifestLoader, extended_mashumuro_decoder
+from dbt_common import behavior_flags, exceptions
+from dbt_common.constants import SECRET_ENV_PREFIX
+from dbt_common.events import functions as events
 
 from ingestion.settings import PROJECT_ROOT
 
 PROJECT = str(PROJECT_ROOT / "dbt_project")
-DATABASE = "warehouse"  # the name of most warehouses of tests, which every node of a manifest has
+# Every node of a manifest has the name of its database: that of most warehouses of tests, and one
+# as long as those on a server, each of which takes its place in the bytes of a parse result.
+DATABASES = {"duckdb": "warehouse", "postgres": "test_aaaaaaaaaaaa"}
 
-before = dict(os.environ)
-with tempfile.TemporaryDirectory() as folder:
-    os.environ["MEDALLION_DUCKDB_PATH"] = f"{folder}/{DATABASE}.duckdb"
-    done = dbtRunner().invoke(
-        [
-            *("parse", "--project-dir", PROJECT, "--profiles-dir", PROJECT, "--target", "duckdb"),
-            *("--target-path", folder, "--log-path", folder, "--log-level", "none"),
-        ]
-    )
-    os.environ.clear()
-    os.environ.update(before)
-    reset_adapters()  # type: ignore[no-untyped-call]
-    assert done.success, done.exception
-    parsed = (Path(folder) / "partial_parse.msgpack").read_bytes()
+
+# --- what dbt does some thousand times a command, with the same result in less time ---------------
+
+env_secrets = exceptions.env_secrets
+
+
+def env_secrets_if_any() -> list[str]:
+    """The values that no line of a log may show; asked for each line, also of those not written."""
+    names = os.environ._data  # the others decode every name and value
+    prefix = SECRET_ENV_PREFIX.encode()
+    return env_secrets() if any(name.startswith(prefix) for name in names) else []
+
+
+def macro(self: MacroNamespace, name: str) -> Any:
+    """The macro or package of a name; asked for each of 600, for each node."""
+    for namespace in (self.local_namespace, self.global_namespace, self.packages):
+        if name in namespace:
+            return namespace[name]
+    return self.global_project_namespace if name == "dbt" else self.global_project_namespace[name]
+
+
+def calling_module() -> str:
+    """The module that declares a flag, without reading the source of every caller."""
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] == behavior_flags.__name__ and frame.f_back:
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"])
+
+
+events.env_secrets = env_secrets_if_any
+MacroNamespace.__getitem__ = macro
+behavior_flags.BehaviorFlagRendered._default_source = staticmethod(calling_module)
+# the words of a language's dates, made anew for each result of a query
+parsedatetime.Constants = functools.cache(parsedatetime.Constants)
+
+
+# --- the parse results ----------------------------------------------------------------------------
+
+
+def parse(engine: str, environment: Mapping[str, str]) -> bytes:
+    """The parse result of the project for an engine."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(environment)
+        done = dbtRunner().invoke(
+            [
+                *("parse", "--project-dir", PROJECT, "--profiles-dir", PROJECT),
+                *("--target", engine, "--target-path", folder, "--log-path", folder),
+                *("--log-level", "none"),
+            ]
+        )
+        os.environ.clear()
+        os.environ.update(before)
+        reset_adapters()  # type: ignore[no-untyped-call]
+        assert done.success, done.exception
+        return (Path(folder) / "partial_parse.msgpack").read_bytes()
+
+
+parsed = {
+    "duckdb": parse("duckdb", {"MEDALLION_DUCKDB_PATH": f"{DATABASES['duckdb']}.duckdb"}),
+    "postgres": parse("postgres", {"PGDATABASE": DATABASES["postgres"]}),
+}
 assert threading.active_count() == 1, threading.enumerate()  # a fork does not copy other threads
 
 read_own = ManifestLoader.read_manifest_for_partial_parse
 
 
 def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
-    """What a command finds in its own folder, or what was parsed here if only the path differs."""
+    """What a command finds in its own folder, or what was parsed here if only the place differs."""
     found: Manifest | None = read_own(loader)
     project = loader.root_project
     credentials = project.credentials
+    ours = DATABASES[credentials.type]
     if (
         found is not None
-        or (credentials.type, credentials.database) != ("duckdb", DATABASE)
+        or len(credentials.database) != len(ours)
+        or (credentials.type == "duckdb" and credentials.database != ours)
         or project.project_root != PROJECT
         or project.cli_vars
     ):
         return found
-    manifest = Manifest.from_msgpack(parsed, decoder=extended_mashumuro_decoder)
+    content = parsed[credentials.type].replace(ours.encode(), credentials.database.encode())
+    manifest = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
     manifest.state_check.profile_hash = loader.manifest.state_check.profile_hash
     manifest.state_check.vars_hash = loader.manifest.state_check.vars_hash
     usable, _ = loader.is_partial_parsable(manifest)
@@ -60,3 +123,7 @@ def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
 
 
 ManifestLoader.read_manifest_for_partial_parse = read_own_or_parsed
+
+# what is here lives as long as the process: collections in the forked ones need not look at it
+gc.collect()
+gc.freeze()
