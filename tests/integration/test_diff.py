@@ -1,6 +1,7 @@
 """What differs between two publications: exact counts, whatever the files are like."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -8,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import MedallionError
-from ingestion.publications.diff import Diff, Example, Rows, TableDiff, Total, diff
+from ingestion.publications.diff import Diff, Example, Rows, Side, TableDiff, Total, diff
+from ingestion.publications.read import PublishedDuckDb, current
+from ingestion.publications.storage import open_publications
+from ingestion.publications.write import swap_in, take_over
 from orchestration.job.diff import keys
 from orchestration.job.diff_page import page
 from tests.conftest import MakeSettings
 from tests.support.publications import Month, published, values
+from tests.support.stores import Store
 
 JANUARY, FEBRUARY = ("green", date(2024, 1, 1)), ("green", date(2024, 2, 1))
 COLUMNS = ("id", "zone", "usd")
@@ -124,6 +129,45 @@ def test_the_page_shows_text_of_others_as_text(compare: Compare) -> None:
     text = page(compare(before, after))
     assert script not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+
+
+def test_a_publication_is_taken_over_and_compared_in_each_store(
+    store: Store, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """What an environment published, in a bucket, is published again by the main warehouse."""
+    main = make_settings(publish_url=store.new_lake("it's gold"))
+    trial = main.in_environment("try")
+    rows, other = (values(COLUMNS, (1, "a", n)) for n in (1, 2))
+    months = ({JANUARY: rows, FEBRUARY: rows}, {JANUARY: other, FEBRUARY: rows})
+    old, new = (
+        published(tmp_path / f"days {n}", f"{n}", {"days": month}).publication
+        for n, month in enumerate(months)
+    )
+    for settings, made, folder in ((main, old, "days 0"), (trial, new, "days 1")):
+        gold = open_publications(settings)
+        for path, part in made.parts.items():
+            gold.put(tmp_path / folder / path, path, part.sha256)
+        swap_in(gold, made, tmp_path)
+        (tmp_path / "medallion.duckdb").unlink()
+    before = set(open_publications(main).sizes("marts"))
+    made = take_over(main, trial, new, replace(new.origin, run="promote try"))
+    assert (current(main), made.origin.run) == (made, "promote try")
+    # only the file that differs was copied
+    assert (
+        set(open_publications(main).sizes("marts")) - before == new.parts.keys() - old.parts.keys()
+    )
+    with PublishedDuckDb(main, made).session() as session:
+        assert session.query("select sum(usd) from marts.days").rows == [(3,)]
+    url = open_publications(main).url
+    trial_side = Side(new, open_publications(trial).url)
+    assert diff(main, trial_side, Side(made, url), KEYS).tables == ()
+    (table,) = diff(main, Side(old, url), trial_side, KEYS).tables
+    assert (table.changed, table.columns) == (1, {"usd": 1})
+    # twice is as good as once
+    assert take_over(main, trial, new, made.origin) == made
+    open_publications(trial).delete(next(iter(new.parts)))
+    with pytest.raises(MedallionError, match="gone or damaged"):
+        take_over(main, trial, new, made.origin)
 
 
 def test_keys_are_those_that_the_project_tests() -> None:

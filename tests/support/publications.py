@@ -9,6 +9,7 @@ import duckdb
 
 from ingestion.publications.diff import Side
 from ingestion.publications.manifest import Origin, Part, Publication, Table
+from ingestion.publications.storage import new_id
 
 Month = tuple[str, date] | None  # service and month; None for a table that is one file
 
@@ -21,7 +22,9 @@ def published(folder: Path, name: str, marts: Mapping[str, Mapping[Month, str]])
             parts = [_part(connection, folder, mart, month, sql) for month, sql in queries.items()]
             tables.append(Table("marts", mart, tuple(parts)))
     origin = Origin("a test", "run", "1", state=name)
-    made = Publication(name, 1, datetime.now(UTC), origin, tuple(tables))
+    now = datetime.now(UTC)
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    made = Publication(new_id(now, digest), 1, now, origin, tuple(tables))
     return Side(made, folder.as_uri())
 
 
@@ -35,7 +38,8 @@ def _part(
     partial = folder / below / "partial"
     connection.execute(f"copy ({sql}) to '{partial}' (format parquet)")
     sha256 = hashlib.sha256(partial.read_bytes()).hexdigest()
-    path = f"{below}/{sha256[:16]}.parquet"
+    # named as a run names it: a month's file begins with the key of what it was built from
+    path = f"{below}/{'0' * 16 + '-' if month else ''}{sha256[:16]}.parquet"
     size = partial.stat().st_size
     partial.replace(folder / path)
     ((rows,),) = connection.execute(f"select count(*) from ({sql})").fetchall()

@@ -68,7 +68,7 @@ def attach_lake(connection: duckdb.DuckDBPyConnection, lake_url: str) -> None:
             _attach_s3(connection)
         elif scheme == "az":
             _attach_azure(connection)
-        else:
+        elif not connection.filesystem_is_registered(scheme):  # the publications may be there too
             _attach_google(connection)
     except duckdb.Error as exc:
         reason = " ".join(str(exc).split())
