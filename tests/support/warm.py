@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import parsedatetime
 from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
@@ -62,7 +63,20 @@ def calling_module() -> str:
     return str(frame.f_globals["__name__"])
 
 
+compile_template = jinja2.Environment.compile
+compiled: dict[tuple[Any, ...], Any] = {}
+
+
+def compile_template_once(self: jinja2.Environment, *args: Any) -> Any:
+    """The code of a template, which depends on its text and the kind of environment."""
+    key = (type(self), *args)
+    if key not in compiled:
+        compiled[key] = compile_template(self, *args)
+    return compiled[key]
+
+
 events.env_secrets = env_secrets_if_any
+jinja2.Environment.compile = compile_template_once
 MacroNamespace.__getitem__ = macro
 behavior_flags.BehaviorFlagRendered._default_source = staticmethod(calling_module)
 # the words of a language's dates, made anew for each result of a query
@@ -81,7 +95,8 @@ def parse(engine: str, environment: Mapping[str, str]) -> bytes:
             [
                 *("parse", "--project-dir", PROJECT, "--profiles-dir", PROJECT),
                 *("--target", engine, "--target-path", folder, "--log-path", folder),
-                *("--log-level", "none"),
+                # so that the code of each model's template is known, too
+                *("--no-static-parser", "--log-level", "none"),
             ]
         )
         os.environ.clear()
