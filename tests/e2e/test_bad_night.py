@@ -5,8 +5,9 @@ from datetime import date
 
 import pytest
 
+from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, Place
-from tests.support.processes import wait_until
+from tests.support.processes import kill, start_command, wait_until
 from tests.support.samples import publish_part
 from tests.support.trips import publish, trips
 
@@ -29,18 +30,18 @@ def test_a_killed_run_is_run_again_and_the_result_is_the_same(
 
 def kill_run_at(place: Place, stage: str) -> None:
     """Begin a run, and kill it when it says that it has come to a stage."""
-    process = place.start("orchestration.cli", "run")
-    said: list[str] = []
+    out, err = place.folder / "killed.out", place.folder / "killed.err"
+    process = start_command(
+        "orchestration.cli", ["run"], PROJECT_ROOT, place.environment(), out, err
+    )
 
     def reached() -> bool:
-        assert process.stderr is not None
-        said.append(process.stderr.readline())
-        return said[-1].startswith(stage) or not said[-1]
+        assert process.exitcode is None, "the run ended before it came to the stage"
+        return err.exists() and f"\n{stage}" in f"\n{err.read_text()}"
 
-    wait_until(reached, seconds=120, pause=0)
-    assert said[-1], "the run ended before it came to the stage"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    wait_until(reached, pause=0.01)
+    kill(process)
+    assert process.exitcode == -signal.SIGKILL
 
 
 def test_a_month_that_comes_back_after_a_killed_run_is_built_again(place: Place) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ingestion.settings import PROJECT_ROOT
 from ingestion.sources.tlc.sample import publish_sample
-from tests.e2e.conftest import FERRY_RIDES, Place, publish_harbour
+from tests.e2e.conftest import FERRY_RIDES, WITHOUT_UNIT_TESTS, Place, publish_harbour
 from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import publish, trips
@@ -314,7 +314,7 @@ def test_who_holds_what_is_replaced_is_waited_for_and_then_named(night: Place, h
     finally:
         del night.env["PGOPTIONS"]
         reader.close()
-    assert "ERROR=0" in night.dbt("build", "--target", "postgres")
+    assert "ERROR=0" in night.dbt("build", *WITHOUT_UNIT_TESTS, "--target", "postgres")
 
 
 def test_a_month_whose_evidence_fails_is_not_built_and_not_built_twice(night: Place) -> None:

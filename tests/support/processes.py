@@ -86,18 +86,31 @@ class Done:
         return self.code == 1 and is_reported and "Traceback" not in self.stderr
 
 
+def start_command(
+    module: str,
+    arguments: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    out: Path,
+    err: Path,
+) -> Any:
+    """Start ``python -m module`` as a shell would, but with the slow imports done already.
+
+    Starting Python and these imports cost more than most commands. Returns the process, which
+    writes to the files ``out`` and ``err``.
+    """
+    assert module in COMMANDS, module
+    return fork(_run, (module, tuple(arguments), cwd, dict(environment), out, err))
+
+
 def run_command(
     module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
 ) -> Done:
-    """Run ``python -m module`` as a shell would, but with the slow imports done already.
-
-    Starting Python and these imports cost more than most commands.
-    """
-    assert module in COMMANDS, module
+    """Run ``python -m module`` to its end, with the slow imports done already."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = (Path(folder) / name for name in ("out", "err"))
         begun = time.monotonic()
-        process = fork(_run, (module, tuple(arguments), cwd, dict(environment), out, err))
+        process = start_command(module, arguments, cwd, environment, out, err)
         process.join(600)
         assert process.exitcode is not None, f"{module} {arguments} does not end"
         seconds = time.monotonic() - begun
