@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
     work_dir: Path = DATA_DIR / "work"
     publish_url: str = ""
-    keep_publications: int = Field(default=30, ge=1)
+    keep_publications: int = Field(default=30, ge=1, le=36500)
     metrics_path: Path | None = None
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
@@ -145,13 +145,10 @@ class Settings(BaseSettings):
     @field_validator("publish_url")
     @classmethod
     def _absolute_publications(cls, url: str) -> str:
-        if url in ("", PUBLISH_NOTHING):
-            return url
-        url = _absolute_store(url)
-        # the files' own folders are named so
-        if {"service", "source_month"} & {part.partition("=")[0] for part in url.split("/")}:
-            raise ValueError("choose folders that are not named service=... or source_month=...")
-        return url
+        url = url.strip()
+        if url.lower() in ("", PUBLISH_NOTHING):
+            return url.lower()
+        return _absolute_store(url)
 
     @field_validator("lake_url")
     @classmethod
@@ -162,11 +159,23 @@ class Settings(BaseSettings):
     def _store_can(self) -> Self:
         """Refuse settings that the lake's storage cannot honour, before anything is written."""
         scheme = urlsplit(self.lake_url).scheme
+        url = self.publications_url or ""
+        # the files' own folders are named so
+        if {"service", "source_month"} & {part.partition("=")[0] for part in url.split("/")}:
+            raise ValueError(
+                "MEDALLION_PUBLISH_URL: choose folders that are not named service=... or"
+                " source_month=..., or publish nothing by off"
+            )
         lake, published = f"{self.lake_url}/", f"{self.publish_url}/"
         if self.publish_url and (lake.startswith(published) or published.startswith(lake)):
             raise ValueError(
                 "MEDALLION_PUBLISH_URL and MEDALLION_LAKE_URL lie in each other; give each a place"
                 " of its own"
+            )
+        if (folder := local_path(url)) and self.duckdb_path.is_relative_to(folder):
+            raise ValueError(
+                "MEDALLION_DUCKDB_PATH is in the folder of MEDALLION_PUBLISH_URL, whose files"
+                " would replace it; give each a place of its own"
             )
         if scheme == "file" and (self.lake_encryption or self.lake_storage_class):
             raise ValueError(
@@ -228,7 +237,10 @@ class Settings(BaseSettings):
             return f"{self.publish_url}{beside}"
         if self.target != "duckdb":
             return None
-        return self.duckdb_path.with_name(f"published{beside}").as_uri()
+        # two files in one folder do not publish at one address
+        name = self.duckdb_path.name.partition(".")[0]
+        own = "" if name == "warehouse" else f"-{name}"
+        return self.duckdb_path.with_name(f"published{own}{beside}").as_uri()
 
     @property
     def metrics_file(self) -> Path:

@@ -1,12 +1,13 @@
 """The manifest of a publication: what it holds, and what it was made from."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, first_line
 
 # Raise it when an earlier release would read a manifest wrongly.
 FORMAT = 1
@@ -66,7 +67,8 @@ class Publication:
     """One tested state of the marts.
 
     ``restores`` is the publication that a rollback published again, ``hides`` the one that it took
-    out of sight, and ``hidden_state`` the state of that one.
+    out of sight, and ``hidden_state`` the state of that one. ``url`` is the address in the views,
+    and ``views_sha256`` the digest of the file of views.
     """
 
     id: str
@@ -77,6 +79,8 @@ class Publication:
     restores: str | None = None
     hides: str | None = None
     hidden_state: str | None = None
+    url: str = ""
+    views_sha256: str = ""
     format: int = FORMAT
 
     @property
@@ -100,14 +104,19 @@ def to_json(publication: Publication) -> bytes:
 def from_json(content: bytes, address: str) -> Publication:
     """Read a manifest; raises ``MedallionError``, which names its ``address``."""
     try:
-        found = _ADAPTER.validate_json(content)
+        said = json.loads(content)
+        written_as = said.get("format", FORMAT) if isinstance(said, dict) else FORMAT
+        if isinstance(written_as, int) and written_as > FORMAT:
+            raise MedallionError(
+                f"{address} was written by a later release of Medallion. Install that release."
+            )
+        return _ADAPTER.validate_json(content)
     except ValidationError as exc:
-        raise MedallionError(
-            f"{address} is no manifest of a publication: {exc.errors()[0]['msg']}. The next"
-            " medallion run publishes the marts anew; delete this file first."
-        ) from None
-    if found.format > FORMAT:
-        raise MedallionError(
-            f"{address} was written by a later release of Medallion. Install that release."
-        )
-    return found
+        reason = exc.errors()[0]["msg"]
+    except ValueError as exc:
+        reason = first_line(exc)
+    raise MedallionError(
+        f"{address} is no manifest of a publication, or a damaged one ({reason}). If it is of"
+        " Medallion, delete it, and the next medallion run publishes the marts anew; if it is of"
+        " somebody else, set MEDALLION_PUBLISH_URL to another place."
+    )

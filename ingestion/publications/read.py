@@ -16,6 +16,7 @@ from ingestion.lake.storage.store import Store
 from ingestion.publications import storage
 from ingestion.publications.manifest import Publication, from_json
 from ingestion.publications.retention import still_kept
+from ingestion.publications.views import make_views
 from ingestion.settings import Settings
 from ingestion.warehouse.duckdb.engine import DuckDb, DuckDbSession
 from ingestion.warehouse.duckdb.guard import folders_of
@@ -30,7 +31,10 @@ def current(settings: Settings) -> Publication | None:
 
 def kept(settings: Settings) -> list[Publication]:
     """The publications that can be read, the oldest first."""
-    found = storage.publications(storage.open_publications(settings))
+    store = storage.open_publications(settings)
+    seen = storage.current(store)
+    # one that was killed before readers saw it is none
+    found = [p for p in storage.publications(store, []) if seen and p.id <= seen.id]
     return still_kept(found, settings.keep_publications, datetime.now(UTC))
 
 
@@ -41,9 +45,12 @@ def find(settings: Settings, which: str) -> Publication:
     ids begin so.
     """
     store = storage.open_publications(settings)
-    ids = storage.ids(store)
+    seen = storage.current(store)
+    ids = [i for i in storage.ids(store) if seen and i <= seen.id]
     if not ids:
         raise UsageError(f"Nothing was published yet at {store.url}.")
+    if not which:
+        raise UsageError("Name a publication, by its id or by a day.")
     if day := _day(which):
         end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
         found = [i for i in ids if storage.time_of(i) < end][-1:]
@@ -85,24 +92,28 @@ class PublishedDuckDb(DuckDb):
     def session(self, read_only: bool = True) -> Iterator[DuckDbSession]:
         """Open it; it cannot be written."""
         assert read_only, "a publication never changes"
-        name = storage.views_of(self.publication.id)
-        with self._local(name) as path:
+        with self._views() as path:
             self._path = path
-            try:
-                with super().session(read_only=True) as session:
-                    yield session
-            except FileNotFoundError as exc:
-                raise MedallionError(f"{self.label} is gone; name another one.") from exc
+            with super().session(read_only=True) as session:
+                yield session
 
     @contextmanager
-    def _local(self, name: str) -> Iterator[Path]:
-        """The path of the file of views; one in a bucket is small, and copied."""
-        if self._store.is_local:
-            yield Path(self._store.path(name))
+    def _views(self) -> Iterator[Path]:
+        """The path of the file of views; one in a bucket is small, and copied.
+
+        It is made here if the files have moved since it was written, or if it is gone.
+        """
+        name, store = storage.views_of(self.publication.id), self._store
+        is_there = self.publication.url == store.url and bool(store.names(name))
+        if is_there and store.is_local:
+            yield Path(store.path(name))
             return
         with TemporaryDirectory(prefix="medallion-") as folder:
             path = Path(folder) / storage.VIEWS
-            self._store.fetch(name, path)
+            if is_there:
+                store.fetch(name, path)
+            else:
+                make_views(self.publication, store.url, path)
             yield path
 
     def _opened(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -20,21 +20,30 @@ def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
     """
     ids = storage.ids(store)
     gone = _outdated(ids, now - timedelta(days=keep_days) - GRACE)
-    if gone:
-        delete(store, gone)
-    return gone
+    return gone if gone and delete(store, gone) else []
 
 
-def delete(store: Store, gone: Collection[str]) -> None:
-    """Delete publications, and every file that none of the others names."""
-    named = {path for p in storage.publications(store) if p.id not in gone for path in p.parts}
+def delete(store: Store, gone: Collection[str]) -> bool:
+    """Delete publications, and every file that none of the others names.
+
+    Deletes nothing, and returns false, while a manifest cannot be read: its files are not known.
+    ``verify`` names it.
+    """
+    faults: list[str] = []
+    there = storage.publications(store, faults)
+    if faults:
+        return False
+    named = {path for p in there if p.id not in gone for path in p.parts}
+    ours = {f"{table.schema}/{table.name}" for p in there for table in p.tables}
     # files first: if this is killed, the next call finds the manifest and deletes the rest
     for path in storage.listing(store):
-        if storage.IS_PART.fullmatch(path) and path not in named:
+        part = storage.IS_PART.fullmatch(path)
+        if part and part[1] in ours and path not in named:
             store.delete(path)
     for publication_id in gone:
         store.delete(storage.views_of(publication_id))
         store.delete(storage.manifest_of(publication_id))
+    return True
 
 
 def still_kept(kept: Sequence[Publication], keep_days: int, now: datetime) -> list[Publication]:

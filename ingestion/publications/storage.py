@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from ingestion.addresses import local_path
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.storage.store import Store
 from ingestion.locks import turn_with_file
@@ -21,7 +22,7 @@ ID_TIME = "%Y%m%dT%H%M%SZ"
 IS_MANIFEST = re.compile(rf"{PUBLICATIONS}/(\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}})/{re.escape(MANIFEST)}")
 # a file of a table, as ``write`` names it: whatever else lies there is not ours
 IS_PART = re.compile(
-    r"[a-z_]+/[a-z0-9_]+/(service=[^/]+/source_month=[^/]+/[0-9a-f]{16}-)?[0-9a-f]{16}\.parquet"
+    r"([^/]+/[^/]+)/(service=[^/]+/source_month=[^/]+/[0-9a-f]{16}-)?[0-9a-f]{16}\.parquet"
 )
 DAMAGED = f"{PUBLICATIONS}/damaged.json"  # the paths of files that verify found damaged
 
@@ -87,21 +88,40 @@ def ids(store: Store) -> list[str]:
     return sorted(match[1] for match in found if match)
 
 
-def publications(store: Store) -> list[Publication]:
-    """Every publication that is there, the oldest first."""
+def publications(store: Store, faults: list[str] | None = None) -> list[Publication]:
+    """Every publication that is there, the oldest first.
+
+    Raises ``MedallionError`` for a manifest that cannot be read; with ``faults``, it is left out,
+    and its error is added to them.
+    """
     names = [manifest_of(publication_id) for publication_id in ids(store)]
-    return [
-        from_json(content, store.address(name))
-        for name, content in zip(names, store.read_all(names), strict=True)
-    ]
+    found = []
+    for name, content in zip(names, store.read_all(names), strict=True):
+        try:
+            found.append(from_json(content, store.address(name)))
+        except MedallionError as exc:
+            if faults is None:
+                raise
+            faults.append(str(exc))
+    return found
+
+
+def forget_never_current(store: Store, current: Publication | None) -> None:
+    """Delete the manifests of publications that were killed before readers saw them."""
+    for publication_id in ids(store):
+        if current is None or publication_id > current.id:
+            store.delete(manifest_of(publication_id))
+            store.delete(views_of(publication_id))
 
 
 @contextmanager
 def turn(settings: Settings, progress: Progress) -> Iterator[None]:
     """Wait until nobody else on this machine changes the publications, and keep others out."""
     url = settings.publications_url or ""
+    folder = local_path(url)
     name = f"publish-{hashlib.sha256(url.encode()).hexdigest()[:16]}.lock"
-    path = settings.work_dir / "locks" / name
+    # beside a folder, for every process of this machine; for a bucket, for those of a work folder
+    path = folder / ".lock" if folder else settings.work_dir / "locks" / name
     try:
         with turn_with_file(path, "the publications", progress):
             yield

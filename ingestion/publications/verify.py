@@ -4,6 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ingestion.lake.storage.store import Store
 from ingestion.progress import Progress, Quiet
 from ingestion.publications import storage
 from ingestion.publications.manifest import Part
@@ -33,32 +34,44 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
     store = storage.open_publications(settings)
     tables: dict[str, dict[str, Part]] = {}
     holders: dict[str, list[str]] = {}
-    for publication in storage.publications(store):
+    faults: list[str] = []
+    verified: list[VerifiedFile] = []
+    for publication in storage.publications(store, faults):
+        views = storage.views_of(publication.id)
+        if publication.views_sha256 and (error := _error(store, views, publication.views_sha256)):
+            verified.append(VerifiedFile(views, (publication.id,), error))
         for table in publication.tables:
             for part in table.parts:
                 tables.setdefault(f"{table.schema}.{table.name}", {})[part.path] = part
                 holders.setdefault(part.path, []).append(publication.id)
 
     def one(part: Part) -> VerifiedFile:
-        try:
-            found = store.sha256(part.path)
-        except FileNotFoundError:
-            error = "it is gone"
-        else:
-            error = "" if found == part.sha256 else f"its bytes have changed (sha256 {found})"
+        error = _error(store, part.path, part.sha256)
         progress.advance(part.bytes)
-        return VerifiedFile(part.path, tuple(holders[part.path]), error or None)
+        return VerifiedFile(part.path, tuple(holders[part.path]), error)
 
+    verified += [VerifiedFile(fault.partition(" ")[0], (), fault) for fault in faults]
+    seen = storage.current(store) if not faults else None
+    if seen and (error := _error(store, storage.VIEWS, seen.views_sha256)):
+        verified.append(VerifiedFile(storage.VIEWS, (seen.id,), error))
     progress.stage("verify published", len(tables))
-    verified: list[VerifiedFile] = []
     with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="verify") as pool:
         for name, parts in tables.items():
             files = list(pool.map(one, parts.values()))
             faulty = sum(file.error is not None for file in files)
             progress.file_done(name, f"{faulty} files are damaged" if faulty else "intact")
             verified += files
-    damaged = sorted(file.path for file in verified if file.error)
+    damaged = sorted(file.path for file in verified if file.error and file.path in holders)
     if damaged or store.names(storage.DAMAGED):
         with storage.turn(settings, progress):
             store.write(storage.DAMAGED, json.dumps(damaged).encode())
     return verified
+
+
+def _error(store: Store, path: str, sha256: str) -> str | None:
+    """What is wrong with a file; none if it is intact."""
+    try:
+        found = store.sha256(path)
+    except FileNotFoundError:
+        return "it is gone"
+    return None if found == sha256 else f"its bytes have changed (sha256 {found})"

@@ -11,6 +11,7 @@ from ingestion.formats.duckdb_sql import NO_HIVE
 from ingestion.lake.reading.attach import attach_lake
 from ingestion.lake.reading.files import source_sql
 from ingestion.publications.manifest import Part, Publication
+from ingestion.schema_on_read import DUCKDB
 
 # The folders' names prune the files before DuckDB opens any of them.
 HIVE = "hive_partitioning = true, hive_types = {service: varchar, source_month: date}"
@@ -21,14 +22,16 @@ def make_views(publication: Publication, url: str, path: Path) -> None:
 
     The table ``main.publication`` says which publication it is.
     """
+    path.unlink(missing_ok=True)
     try:
         with duckdb.connect(path) as connection:
             attach_lake(connection, url)
+            quote = DUCKDB.quote
             for schema in sorted({table.schema for table in publication.tables}):
-                connection.execute(f'create schema "{schema}"')
+                connection.execute(f"create schema {quote(schema)}")
             for table in publication.tables:
                 connection.execute(
-                    f'create view "{table.schema}"."{table.name}" as'
+                    f"create view {quote(table.schema)}.{quote(table.name)} as"
                     f" select * from {parts_sql(url, table.parts)}"
                 )
             connection.execute(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ingestion.errors import CorruptedError, MedallionError, UsageError
+from ingestion.errors import CorruptedError, MedallionError, UsageError, WarehouseError
 from ingestion.lake.storage.store import Store
 from ingestion.progress import Progress, Quiet
 from ingestion.publications import storage
@@ -47,6 +47,7 @@ class Export:
     name: str
     columns: tuple[str, ...]
     intervals: tuple[Interval, ...] = ()
+    is_news: bool = True  # else it is published only if another table is new
 
 
 @dataclass(frozen=True)
@@ -90,23 +91,31 @@ def publish(
     store = storage.open_publications(settings)
     with storage.turn(settings, progress):
         before = storage.current(store)
-        if before and before.origin.warehouse != origin.warehouse:
-            raise UsageError(
-                f"{store.url} holds the publications of {before.origin.warehouse}. Set"
-                " MEDALLION_PUBLISH_URL to a place of their own for those of this one."
-            )
+        check_owner(store, before, origin.warehouse)
+        storage.forget_never_current(store, before)
         there, damaged = storage.listing(store), damaged_files(store)
-        whole = before is not None and _is_whole(before, there, damaged)
-        if before and whole and origin.state in (before.origin.state, before.hidden_state):
+        has_parts = before is not None and _has_parts(before, there, damaged)
+        is_found = before is not None and _is_found(store, before)
+        hidden = before is not None and origin.state == before.hidden_state
+        if before and has_parts and is_found and (hidden or origin.state == before.origin.state):
             return Published(before, is_new=False, stored_bytes=sum(there.values()))
-        with scratch_folder(settings.dlt_dir) as scratch, engine.snapshot(session):
+        with scratch_folder(settings.dlt_dir) as scratch:
+            if before and hidden:  # the warehouse does not hold what readers are to see
+                if has_parts:
+                    swap_in(store, before, scratch)
+                return Published(before, is_new=False, stored_bytes=sum(there.values()))
             writer = _Writer(store, engine, session, scratch, there, damaged)
             writer.remember(before)
             progress.stage("publish", sum(len(e.intervals) or 1 for e in exports))
-            tables = tuple(writer.table(export, progress) for export in exports)
-            is_new = before is None or tables != before.tables
-            made = _next(before, origin, tables) if before is None or is_new else before
-            if is_new or not whole:
+            tables = [writer.table(e, progress) for e in exports if e.is_news]
+            is_new = before is None or any(t != before.table(t.schema, t.name) for t in tables)
+            is_new = is_new or len(exports) != len(before.tables if before else ())
+            if before is None or is_new:
+                tables += [writer.table(e, progress) for e in exports if not e.is_news]
+                made = _next(before, origin, tuple(tables))
+            else:
+                made = before
+            if is_new or not is_found:
                 swap_in(store, made, scratch)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
@@ -125,11 +134,25 @@ def swap_in(store: Store, made: Publication, scratch: Path) -> None:
     """Add a publication whose files are there, and let readers see it."""
     views = scratch / storage.VIEWS
     make_views(made, store.url, views)
-    store.write(storage.manifest_of(made.id), to_json(made))
     digest = _sha256(views)
+    manifest = to_json(replace(made, url=store.url, views_sha256=digest))
     store.put(views, storage.views_of(made.id), digest)
+    store.write(storage.manifest_of(made.id), manifest)
     store.put(views, storage.VIEWS, digest)
-    store.write(storage.MANIFEST, to_json(made))
+    store.write(storage.MANIFEST, manifest)
+
+
+def check_owner(store: Store, before: Publication | None, warehouse: str) -> None:
+    """Raise ``UsageError`` where another warehouse publishes here; one that has moved does not."""
+    if before is None or before.origin.warehouse == warehouse:
+        return
+    path = Path(before.origin.warehouse.removeprefix("the warehouse "))
+    if path.is_absolute() and not path.exists():
+        return
+    raise UsageError(
+        f"{store.url} holds the publications of {before.origin.warehouse}. Set"
+        " MEDALLION_PUBLISH_URL to a place of their own for those of this one."
+    )
 
 
 def _next(before: Publication | None, origin: Origin, tables: tuple[Table, ...]) -> Publication:
@@ -182,7 +205,15 @@ class _Writer:
     def _part(self, export: Export, interval: Interval | None) -> Part:
         folder = f"{export.schema}/{export.name}"
         if interval is None:
-            return self._write(folder, self._sql(export, "true", export.columns), "", None)
+            sql = self._sql(export, "true", export.columns)
+            part = self._write(folder, sql, "", None)
+            counted = self._session.query(f"select count(*) from ({sql}) as rows_now").rows
+            if counted != [(part.rows,)]:
+                raise MedallionError(
+                    f"{export.schema}.{export.name} has {counted[0][0]:,} rows, and its file has"
+                    f" {part.rows:,}. Nothing was published."
+                )
+            return part
         month = interval.source_month
         folder += f"/service={interval.service}/source_month={month}"
         if known := self._known.get((folder, interval.key)):
@@ -200,7 +231,9 @@ class _Writer:
     def _sql(self, export: Export, rows: str, order: Sequence[str]) -> str:
         quote = self._engine.dialect.quote
         columns = ", ".join(map(quote, export.columns))
-        ordered = f" order by {', '.join(map(quote, order))}" if order else ""
+        # as text: PostgreSQL does not order every type
+        keys = ", ".join(f"cast({quote(column)} as varchar)" for column in order)
+        ordered = f" order by {keys}" if keys else ""
         return (
             f"select {columns} from {quote(export.schema)}.{quote(export.name)}"
             f" where {rows}{ordered}"
@@ -209,7 +242,13 @@ class _Writer:
     def _write(self, folder: str, sql: str, key: str, interval: Interval | None) -> Part:
         """Export the rows to a file, and put it in its place if it is not there."""
         file = self._scratch / "part.parquet"
-        self._engine.export(self._session, sql, file)
+        try:
+            self._engine.export(self._session, sql, file)
+        except WarehouseError as exc:
+            raise MedallionError(
+                f"{folder.partition('/service=')[0].replace('/', '.')} cannot be published: {exc}."
+                " Readers keep the publication before."
+            ) from exc
         sha256 = _sha256(file)
         name = "-".join(filter(None, [key[:SHORT], sha256[:SHORT]]))
         part = Part(
@@ -231,13 +270,19 @@ class _Writer:
         return part
 
 
-def _is_whole(publication: Publication, there: dict[str, int], damaged: set[str]) -> bool:
-    """Whether readers find it, and every one of its files."""
-    names = (
-        *(storage.MANIFEST, storage.VIEWS),
-        *(storage.manifest_of(publication.id), storage.views_of(publication.id)),
-    )
-    return all(name in there for name in names) and all(
+def _is_found(store: Store, current: Publication) -> bool:
+    """Whether readers find it, by both pairs of files, at this address."""
+    try:
+        views = {store.sha256(name) for name in (storage.VIEWS, storage.views_of(current.id))}
+        manifests = store.read_all([storage.MANIFEST, storage.manifest_of(current.id)])
+    except (FileNotFoundError, MedallionError):
+        return False
+    return current.url == store.url and views == {current.views_sha256} and len(set(manifests)) == 1
+
+
+def _has_parts(publication: Publication, there: dict[str, int], damaged: set[str]) -> bool:
+    """Whether every one of its files is there."""
+    return all(
         there.get(path) == part.bytes and path not in damaged
         for path, part in publication.parts.items()
     )
@@ -265,17 +310,23 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def restore(settings: Settings, publication: Publication, progress: Progress) -> Publication:
+def restore(
+    settings: Settings, publication: Publication, progress: Progress, warehouse: str = ""
+) -> Publication:
     """Publish an earlier publication again, at once; nothing is written but its views.
 
-    Raises ``MedallionError`` where one of its files is gone or was found damaged.
+    Raises ``UsageError`` where another ``warehouse`` publishes here. Raises ``MedallionError``
+    where one of its files is gone or was found damaged.
     """
     store = storage.open_publications(settings)
     with storage.turn(settings, progress):
         before = storage.current(store)
+        if warehouse:
+            check_owner(store, before, warehouse)
+        storage.forget_never_current(store, before)
         if before is None or before.tables == publication.tables:
             raise UsageError(f"{publication.id} is what readers see already.")
-        if not _is_whole(publication, storage.listing(store), damaged_files(store)):
+        if not _has_parts(publication, storage.listing(store), damaged_files(store)):
             raise MedallionError(
                 f"Files of {publication.id} are gone or damaged, so it cannot be published again:"
                 " medallion verify names them."
@@ -304,12 +355,13 @@ def take_over(
     """
     store, other = storage.open_publications(settings), storage.open_publications(source)
     with storage.turn(settings, Quiet()):
-        if not _is_whole(publication, storage.listing(other), damaged_files(other)):
+        if not _has_parts(publication, storage.listing(other), damaged_files(other)):
             raise MedallionError(
                 f"Files of {publication.id} at {other.url} are gone or damaged:"
                 f" medallion verify --env {source.environment or 'NAME'} names them."
             )
         before = storage.current(store)
+        storage.forget_never_current(store, before)
         there, damaged = storage.listing(store), damaged_files(store)
         copied = {
             path: part

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ingestion.errors import MedallionError
 from ingestion.lake import forget as in_lake
 from ingestion.lake.file_version import FileVersion, Key
 from ingestion.progress import Progress, Quiet
@@ -135,5 +136,9 @@ def delete_published(
     with storage.turn(settings, progress):
         current = storage.current(store)
         gone = set(published_copies(settings, versions)) - ({current.id} if current else set())
-        if gone:
-            retention.delete(store, gone)
+        if gone and not retention.delete(store, gone):
+            raise MedallionError(
+                f"Past publications at {store.url} hold it too, and were not deleted: a manifest"
+                " there cannot be read, which medallion verify names. Repair or delete it, and"
+                " forget again."
+            )

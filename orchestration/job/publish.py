@@ -26,9 +26,10 @@ ALSO = (
     ("staging", "invalid_reasons"),
 )
 COMPUTED = ("tsvector",)  # types of columns that PostgreSQL computes for its own searches
+# They change with each run of dbt, also with one that changes no mart.
+NO_NEWS = {("intermediate", "dbt_invocations"), ("intermediate", "month_builds")}
 STATE = (
-    "select * from intermediate.month_builds",
-    "select invocation_id from intermediate.dbt_invocations",
+    "select table_name, service, source_month, build_key, built_at from intermediate.month_builds",
     "select * from raw.files",
 )
 
@@ -60,7 +61,8 @@ def publish(
         return None
     result = result or audit(settings)
     engine = engine_for(settings)
-    with engine.session(read_only=True) as session:
+    # what is checked is what is read: dbt may be run by hand meanwhile
+    with engine.session(read_only=True) as session, engine.snapshot(session):
         builds = _builds(session)
         _check(session, builds, result)
         exports = _exports(session, builds)
@@ -125,8 +127,14 @@ def _check(
         "select succeeded from intermediate.dbt_invocations order by completed_at desc limit 1"
     )
     kept = "Readers keep the publication before; medallion run builds and tests what is missing."
+    untested = [table for table, is_tested in _tables(session).items() if not is_tested]
     if last.rows != [(True,)]:
         raise UntestedError(f"Nothing is published: the last run of dbt failed. {kept}")
+    if untested:
+        raise UntestedError(
+            f"Nothing is published: {', '.join(untested)} was not tested, or a test of it has"
+            f" failed. {kept}"
+        )
     for table, intervals in builds.items():
         for (service, month), build in intervals.items():
             if not build.is_tested and table.startswith("marts."):
@@ -148,11 +156,11 @@ def _exports(session: Session, builds: dict[str, dict[tuple[str, Any], _Build]])
         " where table_schema in ('marts', 'raw', 'intermediate', 'staging')"
         " order by table_schema, table_name, ordinal_position"
     ).rows
+    marts = _tables(session)
     columns: dict[tuple[str, str], list[str]] = {}
     for schema, name, column, kind in rows:
-        # a name with two underscores is a table that dbt builds beside another, or a partition
-        wanted = schema == "marts" and "__" not in name
-        if (wanted or (schema, name) in ALSO) and kind not in COMPUTED:
+        wanted = f"{schema}.{name}" in marts or (schema, name) in ALSO
+        if wanted and kind not in COMPUTED:
             columns.setdefault((schema, name), []).append(column)
     return [
         Export(
@@ -163,9 +171,20 @@ def _exports(session: Session, builds: dict[str, dict[tuple[str, Any], _Build]])
                 Interval(service, month, build.key, build.rows)
                 for (service, month), build in builds.get(f"{schema}.{name}", {}).items()
             ),
+            is_news=(schema, name) not in NO_NEWS,
         )
         for (schema, name), names in columns.items()
     ]
+
+
+def _tables(session: Session) -> dict[str, bool]:
+    """The marts that dbt has built, and whether their tests passed last."""
+    rows = session.query(
+        "select table_name, tested_at is not null from intermediate.month_builds"
+        " where source_month is null and table_name like 'marts.%' order by table_name"
+    ).rows
+    # the table that dbt builds beside another is nobody's to see
+    return {table: is_tested for table, is_tested in rows if not table.endswith("__rebuild")}
 
 
 def _state(session: Session, exports: list[Export]) -> str:

@@ -26,16 +26,24 @@ def reading(
     ``WarehouseBusyError`` where the warehouse is held and nothing was published.
     """
     engine = engine_for(settings)
-    wanted = find(settings, publication) if publication else None
+    wanted = None if publication is None else find(settings, publication)
     with ExitStack() as stack:
-        latest = None if live or wanted else current(settings)
-        session = _opened(engine, stack) if latest else None
+        look_first = not (live or wanted) and settings.publications_url is not None
+        # nobody need reach the publications while the warehouse can be read
+        session = _opened(engine, stack) if look_first and engine.exists() else None
         if session is None:
+            latest = _latest(settings, engine) if look_first else None
             if published := wanted or latest:
                 engine = PublishedDuckDb(settings, published)
                 say(f"reading {_aged(published)}")
             session = stack.enter_context(engine.session(read_only=True))
         yield engine, session
+
+
+def _latest(settings: Settings, engine: Engine) -> Publication | None:
+    """What this warehouse has published last; None if another one publishes there."""
+    found = current(settings)
+    return found if found and found.origin.warehouse == engine.label else None
 
 
 def _opened(engine: Engine, stack: ExitStack) -> Session | None:

@@ -8,6 +8,7 @@ from ingestion.publications.manifest import Part, Publication
 from ingestion.publications.read import current, find
 from ingestion.publications.write import restore
 from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def rollback(settings: Settings, which: str) -> Rollback:
     wanted, before = find(settings, which), current(settings)
     if before is None:
         raise UsageError("Nothing is published, so nothing can be rolled back.")
-    made = restore(settings, wanted, Quiet())
+    made = restore(settings, wanted, Quiet(), engine_for(settings).label)
     return Rollback(made.id, wanted.id, before.id, hidden_by(before, wanted))
 
 

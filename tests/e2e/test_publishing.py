@@ -176,3 +176,22 @@ def test_a_past_publication_is_asked(copy: Place) -> None:
     for command in ("publish", "publications"):
         copy.medallion(command, expect=2)
         assert "MEDALLION_PUBLISH_URL is not set, or off" in copy.last_stderr
+
+
+def test_a_mart_whose_test_failed_is_not_published_until_it_passes(copy: Place) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    before = copy.medallion_json("publications")
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute("insert into marts.dim_vendors from marts.dim_vendors limit 1")
+        connection.execute("create table marts.scratch as select 1 as n")
+    copy.dbt("test", "--select", "dim_vendors", expect=1)
+    # another run of dbt, which succeeds, says nothing of that test
+    copy.dbt("run", "--select", "dim_trip_types")
+    copy.medallion("publish", "--quiet", expect=1)
+    assert "marts.dim_vendors was not tested, or a test of it has failed" in copy.last_stderr
+    assert copy.medallion_json("publications") == before
+    copy.dbt("build", "--select", "dim_vendors")
+    copy.medallion("publish", "--quiet")
+    # what dbt did not make is nobody's to see, and the marts are as they were
+    assert copy.medallion_json("publications") == before

@@ -20,6 +20,7 @@ from ingestion.publications.retention import delete_old
 from ingestion.publications.verify import verify
 from ingestion.publications.write import restore, swap_in
 from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
 from tests.support import processes
 from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold
 from tests.support.stores import Store
@@ -125,7 +126,10 @@ def test_old_publications_go_with_the_files_that_no_other_names(gold: Gold) -> N
     store = storage.open_publications(gold.settings)
     folder = next(iter(old.parts)).rpartition("/")[0]
     store.write(f"{folder}/{'0' * 16}-{'1' * 16}.parquet", b"of a killed publication")
-    others = {"marts/mine.parquet", "trips.parquet", f"{folder}/notes.parquet"}
+    others = {
+        *("marts/mine.parquet", "trips.parquet", f"{folder}/notes.parquet"),
+        f"notes/mine/{'0' * 16}.parquet",
+    }
     for name in others:
         store.write(name, b"somebody's own")
     day = timedelta(days=1)
@@ -214,6 +218,88 @@ def test_what_readers_find_a_publication_by_comes_back(gold: Gold, name: str) ->
         assert connection.execute("select count(*) from marts.trips").fetchone() == (7,)
 
 
+@pytest.mark.parametrize("damage", ["cut short", "empty", "of another publication"])
+def test_views_that_are_damaged_are_found_and_come_back(gold: Gold, damage: str) -> None:
+    first = gold.publish(BEFORE).publication
+    gold.publish(AFTER)
+    views = gold.folder / "medallion.duckdb"
+    content = views.read_bytes()
+    other = (gold.folder / "publications" / first.id / "medallion.duckdb").read_bytes()
+    views.write_bytes({"cut short": content[:-9], "empty": b""}.get(damage, other))
+    assert [f.path for f in verify(gold.settings) if f.error] == ["medallion.duckdb"]
+    assert not gold.publish_again(AFTER).is_new
+    with duckdb.connect(views, read_only=True) as connection:
+        assert connection.execute("select count(*) from marts.trips").fetchone() == (7,)
+    assert not [f for f in verify(gold.settings) if f.error]
+
+
+def test_a_folder_that_was_moved_is_read_and_mended(gold: Gold, tmp_path: Path) -> None:
+    first = gold.publish(BEFORE).publication
+    gold.publish(AFTER)
+    gold.folder.rename(tmp_path / "moved")
+    moved = Gold(gold.settings.model_copy(update={"publish_url": (tmp_path / "moved").as_uri()}))
+    assert moved.shown() == AFTER
+    assert moved.shown(first) == BEFORE
+    assert not moved.publish_again(AFTER).is_new
+    with duckdb.connect(moved.folder / "medallion.duckdb", read_only=True) as connection:
+        assert connection.execute("select count(*) from marts.trips").fetchone() == (7,)
+
+
+@pytest.mark.parametrize("lost", ["medallion.duckdb", "manifest of the id", "a file"])
+def test_a_rollback_outlives_what_is_lost(gold: Gold, lost: str) -> None:
+    good = gold.publish(BEFORE).publication
+    gold.publish(AFTER)
+    back = restore(gold.settings, good, Quiet())
+    path = {
+        "medallion.duckdb": "medallion.duckdb",
+        "manifest of the id": storage.manifest_of(back.id),
+        "a file": next(p for p in back.parts if "2024-02" in p),
+    }[lost]
+    (gold.folder / path).unlink()
+    assert not gold.publish_again(AFTER).is_new
+    found = current(gold.settings)
+    assert found
+    assert found.id == back.id
+    if lost != "a file":
+        assert gold.shown() == BEFORE
+
+
+def test_one_bad_manifest_stops_no_other(gold: Gold) -> None:
+    old = gold.publish(BEFORE).publication
+    new = gold.publish(AFTER).publication
+    manifest = gold.folder / storage.manifest_of(old.id)
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[: len(whole) // 2])
+    assert [p.id for p in kept(gold.settings)] == [new.id]
+    assert gold.shown() == AFTER
+    (faulty,) = [f for f in verify(gold.settings) if f.error]
+    assert storage.manifest_of(old.id) in faulty.path
+    # what it names is not known, so nothing is deleted
+    store = storage.open_publications(gold.settings)
+    files = gold.files()
+    assert delete_old(store, 1, datetime.now(UTC) + timedelta(days=9)) == []
+    assert gold.files() == files
+    with pytest.raises(MedallionError, match="is no manifest of a publication"):
+        find(gold.settings, old.id)
+
+
+def test_a_manifest_of_a_later_release_says_so(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    (gold.folder / "manifest.json").write_text('{"format": 2, "of": "another shape"}')
+    with pytest.raises(MedallionError, match="written by a later release"):
+        gold.publish(AFTER)
+
+
+def test_a_type_that_parquet_does_not_keep_is_refused(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    gold.build(AFTER)
+    with engine_for(gold.settings).session() as session:
+        session.execute("alter table marts.zones alter zone_id type hugeint")
+    with pytest.raises(MedallionError, match="zones cannot be published: Parquet does not"):
+        gold.publish_again(AFTER)
+    assert gold.shown() == BEFORE
+
+
 def test_a_clock_that_was_set_back_makes_no_older_publication(gold: Gold, tmp_path: Path) -> None:
     first = gold.publish(BEFORE).publication
     ahead = first.created_at + timedelta(days=400)
@@ -231,6 +317,9 @@ def test_two_warehouses_do_not_publish_at_one_address(gold: Gold) -> None:
     gold.publish(BEFORE)
     with pytest.raises(UsageError, match="holds the publications of the small warehouse"):
         gold.publish(AFTER, warehouse="another")
+    with pytest.raises(UsageError, match="holds the publications of the small warehouse"):
+        restore(gold.settings, gold.publish(AFTER).publication, Quiet(), "another")
+    gold.publish(BEFORE)
     assert gold.shown() == BEFORE
 
 
@@ -315,6 +404,29 @@ def test_a_publication_that_is_killed_leaves_the_one_before(
             gold.publish_again(AFTER)
             assert gold.shown() == AFTER
             assert not list(gold.folder.rglob("*.partial")), f"{file}, line {line}"
+
+
+@pytest.mark.slow
+def test_a_rollback_that_is_killed_leaves_one_truth(gold: Gold, at_length: bool) -> None:
+    """After the next run, other tools read what the commands read."""
+    first = gold.publish(BEFORE).publication
+    second = gold.publish(AFTER).publication
+    lines = 40
+    for line in range(2, lines, 3 if at_length else 9):
+        processes.killed_at_line(
+            "ingestion/publications/write.py", line, _restore_in_turn, gold.settings, first.id
+        )
+        gold.publish_again(AFTER)
+        with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+            ((told,),) = connection.execute("select id from publication").fetchall()
+        found = current(gold.settings)
+        assert found
+        assert told == found.id
+        assert kept(gold.settings)[-1].id == found.id
+        assert gold.shown() == (AFTER if found.restores is None else BEFORE)
+        assert not [f for f in verify(gold.settings) if f.error]
+        if found.restores:
+            restore(gold.settings, second, Quiet())
 
 
 @pytest.mark.slow

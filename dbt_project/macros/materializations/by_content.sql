@@ -88,6 +88,8 @@
         {%- if differs %}
         delete from {{ relation }};
         insert into {{ relation }} ({{ columns }}) select {{ columns }} from {{ now }};
+        update {{ month_builds() }} set tested_at = null
+        where source_month is null and table_name = '{{ relation.schema }}.{{ relation.identifier }}';
         {%- endif %}
         drop table {{ now }}
     {%- endcall %}

@@ -7,7 +7,9 @@
                 when this is not what it would be built from now. Of a table or view, md5 of its
                 descriptions
     built_at    when this interval came into this table
-    tested_at   when a run had run every test of the table over this interval, and all passed
+    tested_at   when a run had run every test of the table over this interval, and all passed. Of a
+                table, when all its tests passed last; null when one has failed since, or other
+                rows came into it as a whole
 #}
 {% macro month_builds() -%}
     {{ api.Relation.create(

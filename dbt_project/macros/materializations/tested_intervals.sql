@@ -50,18 +50,26 @@
 {% macro mark_tested_intervals(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
         {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
-        {% for node in graph.nodes.values() if node.config.materialized == 'by_month' %}
-            {% set tests, passed, begun = [], [], [] %}
+        {% for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') %}
+            {% set tests, ran, passed, begun = [], [], [], [] %}
             {% for test in graph.nodes.values()
                 if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes %}
                 {% do tests.append(test.unique_id) %}
             {% endfor %}
-            {% for result in results
-                if result.node.unique_id in tests and result.status in ('pass', 'warn') %}
-                {% do passed.append(result.node.unique_id) %}
-                {% do begun.extend(result.timing | map(attribute='started_at')) %}
+            {% for result in results if result.node.unique_id in tests %}
+                {% do ran.append(result.node.unique_id) %}
+                {% if result.status in ('pass', 'warn') %}
+                    {% do passed.append(result.node.unique_id) %}
+                    {% do begun.extend(result.timing | map(attribute='started_at')) %}
+                {% endif %}
             {% endfor %}
-            {% if tests and passed | length == tests | length %}
+            {# of the table as a whole: it was good when all its tests ran last, and none has failed since #}
+            {% if passed | length == tests | length or passed | length < ran | length %}
+                update {{ month_builds() }}
+                set tested_at = {{ clock_time() if passed | length == tests | length else 'null' }}
+                where table_name = '{{ node.schema }}.{{ node.alias }}' and source_month is null;
+            {% endif %}
+            {% if tests and passed | length == tests | length and node.config.materialized == 'by_month' %}
                 update {{ month_builds() }} set tested_at = {{ clock_time() }}
                 where table_name = '{{ node.schema }}.{{ node.alias }}'
                     and source_month is not null and tested_at is null

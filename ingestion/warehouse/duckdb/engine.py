@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from ingestion.errors import MedallionError, WarehouseBusyError, WarehouseError
-from ingestion.formats.duckdb_sql import path_pattern, text_sql
+from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
 from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.files import reader_sql
 from ingestion.locks import HeldError, holder_of, locked_file
@@ -284,6 +284,16 @@ class DuckDb:
     def export(self, session: DuckDbSession, sql: str, path: Path, /) -> None:
         """Write the rows that ``sql`` selects to a Parquet file, with DuckDB's own writer."""
         session.execute(f"copy ({sql}) to {text_sql(str(path))} (format parquet, compression zstd)")
+        file = f"select * from read_parquet({text_sql(path_pattern(str(path)))}, {NO_HIVE})"
+        asked, written = (
+            [row[:2] for row in session.query(f"describe {query}").rows] for query in (sql, file)
+        )
+        for (name, kind), (_, kept) in zip(asked, written, strict=True):
+            if kind != kept:
+                raise WarehouseError(
+                    f"Parquet does not keep the type {kind} of column {name}: give the column"
+                    " another type"
+                )
 
     def holds_file(self, session: DuckDbSession, version: FileVersion, path: str, /) -> bool:
         """Whether a raw table has the columns, rows and values of its file, in the same order."""

@@ -16,6 +16,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from ingestion.errors import WarehouseError
+from ingestion.schema_on_read import POSTGRES
 from ingestion.warehouse.postgres.session import PostgresSession, one_line
 
 BLOCK_BYTES = 8 << 20
@@ -36,7 +37,7 @@ _DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
 
 def export(session: PostgresSession, sql: str, path: Path) -> None:
     """Write the rows that ``sql`` selects; a type without an equal in Arrow is written as text."""
-    schema = _schema(session, sql)
+    schema, sql = _as_csv_can_tell(session, sql)
     reading, writing = os.pipe()
     failed: list[BaseException] = []
     with open(reading, "rb") as source:  # noqa: PTH123  (a pipe has no path)
@@ -52,8 +53,11 @@ def export(session: PostgresSession, sql: str, path: Path) -> None:
         raise WarehouseError(f"It cannot be written as Parquet: {reason}") from failed[0]
 
 
-def _schema(session: PostgresSession, sql: str) -> pa.Schema:
-    """The Arrow type of each column of the result."""
+def _as_csv_can_tell(session: PostgresSession, sql: str) -> tuple[pa.Schema, str]:
+    """The Arrow type of each column, and the query with times as numbers.
+
+    CSV readers do not know every year, and no offset of an old time zone in seconds.
+    """
     with one_line(), session.connection.cursor() as cursor:
         cursor.execute(f"select * from ({sql}) as result limit 0")
         columns = [(c.name, c.type_code, c.precision, c.scale) for c in cursor.description or ()]
@@ -62,10 +66,35 @@ def _schema(session: PostgresSession, sql: str) -> pa.Schema:
             [[code for _, code, *_ in columns]],
         )
         names = dict(cursor.fetchall())
-    return pa.schema(
+    schema = pa.schema(
         (name, _arrow_type(names[code], precision, scale))
         for name, code, precision, scale in columns
     )
+    told = []
+    for field in schema:
+        column = POSTGRES.quote(field.name)
+        if pa.types.is_timestamp(field.type):
+            told.append(f"(extract(epoch from {column}) * 1000000)::bigint as {column}")
+        elif pa.types.is_date(field.type):
+            told.append(f"({column} - date '1970-01-01') as {column}")
+        else:
+            told.append(column)
+    return schema, f"select {', '.join(told)} from ({sql}) as result"
+
+
+def _numbers(arrow_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(arrow_type):
+        return pa.int64()
+    return pa.int32() if pa.types.is_date(arrow_type) else arrow_type
+
+
+def _with_times(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same rows, with the times that the numbers are."""
+    arrays = [
+        array if array.type == field.type else array.cast(field.type)
+        for array, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _arrow_type(name: str, precision: int | None, scale: int | None) -> pa.DataType:
@@ -76,18 +105,19 @@ def _arrow_type(name: str, precision: int | None, scale: int | None) -> pa.DataT
 
 def _send(session: PostgresSession, sql: str, descriptor: int, failed: list[BaseException]) -> None:
     """Copy the result into a pipe, and close it."""
-    with open(descriptor, "wb") as pipe, session.connection.cursor() as cursor:
-        try:
-            with one_line():
-                cursor.copy_expert(f"copy ({sql}) to stdout (format csv)", pipe)
-        except (WarehouseError, psycopg2.Error, OSError) as exc:
-            failed.insert(0, exc)  # before what it made the reader say
+    try:
+        with open(descriptor, "wb") as pipe, session.connection.cursor() as cursor, one_line():
+            cursor.copy_expert(f"copy ({sql}) to stdout (format csv, encoding 'UTF8')", pipe)
+    except BrokenPipeError:
+        return  # the reader has failed, and says why
+    except (WarehouseError, psycopg2.Error, OSError) as exc:
+        failed.insert(0, exc)  # before what it made the reader say
 
 
 def _write(source: IO[bytes], schema: pa.Schema, path: Path) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
         for batch in _batches(source, schema):
-            writer.write_batch(batch, row_group_size=ROW_GROUP)
+            writer.write_batch(_with_times(batch, schema), row_group_size=ROW_GROUP)
 
 
 def _batches(source: IO[bytes], schema: pa.Schema) -> Any:
@@ -96,9 +126,10 @@ def _batches(source: IO[bytes], schema: pa.Schema) -> Any:
     return csv.open_csv(
         source,
         read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=schema.names),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
+        # a row of one column that is null is an empty line
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(
-            column_types=schema,
+            column_types=pa.schema((f.name, _numbers(f.type)) for f in schema),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
