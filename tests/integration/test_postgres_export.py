@@ -18,7 +18,7 @@ ROWS = {
     ),
     "one text": ("select * from (values (''), (null), ('a')) as v (t)", [("",), ("a",), (None,)]),
     "letters": (
-        r"select convert_from('\\xc3a920c3bc20e282ac', 'UTF8') as t",
+        r"select convert_from('\xc3a920c3bc20e282ac', 'UTF8') as t",
         [("é ü \u20ac",)],
     ),
     "years": (
