@@ -476,7 +476,7 @@ def test_the_planner_knows_the_table_as_a_whole(night: Place) -> None:
 
 def test_only_a_named_month_is_built_anew(night: Place) -> None:
     builds = (
-        "select service, source_month, xmin::text from intermediate.month_builds"
+        "select service, source_month, built_at from intermediate.month_builds"
         " where source_month is not null and table_name = 'marts.fct_trips'"
     )
     before, facts = on_postgres(night, builds), "select count(*), sum(trip_id) from marts.fct_trips"
