@@ -22,7 +22,7 @@ from ingestion.publications import storage
 from ingestion.publications.manifest import Origin, Part, Publication, Table, to_json
 from ingestion.publications.retention import delete_old
 from ingestion.publications.views import make_views
-from ingestion.scratch import scratch_folder
+from ingestion.scratch import clear_scratch, scratch_folder
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Engine
 
@@ -89,6 +89,7 @@ def publish(
     Raises ``MedallionError`` where a file cannot be written; readers then keep what they see.
     """
     store = storage.open_publications(settings)
+    clear_scratch(settings.dlt_dir)  # a run whose files are loaded already clears nothing else
     with storage.turn(settings, progress):
         before = storage.current(store)
         check_owner(store, before, origin.warehouse)
