@@ -89,7 +89,7 @@ def publish(
     Raises ``MedallionError`` where a file cannot be written; readers then keep what they see.
     """
     store = storage.open_publications(settings)
-    clear_scratch(settings.dlt_dir)  # a run whose files are loaded already clears nothing else
+    clear_scratch(settings.dlt_dir)  # where nothing is loaded, nobody else does
     with storage.turn(settings, progress):
         before = storage.current(store)
         check_owner(store, before, origin.warehouse)
@@ -117,7 +117,7 @@ def publish(
             else:
                 made = before
             if is_new or not is_found:
-                swap_in(store, made, scratch)
+                made = swap_in(store, made, scratch)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
     written = writer.written
@@ -131,16 +131,18 @@ def publish(
     )
 
 
-def swap_in(store: Store, made: Publication, scratch: Path) -> None:
-    """Add a publication whose files are there, and let readers see it."""
+def swap_in(store: Store, made: Publication, scratch: Path) -> Publication:
+    """Add a publication whose files are there, and let readers see it; returns it as stored."""
     views = scratch / storage.VIEWS
     make_views(made, store.url, views)
     digest = _sha256(views)
-    manifest = to_json(replace(made, url=store.url, views_sha256=digest))
+    made = replace(made, url=store.url, views_sha256=digest)
+    manifest = to_json(made)
     store.put(views, storage.views_of(made.id), digest)
     store.write(storage.manifest_of(made.id), manifest)
     store.put(views, storage.VIEWS, digest)
     store.write(storage.MANIFEST, manifest)
+    return made
 
 
 def check_owner(store: Store, before: Publication | None, warehouse: str) -> None:
@@ -342,8 +344,7 @@ def restore(
                 hidden_state=hidden,
             )
         with scratch_folder(settings.dlt_dir) as scratch:
-            swap_in(store, made, scratch)
-        return made
+            return swap_in(store, made, scratch)
 
 
 def take_over(
@@ -375,7 +376,7 @@ def take_over(
             made = _next(before, origin, publication.tables)
             if before and (before.origin, before.tables) == (origin, publication.tables):
                 made = before  # it was killed after the swap, or is asked for twice
-            swap_in(store, made, scratch)
+            made = swap_in(store, made, scratch)
         _mend(store, damaged, copied)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
         return made
