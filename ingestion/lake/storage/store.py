@@ -278,6 +278,7 @@ class Store:
 
 
 def _sizes_below(folder: str) -> dict[str, int]:
+    # without a Path for each file: there are thousands, and every run asks
     return {
         os.path.join(path, name): os.stat(os.path.join(path, name)).st_size  # noqa: PTH116, PTH118
         for path, _, names in os.walk(folder)
