@@ -44,6 +44,8 @@ def read(
     parts = table.parts
     if first or last:
         months = sorted(part.source_month for part in parts if part.source_month)
+        if not months and "source_month" in _known(url, parts):
+            raise UsageError(f"{name} has no month in {published.id}.")
         if not months:
             raise UsageError(f"{name} is not built by the month; leave out start and end.")
         parts = tuple(

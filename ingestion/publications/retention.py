@@ -8,7 +8,8 @@ from ingestion.lake.storage.store import Store
 from ingestion.publications import storage
 from ingestion.publications.manifest import Publication
 
-GRACE = timedelta(days=1)  # a reader that has opened a publication may read on for so long
+# a reader that has opened a publication may read on for so long, and a publication take so long
+GRACE = timedelta(days=1)
 
 
 def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
@@ -18,6 +19,7 @@ def delete_old(store: Store, keep_days: int, now: datetime) -> list[str]:
     and so does every file that a publication that stays names. Files that a killed publication left
     go too.
     """
+    storage.clear_unfinished(store, now - GRACE)
     ids = storage.ids(store)
     gone = _outdated(ids, now - timedelta(days=keep_days) - GRACE)
     return gone if gone and delete(store, gone) else []

@@ -3,8 +3,9 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ingestion.addresses import local_path
@@ -24,6 +25,8 @@ IS_MANIFEST = re.compile(rf"{PUBLICATIONS}/(\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}})/{re.
 IS_PART = re.compile(
     r"([^/]+/[^/]+)/(service=[^/]+/source_month=[^/]+/[0-9a-f]{16}-)?[0-9a-f]{16}\.parquet"
 )
+IN_PUBLICATION = re.compile(rf"{PUBLICATIONS}/(\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}})/")
+LOCK = ".lock"
 DAMAGED = f"{PUBLICATIONS}/damaged.json"  # the paths of files that verify found damaged
 
 
@@ -34,6 +37,8 @@ def open_publications(settings: Settings) -> Store:
         raise UsageError(
             "This warehouse publishes nothing: MEDALLION_PUBLISH_URL is not set, or off."
         )
+    if folder := local_path(url):
+        _check_mounted(folder, _note(settings))
     # a key encrypts in the cloud that it belongs to
     in_one_cloud = urlsplit(url).scheme == urlsplit(settings.lake_url).scheme
     encryption = settings.lake_encryption if in_one_cloud else ""
@@ -53,10 +58,8 @@ def views_of(publication_id: str) -> str:
 def current(store: Store) -> Publication | None:
     """The publication that readers see; None before the first."""
     try:
-        (content,) = store.read_all([MANIFEST])
-    except MedallionError:
-        if store.names(MANIFEST):
-            raise
+        content = store.read(MANIFEST)
+    except FileNotFoundError:
         return None
     return from_json(content, store.address(MANIFEST))
 
@@ -106,6 +109,26 @@ def publications(store: Store, faults: list[str] | None = None) -> list[Publicat
     return found
 
 
+def clear_unfinished(store: Store, before: datetime) -> None:
+    """Delete what publications left that were killed before then, and that none has completed.
+
+    These are files cut short, which only a folder shows, and files of publications that have no
+    manifest. Folders that are empty since then go too.
+    """
+    known = set(ids(store))
+    for name in store.names(PUBLICATIONS):
+        found = IN_PUBLICATION.match(name)
+        if found and found[1] not in known and time_of(found[1]) < before:
+            store.delete(name)
+    store.delete_unfinished(before, _is_file, lambda name: bool(IN_PUBLICATION.match(f"{name}/")))
+
+
+def _is_file(name: str) -> bool:
+    """Whether a publication writes files of this name."""
+    of_one = IN_PUBLICATION.match(name)
+    return bool(name in (MANIFEST, VIEWS, DAMAGED) or of_one or IS_PART.fullmatch(name))
+
+
 def forget_never_current(store: Store, current: Publication | None) -> None:
     """Delete the manifests of publications that were killed before readers saw them."""
     for publication_id in ids(store):
@@ -117,13 +140,48 @@ def forget_never_current(store: Store, current: Publication | None) -> None:
 @contextmanager
 def turn(settings: Settings, progress: Progress) -> Iterator[None]:
     """Wait until nobody else on this machine changes the publications, and keep others out."""
-    url = settings.publications_url or ""
-    folder = local_path(url)
-    name = f"publish-{hashlib.sha256(url.encode()).hexdigest()[:16]}.lock"
+    folder = local_path(settings.publications_url or "")
     # beside a folder, for every process of this machine; for a bucket, for those of a work folder
-    path = folder / ".lock" if folder else settings.work_dir / "locks" / name
+    name = f"publish-{_digest(settings)}.lock"
+    path = folder / LOCK if folder else settings.work_dir / "locks" / name
     try:
         with turn_with_file(path, "the publications", progress):
             yield
+            if folder:
+                _take_note(folder, _note(settings))
     except OSError as exc:
         raise MedallionError(f"Cannot write to {path}: {exc.strerror}.") from exc
+
+
+def _digest(settings: Settings) -> str:
+    return hashlib.sha256((settings.publications_url or "").encode()).hexdigest()[:16]
+
+
+def _note(settings: Settings) -> Path:
+    """The file on this machine that says that something was published into a folder."""
+    return settings.work_dir / "published" / _digest(settings)
+
+
+def _take_note(folder: Path, note: Path) -> None:
+    with suppress(OSError):
+        if not (folder / MANIFEST).exists():
+            note.unlink(missing_ok=True)
+        elif not note.exists():
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(f"{folder}\n")
+
+
+def _check_mounted(folder: Path, note: Path) -> None:
+    """Raise where something was published into a folder that is now as a share not mounted."""
+    try:
+        if not note.exists() or (folder / MANIFEST).exists():
+            return
+        nearest = next(path for path in (folder, *folder.parents) if path.is_dir())
+        if any(path.name != LOCK for path in nearest.iterdir()):
+            return
+    except OSError:
+        return  # who reads it says why
+    raise MedallionError(
+        f"Nothing is at {folder}, where marts were published, and {nearest} is empty, as where a"
+        f" share is not mounted. Mount it. If they were deleted for good, delete {note} too."
+    )

@@ -1,5 +1,9 @@
 """Publications: only what is new is written, readers see one whole state, and old ones go."""
 
+import os
+import re
+import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -140,6 +144,130 @@ def test_old_publications_go_with_the_files_that_no_other_names(gold: Gold) -> N
     assert gold.files() == set(new.parts) | others
     assert gold.shown() == AFTER
     assert delete_old(store, 30, new.created_at + 900 * day) == []
+
+
+def test_a_mart_without_any_month_keeps_its_columns(gold: Gold) -> None:
+    first = gold.publish(BEFORE).publication
+    assert gold.publish({}).is_new
+    assert not gold.publish_again({}).is_new
+    assert gold.shown() == {}
+    empty = ingestion.marts("trips", settings=gold.settings).read_all()
+    assert (empty.num_rows, empty.column_names) == (0, ["service", "source_month", "fare_usd"])
+    with pytest.raises(UsageError, match="trips has no month in"):
+        ingestion.marts("trips", "2024-01", settings=gold.settings)
+    with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
+        query = "select count(*), max(source_month), sum(fare_usd) from marts.trips"
+        assert connection.execute(query).fetchall() == [(0, None, None)]
+    restore(gold.settings, first, Quiet())
+    assert gold.shown() == BEFORE
+    gold.publish(AFTER)
+    assert gold.shown() == AFTER
+
+
+def test_what_killed_publications_left_is_cleared_a_day_later(gold: Gold) -> None:
+    published = gold.publish(BEFORE).publication
+    store = storage.open_publications(gold.settings)
+    killed = "20240101T000000Z-abcdef"
+    left = [
+        storage.views_of(killed),
+        f"{next(iter(published.parts))}.partial",
+        "publications/damaged.json.partial",
+        f"marts/trips/{'0' * 16}.parquet.partial",
+        f"publications/{killed}/manifest.json.partial",
+    ]
+    others = ["marts/trips/mine.partial", "notes.partial", f"notes/{killed}/medallion.duckdb"]
+    for name in (*left, *others):
+        store.write(name, b"cut short")
+    emptied = gold.folder / "publications" / "20240102T000000Z-abcdef"
+    emptied.mkdir()
+    # somebody may still be writing the young ones; a publication so old is nobody's
+    gold.publish(AFTER)
+    assert set(left[1:4]) <= set(store.names(""))
+    assert left[0] not in store.names("")
+    assert emptied.exists()
+    long_ago = datetime.now(UTC).timestamp() - 25 * 3600
+    for path in (*(gold.folder / name for name in left[1:4]), emptied):
+        os.utime(path, (long_ago, long_ago))
+    gold.publish(BEFORE)
+    assert set(store.names("")) & {*left, *others} == set(others)
+    assert not emptied.exists()
+    assert gold.shown() == BEFORE
+    assert gold.shown(published) == BEFORE
+
+
+def in_its_place(folder: Path, what: str) -> None:
+    """Put something in the place of a folder, whose error even root gets."""
+    shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    if what == "a file":
+        folder.write_text("no folder")
+    elif what == "a link to itself":
+        folder.symlink_to(folder)
+    else:
+        folder.mkdir()  # a share that is not mounted
+
+
+@pytest.mark.parametrize("what", ["a file", "a link to itself", "an empty folder"])
+def test_a_folder_that_cannot_be_read_does_not_look_empty(
+    make_settings: Callable[..., Settings], tmp_path: Path, what: str
+) -> None:
+    gold = Gold(make_settings(publish_url=str(tmp_path / "share" / "gold")))
+    id_before = gold.publish(BEFORE).publication.id
+    place = tmp_path / "share"
+    in_its_place(place, what)
+    for read in (
+        lambda: current(gold.settings),
+        lambda: kept(gold.settings),
+        lambda: find(gold.settings, id_before),
+        lambda: ingestion.marts("trips", settings=gold.settings),
+        lambda: verify(gold.settings),
+        lambda: gold.publish(AFTER),
+        lambda: gold.publish(AFTER),  # the one before has left nothing in its place
+    ):
+        with pytest.raises(MedallionError, match=re.escape(str(place))) as told:
+            read()
+        assert told.value.exit_code == 1
+        assert "\n" not in str(told.value)
+    if what == "an empty folder":
+        assert list(place.iterdir()) == []
+        note = str(told.value).partition("delete ")[2].partition(" too")[0]
+        Path(note).unlink()
+        assert gold.publish(AFTER).is_new
+
+
+def test_a_folder_that_was_deleted_is_published_anew(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    shutil.rmtree(gold.folder)
+    assert current(gold.settings) is None
+    assert gold.publish(BEFORE).is_new
+    assert gold.shown() == BEFORE
+
+
+MAY_NOT = """
+import sys
+from ingestion.errors import MedallionError
+from ingestion.publications.read import current, kept
+from ingestion.settings import Settings
+settings = Settings(publish_url=sys.argv[1], duckdb_path=sys.argv[2], work_dir=sys.argv[3])
+for read in (current, kept):
+    try:
+        print("found", read(settings))
+    except MedallionError as exc:
+        print(exc)
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "publications"])
+def test_a_folder_that_may_not_be_read_is_named(gold: Gold, closed: str, tmp_path: Path) -> None:
+    gold.publish(BEFORE)
+    folder = gold.folder / closed
+    folder.chmod(0o000)
+    arguments = (str(gold.folder), str(gold.settings.duckdb_path), str(tmp_path / "work"))
+    done = processes.without_powers([sys.executable, "-c", MAY_NOT, *arguments])
+    folder.chmod(0o755)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("found" if closed else "Cannot read the publications"), done.stderr
+    assert "Permission denied" in lines[1]
+    assert len(lines) == 2
 
 
 def test_a_publication_in_its_day_of_grace_is_not_listed(gold: Gold) -> None:

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.errors import MedallionError
 from ingestion.land import land
 from ingestion.sources.files.publisher import months_between
+from ingestion.warehouse import engine_for
+from orchestration.job.reading import reading
 from orchestration.job.status import status
+from orchestration.job.under_way import only_run
 from tests.conftest import MakeSettings
+from tests.support.gold import BEFORE, Gold
 from tests.support.trips import publish, trips
 from tests.support.web import Web
 
@@ -38,3 +43,22 @@ def test_what_was_not_asked_about_is_not_said_to_be_unpublished(
     web.withdraw(f"trip-data/green_tripdata_{MONTHS[-2]:%Y-%m}.parquet")
     found = status(settings, start=start).files
     assert [f.published for f in found if f.dataset == "green"] == published
+
+
+def test_a_reader_says_that_the_publications_cannot_be_read(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    gold = Gold(make_settings(publish_url=str(tmp_path / "gold")))
+    gold.publish(BEFORE, engine_for(gold.settings).label)
+    gold.folder.rename(tmp_path / "aside")
+    gold.folder.symlink_to(gold.folder)  # as a mount that has died, it can be listed by nobody
+    with only_run(gold.settings):
+        for read in (lambda: status(gold.settings), reading(gold.settings).__enter__):
+            with pytest.raises(MedallionError, match="Cannot read the publications") as told:
+                read()
+            assert told.value.exit_code == 1
+            assert "\n" not in str(told.value)
+    gold.folder.unlink()
+    (tmp_path / "aside").rename(gold.folder)
+    with only_run(gold.settings), reading(gold.settings) as (engine, _):
+        assert "publication" in engine.label

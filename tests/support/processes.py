@@ -4,7 +4,9 @@ import multiprocessing
 import os
 import resource
 import runpy
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import pytest
 
 # Children are forked from a server that has done the slow imports and nothing else.
 context = multiprocessing.get_context("forkserver")
@@ -141,6 +145,16 @@ def _run(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def without_powers(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command as an account that may not read everything: root may, if nobody hinders it."""
+    dropped: list[str] = []
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root reads everything, and setpriv is not installed")
+        dropped = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    return subprocess.run([*dropped, *command], check=False, capture_output=True, text=True)
 
 
 def peak() -> int:

@@ -9,9 +9,10 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +37,8 @@ from ingestion.object_stores.file_systems import (
     s3_encryption,
 )
 from ingestion.settings import Settings
+
+PARTIAL = ".partial"  # the end of a local file's name until it is whole
 
 
 class Store:
@@ -71,9 +74,12 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """All objects below a folder; none if there is no such folder."""
         with self.faults("read"):
-            found = self.fs.find(self.path(folder))
-            if not found:
-                self._ask_for_bucket()
+            if self.is_local:  # fsspec shows a folder that cannot be read as empty
+                found = sorted(_files_below(self.path(folder)))
+            else:
+                found = self.fs.find(self.path(folder))
+                if not found:
+                    self._ask_for_bucket()
         return [path[len(self.root) + 1 :] for path in found]
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -90,6 +96,43 @@ class Store:
         """Delete an object, if it is there."""
         with self.faults("write to"), suppress(FileNotFoundError):
             self.fs.rm_file(self.path(name))
+
+    def delete_unfinished(
+        self, before: datetime, is_file: Callable[[str], bool], is_folder: Callable[[str], bool]
+    ) -> None:
+        """Delete in a folder what writes left that were killed before then; a bucket shows none.
+
+        These are files cut short whose names would be ``is_file``, and empty folders that are
+        ``is_folder``.
+        """
+        if not self.is_local:
+            return
+        with self.faults("write to"):
+            for path, is_there_a_folder in _entries_below(self.root):
+                name = path[len(self.root) + 1 :]
+                whole = name.removesuffix(PARTIAL)
+                ours = is_folder(name) if is_there_a_folder else whole != name and is_file(whole)
+                if not ours:
+                    continue
+                with suppress(FileNotFoundError):
+                    if os.stat(path).st_mtime >= before.timestamp():  # noqa: PTH116
+                        continue
+                    if not is_there_a_folder:
+                        os.unlink(path)  # noqa: PTH108
+                    elif not os.listdir(path):  # noqa: PTH208
+                        os.rmdir(path)  # noqa: PTH106
+
+    def read(self, name: str) -> bytes:
+        """The content of a small object; raises ``FileNotFoundError`` where there is none."""
+        try:
+            with self.faults("read", or_missing=True):
+                content: bytes = self.fs.cat_file(self.path(name))
+                return content
+        except FileNotFoundError:
+            if not self.is_local:
+                with self.faults("read"):
+                    self._ask_for_bucket()
+            raise
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
         """The contents of small objects, read in parallel."""
@@ -108,7 +151,7 @@ class Store:
                 self._write_encrypted(io.BytesIO(content), name)
             elif self.is_local:
                 # as in _upload(): a record cut short would count as damage, not as no landing
-                self.fs.pipe_file(f"{self.path(name)}.partial", content)
+                self.fs.pipe_file(f"{self.path(name)}{PARTIAL}", content)
                 self._name_whole(self.path(name))
             else:
                 self.fs.pipe_file(self.path(name), content, **self._encryption_options())
@@ -156,7 +199,7 @@ class Store:
         if self.is_local and other.is_local:
             with self.faults("write to"):
                 self._make_folder(name)
-                partial = Path(f"{self.path(name)}.partial")
+                partial = Path(f"{self.path(name)}{PARTIAL}")
                 partial.unlink(missing_ok=True)
                 try:
                     os.link(other.path(name), partial)
@@ -174,7 +217,7 @@ class Store:
     def _upload(self, source: Path, target: str, name: str) -> None:
         if self.is_local:
             # a copy that is killed half-way must not have the file's name
-            self.fs.put_file(str(source), f"{target}.partial")
+            self.fs.put_file(str(source), f"{target}{PARTIAL}")
             self._name_whole(target)
         elif self.scheme == "gs" and self._encryption:
             with source.open("rb") as file:
@@ -187,9 +230,9 @@ class Store:
 
     def _name_whole(self, path: str) -> None:
         """Give a local file its name once its bytes are safe from a power cut."""
-        with Path(f"{path}.partial").open("rb") as written:
+        with Path(f"{path}{PARTIAL}").open("rb") as written:
             os.fsync(written.fileno())
-        self.fs.mv(f"{path}.partial", path)
+        self.fs.mv(f"{path}{PARTIAL}", path)
 
     def probe(self) -> None:
         """Raise where an object cannot be written and deleted again."""
@@ -277,13 +320,38 @@ class Store:
             raise explained(exc, f"{doing} {self._holds}", self.url) from exc
 
 
+def _entries_below(path: str) -> Iterator[tuple[str, bool]]:
+    """The path of everything below a folder, and whether it is a folder; raises ``OSError``.
+
+    What is not there, or goes meanwhile, is left out. A file has only itself.
+    """
+    pending = [path]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if is_folder := entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    yield entry.path, is_folder
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            os.stat(folder)  # noqa: PTH116  # raises where a file is in the place of its parent
+            yield folder, False
+
+
+def _files_below(path: str) -> Iterator[str]:
+    return (found for found, is_folder in _entries_below(path) if not is_folder)
+
+
 def _sizes_below(folder: str) -> dict[str, int]:
     # without a Path for each file: there are thousands, and every run asks
-    return {
-        os.path.join(path, name): os.stat(os.path.join(path, name)).st_size  # noqa: PTH116, PTH118
-        for path, _, names in os.walk(folder)
-        for name in names
-    }
+    sizes = {}
+    for path in _files_below(folder):
+        with suppress(FileNotFoundError):
+            sizes[path] = os.stat(path).st_size  # noqa: PTH116
+    return sizes
 
 
 def open_lake(settings: Settings) -> Store:
