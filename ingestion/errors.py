@@ -64,6 +64,12 @@ class CorruptedError(MedallionError):
     may_pass = True
 
 
+class ReplacedError(MedallionError):
+    """Somebody else has written what was to be replaced, since it was read."""
+
+    may_pass = True
+
+
 def first_line(exc: BaseException) -> str:
     """The first line of an exception, without a full stop; its type where it has no text."""
     lines = str(exc).strip().splitlines()

@@ -119,6 +119,11 @@ def explained(exc: Exception, doing: str, url: str) -> MedallionError:
     return exc if isinstance(exc, MedallionError) else MedallionError(f"{cannot}{reason}.")
 
 
+def names_of(exc: Exception) -> set[str]:
+    """The identifiers of an SDK error and of its causes: classes, the store's codes, statuses."""
+    return {name for cause in _causes(exc) for name in _names(cause)}
+
+
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
     """The error and its causes; dlt keeps a cause in ``exception``."""
     while exc is not None:

@@ -43,8 +43,7 @@ def delete(store: Store, gone: Collection[str]) -> bool:
         if part and part[1] in ours and path not in named:
             store.delete(path)
     for publication_id in gone:
-        store.delete(storage.views_of(publication_id))
-        store.delete(storage.manifest_of(publication_id))
+        storage.forget(store, publication_id)
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ingestion.addresses import local_path
@@ -62,6 +63,22 @@ def current(store: Store) -> Publication | None:
     except FileNotFoundError:
         return None
     return from_json(content, store.address(MANIFEST))
+
+
+class Seen(NamedTuple):
+    """The publication that readers see, and the tag of its manifest, with which to replace it."""
+
+    publication: Publication | None = None
+    tag: str | None = None
+
+
+def seen_now(store: Store) -> Seen:
+    """What readers see now, for who is to replace it."""
+    try:
+        content, tag = store.read_tagged(MANIFEST)
+    except FileNotFoundError:
+        return Seen()
+    return Seen(from_json(content, store.address(MANIFEST)), tag)
 
 
 def listing(store: Store) -> dict[str, int]:
@@ -133,8 +150,13 @@ def forget_never_current(store: Store, current: Publication | None) -> None:
     """Delete the manifests of publications that were killed before readers saw them."""
     for publication_id in ids(store):
         if current is None or publication_id > current.id:
-            store.delete(manifest_of(publication_id))
-            store.delete(views_of(publication_id))
+            forget(store, publication_id)
+
+
+def forget(store: Store, publication_id: str) -> None:
+    """Delete the manifest of a publication, and its views."""
+    store.delete(manifest_of(publication_id))
+    store.delete(views_of(publication_id))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Publish: write the files that are new, then swap the publication in.
 
-Files come first, then the manifest and the views of the new publication, then the two files that
-readers find it by. Each gets its name when it is whole. So a publication that is killed leaves the
-one before as it was, and the next goes on with the files that are there.
+Files come first, then the views and the manifest of the new publication, then the two files that
+readers find it by. The manifest is replaced only if nobody else has replaced it meanwhile. Each
+gets its name when it is whole. So a publication that is killed leaves the one before as it was, and
+the next goes on with the files that are there.
 """
 
 import hashlib
@@ -15,7 +16,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ingestion.errors import CorruptedError, MedallionError, UsageError, WarehouseError
+from ingestion.errors import (
+    CorruptedError,
+    MedallionError,
+    ReplacedError,
+    UsageError,
+    WarehouseError,
+)
 from ingestion.lake.storage.store import Store
 from ingestion.progress import Progress, Quiet
 from ingestion.publications import storage
@@ -91,7 +98,8 @@ def publish(
     store = storage.open_publications(settings)
     clear_scratch(settings.dlt_dir)  # where nothing is loaded, nobody else does
     with storage.turn(settings, progress):
-        before = storage.current(store)
+        seen = storage.seen_now(store)
+        before = seen.publication
         check_owner(store, before, origin.warehouse)
         storage.forget_never_current(store, before)
         there, damaged = storage.listing(store), damaged_files(store)
@@ -103,7 +111,7 @@ def publish(
         with scratch_folder(settings.dlt_dir) as scratch:
             if before and hidden:  # the warehouse does not hold what readers are to see
                 if has_parts:
-                    swap_in(store, before, scratch)
+                    swap_in(store, before, scratch, seen)
                 return Published(before, is_new=False, stored_bytes=sum(there.values()))
             writer = _Writer(store, engine, session, scratch, there, damaged)
             writer.remember(before)
@@ -117,7 +125,7 @@ def publish(
             else:
                 made = before
             if is_new or not is_found:
-                made = swap_in(store, made, scratch)
+                made = swap_in(store, made, scratch, seen)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
     written = writer.written
@@ -131,8 +139,12 @@ def publish(
     )
 
 
-def swap_in(store: Store, made: Publication, scratch: Path) -> Publication:
-    """Add a publication whose files are there, and let readers see it; returns it as stored."""
+def swap_in(store: Store, made: Publication, scratch: Path, seen: storage.Seen) -> Publication:
+    """Add a publication whose files are there, and let readers see it; returns it as stored.
+
+    It takes the place of what was ``seen``. Raises ``ReplacedError`` where another machine has
+    published since; readers then see what that one did.
+    """
     views = scratch / storage.VIEWS
     make_views(made, store.url, views)
     digest = _sha256(views)
@@ -140,8 +152,15 @@ def swap_in(store: Store, made: Publication, scratch: Path) -> Publication:
     manifest = to_json(made)
     store.put(views, storage.views_of(made.id), digest)
     store.write(storage.manifest_of(made.id), manifest)
+    try:
+        store.replace(storage.MANIFEST, manifest, seen.tag)
+    except ReplacedError as exc:
+        if made.id not in {p.id for p in (seen.publication, storage.current(store)) if p}:
+            storage.forget(store, made.id)  # readers never saw it
+        raise ReplacedError(f"{exc}. Readers see what that one published. Try it again.") from exc
     store.put(views, storage.VIEWS, digest)
-    store.write(storage.MANIFEST, manifest)
+    if not store.is_local and not store.names(storage.manifest_of(made.id)):
+        store.write(storage.manifest_of(made.id), manifest)  # another machine took it for killed
     return made
 
 
@@ -323,7 +342,8 @@ def restore(
     """
     store = storage.open_publications(settings)
     with storage.turn(settings, progress):
-        before = storage.current(store)
+        seen = storage.seen_now(store)
+        before = seen.publication
         if warehouse:
             check_owner(store, before, warehouse)
         storage.forget_never_current(store, before)
@@ -344,7 +364,7 @@ def restore(
                 hidden_state=hidden,
             )
         with scratch_folder(settings.dlt_dir) as scratch:
-            return swap_in(store, made, scratch)
+            return swap_in(store, made, scratch, seen)
 
 
 def take_over(
@@ -362,7 +382,8 @@ def take_over(
                 f"Files of {publication.id} at {other.url} are gone or damaged:"
                 f" medallion verify --env {source.environment or 'NAME'} names them."
             )
-        before = storage.current(store)
+        seen = storage.seen_now(store)
+        before = seen.publication
         storage.forget_never_current(store, before)
         there, damaged = storage.listing(store), damaged_files(store)
         copied = {
@@ -376,7 +397,7 @@ def take_over(
             made = _next(before, origin, publication.tables)
             if before and (before.origin, before.tables) == (origin, publication.tables):
                 made = before  # it was killed after the swap, or is asked for twice
-            made = swap_in(store, made, scratch)
+            made = swap_in(store, made, scratch, seen)
         _mend(store, damaged, copied)
         delete_old(store, settings.keep_publications, datetime.now(UTC))
         return made

@@ -14,7 +14,7 @@ from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.faults.test_machine import full_disk
 from tests.faults.test_stores_from_outside import FAULTS, patient_for
-from tests.support.fault_proxy import FaultProxy, in_front_of
+from tests.support.fault_proxy import FaultProxy, Refuse, in_front_of
 from tests.support.gold import AFTER, BEFORE, Gold
 from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
 
@@ -101,3 +101,16 @@ def test_a_store_that_fails(
         whole = gold.shown() in (BEFORE, LARGE)
         counts.update(silent=int(not told or not whole), **counted(gold))
     tally(f"S3 fails in a publication ({kind})", times=len(tried), **counts)
+
+
+def test_a_store_that_knows_no_condition(
+    s3: S3, proxy: FaultProxy, make_settings: MakeSettings
+) -> None:
+    url = s3.new_lake()
+    gold = Gold(make_settings(publish_url=url))
+    gold.publish(BEFORE)
+    manifest = f"{url.removeprefix('s3:/')}/manifest.json"
+    proxy.fail("PUT", manifest, Refuse(501, "NotImplemented"), times=1)
+    gold.publish(AFTER)
+    assert gold.shown() == AFTER
+    assert sum(asked.startswith(f"PUT {manifest}") for asked in proxy.asked) == 3

@@ -11,7 +11,7 @@ import pytest
 from ingestion.errors import MedallionError
 from ingestion.publications.diff import Diff, Example, Rows, Side, TableDiff, Total, diff
 from ingestion.publications.read import PublishedDuckDb, current
-from ingestion.publications.storage import open_publications
+from ingestion.publications.storage import open_publications, seen_now
 from ingestion.publications.write import swap_in, take_over
 from orchestration.job.diff import keys
 from orchestration.job.diff_page import page
@@ -147,7 +147,7 @@ def test_a_publication_is_taken_over_and_compared_in_each_store(
         gold = open_publications(settings)
         for path, part in made.parts.items():
             gold.put(tmp_path / folder / path, path, part.sha256)
-        swap_in(gold, made, tmp_path)
+        swap_in(gold, made, tmp_path, seen_now(gold))
         (tmp_path / "medallion.duckdb").unlink()
     before = set(open_publications(main).sizes("marts"))
     made = take_over(main, trial, new, replace(new.origin, run="promote try"))

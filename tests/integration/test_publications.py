@@ -18,7 +18,7 @@ import ingestion
 from ingestion.errors import MedallionError, UsageError
 from ingestion.progress import Quiet
 from ingestion.publications import storage
-from ingestion.publications.manifest import to_json
+from ingestion.publications.manifest import Publication, to_json
 from ingestion.publications.read import PublishedDuckDb, current, find, kept
 from ingestion.publications.retention import delete_old
 from ingestion.publications.verify import verify
@@ -433,7 +433,7 @@ def test_a_clock_that_was_set_back_makes_no_older_publication(gold: Gold, tmp_pa
     ahead = first.created_at + timedelta(days=400)
     store = storage.open_publications(gold.settings)
     moved = replace(first, id=storage.new_id(ahead, first.origin.state), created_at=ahead)
-    swap_in(store, moved, tmp_path)
+    swap_in(store, moved, tmp_path, storage.seen_now(store))
     later = gold.publish(AFTER).publication
     assert later.id > moved.id
     assert gold.shown() == AFTER
@@ -477,6 +477,38 @@ def test_a_publication_in_each_store(make_settings: Callable[..., Settings], sto
         storage.open_publications(gold.settings), 1, datetime.now(UTC) + timedelta(days=9)
     ) == [first.id, found.id]
     assert gold.shown() == BEFORE
+
+
+def test_two_machines_at_once_in_each_store(
+    make_settings: Callable[..., Settings], store: Store, tmp_path: Path
+) -> None:
+    """What one has published between another's look and its end stays, and the other is told."""
+    gold = Gold(make_settings(publish_url=store.new_lake()))
+    bucket = storage.open_publications(gold.settings)
+    nothing = storage.seen_now(bucket)
+    assert nothing == (None, None)
+    first = gold.publish(BEFORE).publication
+    with pytest.raises(MedallionError, match="replaced by somebody else") as told:
+        swap_in(bucket, _another(first, 1), tmp_path, nothing)
+    assert "\n" not in str(told.value)
+    seen = storage.seen_now(bucket)
+    second = gold.publish(AFTER).publication
+    for late in (_another(first, 2), first):  # one that is new, and one that was to be mended
+        with pytest.raises(MedallionError, match="replaced by somebody else"):
+            swap_in(bucket, late, tmp_path, seen)
+    assert gold.shown() == AFTER
+    assert [p.id for p in kept(gold.settings)] == [first.id, second.id]
+    assert not [f for f in verify(gold.settings) if f.error]
+    # an answer that was lost, and the request sent again
+    bucket.replace(storage.MANIFEST, to_json(second), seen.tag)
+    swap_in(bucket, _another(first, 3), tmp_path, storage.seen_now(bucket))
+    assert gold.shown() == BEFORE
+
+
+def _another(publication: Publication, number: int) -> Publication:
+    """One that somebody makes of the same files, years later."""
+    made_at = datetime(2124, 1, number, tzinfo=UTC)
+    return replace(publication, id=storage.new_id(made_at, "ab" * 3), created_at=made_at)
 
 
 def test_a_user_can_only_read_the_published_files(gold: Gold, tmp_path: Path) -> None:

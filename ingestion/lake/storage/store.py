@@ -19,8 +19,8 @@ from typing import IO, Any
 import fsspec
 
 from ingestion.addresses import local_path
-from ingestion.errors import CorruptedError
-from ingestion.lake.storage import s3
+from ingestion.errors import CorruptedError, ReplacedError
+from ingestion.lake.storage import conditional, s3
 from ingestion.lake.storage.checksums import (
     S3_CHECKSUM,
     Digests,
@@ -129,9 +129,7 @@ class Store:
                 content: bytes = self.fs.cat_file(self.path(name))
                 return content
         except FileNotFoundError:
-            if not self.is_local:
-                with self.faults("read"):
-                    self._ask_for_bucket()
+            self._ask_whether_it_is_there()
             raise
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
@@ -142,6 +140,49 @@ class Store:
                 [self.path(name) for name in names], None, None, on_error="raise"
             )
         return contents
+
+    def read_tagged(self, name: str) -> tuple[bytes, str]:
+        """The content of a small object, and a tag of this state of it, for ``replace()``.
+
+        Raises ``FileNotFoundError`` where there is no such object.
+        """
+        try:
+            with self.faults("read", or_missing=True):
+                return conditional.read(self.fs, self.scheme, self.path(name))
+        except FileNotFoundError:
+            self._ask_whether_it_is_there()
+            raise
+
+    def replace(self, name: str, content: bytes, tag: str | None) -> None:
+        """Write a small object, if it still has this tag; None means that it is not there yet.
+
+        Raises ``ReplacedError`` where somebody else has written it since.
+        """
+        if self._has_replaced(name, content, tag):
+            return
+        # an attempt whose answer was lost has succeeded
+        with suppress(FileNotFoundError):
+            if self.read(name) == content:
+                return
+        raise ReplacedError(
+            f"{self.address(name)} was replaced by somebody else in the meantime, from another"
+            " machine"
+        )
+
+    def _has_replaced(self, name: str, content: bytes, tag: str | None) -> bool:
+        if self.is_local:
+            present = None
+            with suppress(FileNotFoundError):
+                _, present = self.read_tagged(name)
+            if present == tag:
+                self.write(name, content)
+            return present == tag
+        options = self._encryption_options()  # S3's file system adds its own
+        if self.scheme == "gs" and self._encryption:
+            options = {"kmsKeyName": self._encryption}
+        with self.faults("write to"):
+            path = self.path(name)
+            return conditional.replace(self.fs, self.scheme, path, content, tag, options)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object, which gets its name only when it is whole."""
@@ -300,6 +341,12 @@ class Store:
         # A bucket has no folders. Asked for one, some file systems would create the bucket.
         if self.is_local:
             self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
+
+    def _ask_whether_it_is_there(self) -> None:
+        """Raise ``MedallionError`` where the bucket is not."""
+        if not self.is_local:
+            with self.faults("read"):
+                self._ask_for_bucket()
 
     def _ask_for_bucket(self) -> None:
         """Raise where there is no such bucket: some file systems show it as empty."""
