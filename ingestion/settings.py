@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     publish_url: str = ""
     keep_publications: int = Field(default=30, ge=1, le=36500)
     metrics_path: Path | None = None
+    site_dir: Path | None = None
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
@@ -123,7 +124,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"there is no source {name}; there are {known}")
         return names
 
-    @field_validator("duckdb_path", "postgres_dir", "work_dir", "metrics_path")
+    @field_validator("duckdb_path", "postgres_dir", "work_dir", "metrics_path", "site_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -241,6 +242,12 @@ class Settings(BaseSettings):
         name = self.duckdb_path.name.partition(".")[0]
         own = "" if name == "warehouse" else f"-{name}"
         return self.duckdb_path.with_name(f"published{own}{beside}").as_uri()
+
+    @property
+    def site_path(self) -> Path:
+        """The folder of the site that is made from this warehouse."""
+        folder = self.site_dir or self.duckdb_path.with_name("site")
+        return folder.with_name(f"{folder.name}-{self.variant}") if self.variant else folder
 
     @property
     def metrics_file(self) -> Path:

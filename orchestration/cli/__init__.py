@@ -20,6 +20,7 @@ from orchestration.cli import backfill, changes, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
 from orchestration.cli import environments as trying
 from orchestration.cli import publications as publishing
+from orchestration.cli import site as showing
 from orchestration.cli import sources as looking_at_sources
 from orchestration.cli import watch as watching
 
@@ -37,7 +38,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         stages.audit,
         publishing.publish,
     ),
-    "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query),
+    "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query, showing.site),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),
     "Environments": (changes.check_change, changes.diff, trying.promote),

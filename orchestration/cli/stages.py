@@ -48,6 +48,9 @@ def run(
             "--republish", help="With --sample: first publish one month again, with changes."
         ),
     ] = False,
+    with_site: Annotated[
+        bool, typer.Option("--site", help="Then make the site, as `medallion site` does.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -60,13 +63,20 @@ def run(
         raise typer.BadParameter("--republish is for --sample only.")
     with command(sample, target, quiet, republish, env=env) as settings:
         scope = scope_of(dataset, start, end)
-        from orchestration.cli.console import print_json, print_summary, progress
+        from orchestration.cli.console import print_json, print_summary, progress, stdout
         from orchestration.job import pipeline as stages
 
+        if with_site:
+            from orchestration.cli.site import make_site
+            from orchestration.site.library import check_installed
+
+            check_installed()
         with progress(quiet) as watcher:
             report = stages.run(settings, *scope, as_of, full_refresh, watcher, drop_unknown)
+        seen = settings.as_of(as_of) if as_of else settings
+        site = make_site(seen, None, quiet) if with_site else None
         if as_json:
-            print_json(_run_json(report))
+            print_json(_run_json(report) | ({"site": str(site.index)} if site else {}))
         else:
             given = ["--sample"] if sample else []
             if target:
@@ -76,6 +86,8 @@ def run(
             if as_of:
                 given.append(f"--as-of {as_of}")
             print_summary(report, " ".join(given))
+            if site:
+                stdout.print(f"\nThe site:   {site.index}", highlight=False)
         end_with(report.faults)
 
 

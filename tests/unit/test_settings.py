@@ -81,6 +81,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "publish_url": "",
         "keep_publications": 30,
         "metrics_path": None,
+        "site_dir": None,
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,

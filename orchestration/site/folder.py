@@ -1,0 +1,97 @@
+"""The folder of a site: a new site takes the place of the old one without a half-made state.
+
+The pages are at the top, and what they load is in a folder of its own for each build. Nothing
+refers to that folder until it is whole. Then each page is replaced at once, by rename. The folder
+of the build before stays for those who have its pages open.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from uuid import uuid4
+
+from ingestion.errors import MedallionError, UsageError
+from ingestion.locks import turn_with_file
+from ingestion.progress import Quiet
+
+MARK = ".medallion-site"  # a folder with this file is ours to replace
+BUILD = "build-"
+KEPT = 2
+
+
+class NewFolder:
+    """The new site, while nobody sees it."""
+
+    def __init__(self, out: Path):
+        self.out = out
+        self.assets_name = f"{BUILD}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:6]}"
+        self.assets = out / self.assets_name
+        self._pages: dict[str, str] = {}
+        self.files = 0
+        self.bytes = 0
+
+    def add_static(self, name: str) -> None:
+        """Add one of the site's own files."""
+        content = files(__package__).joinpath("static", name).read_bytes()
+        self.assets.joinpath(name).write_bytes(content)
+
+    def add_page(self, name: str, text: str) -> None:
+        """Add a page; it is seen when all is whole."""
+        self._pages[name] = text
+
+    def show(self) -> None:
+        """Let the pages be seen, the entry last."""
+        begun = []
+        for name, text in sorted(self._pages.items(), key=lambda page: page[0] == "index.html"):
+            path = self.assets / name
+            path.write_text(text, "utf-8")
+            begun.append(path)
+        written = [path for path in self.assets.rglob("*") if path.is_file()]
+        self.files, self.bytes = len(written), sum(path.stat().st_size for path in written)
+        for path in begun:
+            path.replace(self.out / path.name)
+
+    def clear(self) -> None:
+        """Delete the folders of builds before the last one, and pages that are no more."""
+        builds = sorted(path for path in self.out.glob(f"{BUILD}*") if path.is_dir())
+        for path in builds[:-KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.out.glob("*.html"):
+            if path.name not in self._pages:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def swapped(out: Path) -> Iterator[NewFolder]:
+    """A new site in ``out``, seen when the block ends well, and deleted when it does not.
+
+    Raises ``UsageError`` where the folder holds something that is no site of ours.
+    """
+    try:
+        _claim(out)
+        with turn_with_file(out / f"{MARK}.lock", "the site", Quiet()):
+            new = NewFolder(out)
+            new.assets.mkdir()
+            try:
+                yield new
+                new.show()
+            except BaseException:
+                shutil.rmtree(new.assets, ignore_errors=True)
+                raise
+            new.clear()
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {out}: {exc.strerror}.") from exc
+
+
+def _claim(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; name a folder for the site.")
+    if out.is_dir() and not (out / MARK).exists() and any(out.iterdir()):
+        raise UsageError(
+            f"{out} holds files that are not of a site; name an empty folder, or a new one."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()

@@ -1,0 +1,46 @@
+"""Vega, Vega-Lite and vega-embed as one script, as vl-convert carries them; no server is asked."""
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+
+from ingestion.errors import MedallionError, UsageError
+from ingestion.settings import Settings
+
+NAMES = "window.vegaEmbed=vegaEmbed;"
+
+
+def script(settings: Settings) -> str:
+    """The script; made once for each version of vl-convert, as that takes some seconds.
+
+    Raises ``UsageError`` where the extra ``site`` is not installed.
+    """
+    check_installed()
+    made_by = f"{version('vl-convert-python')}\n{NAMES}"
+    name = hashlib.sha256(made_by.encode()).hexdigest()[:16]
+    path = settings.work_dir / "site" / f"vega-{name}.js"
+    try:
+        if path.exists():
+            return path.read_text("utf-8")
+        import vl_convert
+
+        # it is made as a module, and a page from disk may load a plain script only
+        text = f"(function(){{{vl_convert.javascript_bundle(NAMES)}\n}})();\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = path.with_suffix(".part")
+        begun.write_text(text, "utf-8")
+        begun.replace(path)
+    except OSError as exc:
+        raise MedallionError(f"Cannot write to {path.parent}: {exc.strerror}.") from exc
+    return text
+
+
+def check_installed() -> None:
+    """Raise ``UsageError`` where the extra ``site`` is not installed."""
+    try:
+        for name in ("altair", "vl-convert-python"):
+            version(name)
+    except PackageNotFoundError as exc:
+        raise UsageError(
+            f"The site needs {exc.name}, of the extra site: uv sync --extra site, or"
+            " pip install 'medallion[site]'."
+        ) from None
