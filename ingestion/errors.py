@@ -46,6 +46,10 @@ class WarehouseError(MedallionError):
     """The warehouse refused a statement; the message is the engine's reason in one line."""
 
 
+class UnreadableError(WarehouseError):
+    """The warehouse cannot read a file of the lake, and trying again would not help."""
+
+
 class LockedError(WarehouseError):
     """Another session holds what is to be replaced; the message names it."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from ingestion.errors import MedallionError, UnreachableError, WarehouseError
+from ingestion.errors import MedallionError, UnreachableError, UnreadableError, WarehouseError
 from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.reading.errors import Failure, may_pass
 from ingestion.lake.storage.store import Store, open_lake
@@ -317,7 +317,8 @@ def _read_versions(
             rows = engine.count_rows(session, version, version.table_name not in recorded)
         except WarehouseError as exc:
             reason = str(exc).partition(" LINE 1: ")[0]  # cut off our own statement
-            return Failure(reason, is_unreadable=not may_pass(exc.__cause__))
+            is_unreadable = isinstance(exc, UnreadableError) or not may_pass(exc.__cause__)
+            return Failure(reason, is_unreadable)
         if rows == version.row_count:
             return None
         return Failure(f"{rows} rows, not {version.row_count}", is_unreadable=True)

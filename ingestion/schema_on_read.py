@@ -12,6 +12,7 @@ from datetime import date
 from ingestion.sources.base import TEXT, Dataset
 from ingestion.sources.read_types import ReadType
 
+_FRACTIONAL = (TEXT, "double", "float", "halffloat")
 # Where a row comes from: the file's month and version, and the row's place in the file, from 0.
 ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
 
@@ -54,6 +55,36 @@ class Dialect:
         """Quote an identifier, whatever characters it has."""
         return '"' + name.replace('"', '""') + '"'
 
+    def cast(self, value: str, file_type: str, read_type: ReadType) -> str:
+        """SQL of a value of a file's column as its read type; text is trimmed, and never empty."""
+        # a whole number may be written 1.0, which PostgreSQL can only read as a double
+        if file_type == TEXT and read_type == "bigint":
+            value = f"cast({value} as {self.types['double']})"
+        return f"cast({value} as {self.sql_type(read_type)})"
+
+
+class SparkDialect(Dialect):
+    """Spark's names, and casts that give what DuckDB and PostgreSQL give."""
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier, whatever characters it has."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def cast(self, value: str, file_type: str, read_type: ReadType) -> str:
+        """SQL of a value of a file's column as its read type."""
+        if read_type == "bigint" and file_type in _FRACTIONAL:
+            # a cast would cut off what follows the point; the others round to the even number
+            double = f"cast({value} as double)" if file_type == TEXT else value
+            return f"cast(bround({double}) as bigint)"
+        cast = super().cast(value, file_type, read_type)
+        if read_type == "timestamp" and file_type == TEXT:
+            # the end of a day, which Spark does not read
+            midnight = super().cast(f"replace({value}, ' 24:', ' 00:')", file_type, read_type)
+            return (
+                f"case when {value} like '% 24:%' then {midnight} + interval 1 day else {cast} end"
+            )
+        return cast
+
 
 DUCKDB = Dialect(
     {
@@ -80,6 +111,19 @@ POSTGRES = Dialect(
         "binary": "bytea",
     },
     decimal="numeric",
+)
+SPARK = SparkDialect(
+    {
+        "bigint": "bigint",
+        "double": "double",
+        "text": "string",
+        "timestamp": "timestamp_ntz",
+        "timestamptz": "timestamp",
+        "date": "date",
+        "boolean": "boolean",
+        "binary": "binary",
+    },
+    decimal="decimal{digits}",
 )
 
 
@@ -120,21 +164,19 @@ def _select(
         f"cast({branch.row_ordinal} as bigint) as row_ordinal",
     ]
     for name, read_type in schema.items():
-        value = _value(*published[name], read_type, dialect) if name in published else "null"
-        parts.append(f"cast({value} as {dialect.sql_type(read_type)}) as {dialect.quote(name)}")
+        parts.append(f"{_value(published.get(name), read_type, dialect)} as {dialect.quote(name)}")
     return f"select {', '.join(parts)} from {branch.relation}"
 
 
-def _value(name: str, file_type: str, read_type: ReadType, dialect: Dialect) -> str:
-    """SQL of a column, ready to be cast to its read type; an empty CSV field becomes null."""
-    column = dialect.quote(name)
-    if file_type != TEXT:
-        return column
-    if read_type == "text":
-        return f"nullif({column}, '')"
-    value = f"nullif(trim({column}), '')"
-    # a whole number may be written 1.0, which PostgreSQL can only read as a double
-    return f"cast({value} as {dialect.types['double']})" if read_type == "bigint" else value
+def _value(published: tuple[str, str] | None, read_type: ReadType, dialect: Dialect) -> str:
+    """SQL of a column under its read type; an empty CSV field becomes null."""
+    if published is None:
+        return f"cast(null as {dialect.sql_type(read_type)})"
+    name, file_type = published
+    value = dialect.quote(name)
+    if file_type == TEXT:
+        value = f"nullif({value if read_type == 'text' else f'trim({value})'}, '')"
+    return dialect.cast(value, file_type, read_type)
 
 
 def _select_nothing(schema: Mapping[str, ReadType], dialect: Dialect) -> str:

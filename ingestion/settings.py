@@ -68,12 +68,21 @@ class Settings(BaseSettings):
     lake_url: str = str(DATA_DIR / "lake")
     lake_encryption: str = ""
     lake_storage_class: str = ""
-    target: Literal["duckdb", "postgres"] = "duckdb"
+    target: Literal["duckdb", "postgres", "spark"] = "duckdb"
     raw: Literal["loaded", "in_place"] = "loaded"
     duckdb_path: Path = DATA_DIR / "warehouse.duckdb"
     duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
     postgres_dir: Path = DATA_DIR / "postgres"
     postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
+    spark_host: str = "127.0.0.1"
+    spark_port: int = Field(default=10000, ge=1, le=65535)
+    spark_auth: Literal["NONE", "NOSASL", "LDAP", "KERBEROS"] = "NONE"
+    spark_user: str = ""
+    spark_password: SecretStr | None = None
+    spark_kerberos_service: str = ""
+    spark_threads: int = Field(default=2, ge=1, le=64)
+    spark_format: Literal["parquet", "iceberg"] = "parquet"
+    spark_dir: Path = DATA_DIR / "spark"
     work_dir: Path = DATA_DIR / "work"
     publish_url: str = ""
     keep_publications: int = Field(default=30, ge=1, le=36500)
@@ -124,7 +133,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"there is no source {name}; there are {known}")
         return names
 
-    @field_validator("duckdb_path", "postgres_dir", "work_dir", "metrics_path", "site_dir")
+    @field_validator(
+        "duckdb_path", "postgres_dir", "spark_dir", "work_dir", "metrics_path", "site_dir"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()

@@ -15,6 +15,10 @@ from ingestion.warehouse.base import Engine, Session
 
 def engine_for(settings: Settings) -> Engine:
     """The engine that the settings name; importing it opens nothing."""
+    if settings.target == "spark":
+        from ingestion.warehouse.spark.engine import Spark
+
+        return Spark(settings)
     if settings.raw == "in_place":
         if settings.target != "duckdb":
             raise UsageError(

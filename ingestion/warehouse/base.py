@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.lake.catalog import FileVersion
@@ -35,6 +35,18 @@ class Result:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+Kind = Literal["table", "view"]
+
+
+class Column(NamedTuple):
+    """A column of a table or view; its type is spelled as the engine does, in lower case."""
+
+    schema: str
+    relation: str
+    name: str
+    sql_type: str
+
+
 ONE_THAT_READS = "this is read-only; give one statement that reads"
 
 
@@ -46,6 +58,15 @@ class Session(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
         """Run statements that give no result."""
+
+    def relations(self) -> "dict[tuple[str, str], Kind]":
+        """The kind of every table and view that this account may see, by schema and name."""
+
+    def columns(self, schemas: Sequence[str], /) -> "list[Column]":
+        """The columns of the tables and views of these schemas, in their order."""
+
+    def hides(self, schema: str, relation: str, /) -> bool:
+        """Whether there is such a table or view, and this account may not read it."""
 
     def execute_patiently(self, sql: str, relation: str, /) -> None:
         """Run a statement that needs ``relation`` free of readers; part of a transaction."""
@@ -118,8 +139,10 @@ class Engine(Protocol):
     def branches(self, versions: Sequence[FileVersion]) -> list[Branch]:
         """The branches by which a read view reads these versions of one dataset."""
 
-    def replace_view(self, session: Any, dataset: Dataset, branches: Sequence[Branch], /) -> None:
-        """Replace the read view of a dataset by one over these versions."""
+    def replace_view(
+        self, session: Any, dataset: Dataset, branches: Sequence[Branch], comment: str, /
+    ) -> None:
+        """Replace the read view of a dataset by one over these versions, with a comment."""
 
     def view_comments(self, session: Any, /) -> dict[tuple[str, str], str]:
         """The comment on each read view, by schema and name."""
@@ -198,8 +221,13 @@ def complete_files(session: Session, comment: str | None) -> None:
     """Add to ``raw.files`` its format, and the columns that an earlier release did not have."""
     if not has_all_columns(session):
         session.execute("alter table raw.files add column is_newest boolean")
-    if comment != f"{_FORMAT_COMMENT}{FORMAT}":
-        session.execute(f"comment on table raw.files is '{_FORMAT_COMMENT}{FORMAT}'")
+    if comment != format_comment():
+        session.execute(f"comment on table raw.files is '{format_comment()}'")
+
+
+def format_comment() -> str:
+    """The comment on ``raw.files``."""
+    return f"{_FORMAT_COMMENT}{FORMAT}"
 
 
 def refuse_later_format(comment: str | None, label: str) -> None:
@@ -214,22 +242,14 @@ def refuse_later_format(comment: str | None, label: str) -> None:
 
 def has_all_columns(session: Session) -> bool:
     """Whether ``raw.files`` has every column of this release."""
-    return bool(
-        session.query(
-            "select 1 from information_schema.columns where table_schema = 'raw'"
-            " and table_name = 'files' and column_name = 'is_newest'"
-        ).rows
-    )
+    return "is_newest" in session.query(f"select * from raw.{FILES_TABLE} where false").columns
 
 
 def tables_loaded(session: Session) -> set[str]:
     """The versions whose raw tables exist; a view of a file in the lake does not count."""
-    rows = session.query(
-        "select table_name from raw.files where loaded_at is not null and table_name in ("
-        "select table_name from information_schema.tables"
-        " where table_schema = 'raw' and table_type = 'BASE TABLE')"
-    ).rows
-    return {name for (name,) in rows}
+    rows = session.query("select table_name from raw.files where loaded_at is not null").rows
+    there = session.relations()
+    return {name for (name,) in rows if there.get(("raw", name)) == "table"}
 
 
 def reason_of(exc: BaseException) -> str:
@@ -262,21 +282,36 @@ def write_load_record(
 
 def drop_raw(session: Session, dialect: Dialect, table_name: str) -> None:
     """Drop the raw table or view of one version."""
-    kinds = session.query(
-        "select table_type from information_schema.tables"
-        " where table_schema = 'raw' and table_name = ?",
-        [table_name],
-    ).rows
-    for (kind,) in kinds:
-        what = "view" if kind == "VIEW" else "table"
+    if kind := session.relations().get(("raw", table_name)):
         relation = f"raw.{dialect.quote(table_name)}"
-        session.execute_patiently(f"drop {what} {relation}", relation)
+        session.execute_patiently(f"drop {kind} {relation}", relation)
+
+
+def relations_in(session: Session) -> dict[tuple[str, str], Kind]:
+    """``Session.relations()`` of an engine with an ``information_schema``."""
+    found = session.query(
+        "select table_schema, table_name, table_type from information_schema.tables"
+    )
+    return {
+        (schema, name): "view" if kind == "VIEW" else "table" for schema, name, kind in found.rows
+    }
+
+
+def columns_in(session: Session, schemas: Sequence[str]) -> list[Column]:
+    """``Session.columns()`` of an engine with an ``information_schema``."""
+    found = session.query(
+        "select table_schema, table_name, column_name, lower(data_type)"
+        " from information_schema.columns"
+        f" where table_schema in ({', '.join('?' for _ in schemas)})"
+        " order by table_schema, table_name, ordinal_position",
+        list(schemas),
+    )
+    return [Column(*row) for row in found.rows]
 
 
 def tables(session: Session) -> set[tuple[str, str]]:
     """Every table and view, as (schema, name)."""
-    found = session.query("select table_schema, table_name from information_schema.tables")
-    return {(schema, name) for schema, name in found.rows}
+    return set(session.relations())
 
 
 def files_are_there(session: Session) -> bool:
@@ -284,10 +319,7 @@ def files_are_there(session: Session) -> bool:
 
     On PostgreSQL, ``tables()`` leaves out what the account may not see.
     """
-    may_look = session.query(
-        "select has_schema_privilege(nspname, 'usage') from pg_namespace where nspname = 'raw'"
-    ).rows
-    if may_look == [(False,)]:
+    if session.hides("raw", FILES_TABLE):
         raise WarehouseError(
             "This account may not see the schema raw. Log in as one that loads or transforms."
         )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.file_version import PASSED_OVER, Key, names_of
-from ingestion.schema_on_read import Branch, read_view_sql, view_name
+from ingestion.schema_on_read import Branch, read_view_sql
 from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session, write_load_record
 
@@ -93,10 +93,8 @@ def publish(
     stale = stale_views(session, engine, catalog, in_view.values())
     for name, (branches, fingerprint) in stale.items():
         dataset = catalog.dataset(name)
-        view = view_name(dataset, engine.dialect)
         try:
-            engine.replace_view(session, dataset, branches)
-            session.execute(f"comment on view {view} is '{fingerprint}'")
+            engine.replace_view(session, dataset, branches, fingerprint)
         except WarehouseError as exc:
             raise type(exc)(
                 f"{dataset.source}.{dataset.view} could not be replaced: {exc}"
@@ -188,12 +186,7 @@ def stale_views(
     Each comes with the branches of the new view and their fingerprint. The comment on the present
     view holds the fingerprint that it was made from; its columns show whether somebody replaced it.
     """
-    rows = session.query(
-        "select table_schema, table_name, column_name, data_type from information_schema.columns"
-        f" where table_schema in ({', '.join('?' for _ in registry.schemas())})",
-        registry.schemas(),
-    ).rows
-    columns = {(schema, view, name, kind.lower()) for schema, view, name, kind in rows}
+    columns = set(session.columns(registry.schemas()))
     comments = engine.view_comments(session)
     versions = list(shown)
     stale: Stale = {}

@@ -16,16 +16,19 @@ from orchestration.job.reading import reading
 
 # DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
 SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
-TABLES = """
-    select table_schema, table_name, table_type from information_schema.tables
-    where table_schema in ({schemas})
-    order by table_schema, table_name
-"""
 
 
 def _tables(session: Session) -> Result:
     schemas = ("raw", *registry.schemas(), "staging", "intermediate", "marts")
-    return session.query(TABLES.format(schemas=", ".join("?" for _ in schemas)), schemas)
+    found = sorted((*named, kind) for named, kind in session.relations().items())
+    return Result(
+        ["table_schema", "table_name", "table_type"],
+        [
+            (schema, name, "VIEW" if kind == "view" else "BASE TABLE")
+            for schema, name, kind in found
+            if schema in schemas
+        ],
+    )
 
 
 def query(

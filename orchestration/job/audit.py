@@ -396,11 +396,11 @@ def _raw_rows(
     session: Session, dialect: Dialect, files: dict[Identity, dict[str, Any]]
 ) -> dict[Identity, int]:
     """The present row counts of the raw tables in use; views of files are not counted."""
-    found = session.query(
-        "select table_name from information_schema.tables"
-        " where table_schema = 'raw' and table_type = 'BASE TABLE'"
-    )
-    there = {name for (name,) in found.rows}
+    there = {
+        name
+        for (schema, name), kind in session.relations().items()
+        if (schema, kind) == ("raw", "table")
+    }
     identities = [
         identity
         for identity, row in files.items()

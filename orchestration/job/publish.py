@@ -151,14 +151,9 @@ def _check(
 
 def _exports(session: Session, builds: dict[str, dict[tuple[str, Any], _Build]]) -> list[Export]:
     """The tables to publish, with the columns that every reader can have."""
-    rows = session.query(
-        "select table_schema, table_name, column_name, data_type from information_schema.columns"
-        " where table_schema in ('marts', 'raw', 'intermediate', 'staging')"
-        " order by table_schema, table_name, ordinal_position"
-    ).rows
     marts = _tables(session)
     columns: dict[tuple[str, str], list[str]] = {}
-    for schema, name, column, kind in rows:
+    for schema, name, column, kind in session.columns(("marts", "raw", "intermediate", "staging")):
         wanted = f"{schema}.{name}" in marts or (schema, name) in ALSO
         if wanted and kind not in COMPUTED:
             columns.setdefault((schema, name), []).append(column)

@@ -41,11 +41,7 @@ def _builds_are_there(session: Session) -> bool:
     """
     if ("intermediate", "month_builds") in tables(session):
         return True
-    hidden = session.query(
-        "select 1 from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
-        " where n.nspname = 'intermediate' and c.relname = 'month_builds'"
-    ).rows
-    if hidden:
+    if session.hides("intermediate", "month_builds"):
         raise WarehouseError(
             "This account may not see intermediate.month_builds, which says what the facts were"
             " built from, so nothing is dropped. Log in as one that loads and transforms."

@@ -92,6 +92,11 @@ class Store:
                 found = {path: int(info["size"]) for path, info in listed.items()}
         return {path[len(self.root) + 1 :]: size for path, size in found.items()}
 
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of this name."""
+        with self.faults("read"):
+            return bool(self.fs.exists(self.path(name)))
+
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""
         with self.faults("write to"), suppress(FileNotFoundError):

@@ -15,17 +15,21 @@ from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern, text_sql
 from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.files import reader_sql
 from ingestion.locks import HeldError, holder_of, locked_file
-from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql
+from ingestion.schema_on_read import DUCKDB, Branch, key_sql, month_sql, read_view_sql, view_name
 from ingestion.settings import AS_OF, Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
+    Column,
+    Kind,
     Result,
+    columns_in,
     complete_files,
     files_ddl,
     no_environment,
     reason_of,
     refuse_later_format,
+    relations_in,
     tables_loaded,
 )
 from ingestion.warehouse.duckdb.guard import check_that_it_reads, lock
@@ -87,6 +91,18 @@ class DuckDbSession:
         if cursor is None:  # an empty text, or nothing but a comment
             raise WarehouseError("there is no statement in it")
         return cursor
+
+    def relations(self) -> dict[tuple[str, str], Kind]:
+        """The kind of every table and view, by schema and name."""
+        return relations_in(self)
+
+    def columns(self, schemas: Sequence[str], /) -> list[Column]:
+        """The columns of the tables and views of these schemas, in their order."""
+        return columns_in(self, schemas)
+
+    def hides(self, _schema: str, _relation: str, /) -> bool:
+        """False: who can open the file sees all of it."""
+        return False
 
     def wait_for_turn(self, what: str, /) -> None:
         """Do nothing: only one process at a time can have the file open to write."""
@@ -261,10 +277,12 @@ class DuckDb:
         )
 
     def replace_view(
-        self, session: DuckDbSession, dataset: Dataset, branches: Sequence[Branch], /
+        self, session: DuckDbSession, dataset: Dataset, branches: Sequence[Branch], comment: str, /
     ) -> None:
-        """Replace the read view of a dataset by one over these versions."""
+        """Replace the read view of a dataset by one over these versions, with a comment."""
         session.execute(read_view_sql(dataset, branches, DUCKDB))
+        view = view_name(dataset, DUCKDB)
+        session.execute(f"comment on view {view} is {text_sql(comment)}")
 
     def view_comments(self, session: DuckDbSession, /) -> dict[tuple[str, str], str]:
         """The comment on each read view, by schema and name."""

@@ -296,26 +296,31 @@ class Postgres:
         ]
 
     def replace_view(
-        self, session: PostgresSession, dataset: Dataset, branches: Sequence[Branch], /
+        self,
+        session: PostgresSession,
+        dataset: Dataset,
+        branches: Sequence[Branch],
+        comment: str,
+        /,
     ) -> None:
-        """Replace the read view of a dataset by one over these versions.
+        """Replace the read view of a dataset by one over these versions, with a comment.
 
         The server can only add columns at a view's end; it cannot change one. If a column's type
         has changed, the view is dropped with the views that read it; dbt makes those again.
         """
         view = view_name(dataset, POSTGRES)
-        rows = session.query(
-            "select column_name, data_type from information_schema.columns"
-            " where table_schema = ? and table_name = ? order by ordinal_position",
-            [dataset.source, dataset.view],
-        ).rows
-        there = {name: data_type for name, data_type in rows if name not in ORIGIN}
+        there = {
+            column.name: column.sql_type
+            for column in session.columns([dataset.source])
+            if column.relation == dataset.view and column.name not in ORIGIN
+        }
         wanted = {name: POSTGRES.sql_type(t) for name, t in dataset.read_schema.items()}
         if not there.items() <= wanted.items():
             session.execute_patiently(f"drop view {view} cascade", view)
             there = {}
         sql = read_view_sql(dataset, branches, POSTGRES, first=list(there))
         session.execute_patiently(sql, view)
+        session.execute(f"comment on view {view} is '{comment}'")
 
     def view_comments(self, session: PostgresSession, /) -> dict[tuple[str, str], str]:
         """The comment on each read view, by schema and name."""

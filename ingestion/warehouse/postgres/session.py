@@ -24,7 +24,14 @@ from ingestion.errors import (
     UsageError,
     WarehouseError,
 )
-from ingestion.warehouse.base import ONE_THAT_READS, Result
+from ingestion.warehouse.base import (
+    ONE_THAT_READS,
+    Column,
+    Kind,
+    Result,
+    columns_in,
+    relations_in,
+)
 from ingestion.warehouse.postgres.guard import read
 
 if TYPE_CHECKING:
@@ -118,6 +125,24 @@ class PostgresSession:
         result = self.read(sql)
         columns = list(zip(*result.rows, strict=True)) or [()] * len(result.columns)
         return pa.table([pa.array(c) for c in columns], names=result.columns).to_reader()
+
+    def relations(self) -> dict[tuple[str, str], Kind]:
+        """The kind of every table and view that this account may see, by schema and name."""
+        return relations_in(self)
+
+    def columns(self, schemas: Sequence[str], /) -> list[Column]:
+        """The columns of the tables and views of these schemas, in their order."""
+        return columns_in(self, schemas)
+
+    def hides(self, schema: str, relation: str, /) -> bool:
+        """Whether there is such a table or view, and this account may not read it."""
+        found = self.query(
+            "select 1 from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+            " where n.nspname = ? and c.relname = ? and not"
+            " (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'))",
+            [schema, relation],
+        )
+        return bool(found.rows)
 
     def wait_for_turn(self, what: str, /) -> None:
         """Hold the lock ``what`` until this transaction ends, waiting for its current holder."""

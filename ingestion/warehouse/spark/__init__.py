@@ -1,0 +1,1 @@
+"""Spark: the warehouse is tables of a cluster; raw rows stay in the lake, and are read in place."""

@@ -1,0 +1,101 @@
+"""Connections to a Spark Thrift server, by PyHive, which dbt uses too."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ingestion.errors import (
+    MedallionError,
+    UnreachableError,
+    UnreadableError,
+    UsageError,
+    WarehouseError,
+)
+from ingestion.settings import Settings
+
+# what the text of an error says of itself, before and after its reason
+_BEFORE = re.compile(
+    r"^(Error running query: |\[[A-Z0-9_.]+\] |[a-z]+(\.\w+)+(Exception|Error): )+"
+)
+_AFTER = re.compile(r"( SQLSTATE: \w+| == SQL .*|;\s*'?[A-Z]\w* .*).*$", re.DOTALL)
+# errors of a file of the lake, not of the cluster or the network
+_IN_FILE = re.compile(
+    r"\[(FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|PATH_NOT_FOUND|PARQUET_\w+|CANNOT_MERGE_\w+)"
+    r"|is not a Parquet file|FileNotFoundException"
+)
+
+
+def connect(settings: Settings) -> Any:
+    """Open a session of the server that the settings name.
+
+    Raises ``UnreachableError`` where nobody answers, ``MedallionError`` where it lets nobody in,
+    and ``UsageError`` where PyHive is not installed.
+    """
+    try:
+        from pyhive import hive
+        from thrift.Thrift import TException
+        from thrift.transport.TTransport import TTransportException
+    except ImportError:
+        raise UsageError("Spark's client is not installed. Run: uv sync --extra spark") from None
+    where = f"Spark at {settings.spark_host}:{settings.spark_port}"
+    password = settings.spark_password
+    try:
+        return hive.connect(
+            host=settings.spark_host,
+            port=settings.spark_port,
+            username=settings.spark_user or None,
+            auth=settings.spark_auth,
+            password=password.get_secret_value() if password else None,
+            kerberos_service_name=settings.spark_kerberos_service or None,
+        )
+    except (TTransportException, OSError) as exc:
+        if isinstance(exc, TTransportException) and exc.type != TTransportException.NOT_OPEN:
+            raise MedallionError(
+                f"{where} breaks off the login: MEDALLION_SPARK_AUTH={settings.spark_auth} may be"
+                " another way than the server's hive.server2.authentication, or user and password"
+                " are wrong."
+            ) from None
+        if isinstance(exc, socket.gaierror):
+            raise UnreachableError(f"{where} cannot be reached: no such host.") from None
+        raise UnreachableError(
+            f"{where} does not answer. Start it, or name another by MEDALLION_SPARK_HOST and"
+            " MEDALLION_SPARK_PORT. medallion spark up starts a small one on this machine."
+        ) from None
+    except (TException, ValueError) as exc:
+        reason = " ".join(str(exc).split())
+        raise MedallionError(f"{where} refuses the login: {reason}") from None
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn an error of the server into a ``WarehouseError`` of one line."""
+    from pyhive.exc import Error
+    from thrift.Thrift import TException
+
+    try:
+        yield
+    except Error as exc:
+        text = _told_by(exc)
+        error = UnreadableError if _IN_FILE.search(text) else WarehouseError
+        raise error(reason_of(text)) from exc
+    except (TException, OSError) as exc:
+        raise UnreachableError(
+            "Spark's Thrift server has ended or broke off the connection; see its log, and run it"
+            " again."
+        ) from exc
+
+
+def reason_of(text: str) -> str:
+    """Spark's reason for a failed statement, on one line, without its own SQL and traces."""
+    line = " ".join(text.split())
+    return _AFTER.sub("", _BEFORE.sub("", line)).rstrip(" .;") or "Spark gives no reason"
+
+
+def _told_by(exc: Exception) -> str:
+    with suppress(AttributeError, IndexError, TypeError):
+        told = exc.args[0].status.errorMessage
+        if told:
+            return str(told)
+    return str(exc)

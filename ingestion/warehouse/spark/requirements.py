@@ -1,0 +1,40 @@
+"""The settings of a session that results depend on."""
+
+from typing import TYPE_CHECKING
+
+from ingestion.errors import MedallionError
+
+if TYPE_CHECKING:
+    from ingestion.warehouse.spark.session import SparkSession
+
+# by name: the value, and what would go wrong without it
+SESSION = {
+    "spark.sql.ansi.enabled": ("true", "a wrong value would become null in silence"),
+    "spark.sql.session.timeZone": ("UTC", "moments would be shifted"),
+    "spark.sql.timestampType": ("TIMESTAMP_NTZ", "New York's times would get a zone"),
+    "spark.sql.sources.partitionOverwriteMode": (
+        "dynamic",
+        "replacing one month would delete the others",
+    ),
+    "spark.sql.legacy.parquet.nanosAsLong": ("false", "moments would become numbers"),
+}
+
+
+def put_in_force(session: "SparkSession") -> None:
+    """Set them for this session; raise ``MedallionError`` where one is not in force then."""
+    for name, (value, _) in SESSION.items():
+        session.run(f"set {name}={value}")
+    if lacking_now := lacking(session):
+        raise MedallionError(" ".join(lacking_now))
+
+
+def lacking(session: "SparkSession") -> list[str]:
+    """A sentence for each setting that is not in force."""
+    found = []
+    for name, (value, harm) in SESSION.items():
+        ((_, now),) = session.fetch(f"set {name}").rows
+        if now.lower() != value.lower():
+            found.append(
+                f"Spark's session has {name}={now}, and {harm}: set it to {value} on the server."
+            )
+    return found

@@ -1,0 +1,298 @@
+"""A session of Spark: our own statements are written for DuckDB, and translated by sqlglot."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ingestion.errors import WarehouseError
+from ingestion.warehouse.base import FILES_TABLE, Column, Kind, Result
+from ingestion.warehouse.spark.connection import one_line
+from ingestion.warehouse.spark.files import FilesTable
+from ingestion.warehouse.spark.guard import check_that_it_reads
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot.expressions import Expr
+
+FETCH_ROWS = 10_000
+# how `show table extended` spells types, where SQL spells them otherwise
+_SQL_TYPES = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
+_COLUMN = re.compile(r"^ \|-- (.+): ([^:]+) \(nullable = \w+\)$", re.MULTILINE)
+_COMMENT = re.compile(r"^Comment: (.*)$", re.MULTILINE)
+
+
+class SparkSession:
+    """An open session of a Thrift server.
+
+    ``schemas`` are those of the warehouse; the metastore has them with ``prefix`` before the name.
+    ``turn`` keeps the transactions of other processes out for a ``with`` block.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        schemas: Sequence[str],
+        prefix: str,
+        lake_url: str,
+        label: str,
+        turn: Callable[[], AbstractContextManager[None]],
+    ):
+        self.connection = connection
+        self.prefix = prefix
+        self._turn = turn
+        self._schemas = schemas
+        self._seen: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        self.files = FilesTable(self, lake_url, label)
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), /) -> Result:
+        """Run one statement and fetch its result."""
+        statement = _parsed(sql)
+        if _only_files(statement):
+            return self.files.local.query(sql, parameters)
+        return self.fetch(self._in_spark(statement, parameters))
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> None:
+        """Run a statement that gives no result."""
+        statement = _parsed(sql)
+        if _only_files(statement):
+            self.files.change(sql, parameters)
+        else:
+            self.run(self._in_spark(statement, parameters))
+
+    def execute_patiently(self, sql: str, _relation: str, /) -> None:
+        """Run a statement: no reader keeps it waiting."""
+        self.execute(sql)
+
+    def fetch(self, sql: str) -> Result:
+        """Run a statement in Spark's own words and fetch its result."""
+        with one_line(), self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            if not cursor.description:
+                return Result([], [])
+            kinds = self._kinds(sql, cursor.description)
+            rows = [_row(row, kinds) for row in cursor.fetchall()]
+            return Result([name for name, *_ in cursor.description], rows)
+
+    def run(self, sql: str) -> None:
+        """Run a statement in Spark's own words."""
+        self._seen.clear()
+        with one_line(), self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def read(self, sql: str, /) -> Result:
+        """Run a user's query: one statement, which gives rows and cannot write."""
+        return self.fetch(self._that_reads(sql))
+
+    def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
+        """Like ``read``, in batches."""
+        return self.batches(self._that_reads(sql))
+
+    def batches(self, sql: str) -> "pa.RecordBatchReader":
+        """The rows of a query in Spark's own words, with its exact types, in bounded memory."""
+        import pyarrow as pa
+
+        described = self.described(sql)
+        schema = pa.schema([(name, _arrow_type(kind)) for name, kind in described])
+        kinds = [kind for _, kind in described]
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with one_line(), self.connection.cursor() as cursor:
+                cursor.arraysize = FETCH_ROWS
+                cursor.execute(sql)
+                while rows := cursor.fetchmany(FETCH_ROWS):
+                    columns = zip(*(_row(row, kinds) for row in rows), strict=True)
+                    arrays = [
+                        pa.array(column, field.type)
+                        for column, field in zip(columns, schema, strict=True)
+                    ]
+                    yield pa.record_batch(arrays, schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def described(self, sql: str) -> list[tuple[str, str]]:
+        """The name and type of each column that a query gives."""
+        with one_line(), self.connection.cursor() as cursor:
+            cursor.execute(f"describe query {sql}")
+            return [(name, kind) for name, kind, _ in cursor.fetchall()]
+
+    def relations(self) -> dict[tuple[str, str], Kind]:
+        """The kind of every table and view, by schema and name."""
+        return {
+            (schema, name): "view" if "\nType: VIEW\n" in told else "table"
+            for schema, name, told in self.told()
+        }
+
+    def relations_of(self, schema: str) -> list[str]:
+        """The names of the tables and views of one schema."""
+        return [name for _, name, _ in self.fetch(f"show tables in `{self.prefix}{schema}`").rows]
+
+    def columns(self, schemas: Sequence[str], /) -> list[Column]:
+        """The columns of the tables and views of these schemas, in their order."""
+        return [
+            Column(schema, name, column, _SQL_TYPES.get(kind, kind))
+            for schema, name, told in self.told(schemas)
+            for column, kind in _COLUMN.findall(told)
+        ]
+
+    def comments(self, schemas: Sequence[str], like: str = "*") -> dict[tuple[str, str], str]:
+        """The comment on each table and view of these schemas that has one."""
+        found = (
+            (schema, name, _COMMENT.search(told)) for schema, name, told in self.told(schemas, like)
+        )
+        return {(schema, name): comment[1] for schema, name, comment in found if comment}
+
+    def told(
+        self, schemas: Sequence[str] | None = None, name: str = "*"
+    ) -> list[tuple[str, str, str]]:
+        """What Spark says of each table and view, as (schema, name, text)."""
+        there = {schema for (schema,) in self.fetch("show schemas").rows}
+        return [
+            line
+            for schema in (self._schemas if schemas is None else schemas)
+            if f"{self.prefix}{schema}" in there
+            for line in self._told(schema, name)
+        ]
+
+    def _told(self, schema: str, name: str) -> list[tuple[str, str, str]]:
+        # asked once: each question is a way to the server, and its way to the metastore
+        if (schema, name) not in self._seen:
+            rows = self.fetch(f"show table extended in `{self.prefix}{schema}` like '{name}'").rows
+            self._seen[schema, name] = [
+                (schema, relation, told) for _, relation, temporary, told in rows if not temporary
+            ]
+        return self._seen[schema, name]
+
+    def hides(self, _schema: str, _relation: str, /) -> bool:
+        """False: Spark's own catalog shows everything to everybody."""
+        return False
+
+    def wait_for_turn(self, _what: str, /) -> None:
+        """Do nothing: a transaction keeps all others out."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit the changes of ``raw.files`` at the end of a ``with`` block, or drop them.
+
+        It waits for the transactions of others. All but ``raw.files`` changes at once, so it must
+        be safe to repeat.
+        """
+        with self._turn():
+            self.files.read_anew()
+            try:
+                yield
+                self.files.commit()
+            finally:
+                self.files.read_anew()
+
+    def _kinds(self, sql: str, description: Sequence[Sequence[Any]]) -> list[str]:
+        kinds = [str(kind).removesuffix("_TYPE").lower() for _, kind, *_ in description]
+        if "timestamp" in kinds:  # with or without a zone
+            return [kind for _, kind in self.described(sql)]
+        return kinds
+
+    def _that_reads(self, sql: str) -> str:
+        check_that_it_reads(sql)
+        # no file by its path
+        self.run("set spark.sql.runSQLOnFiles=false")
+        return self.in_place(sql) if self.prefix else sql.strip().rstrip(";")
+
+    def in_place(self, sql: str) -> str:
+        """A query in Spark's own words, with the schemas as the metastore names them."""
+        import sqlglot
+
+        return str(self._named(sqlglot.parse_one(sql, read="spark")).sql(dialect="spark"))
+
+    def _named(self, statement: "Expr") -> "Expr":
+        from sqlglot import exp
+
+        for table in statement.find_all(exp.Table):
+            if self.prefix and table.db in self._schemas:
+                table.set("db", exp.to_identifier(f"{self.prefix}{table.db}", quoted=True))
+        return statement
+
+    def _in_spark(self, statement: "Expr", parameters: Sequence[Any]) -> str:
+        """The statement in Spark's words, with its parameters in their places."""
+        from sqlglot import exp
+
+        values = iter(parameters)
+        bound = self._named(statement).transform(
+            lambda node: _literal(next(values)) if isinstance(node, exp.Placeholder) else node
+        )
+        return str(bound.sql(dialect="spark"))
+
+
+def _parsed(sql: str) -> "Expr":
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        return sqlglot.parse_one(sql, read="duckdb")
+    except SqlglotError as exc:
+        raise WarehouseError(f"the statement cannot be read: {' '.join(str(exc).split())}") from exc
+
+
+def _only_files(statement: "Expr") -> bool:
+    """Whether a statement reads or changes ``raw.files`` and nothing else."""
+    from sqlglot import exp
+
+    tables = list(statement.find_all(exp.Table))
+    return bool(tables) and all((t.db, t.name) == ("raw", FILES_TABLE) for t in tables)
+
+
+def _literal(value: Any) -> "Expr":
+    from sqlglot import exp
+
+    if isinstance(value, datetime):
+        assert value.tzinfo, "a time with a zone"
+        moment = exp.Literal.string(f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}")
+        return exp.cast(moment, "timestamptz")
+    if isinstance(value, date):
+        return exp.cast(exp.Literal.string(str(value)), "date")
+    if isinstance(value, Decimal):
+        return exp.Literal.number(str(value))
+    return exp.convert(value)
+
+
+def _row(row: Sequence[Any], kinds: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(_value(value, kind) for value, kind in zip(row, kinds, strict=True))
+
+
+def _value(value: Any, kind: str) -> Any:
+    if value is None:
+        return None
+    if kind == "date":
+        return date.fromisoformat(value) if isinstance(value, str) else value
+    if kind == "timestamp":
+        return value.replace(tzinfo=UTC)
+    if kind.startswith(("array", "map", "struct")) and isinstance(value, str):
+        return json.loads(value)
+    return value
+
+
+def _arrow_type(kind: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    if found := re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", kind):
+        return pa.decimal128(int(found[1]), int(found[2]))
+    types = {
+        "tinyint": pa.int8(),
+        "smallint": pa.int16(),
+        "int": pa.int32(),
+        "bigint": pa.int64(),
+        "float": pa.float32(),
+        "double": pa.float64(),
+        "boolean": pa.bool_(),
+        "string": pa.string(),
+        "binary": pa.binary(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", "UTC"),
+        "timestamp_ntz": pa.timestamp("us"),
+        "void": pa.null(),
+    }
+    if kind not in types:
+        raise WarehouseError(f"a column of Spark's type {kind} cannot be written to a file")
+    return types[kind]
