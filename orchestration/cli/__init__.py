@@ -22,6 +22,7 @@ from orchestration.cli import environments as trying
 from orchestration.cli import publications as publishing
 from orchestration.cli import site as showing
 from orchestration.cli import sources as looking_at_sources
+from orchestration.cli import spark as a_cluster
 from orchestration.cli import watch as watching
 
 SECONDS_TO_END = 4.0
@@ -60,6 +61,7 @@ for panel, verbs in PANELS.items():
         app.command(rich_help_panel=panel)(verb)
 app.add_typer(looking_at_sources.source, name="source", rich_help_panel="Sources")
 app.add_typer(trying.env, name="env", rich_help_panel="Environments")
+app.add_typer(a_cluster.spark, name="spark", rich_help_panel="Upkeep")
 app.add_typer(reading_documents.documents, name="documents", rich_help_panel="Sources")
 
 

@@ -21,6 +21,7 @@ class TargetName(StrEnum):
 
     DUCKDB = "duckdb"
     POSTGRES = "postgres"
+    SPARK = "spark"
 
 
 def month_of(text: str) -> date:

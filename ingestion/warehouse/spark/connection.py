@@ -1,5 +1,6 @@
 """Connections to a Spark Thrift server, by PyHive, which dbt uses too."""
 
+import logging
 import re
 import socket
 from collections.abc import Iterator
@@ -39,6 +40,8 @@ def connect(settings: Settings) -> Any:
         from thrift.transport.TTransport import TTransportException
     except ImportError:
         raise UsageError("Spark's client is not installed. Run: uv sync --extra spark") from None
+    # it says on stderr what the error says
+    logging.getLogger("thrift.transport.TSocket").setLevel(logging.CRITICAL)
     where = f"Spark at {settings.spark_host}:{settings.spark_port}"
     password = settings.spark_password
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from ingestion.addresses import local_path
 from ingestion.errors import MedallionError, UnreadableError, WarehouseBusyError
 from ingestion.lake.catalog import FileVersion
+from ingestion.lake.lease import lease_holder, leased, turn
 from ingestion.lake.storage.store import Store
-from ingestion.locks import HeldError, holder_of, locked_file, turn_with_file
+from ingestion.locks import HeldError
 from ingestion.progress import Quiet
 from ingestion.schema_on_read import SPARK, Branch, Dialect, rows_sql
 from ingestion.scratch import scratch_folder
@@ -85,7 +85,8 @@ class Spark:
         )
 
     def _turn(self) -> AbstractContextManager[None]:
-        return turn_with_file(self._lock("publish"), f"the read views of {self.label}", Quiet())
+        views = f"the read views of {self.label}"
+        return turn(Store(self._lake_url), self._lock("publish"), views, Quiet())
 
     def _borrowed(self) -> Any:
         try:
@@ -97,7 +98,7 @@ class Spark:
     def only_run(self) -> Iterator[None]:
         """Keep other runs out by a lock in the lake; raise ``WarehouseBusyError``."""
         try:
-            with locked_file(self._lock("run")):
+            with leased(Store(self._lake_url), self._lock("run")):
                 yield
         except HeldError as exc:
             raise WarehouseBusyError(
@@ -106,12 +107,10 @@ class Spark:
 
     def holder(self) -> str | None:
         """Who holds the lock of ``only_run``, and since when; None if nobody does."""
-        return holder_of(self._lock("run"))
+        return lease_holder(Store(self._lake_url), self._lock("run"))
 
-    def _lock(self, name: str) -> Path:
-        root = local_path(self._lake_url)
-        assert root, "a lake in a bucket has a lease"
-        return root / "spark" / f"{self._prefix}{name}.lock"
+    def _lock(self, name: str) -> str:
+        return f"spark/{self._prefix}{name}.lock"
 
     def disk_bytes(self) -> int:
         """The bytes of the cluster that was started on this machine; of others nobody tells."""
