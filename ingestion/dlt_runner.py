@@ -50,6 +50,14 @@ class Reference:
     hint: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Done:
+    """What the jobs did: why some failed, and the seconds that each took, both by table."""
+
+    failed: dict[str, Failure]
+    seconds: dict[str, float]
+
+
 def run_references(
     pipeline_name: str,
     destination: Destination[Any, Any],
@@ -57,16 +65,16 @@ def run_references(
     dlt_dir: Path,
     place: str,
     workers: int,
-) -> dict[str, Failure]:
+) -> Done:
     """Load the files in one run of a dlt pipeline: one resource, table and job for each file.
 
     ``workers`` jobs run at once. A job that fails does not end the others.
 
-    Returns the failure of each table whose job failed. Raises ``MedallionError``, which names the
-    ``place``, where the run as a whole fails. The working directory is new for each run and is
-    deleted afterwards. So a killed run leaves no package that dlt would load in place of the next
-    one (https://github.com/dlt-hub/dlt/issues/3023). What is loaded is known from the load records
-    that the jobs write.
+    Raises ``MedallionError``, which names the ``place``, where the run as a whole fails. The
+    working directory is new for each run and is deleted afterwards. So a killed run leaves no
+    package that dlt would load in place of the next one
+    (https://github.com/dlt-hub/dlt/issues/3023). What is loaded is known from the load records that
+    the jobs write.
     """
     load = {"workers": workers, "raise_on_failed_jobs": False}
     with scratch_folder(dlt_dir) as folder, our_configuration(folder, load=load):
@@ -89,11 +97,19 @@ def run_references(
             raise (UnreachableError if _may_pass(exc) else MedallionError)(
                 f"Cannot write to {place}: dlt could not {exc.step}: {_reason(cause)}"
             ) from exc
-    return {
+    failed = {
         job.job_file_info.table_name: _failure(job.failed_message)
         for package in info.load_packages
         for job in package.jobs["failed_jobs"]
     }
+    seconds = {
+        job.table_name: (job.finished_at - job.started_at).total_seconds()
+        for package in info.metrics.values()
+        for load_metrics in package
+        for job in load_metrics["job_metrics"].values()
+        if job.finished_at
+    }
+    return Done(failed, seconds)
 
 
 def _may_pass(exc: BaseException | None) -> bool:

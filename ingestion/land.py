@@ -6,6 +6,7 @@ is kept in ``quarantine/`` with the reason, and the other files go on.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -53,7 +54,8 @@ class Landed:
     """The result for one published file; ``landing`` is there unless it failed.
 
     ``error`` is also why a version is passed over, which is no error of the run. ``remarks`` are
-    warnings about a new or changed file, one line each.
+    warnings about a new or changed file, one line each. ``seconds`` is what fetching, checking and
+    storing it took; None if nothing was fetched.
     """
 
     published: PublishedFile
@@ -61,6 +63,7 @@ class Landed:
     landing: FileVersion | None = None
     error: str | None = None
     remarks: tuple[str, ...] = ()
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -239,6 +242,7 @@ class _Candidate:
     checked: Checked | None
     distrust: str | None
     found: Future[Digests] | None  # computed while dlt prepares the load
+    seconds: float  # of the download and the check
 
 
 def _land_batch(
@@ -252,6 +256,7 @@ def _land_batch(
     datasets = {file.dataset: catalog.dataset(file.dataset) for file in batch}
 
     def prepare(file: PublishedFile) -> _Candidate | FetchError | None:
+        begun = time.monotonic()
         try:
             fetched = fetch(file) if fetch else _from_source(settings, file, progress)
         except FetchError as exc:
@@ -265,8 +270,8 @@ def _land_batch(
             dataset = datasets[file.dataset]
             checked = check(fetched.path, dataset, file.month, file.file_format)
         except UntrustedFileError as exc:
-            return _Candidate(fetched, None, str(exc), found)
-        return _Candidate(fetched, checked, None, found)
+            return _Candidate(fetched, None, str(exc), found, time.monotonic() - begun)
+        return _Candidate(fetched, checked, None, found, time.monotonic() - begun)
 
     # another process may have landed some of them while this one waited for the lock
     landed = [_held(catalog, file) for file in batch if is_landed(catalog, file)]
@@ -274,7 +279,7 @@ def _land_batch(
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
         candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}
-        _store(settings, store, catalog, candidates)
+        stored = _store(settings, store, catalog, candidates)
     for file, candidate in prepared.items():
         if isinstance(candidate, FetchError):
             landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
@@ -282,7 +287,8 @@ def _land_batch(
         if candidate is None:
             landed.append(_nothing_of(catalog, file))
             continue
-        landed.append(_record(catalog, file, candidate, settings.row_loss_pct))
+        recorded = _record(catalog, file, candidate, settings.row_loss_pct)
+        landed.append(replace(recorded, seconds=candidate.seconds + stored.get(file, 0)))
         forget_parts(file, settings.spool_dir)
     return landed
 
@@ -322,8 +328,8 @@ def _store(
     store: Store,
     catalog: Catalog,
     candidates: dict[PublishedFile, _Candidate],
-) -> None:
-    """Put new files into the lake; return once their bytes are proved to be there."""
+) -> dict[PublishedFile, float]:
+    """Put new files into the lake; return, once their bytes are proved to be there, the seconds."""
     # The slow imports wait until there is something to land.
     from ingestion.dlt_runner import Reference, run_references
     from ingestion.lake.destination import lake_destination
@@ -333,12 +339,15 @@ def _store(
         for file, candidate in candidates.items()
         if not _is_stored(catalog, file, candidate)
     }
+    took: dict[PublishedFile, float] = {}
     for file, candidate in new.items():
         if candidate.distrust:
+            begun = time.monotonic()
             # dlt would open the file to load it, and an untrusted file must not be opened
             fetched = candidate.fetched
             name = _lake_path(catalog, file, candidate)
             store.put(fetched.path, name, fetched.sha256, candidate.found)
+            took[file] = time.monotonic() - begun
     references = [
         Reference(
             schema=file.dataset,
@@ -357,7 +366,7 @@ def _store(
         place = f"the lake {settings.lake_url}"
         errors: list[MedallionError] = []
         found = {c.fetched.sha256: c.found for c in new.values() if c.found}
-        failed = run_references(
+        done = run_references(
             "lake",
             lake_destination(store, found, errors),
             references,
@@ -367,8 +376,12 @@ def _store(
         )
         for error in errors:
             raise error
-        for failure in failed.values():
+        for failure in done.failed.values():
             raise MedallionError(failure.reason)
+        for file, candidate in new.items():
+            if candidate.checked:
+                took[file] = done.seconds.get(_name(catalog, file, candidate), 0)
+    return took
 
 
 def _is_stored(catalog: Catalog, file: PublishedFile, candidate: _Candidate) -> bool:

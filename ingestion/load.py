@@ -5,6 +5,8 @@ load compares ``raw.files`` with the lake's catalog and does only what is missin
 kill.
 """
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,12 +44,13 @@ class LoadReport:
     """The result of one load: versions loaded, and the errors of the others by table name.
 
     Among the others, ``quarantined`` cannot be read: they are in ``raw.files`` with the reason. The
-    errors of the rest may pass.
+    errors of the rest may pass. ``seconds`` are those that each file took, by its name.
     """
 
     loaded: list[FileVersion] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     quarantined: frozenset[str] = frozenset()
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def rows(self) -> int:
@@ -107,11 +110,12 @@ def load(
             todo = [v for v in wanted if v.table_name not in loaded]
             done: list[FileVersion] = []
             failures: dict[FileVersion, Failure] = {}
+            seconds: dict[str, float] = defaultdict(float)
             while todo:
                 if isinstance(engine, ReadsInPlace):
-                    failed = _read_versions(engine, session, todo, recorded, progress)
+                    failed = _read_versions(engine, session, todo, recorded, progress, seconds)
                 else:
-                    failed = _load_versions(settings, engine, session, todo, progress)
+                    failed = _load_versions(settings, engine, session, todo, progress, seconds)
                 done += [v for v in todo if v not in failed]
                 failures |= failed
                 todo = _before(catalog, [v for v in failed if failed[v].is_unreadable], loaded)
@@ -131,6 +135,7 @@ def load(
         done,
         {v.table_name: f.reason for v, f in failures.items()},
         frozenset(v.table_name for v in unreadable),
+        dict(seconds),
     )
 
 
@@ -271,8 +276,12 @@ def _load_versions(
     session: Session,
     todo: Sequence[FileVersion],
     progress: Progress,
+    seconds: dict[str, float],
 ) -> dict[FileVersion, Failure]:
-    """Load each version as one job of dlt; return the failures by version."""
+    """Load each version as one job of dlt; return the failures by version.
+
+    What each took is added to ``seconds``, by the name of its file.
+    """
     # The slow imports wait until there is something to load.
     from ingestion.dlt_runner import run_references
 
@@ -281,7 +290,7 @@ def _load_versions(
     failed: dict[FileVersion, Failure] = {}
     for i in range(0, len(todo), BATCH_VERSIONS):
         batch = todo[i : i + BATCH_VERSIONS]
-        failures = run_references(
+        done = run_references(
             "warehouse",
             engine.destination(session),
             [_reference(store, v) for v in batch],
@@ -290,7 +299,8 @@ def _load_versions(
             workers=engine.loads_at_once(session),
         )
         for version in batch:
-            failure = failures.get(version.table_name)
+            failure = done.failed.get(version.table_name)
+            seconds[version.name] += done.seconds.get(version.table_name, 0)
             if failure:
                 failed[version] = failure
             progress.advance(version.bytes)
@@ -305,14 +315,20 @@ def _read_versions(
     todo: Sequence[FileVersion],
     recorded: set[str],
     progress: Progress,
+    seconds: dict[str, float],
 ) -> dict[FileVersion, Failure]:
     """Read each version in place, once; return the failures by version.
 
-    If a version is ``recorded``, it was loaded or read before: then only its rows are counted.
+    If a version is ``recorded``, it was loaded or read before: then only its rows are counted. What
+    each took is added to ``seconds``, by the name of its file.
     """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
-    def fault(version: FileVersion) -> Failure | None:
+    def fault(version: FileVersion) -> tuple[Failure | None, float]:
+        begun = time.monotonic()
+        return found(version), time.monotonic() - begun
+
+    def found(version: FileVersion) -> Failure | None:
         try:
             rows = engine.count_rows(session, version, version.table_name not in recorded)
         except WarehouseError as exc:
@@ -325,7 +341,8 @@ def _read_versions(
 
     failed: dict[FileVersion, Failure] = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
-        for version, failure in zip(todo, pool.map(fault, todo), strict=True):
+        for version, (failure, took) in zip(todo, pool.map(fault, todo), strict=True):
+            seconds[version.name] += took
             if failure:
                 failed[version] = failure
             progress.advance(version.bytes)

@@ -7,6 +7,7 @@ thread. The tasks are plain, blocking functions.
 
 import asyncio
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -78,9 +79,16 @@ class Ingested:
     at_fault: set[str] = field(default_factory=set)  # the files that these errors are about
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     newest_published: dict[str, date] = field(default_factory=dict)  # month, by dataset
+    # what each file took with its tries, by stage and by the name of the file
+    file_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def add(self, file: PublishedFile, landed: State, loaded: State) -> None:
-        """Add the final states of one file's two tasks."""
+    def add(
+        self, file: PublishedFile, landed: State, loaded: State, seconds: tuple[float, float]
+    ) -> None:
+        """Add the final states of one file's two tasks, and what they took."""
+        for stage, state, taken in zip(("land", "load"), (landed, loaded), seconds, strict=True):
+            if state.name != CACHED:
+                self.file_seconds.setdefault(stage, {})[file.name] = taken
         self.datasets.add(file.dataset)
         for state in (landed, loaded):
             if not state.is_completed():
@@ -147,14 +155,17 @@ async def ingest(
     todo = {file.name for file in files} - loaded
     night.stage("ingest", len(todo))
     for i, file in enumerate(files):
+        begun = time.monotonic()
         land_state = land.with_options(refresh_cache=file.name not in in_lake)(
             file, return_state=True
         )
+        landed_at = time.monotonic()
         # if landing fails, the version that landed before is still loaded
         load_state = load.with_options(refresh_cache=file.name not in loaded)(
             file, wait_for=[allow_failure(land_state)], return_state=True
         )
-        done.add(file, land_state, load_state)
+        seconds = (landed_at - begun, time.monotonic() - landed_at)
+        done.add(file, land_state, load_state, seconds)
         if file.name in todo:
             night.file_done(file.name, "")
         await aupdate_progress_artifact(bar, 100.0 * (i + 1) / len(files))
@@ -283,6 +294,7 @@ async def nightly(
         this.figures.outcomes = done.outcomes
         this.figures.newest_published = done.newest_published
         this.figures.loaded_rows = done.rows
+        this.figures.file_seconds = done.file_seconds
         try:
             this.begin("transform")
             this.figures.built = built = await transform(full_refresh)

@@ -49,8 +49,8 @@ class Origin:
 
     ``versions`` are the sha256 of the file versions in the facts, by dataset and month. ``ledger``
     is the verdict of the audit. ``metrics`` are what the stages of the run took, in seconds, and
-    the files, rows and bytes that it landed and loaded. ``state`` changes with anything that would
-    be published.
+    the files, rows and bytes that it landed and loaded; ``file_seconds`` is what each of its files
+    took, by stage and name. ``state`` changes with anything that would be published.
     """
 
     warehouse: str
@@ -60,6 +60,7 @@ class Origin:
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     ledger: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    file_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

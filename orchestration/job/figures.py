@@ -23,6 +23,8 @@ class Figures:
     loaded_rows: int | None = None
     loaded_bytes: int | None = None
     not_loaded: int | None = None
+    # what each file of this run took, by stage and by the name of the file
+    file_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     built: TransformReport | None = None
     audit: Audit | None = None
     publication: Published | None = None
@@ -33,6 +35,9 @@ class Figures:
         for file in report.files:
             note_newest(self.newest_published, file.published, file.outcome)
         changed = report.of(Outcome.NEW, Outcome.REPUBLISHED)
+        self.file_seconds["land"] = {
+            file.published.name: file.seconds for file in report.files if file.seconds is not None
+        }
         self.landed_bytes = sum(file.landing.bytes for file in changed if file.landing)
 
     def add_loaded(self, report: LoadReport) -> None:
@@ -40,6 +45,7 @@ class Figures:
         self.loaded_files, self.loaded_rows = len(report.loaded), report.rows
         self.loaded_bytes = sum(version.bytes for version in report.loaded)
         self.not_loaded = len(report.failed)
+        self.file_seconds["load"] = report.seconds
 
 
 def note_newest(newest: dict[str, date], file: PublishedFile, outcome: Outcome) -> None:

@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 PREFIX = "medallion_"
 READABLE = 0o644  # whatever the umask: a collector is another user
 Labelled = dict[str, float]
+# A first run may have hundreds of files, and each label is a series: the slowest tell enough.
+FILES = 50
 
 
 class Gauge(NamedTuple):
-    """One metric; ``values`` by ``label``, or one value. One without a value is left out."""
+    """One metric; ``value`` by ``labels``, or one value. One without a value is left out.
+
+    Where there are two labels, the keys are pairs.
+    """
 
     name: str
     text: str
-    value: float | Labelled | None
+    value: float | Labelled | dict[tuple[str, str], float] | None
     label: str = ""
+    second_label: str = ""
 
 
 def write_metrics(settings: Settings, run: Run, good_at: datetime | None) -> None:
@@ -72,11 +78,12 @@ def _text(settings: Settings, run: Run, good_at: datetime | None) -> bytes:
             for gauge in gauges:
                 if gauge.value is None:
                     continue
-                labels = ["warehouse", gauge.label] if gauge.label else ["warehouse"]
+                labels = ["warehouse", *filter(None, gauge[3:])]
                 family = GaugeMetricFamily(PREFIX + gauge.name, gauge.text, None, labels)
                 if isinstance(gauge.value, dict):
                     for key, value in gauge.value.items():
-                        family.add_metric([warehouse, key], value)
+                        keys = (key,) if isinstance(key, str) else key
+                        family.add_metric([warehouse, *keys], value)
                 else:
                     family.add_metric([warehouse], gauge.value)
                 yield family
@@ -103,6 +110,13 @@ def _of_stages(figures: Figures) -> Iterator[Gauge]:
     if figures.outcomes is not None:
         outcomes: Labelled = {outcome.value: figures.outcomes[outcome] for outcome in Outcome}
         yield Gauge("run_published_files", "Published files by outcome.", outcomes, "outcome")
+    files = {
+        (stage, name): taken
+        for stage, seconds in figures.file_seconds.items()
+        for name, taken in sorted(seconds.items(), key=lambda item: -item[1])[:FILES]
+    }
+    about = f"What each file took, the {FILES} slowest of a stage."
+    yield Gauge("run_file_duration_seconds", about, files, "stage", "file")
     yield Gauge("run_landed_bytes", "Bytes of new and re-published files.", figures.landed_bytes)
     yield Gauge("run_loaded_files", "File versions loaded.", figures.loaded_files)
     yield Gauge("run_loaded_rows", "Rows of the file versions loaded.", figures.loaded_rows)

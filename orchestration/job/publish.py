@@ -79,6 +79,7 @@ def publish(
                 versions=_versions(session),
                 ledger=_verdict(result),
                 metrics=progress.so_far() if isinstance(progress, Run) else {},
+                file_seconds=progress.file_seconds() if isinstance(progress, Run) else {},
             ),
             progress or Quiet(),
         )

@@ -118,6 +118,14 @@ class Run:
             seconds = {f"{stage}_seconds": round(taken, 3) for stage, taken in self.seconds.items()}
         return seconds | {name: n for name, n in amounts.items() if n is not None}
 
+    def file_seconds(self) -> dict[str, dict[str, float]]:
+        """What each file that was landed or loaded took, by stage and name."""
+        return {
+            stage: {name: round(taken, 3) for name, taken in seconds.items()}
+            for stage, seconds in self.figures.file_seconds.items()
+            if seconds
+        }
+
     def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
         """The stage has this much to do."""
         with self._lock:

@@ -170,6 +170,16 @@ def rows(place: Place, *options: str) -> int:
     return int(found["n"])
 
 
+def test_a_manifest_tells_what_the_files_of_its_run_took(changed: Place) -> None:
+    manifest = json.loads((changed.folder / "gold-env-try" / "manifest.json").read_text())
+    told = manifest["origin"]
+    assert told["file_seconds"].keys() == {"land", "load"}
+    for seconds in told["file_seconds"].values():
+        assert list(seconds) == ["green 2023-02"]
+        assert 0 < seconds["green 2023-02"] < 60
+    assert told["metrics"]["loaded_files"] == 1
+
+
 def test_only_what_differs_is_shown(changed: Place) -> None:
     found = changed.medallion_json("diff", "try")
     tables = {table["table"]: table for table in found["tables"]}

@@ -9,6 +9,8 @@ import prometheus_client.parser as prometheus
 import pytest
 
 from ingestion.errors import MedallionError
+from ingestion.land import land
+from ingestion.load import load
 from ingestion.progress import Lines, Quiet
 from ingestion.settings import Settings
 from orchestration.job.last_run import recorded
@@ -37,7 +39,7 @@ def metrics(settings: Settings) -> Metrics:
         assert warehouses == {str(settings.duckdb_path)}
         found.append(
             {
-                (s.name.removeprefix("medallion_"), "".join(s.labels.values())): s.value
+                (s.name.removeprefix("medallion_"), " ".join(s.labels.values())): s.value
                 for s in samples
             }
         )
@@ -94,7 +96,36 @@ def test_a_run_whose_load_fails_tells_what_it_landed(settings: Settings) -> None
     assert found["run_published_files", "quarantined"] == 0
     assert found["run_landed_bytes", ""] > 0
     assert found["run_stage_duration_seconds", "land"] > 0
+    assert files_in(found) == {"green 2024-01 land", "taxi_zone_lookup land"}
     assert ("run_loaded_rows", "") not in found
+
+
+def files_in(found: Metrics) -> set[str]:
+    """The stages and files whose durations are told."""
+    assert all(v > 0 for (name, _), v in found.items() if name == "run_file_duration_seconds")
+    return {file for name, file in found if name == "run_file_duration_seconds"}
+
+
+def landed_and_loaded(settings: Settings) -> None:
+    """A run without dbt."""
+    with recorded(settings, "run") as this:
+        this.figures.add_landed(land(settings))
+        this.figures.add_loaded(load(settings))
+
+
+@pytest.mark.parametrize("raw", ["loaded", "in_place"])
+def test_durations_are_those_of_the_files_of_this_run(settings: Settings, raw: str) -> None:
+    settings = settings.model_copy(update={"raw": raw})
+    landed_and_loaded(settings)
+    names = {"green 2024-01", "taxi_zone_lookup"}
+    both = {f"{name} {stage}" for stage in ("land", "load") for name in names}
+    assert files_in(metrics(settings)) == both
+    landed_and_loaded(settings)
+    assert files_in(metrics(settings)) == set()
+    # a first run of all months must not make hundreds of series
+    with recorded(settings, "run") as this:
+        this.figures.file_seconds = {"load": {f"file {n}": n + 1 for n in range(900)}}
+    assert files_in(metrics(settings)) == {f"file {n} load" for n in range(850, 900)}
 
 
 def good_run(settings: Settings) -> None:
