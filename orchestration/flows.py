@@ -250,9 +250,22 @@ async def ingest_spread(
 
 
 @flow(log_prints=True, flow_run_name="transform what is stale")
-async def transform(full_refresh: bool = False) -> TransformReport:
-    """Build what is stale with dbt, and write its results as an artifact."""
-    state = build(full_refresh, return_state=True)
+async def transform(
+    full_refresh: bool = False,
+    datasets: list[Dataset] = [],  # noqa: B006
+    start: Month | None = None,
+    end: Month | None = None,
+) -> TransformReport:
+    """Build what is stale with dbt, and write its results as an artifact.
+
+    Args:
+        full_refresh: Build also what is not stale: the named datasets and months, or all.
+        datasets: Which datasets are built anew. None are named: all.
+        start: First month that is built anew, as 2024-01. None: from the first.
+        end: Last one, included.
+
+    """
+    state = build(full_refresh, datasets, *_span(start, end), return_state=True)
     result = outcome_of(state)
     if isinstance(result, (TransformReport, TransformError)) and result.nodes:
         await artifacts.dbt_results(result.nodes)
@@ -276,7 +289,8 @@ async def nightly(
         start: First month, as 2024-01. None: the last three published months of the usual
             datasets.
         end: Last month, included.
-        full_refresh: Build every month again, not only the stale ones.
+        full_refresh: Build every month again, not only the stale ones; if datasets or months are
+            named, those.
         months_at_once: 0: one process does everything. More: the workers of the work pool do
             this many months in parallel.
 
@@ -297,7 +311,7 @@ async def nightly(
         this.figures.file_seconds = done.file_seconds
         try:
             this.begin("transform")
-            this.figures.built = built = await transform(full_refresh)
+            this.figures.built = built = await transform(full_refresh, datasets, start, end)
             this.begin("audit")
             this.figures.audit = result = audit()
             unbalanced = ledger_errors(result)

@@ -3,6 +3,7 @@
 Each task wraps a plain, blocking function.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -291,10 +292,16 @@ def rows_of(report: LoadReport, what: str) -> int:
 
 
 @task(task_run_name="dbt build", timeout_seconds=TRANSFORM_SECONDS, **in_turn)
-def build(full_refresh: bool) -> TransformReport:
-    """Build and test what is stale with dbt."""
+def build(
+    full_refresh: bool,
+    datasets: Sequence[Dataset] = (),
+    start: date | None = None,
+    end: date | None = None,
+) -> TransformReport:
+    """Build and test what is stale with dbt; the named months anew, if it is to be a refresh."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
-        return transform_stage(load_settings(), full_refresh, present_run(Lines(print)))
+        progress = present_run(Lines(print))
+        return transform_stage(load_settings(), full_refresh, progress, datasets, start, end)
 
 
 @task(task_run_name="audit", timeout_seconds=DISCOVER_SECONDS, **in_turn)

@@ -132,7 +132,12 @@ DropUnknown = Annotated[
     ),
 ]
 FullRefresh = Annotated[
-    bool, typer.Option("--full-refresh", help="Rebuild every month, not only the stale ones.")
+    bool,
+    typer.Option(
+        "--full-refresh",
+        help="Rebuild every month, not only the stale ones; with --dataset, --from or --to, those"
+        " that they name.",
+    ),
 ]
 
 

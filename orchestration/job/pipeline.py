@@ -88,7 +88,8 @@ def run(
 
     Any night can be run again. With ``as_of``, nothing is landed: a separate warehouse is built
     from what the lake held at the end of that day. ``command`` names the run for those who look
-    on. Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows orphans (files
+    on. ``full_refresh`` builds the named datasets and months anew, or everything if none is named.
+    Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows orphans (files
     that the lake does not know) and ``drop_unknown`` is not set. Raises ``WarehouseBusyError``
     while another run is active. If only single files fail, their errors are in the report's
     ``faults``, and the run goes on with the others.
@@ -112,7 +113,9 @@ def run(
         loaded = load(settings, datasets, start, end, as_of, this, drop_unknown)
         this.figures.add_loaded(loaded)
         this.begin("transform")
-        this.figures.built = transformed = transform(settings, full_refresh, this)
+        this.figures.built = transformed = transform(
+            settings, full_refresh, this, datasets, start, end
+        )
         this.begin("audit")
         this.figures.audit = result = audit(settings, as_of=as_of)
         this.begin("publish")
