@@ -20,6 +20,10 @@ class UsageError(MedallionError):
     exit_code = 2
 
 
+class MissingExtraError(UsageError):
+    """The command needs an extra of the project that is not installed; the message names it."""
+
+
 class UntrustedFileError(MedallionError):
     """A downloaded file is not what its name says; it goes to quarantine with this reason."""
 

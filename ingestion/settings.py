@@ -41,6 +41,7 @@ FOR_OTHERS = {
 FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
 PUBLISH_NOTHING = "off"
+NO_SITE = "off"
 # of an environment; it is part of names of files and of PostgreSQL's databases, which have 63 bytes
 ENV_NAME = r"[a-z][a-z0-9_]{0,19}"
 ENV_VARIANT = "env-"
@@ -87,7 +88,8 @@ class Settings(BaseSettings):
     publish_url: str = ""
     keep_publications: int = Field(default=30, ge=1, le=36500)
     metrics_path: Path | None = None
-    site_dir: Path | None = None
+    site_dir: str = ""
+    site_url: str = ""
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
@@ -133,9 +135,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"there is no source {name}; there are {known}")
         return names
 
-    @field_validator(
-        "duckdb_path", "postgres_dir", "spark_dir", "work_dir", "metrics_path", "site_dir"
-    )
+    @field_validator("duckdb_path", "postgres_dir", "spark_dir", "work_dir", "metrics_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -255,9 +255,12 @@ class Settings(BaseSettings):
         return self.duckdb_path.with_name(f"published{own}{beside}").as_uri()
 
     @property
-    def site_path(self) -> Path:
-        """The folder of the site that is made from this warehouse."""
-        folder = self.site_dir or self.duckdb_path.with_name("site")
+    def site_path(self) -> Path | None:
+        """The folder of the site that is made from this warehouse; None if none is made."""
+        if self.site_dir.lower() == NO_SITE:
+            return None
+        folder = Path(self.site_dir).expanduser().absolute() if self.site_dir else None
+        folder = folder or self.duckdb_path.with_name("site")
         return folder.with_name(f"{folder.name}-{self.variant}") if self.variant else folder
 
     @property

@@ -41,6 +41,7 @@ from orchestration.job.pipeline import (
 )
 from orchestration.job.transform import TransformError, TransformReport
 from orchestration.job.under_way import present_run
+from orchestration.site.build import Built
 from orchestration.tasks import (
     Dataset,
     acquire_run_lock,
@@ -52,6 +53,7 @@ from orchestration.tasks import (
     land,
     load,
     load_landed,
+    make_site,
     outcome_of,
     publish,
     verify_bytes,
@@ -330,6 +332,7 @@ async def nightly(
         missing = in_scope(result.missing, datasets, first, last)
         done.faults += missing_errors(m for m in missing if m.name not in done.at_fault)
         this.faults += done.faults + done.alerted
+    site = await _site(done)
     title = await _name_run(done)
     await artifacts.audited(result)
     lines = [
@@ -345,6 +348,7 @@ async def nightly(
         *(f"passed over: {line}" for line in passed_over_lines(result.passed_over)),
         *comparison_lines(result.comparisons),
         *([published.summary] if published else []),
+        *([site] if site else []),
     ]
     await artifacts.summary(title, lines, done.faults + done.alerted)
     for line in lines:
@@ -379,6 +383,22 @@ def _failed(done: Ingested) -> State:
     """
     message = "; ".join(dict.fromkeys(done.faults + done.alerted))
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
+
+
+async def _site(done: Ingested) -> str | None:
+    """Make the site; return the line of the summary about it.
+
+    A night is good without the extra that makes it, and fails if the site cannot be made.
+    """
+    state = make_site(return_state=True)
+    made = outcome_of(state)
+    if not state.is_completed():
+        done.faults.append(f"the site could not be made: {made}")
+        return None
+    if not isinstance(made, Built):
+        return made and f"no site: {made}"
+    await artifacts.site(load_settings().site_url or made.index.as_uri())
+    return f"site {made.summary}"
 
 
 async def _name_run(done: Ingested) -> str:

@@ -19,6 +19,7 @@ from ingestion import load as warehouse
 from ingestion.errors import (
     FetchError,
     MedallionError,
+    MissingExtraError,
     NotLoadedError,
     UntrustedFileError,
     UsageError,
@@ -46,6 +47,7 @@ from orchestration.job.transform import transform as transform_stage
 from orchestration.job.under_way import only_run, present_run
 from orchestration.job.verify import Verification
 from orchestration.job.verify import verify as verify_stage
+from orchestration.site.build import Built, build_site
 
 MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
@@ -316,6 +318,22 @@ def publish(result: Audit) -> Published | None:
     with deadline(TRANSFORM_SECONDS, "publishing the marts"):
         progress = present_run(Lines(print))
         return publish_stage(load_settings(), result, "nightly", progress)
+
+
+@task(task_run_name="make the site", persist_result=False, timeout_seconds=TRANSFORM_SECONDS)
+def make_site() -> Built | str | None:
+    """Make the site of what readers see; None if these settings make none.
+
+    Without the extra that it needs, the result is a text that says so.
+    """
+    settings = load_settings()
+    if settings.site_path is None:
+        return None
+    try:
+        with deadline(TRANSFORM_SECONDS, "making the site"):
+            return build_site(settings, say=print)
+    except MissingExtraError as exc:
+        return str(exc)
 
 
 @task(task_run_name="verify bytes", persist_result=False, log_prints=True)

@@ -59,6 +59,7 @@ def pytest_configure() -> None:
     os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "3"
     # what publishes has tests of its own, which set a place for it
     os.environ["MEDALLION_PUBLISH_URL"] = "off"
+    os.environ["MEDALLION_SITE_DIR"] = "off"
 
 
 @pytest.fixture(scope="session")

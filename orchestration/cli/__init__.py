@@ -19,6 +19,7 @@ from ingestion.out_of_memory import exit_when_out_of_memory
 from orchestration.cli import backfill, changes, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
 from orchestration.cli import environments as trying
+from orchestration.cli import lineage as tracing
 from orchestration.cli import publications as publishing
 from orchestration.cli import site as showing
 from orchestration.cli import sources as looking_at_sources
@@ -39,7 +40,14 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         stages.audit,
         publishing.publish,
     ),
-    "Looking": (lookup.status, lookup.history, lookup.explain, lookup.query, showing.site),
+    "Looking": (
+        lookup.status,
+        lookup.history,
+        lookup.explain,
+        lookup.query,
+        showing.site,
+        tracing.lineage,
+    ),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),
     "Environments": (changes.check_change, changes.diff, trying.promote),

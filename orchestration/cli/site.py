@@ -16,7 +16,9 @@ def site(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="The folder of the site; by default MEDALLION_SITE_DIR."
+            "--out",
+            metavar="DIR",
+            help="The folder of the site; by default that of MEDALLION_SITE_DIR.",
         ),
     ] = None,
     serve: Annotated[

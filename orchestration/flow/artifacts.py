@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import (
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_table_artifact,
+)
 
 from orchestration.job.audit import Audit
 from orchestration.job.transform import Node
@@ -78,6 +82,13 @@ async def audited(result: Audit) -> None:
         ],
         key="reconciliation",
         description="Our totals beside the publisher's monthly report",
+    )
+
+
+async def site(address: str) -> None:
+    """Link to the site that was made."""
+    await acreate_link_artifact(
+        address, link_text="The site", key="site", description="Trips, zones, money and trust"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.settings import Settings
-from ingestion.warehouse.base import Session, tables
+from ingestion.warehouse.base import Engine, Session, tables
 from orchestration.job.reading import reading
 
 TRIP_MONTHS = "int_trip_months"  # the first trip_id of each service and month
@@ -45,45 +45,48 @@ def explain(
             raise MedallionError(
                 f"The marts are not built yet. Build them with: {settings.run_command}"
             )
-        # the warehouse knows what the digits of a trip_id mean
-        place = _one(
-            session,
-            "select service, source_month, ? - first_trip_id as ordinal"
-            f" from intermediate.{TRIP_MONTHS} where first_trip_id <= ?"
-            " order by first_trip_id desc limit 1",
-            [trip_id, trip_id],
+        return explain_in(engine, session, trip_id, settings.run_command)
+
+
+def explain_in(engine: Engine, session: Session, trip_id: int, run_command: str) -> Explanation:
+    """The same in an open warehouse or publication whose marts are built."""
+    # the warehouse knows what the digits of a trip_id mean
+    place = _one(
+        session,
+        "select service, source_month, ? - first_trip_id as ordinal"
+        f" from intermediate.{TRIP_MONTHS} where first_trip_id <= ?"
+        " order by first_trip_id desc limit 1",
+        [trip_id, trip_id],
+    )
+    if place is None:
+        raise UsageError(f"There is no trip {trip_id} in the facts.")
+    dataset, month, ordinal = place.values()
+    fact = _one(
+        session,
+        "select * from marts.fct_trips where trip_id = ? and service = ? and source_month = ?",
+        [trip_id, dataset, month],
+    )
+    if fact is None:
+        raise UsageError(f"There is no trip {trip_id} in the facts.")
+    file = _one(
+        session,
+        "select file_id, source_url, lake_path, landed_at, table_name from raw.files"
+        " where dataset = ? and month = ? and file_key = ?",
+        [dataset, month, fact["file_key"]],
+    )
+    if file is None:
+        raise MedallionError(
+            f"The raw table that trip {trip_id} was built from is gone: {dataset}"
+            f" {month:%Y-%m} has a newer version, which the facts do not show yet."
+            f" Build them with: {run_command}"
         )
-        if place is None:
-            raise UsageError(f"There is no trip {trip_id} in the facts.")
-        dataset, month, ordinal = place.values()
-        fact = _one(
-            session,
-            "select * from marts.fct_trips where trip_id = ? and service = ? and source_month = ?",
-            [trip_id, dataset, month],
-        )
-        if fact is None:
-            raise UsageError(f"There is no trip {trip_id} in the facts.")
-        file = _one(
-            session,
-            "select file_id, source_url, lake_path, landed_at, table_name from raw.files"
-            " where dataset = ? and month = ? and file_key = ?",
-            [dataset, month, fact["file_key"]],
-        )
-        if file is None:
-            raise MedallionError(
-                f"The raw table that trip {trip_id} was built from is gone: {dataset}"
-                f" {month:%Y-%m} has a newer version, which the facts do not show yet."
-                f" Build them with: {settings.run_command}"
-            )
-        raw_row = _one(
-            session, engine.raw_row_sql(file["table_name"], file["lake_path"]), [ordinal]
-        )
-        rule = _one(
-            session,
-            "select rule, invalid_reason, meaning, source from staging.invalid_reasons"
-            " where invalid_reason = ?",
-            [fact["invalid_reason"]],
-        )
+    raw_row = _one(session, engine.raw_row_sql(file["table_name"], file["lake_path"]), [ordinal])
+    rule = _one(
+        session,
+        "select rule, invalid_reason, meaning, source from staging.invalid_reasons"
+        " where invalid_reason = ?",
+        [fact["invalid_reason"]],
+    )
     return Explanation(
         trip_id, dataset, month, ordinal, raw_row=raw_row or {}, fact=fact, rule=rule, **file
     )

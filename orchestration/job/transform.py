@@ -115,18 +115,64 @@ def transform(
 
 def build_inputs(settings: Settings) -> str:
     """sha256 of the inputs of a build: the dbt project's files and the raw versions in use."""
-    digest = hashlib.sha256()
-    for folder in PROJECT_SOURCES:
-        for path in sorted((PROJECT_DIR / folder).rglob("*")):
-            if path.is_file():
-                digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
-    digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    digest = _project_hash()
     with connect(settings, read_only=True) as session:
         files = session.query(
             "select table_name, is_current, is_newest, error from raw.files order by table_name"
         )
     digest.update(repr(files.rows).encode())
     return digest.hexdigest()
+
+
+def project_digest() -> str:
+    """sha256 of the dbt project's files."""
+    return _project_hash().hexdigest()
+
+
+def _project_hash() -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    for folder in PROJECT_SOURCES:
+        for path in sorted((PROJECT_DIR / folder).rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
+    digest.update((PROJECT_DIR / "dbt_project.yml").read_bytes())
+    return digest
+
+
+def compile_models(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """dbt's manifest with the compiled SQL of every model; no warehouse is opened.
+
+    Raises ``TransformError`` where dbt cannot compile the project.
+    """
+    from dbt.cli.main import dbtRunner
+
+    state = settings.work_dir / "dbt" / "compiled"
+    progress.say("dbt compile")
+    env = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    with _environment(env), _closing_duckdb():
+        outcome = dbtRunner().invoke(
+            [
+                "compile",
+                *("--select", "resource_type:model"),
+                "--no-populate-cache",
+                *("--project-dir", str(PROJECT_DIR)),
+                *("--profiles-dir", str(PROJECT_DIR)),
+                *("--target", "lint"),
+                *("--target-path", str(state / "target")),
+                *("--log-path", str(state / "logs")),
+                *("--log-level", "none", "--log-level-file", "info"),
+                "--no-use-colors",
+            ]
+        )
+    if isinstance(outcome.exception, KeyboardInterrupt):
+        raise outcome.exception
+    if not outcome.success:
+        reason = " ".join(str(outcome.exception or "it gave no reason").split())
+        raise TransformError(
+            f"dbt cannot compile the project: {reason}. Its log is {state / 'logs' / 'dbt.log'}."
+        )
+    manifest: dict[str, Any] = json.loads((state / "target" / "manifest.json").read_bytes())
+    return manifest
 
 
 def declared_models() -> Iterator[dict[str, Any]]:

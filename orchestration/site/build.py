@@ -2,19 +2,21 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, UsageError
 from ingestion.publications.read import PublishedDuckDb
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Engine, Result, Session, tables
+from orchestration.job.lineage import Lineage, read_lineage
 from orchestration.job.reading import reading
-from orchestration.site import charts, folder, library, zones
+from orchestration.site import charts, folder, library, trust, zones
 from orchestration.site.data import as_rows, plain, write_data
 from orchestration.site.figures import Figure, figures, query
 
@@ -23,12 +25,16 @@ PAGES = (
     ("zones", "Zones"),
     ("money", "Money"),
     ("trust", "Trust"),
+    ("data", "Data"),
+    ("lineage", "Lineage"),
 )
 LEADS = {
     "index": "How many trips the city takes, who takes them there, and how that has changed.",
     "zones": "Where trips begin and end, what they bring in, and when.",
     "money": "What passengers pay, what it is made of, and what drivers earn.",
     "trust": "Whether the numbers of these pages can be trusted, and how that is known.",
+    "data": "What every table and column means, and the documents of the publisher.",
+    "lineage": "What each column is made of, and what is made of it.",
 }
 NEEDED = (
     "daily_trips",
@@ -42,7 +48,21 @@ NEEDED = (
     "tlc_reconciliation",
     "zone_pair_trips",
 )
-WIDE = {"trips_by_month", "revenue_by_month", "reconciliation", "report_measures", "flagged_rows"}
+STATIC = ("site.css", "site.js", "zones.js", "search.js", "lineage.js")
+LAYERS = (
+    ("marts", "Marts", "What people read: facts, dimensions and aggregates, all tested."),
+    ("intermediate", "Intermediate", "Steps between the files and the marts."),
+    ("staging", "Staging", "One model for each dataset, with one name and type for each column."),
+    ("source", "Sources", "The published files, as they are read."),
+)
+WIDE = {
+    "trips_by_month",
+    "revenue_by_month",
+    "reconciliation",
+    "base_reconciliation",
+    "report_measures",
+    "flagged_rows",
+}
 
 
 @dataclass(frozen=True)
@@ -80,8 +100,15 @@ def build_site(
     are not built, if the folder holds something else, or if the extra ``site`` is not installed.
     """
     began = time.monotonic()
-    script = library.script(settings)
+    library.check_installed()
     out = out or settings.site_path
+    if out is None:
+        raise UsageError("MEDALLION_SITE_DIR is off; name a folder by medallion site --out.")
+    # each takes seconds, the first time, and neither needs the other
+    with ThreadPoolExecutor(1) as beside:
+        bundling = beside.submit(library.script, settings)
+        lineage = read_lineage(settings)
+        script = bundling.result()
     with reading(settings, say=say) as (engine, session), engine.snapshot(session):
         there = {name for schema, name in tables(session) if schema == "marts"}
         if not set(NEEDED) <= there:
@@ -90,9 +117,9 @@ def build_site(
             )
         with folder.swapped(out) as new:
             new.assets.joinpath("vega.js").write_text(script, "utf-8")
-            for name in ("site.css", "site.js", "zones.js"):
+            for name in STATIC:
                 new.add_static(name)
-            site = Site(settings, engine, session, new)
+            site = Site(settings, engine, session, new, lineage)
             site.write()
     return Built(
         out,
@@ -106,11 +133,19 @@ def build_site(
 class Site:
     """One site while it is made."""
 
-    def __init__(self, settings: Settings, engine: Engine, session: Session, new: folder.NewFolder):
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        session: Session,
+        new: folder.NewFolder,
+        lineage: Lineage,
+    ):
         self._settings = settings
         self._engine = engine
         self._session = session
         self._new = new
+        self._lineage = lineage
         self._results: dict[str, Result] = {}
 
     def write(self) -> None:
@@ -130,7 +165,115 @@ class Site:
             from_line=self._from_line(None),
         )
         self._page("money", "figures.html", "money", tiles=self._money_tiles())
-        self._page("trust", "figures.html", "trust", tiles=self._trust_tiles())
+        self._write_trust()
+        self._write_data()
+        self._write_lineage()
+
+    def _write_trust(self) -> None:
+        ledger, single = self.ask("ledger").records(), self.ask("ledger_single_files").records()
+        seen = {f"{schema}.{name}" for schema, name in tables(self._session)}
+        has_files = "raw.files" in seen
+        has_facts = {"marts.fct_trips", "intermediate.int_trip_months"} <= seen and has_files
+        flagged = self.ask("flagged_rows").records()
+        self._page(
+            "trust",
+            "trust.html",
+            "trust",
+            also=("ledger",),
+            tiles=self._trust_tiles(),
+            answer=self._answer(),
+            outside=self._outside,
+            balances=trust.balances(ledger) + trust.single_balances(single),
+            missing=trust.missing([*ledger, *single]),
+            ledger_figure=self._told("ledger"),
+            examples=trust.examples(
+                self._engine, self._session, flagged, self._settings.run_command
+            )
+            if has_facts
+            else [],
+            examples_figure=self._told("flagged_example"),
+            versions=trust.versions(self.ask("versions").records()) if has_files else [],
+            versions_figure=self._told("versions"),
+            builds=[
+                {
+                    "id": str(b["invocation_id"])[:8],
+                    "ended": trust.moment(b["completed_at"]),
+                    "command": b["command"],
+                    "succeeded": b["succeeded"],
+                }
+                for b in self._builds
+            ],
+            builds_figure=self._told("builds"),
+        )
+
+    def _write_data(self) -> None:
+        pages = self.ask("documents") if self._has("document_pages") else None
+        write_data(
+            self._new.assets / "data" / "documents.js",
+            "documents",
+            [[plain(value) for value in row[:4]] for row in (pages.rows if pages else ())],
+        )
+        documents: dict[tuple[str, str], dict[str, Any]] = {}
+        for source, name, page, _, reason in pages.rows if pages else ():
+            own = documents.setdefault(
+                (source, name), {"source": source, "name": name, "pages": 0, "reason": reason}
+            )
+            own["pages"] += page > 0
+        relations = sorted(self._lineage.relations.values(), key=lambda r: r.name)
+        layers = [
+            {
+                "id": f"layer-{layer}",
+                "title": title,
+                "words": words,
+                "relations": [r for r in relations if layer in (r.kind, r.schema)],
+            }
+            for layer, title, words in LAYERS
+        ]
+        self._page(
+            "data",
+            "data.html",
+            "data",
+            layers=layers,
+            documents=list(documents.values()),
+            documents_sql=query("documents"),
+        )
+
+    def _write_lineage(self) -> None:
+        lineage = self._lineage
+        write_data(
+            self._new.assets / "data" / "lineage.js",
+            "lineage",
+            {
+                "relations": {
+                    r.name: {
+                        "kind": r.kind,
+                        "description": r.description,
+                        "parents": r.parents,
+                        "tests": r.tests,
+                        "columns": [[c.name, c.type, c.description, c.tests] for c in r.columns],
+                    }
+                    for r in lineage.relations.values()
+                },
+                "origins": lineage.origins,
+                "exposures": [
+                    {"name": e.name, "label": e.label, "parents": e.parents}
+                    for e in lineage.exposures
+                ],
+            },
+        )
+        marts = [name for name in lineage.columns() if name.startswith("marts.")]
+        unresolved = len(set(marts) & set(lineage.unresolved))
+        resolved = sum(bool(lineage.origins.get(name)) for name in marts)
+        self._page(
+            "lineage",
+            "lineage.html",
+            "lineage",
+            spec={"graph": charts.graph()},
+            all_columns=len(marts),
+            resolved=resolved,
+            unresolved=unresolved,
+            constants=len(marts) - resolved - unresolved,
+        )
 
     def ask(self, name: str, *parameters: Any) -> Result:
         """The result of a query of the site; one without parameters is asked once."""
@@ -167,28 +310,67 @@ class Site:
     @cached_property
     def source(self) -> dict[str, str]:
         """What is read, and the run that made it."""
-        builds = self.ask("builds").records() if self._has("dbt_invocations") else []
-        last = next((b for b in builds if b["succeeded"]), None)
+        last = next((b for b in self._builds if b["succeeded"]), None)
         if isinstance(self._engine, PublishedDuckDb):
             label = f"publication {self._engine.publication.id}"
         else:
             label = self._engine.label
         run = (
-            f"Run {str(last['invocation_id'])[:8]}, {_moment(last['completed_at'])}"
+            f"Run {str(last['invocation_id'])[:8]}, {trust.moment(last['completed_at'])}"
             if last
             else "The run is not known to this account"
         )
         return {"label": label, "run": run}
 
+    @cached_property
+    def _builds(self) -> list[dict[str, Any]]:
+        """The last runs of dbt; none where this account may not see them."""
+        return self.ask("builds").records() if self._has("dbt_invocations") else []
+
+    @cached_property
+    def _outside(self) -> int:
+        compared = self.ask("reconciliation").records()
+        return sum(row["status"] == "out_of_tolerance" for row in compared)
+
+    def _answer(self) -> str:
+        """The verdict in one or two sentences."""
+        ledger, compared = self.ledger, self.ask("reconciliation").records()
+        balance = (
+            "Every row of every file is in the facts."
+            if ledger["is_balanced"]
+            else "The ledger does not balance: do not use these numbers."
+        )
+        missing = (
+            f" {ledger['missing']} files are missing; they are named below."
+            if ledger["missing"]
+            else ""
+        )
+        if not compared:
+            return f"{balance}{missing} No month could be compared with a report."
+        beside = (
+            f"{self._outside} of {len(compared)} months differ from the city's own report by more"
+            " than the tolerance."
+            if self._outside
+            else f"All {len(compared)} months that were compared with the city's own report are"
+            " within the tolerance, or their difference is known."
+        )
+        return f"{balance}{missing} {beside}"
+
+    def _told(self, name: str) -> dict[str, str]:
+        """What a figure that is no picture says of its months, versions, run and query."""
+        return {"from": self._from_line(None), "sql": query(name)}
+
     def _has(self, name: str) -> bool:
         return name in {table for _, table in tables(self._session)}
 
-    def _page(self, name: str, template: str, group: str, **more: Any) -> None:
+    def _page(
+        self, name: str, template: str, group: str, also: Sequence[str] = (), **more: Any
+    ) -> None:
         own = figures().get(group, ())
         data = {
-            figure.query: as_rows(result.columns, result.rows)
-            for figure in own
-            for result in [self.ask(figure.query)]
+            asked: as_rows(result.columns, result.rows)
+            for asked in (*(figure.query for figure in own), *also)
+            for result in [self.ask(asked)]
         }
         if data:
             write_data(self._new.assets / "data" / f"{group}.js", group, data)
@@ -213,7 +395,7 @@ class Site:
                 is_sample=self._settings.variant.startswith("sample"),
                 ledger=self.ledger,
                 source=self.source,
-                made_at=_moment(datetime.now(UTC)),
+                made_at=trust.moment(datetime.now(UTC)),
                 version=_version(),
                 figures=[self._figure(figure) for figure in own],
                 services=[(s, _label(s)) for s in self.services],
@@ -295,12 +477,11 @@ class Site:
     def _trust_tiles(self) -> list[dict[str, Any]]:
         ledger = self.ledger
         compared = self.ask("reconciliation").records()
-        outside = sum(row["status"] == "out_of_tolerance" for row in compared)
         return [
             _tile("Rows in the files", ledger["file_rows"], f"{ledger['files']} files"),
             _tile("Valid rows", ledger["valid_rows"]),
             _tile("Flagged rows", ledger["invalid_rows"], "kept, with a reason"),
-            _tile("Months out of tolerance", outside, f"of {len(compared)} compared"),
+            _tile("Months out of tolerance", self._outside, f"of {len(compared)} compared"),
         ]
 
 
@@ -318,12 +499,6 @@ def _short(value: float, usd: bool) -> str:
 
 def _label(service: str) -> str:
     return str(charts.theme()["services"].get(service, {}).get("label", service))
-
-
-def _moment(value: Any) -> str:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _version() -> str:

@@ -18,6 +18,16 @@ STATUSES = (
     "not_reported",
 )
 
+# the kinds of what the lineage shows, from the files to their readers
+KINDS = {
+    "source": "#6f7f92",
+    "seed": "#9566c7",
+    "staging": "#2f9e5b",
+    "intermediate": "#3b7ddd",
+    "marts": "#d69e00",
+    "exposure": "#c2577a",
+}
+
 
 @cache
 def theme() -> dict[str, Any]:
@@ -342,3 +352,45 @@ def week() -> dict[str, Any]:
         )
     )
     return _spec(chart, 170)
+
+
+def graph() -> dict[str, Any]:
+    """Names in columns, one for each step, and lines between those that follow from each other."""
+    alt = _altair()
+    x, y = alt.X("x:Q", axis=None), alt.Y("y:Q", axis=None)  # the script knows their ends
+    links = (
+        alt.Chart(alt.NamedData(name="links"))
+        .mark_line(interpolate="basis", opacity=0.5, strokeWidth=1.2, stroke={"expr": "soft"})
+        .encode(x=x, y=y, detail="link:N", order="x:Q")
+    )
+    nodes = alt.Chart(alt.NamedData(name="nodes")).encode(x=x, y=y)
+    halo = {"stroke": {"expr": "card"}, "strokeWidth": 4, "strokeJoin": "round"}
+    text = {"align": "left", "dx": 9, "limit": 205, "cursor": "pointer"}
+    lines = (
+        ("short:N", {"color": {"expr": "ink"}, "fontSize": 12, "dy": -6}),
+        ("within:N", {"color": {"expr": "soft"}, "fontSize": 10.5, "dy": 7}),
+    )
+    layers = [
+        links,
+        nodes.mark_point(filled=True, size=55, opacity=1, cursor="pointer").encode(
+            color=alt.Color(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(domain=list(KINDS), range=list(KINDS.values())),
+                legend=alt.Legend(orient="top"),
+            ),
+            tooltip=[
+                alt.Tooltip("name:N"),
+                alt.Tooltip("kind:N"),
+                alt.Tooltip("description:N"),
+            ],
+        ),
+        *(
+            nodes.mark_text(**text, **own, **below).encode(text=field)
+            for field, own in lines
+            for below in (halo, {})  # so that links do not cross the words
+        ),
+    ]
+    spec = _spec(alt.layer(*layers), height=None)
+    given = ("soft", "ink", "card")
+    return spec | {"params": [{"name": name, "value": None} for name in given]}

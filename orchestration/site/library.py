@@ -3,7 +3,7 @@
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
 
-from ingestion.errors import MedallionError, UsageError
+from ingestion.errors import MedallionError, MissingExtraError
 from ingestion.settings import Settings
 
 NAMES = "window.vegaEmbed=vegaEmbed;"
@@ -12,7 +12,7 @@ NAMES = "window.vegaEmbed=vegaEmbed;"
 def script(settings: Settings) -> str:
     """The script; made once for each version of vl-convert, as that takes some seconds.
 
-    Raises ``UsageError`` where the extra ``site`` is not installed.
+    Raises ``MissingExtraError`` where the extra ``site`` is not installed.
     """
     check_installed()
     made_by = f"{version('vl-convert-python')}\n{NAMES}"
@@ -35,12 +35,12 @@ def script(settings: Settings) -> str:
 
 
 def check_installed() -> None:
-    """Raise ``UsageError`` where the extra ``site`` is not installed."""
+    """Raise ``MissingExtraError`` where the extra ``site`` is not installed."""
     try:
         for name in ("altair", "vl-convert-python"):
             version(name)
     except PackageNotFoundError as exc:
-        raise UsageError(
+        raise MissingExtraError(
             f"The site needs {exc.name}, of the extra site: uv sync --extra site, or"
             " pip install 'medallion[site]'."
         ) from None

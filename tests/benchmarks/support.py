@@ -165,6 +165,7 @@ def environment(place: Path) -> dict[str, str]:
         "MEDALLION_DUCKDB_PATH": str(place / "warehouse.duckdb"),
         "MEDALLION_WORK_DIR": str(place / "work"),
         "MEDALLION_PUBLISH_URL": "off",
+        "MEDALLION_SITE_DIR": "off",
     }
 
 

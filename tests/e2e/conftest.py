@@ -81,6 +81,7 @@ class Place:
             "MEDALLION_WORK_DIR": str(self.folder / "work"),
             # what publishes has tests of its own, which set a place for it
             "MEDALLION_PUBLISH_URL": "off",
+            "MEDALLION_SITE_DIR": "off",
             **self.env,
         }
 

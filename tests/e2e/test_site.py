@@ -11,7 +11,7 @@ from tests.support import browser
 
 pytestmark = pytest.mark.slow
 
-PAGES = ("index", "zones", "money", "trust")
+PAGES = ("index", "zones", "money", "trust", "data", "lineage")
 
 
 @pytest.fixture(scope="module")

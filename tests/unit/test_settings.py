@@ -37,15 +37,17 @@ def project(tmp_path: Path) -> Path:
     return root
 
 
+# what the tests set, so that a run publishes nothing and makes no site
+OFF = ("MEDALLION_PUBLISH_URL", "MEDALLION_SITE_DIR")
+
+
 def shown(project: Path, cwd: Path, **environment: str) -> dict[str, Any]:
     """The settings that a process of the project has, started in ``cwd``."""
     cwd.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
         cwd=cwd,
-        env={
-            k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MEDALLION_PUBLISH_URL")
-        }
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH" and k not in OFF}
         | {"PYTHONPATH": str(project)}
         | environment,
         check=True,
@@ -81,7 +83,8 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "publish_url": "",
         "keep_publications": 30,
         "metrics_path": None,
-        "site_dir": None,
+        "site_dir": "",
+        "site_url": "",
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,

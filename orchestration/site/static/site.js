@@ -104,7 +104,8 @@ const medallion = (() => {
     drawn.push(() => draw(container, specification, datasets(), after));
     return drawn.at(-1)();
   }
-  const redraw = () => Promise.all(drawn.map((again) => again()));
+  const redrawn = []; // of pages that draw by themselves
+  const redraw = () => Promise.all([...drawn, ...redrawn].map((again) => again()));
 
   // ---- tables and copying
   function table(result, limit = 1000) {
@@ -140,9 +141,10 @@ const medallion = (() => {
         setTimeout(() => { button.textContent = before; }, 1600);
       });
       const container = figure.querySelector(".chart[data-query]");
-      if (!container) continue;
-      const result = (await load(page.data))[container.dataset.query];
       const numbers = figure.querySelector("details.numbers");
+      const asked = container?.dataset.query ?? numbers?.dataset.query;
+      if (!asked) continue;
+      const result = (await load(page.data))[asked];
       numbers?.addEventListener("toggle", () => {
         const place = numbers.querySelector(".scroll");
         if (!numbers.open || place.childElementCount) return;
@@ -151,6 +153,7 @@ const medallion = (() => {
         const file = new Blob([csv(result)], { type: "text/csv" });
         place.before(element("a", { href: URL.createObjectURL(file), download: `${name}.csv`, textContent: "Save as CSV" }));
       });
+      if (!container) continue;
       await picture(container, JSON.parse(byId(`spec-${name}`).textContent),
         () => ({ rows: records(result), events: events(result) }), (view) => chosen(view, figure));
     }
@@ -186,5 +189,5 @@ const medallion = (() => {
     for (const begin of medallion.begin) await begin();
     document.documentElement.dataset.ready = "yes";
   });
-  return { data, load, records, label, element, shown, picture, draw, table, copy, say, page, byId, colour, begin: [] };
+  return { data, load, records, label, element, shown, picture, draw, table, copy, say, page, byId, colour, redrawn, begin: [] };
 })();
