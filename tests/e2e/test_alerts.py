@@ -236,6 +236,27 @@ def test_a_file_of_the_lake_that_changed(team: Team) -> None:
     assert len(team.webhook.messages) == start + 4
 
 
+def test_a_verification_that_is_missing_is_told_of_from_outside(
+    team: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", team.server.api)
+    team.start_worker()
+    wait_until(lambda: watching.watch(team.quiet) == [])
+    settings = team.settings.model_copy(update={"work_dir": tmp_path})
+    start = len(team.webhook.messages)
+    with monkeypatch.context() as patch:
+        patch.setattr(watching, "VERIFIED", timedelta(0))
+        for _ in range(2):  # it is told of once
+            (line,) = watching.watch(settings)
+            assert line.startswith("verify/weekly has not completed for 0 hours (since ")
+            assert "prefect deployment run verify/weekly" in line
+    message = team.message("verify/weekly has not completed for 0 hours", start)
+    assert message["where"] == "verify/weekly"
+    assert watching.watch(settings) == []
+    team.message("Recovered: this is over: verify/weekly has not completed", start)
+    assert len(team.webhook.messages) == start + 2
+
+
 def test_a_run_that_took_too_long_and_a_chat(team: Team) -> None:
     with temporary_settings({PREFECT_API_URL: team.server.api}):
         CustomWebhookNotificationBlock(

@@ -12,6 +12,7 @@ import pytest
 
 from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import Place, differing
+from tests.support.samples import copied_project
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +21,7 @@ BLOCKS = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project, whose models a test may change."""
-    folder = tmp_path / "project"
-    without = shutil.ignore_patterns("target", "logs", "__pycache__")
-    for name in ("ingestion", "orchestration", "dbt_project"):
-        shutil.copytree(PROJECT_ROOT / name, folder / name, ignore=without)
-    return folder
+    return copied_project(tmp_path)
 
 
 def test_a_change_is_tried_promoted_and_rolled_back_by_the_page(

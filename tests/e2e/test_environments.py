@@ -19,7 +19,7 @@ from orchestration.job.under_way import only_run
 from tests.e2e.conftest import Place
 from tests.faults.kills import Moment, die, watch
 from tests.support import postgres, processes
-from tests.support.samples import publish_part
+from tests.support.samples import copied_project, publish_part
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +277,26 @@ def test_it_waits_for_nobody_and_takes_only_what_is_good(changed: Place) -> None
     assert (rows(changed), published(changed)) == before
 
 
+def test_a_change_is_checked_on_postgres(changed: Place, tmp_path: Path) -> None:
+    if "PGHOST" not in changed.env:
+        pytest.skip("tests/e2e/test_changes.py does it by the page")
+    project = copied_project(tmp_path)
+    model = project / "dbt_project/models/marts/core/dim_trip_types.sql"
+    model.write_text(f"{model.read_text().rstrip()}\nwhere trip_type_id <> 2\n")
+    before = rows(changed), published(changed)
+    said = changed.run("orchestration.cli", "check-change", "--quiet", "--json", cwd=project)
+    found = json.loads(said)
+    tables = {table["table"]: table for table in found["diff"]["tables"]}
+    assert tables["marts.dim_trip_types"]["months"][0]["removed"] == 1
+    # the month that another environment has landed is loaded here too, which is told of
+    assert len(found["loaded"]) == 1
+    assert "was loaded only here" in changed.last_stderr
+    assert (rows(changed), published(changed)) == before
+    asked = "select count(*) = 0 as ok from marts.dim_trip_types where trip_type_id = 2"
+    assert "True" in changed.medallion("query", "--env", "check", asked, "--format", "csv")
+    changed.medallion("env", "drop", "check", "--yes")
+
+
 def held(environment: dict[str, str], name: str, note: Path) -> None:
     """Hold the lock of a run until somebody ends this process."""
     os.environ.clear()
@@ -304,3 +324,30 @@ def test_the_environment_takes_the_place_of_what_people_see(changed: Place) -> N
     assert "lacks what people see: green_tripdata_2023_02" in changed.last_stderr
     changed.medallion("rollback", before["publication"])
     assert rows(changed, "--publication", published(changed)["publication"]) == old
+
+
+def test_promotes_and_a_rollback_at_once_leave_one_truth(changed: Place) -> None:
+    if "PGHOST" in changed.env:
+        pytest.skip("there a second promote finds the old warehouse, and is refused")
+    (first, *_) = changed.medallion_json("publications")
+    commands = [("promote", "try"), ("rollback", first["publication"]), ("promote", "try")]
+    running = [changed.start("orchestration.cli", *command) for command in commands]
+    ended = [process.communicate(timeout=processes.PATIENCE_SECONDS)[1] for process in running]
+    codes = [process.returncode for process in running]
+    for code, stderr in zip(codes, ended, strict=True):
+        assert code in (0, 1, 2)
+        assert "Traceback" not in stderr
+        assert code == 0 or "error: " in stderr
+    # the second promote comes after the first, or is told of it
+    assert 0 in (codes[0], codes[2])
+    for code, stderr in ((codes[0], ended[0]), (codes[2], ended[2])):
+        assert code == 0 or "Another run" in stderr
+    gold = changed.folder / "gold"
+    with duckdb.connect(gold / "medallion.duckdb", read_only=True) as connection:
+        ((seen,),) = connection.execute("select id from publication").fetchall()
+    assert published(changed)["publication"] == seen
+    changed.medallion("verify", "--quiet")
+    assert changed.medallion_json("run", "--quiet")["faults"] == []
+    # a rollback that came last holds; one that came first is what the promotion has replaced
+    shown = rows(changed, "--publication", published(changed)["publication"])
+    assert shown in (rows(changed), rows(changed) - 2)

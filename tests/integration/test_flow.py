@@ -19,11 +19,12 @@ from prefect.testing.utilities import prefect_test_harness
 from ingestion.errors import NotLoadedError, UnreachableError, UntrustedFileError
 from ingestion.lake.withdraw import take_back, withdraw
 from ingestion.land import land as land_all
-from ingestion.load import LoadReport
-from ingestion.settings import PROJECT_ROOT, Settings, load_settings
+from ingestion.load import LoadReport, tables_in_use
+from ingestion.settings import PROJECT_ROOT, Settings, load_settings, read_settings
 from ingestion.warehouse import connect
 from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
+from orchestration.job import environments
 from orchestration.job.status import doctor
 from orchestration.tasks import acquire_run_lock, check_state, discover, outcome_of, rows_of
 from tests.support import postgres, processes
@@ -212,6 +213,27 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
         session.execute("delete from raw.files where month is not null")
     again = ingested()
     assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+
+
+def test_the_flow_works_in_the_environment_that_is_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main_warehouse = read_settings()
+    ingested()
+    environments.create(main_warehouse, "try", empty=True)
+    before = main_warehouse.duckdb_path.read_bytes()
+    publish(folder, "green", JANUARY, trips("green", JANUARY, seed=7))
+    monkeypatch.setenv("MEDALLION_ENV", "try")
+    assert ingested().republished == ["green 2024-01"]
+    # what the main warehouse has loaded is not taken for loaded here
+    assert ingested().rows == 0
+    of_environment = load_settings()
+    assert of_environment.environment == "try"
+    assert len(tables_in_use(of_environment)) == 2
+    assert main_warehouse.duckdb_path.read_bytes() == before
+    monkeypatch.setenv("MEDALLION_ENV", "tyr")
+    assert main() == 2
+    assert "There is no environment tyr" in capsys.readouterr().err
 
 
 def test_a_withdrawn_month_leaves_though_its_landing_and_its_load_were_cached(folder: Path) -> None:

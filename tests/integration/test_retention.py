@@ -14,6 +14,8 @@ from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.base import tables
 from ingestion.warehouse.retention import prune
+from orchestration.job import environments
+from orchestration.job.forget import forget, kept
 from orchestration.job.retention import superseded
 from tests.conftest import MakeSettings
 from tests.support import postgres
@@ -86,6 +88,22 @@ def test_a_version_that_became_current_meanwhile_is_left_alone(
     prune(settings, found)
     with connect(settings, read_only=True) as session:
         assert session.query("select count(*) from tlc.green_tripdata").rows == [(5,)]
+
+
+def test_what_is_forgotten_in_an_environment_leaves_the_lake_and_only_its_warehouse(
+    settings: Settings,
+) -> None:
+    environments.create(settings, "try")
+    trial = settings.in_environment("try")
+    key = ("green", JANUARY, None)
+    raw = kept(trial, key).raw_tables
+    assert len(raw) == 2
+    left = forget(trial, key, None, "an order")
+    assert (left.raw_tables, left.objects) == ([], {})
+    # the main warehouse is named by its own commands, and forgets by the same
+    assert kept(settings, key).raw_tables == raw
+    assert any("env drop try" in command for command in kept(settings, key).as_of)
+    assert forget(settings, key, None, "").raw_tables == []
 
 
 def test_a_version_that_the_facts_still_show_stays(settings: Settings) -> None:

@@ -1,9 +1,11 @@
 """A part of the sample that takes half the time: it has every service and the restated month."""
 
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from ingestion.settings import PROJECT_ROOT
 from ingestion.sources.tlc.sample import publish_sample
 
 TRIP_FILES = {
@@ -14,6 +16,15 @@ TRIP_FILES = {
     "trip-data/fhv_tripdata_2023-01.parquet",
     "trip-data/fhvhv_tripdata_2025-01.parquet",
 }
+
+
+def copied_project(folder: Path) -> Path:
+    """A copy of the project in a folder, whose models a test may change."""
+    project = folder / "project"
+    without = shutil.ignore_patterns("target", "logs", "__pycache__")
+    for name in ("ingestion", "orchestration", "dbt_project"):
+        shutil.copytree(PROJECT_ROOT / name, project / name, ignore=without)
+    return project
 
 
 def publish_part(folder: Path, republished: bool = False) -> None:
