@@ -8,11 +8,13 @@ https://docs.getdbt.com/reference/parsing#known-limitations
 
 import functools
 import gc
+import logging
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,17 @@ import jinja2
 import parsedatetime
 from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
-from dbt.context.macros import MacroNamespace
+from dbt.clients.jinja import MacroGenerator
+from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import Macro
 from dbt.parser.manifest import ManifestLoader, extended_mashumuro_decoder
 from dbt_common import behavior_flags, exceptions
+from dbt_common.clients import jinja
 from dbt_common.constants import SECRET_ENV_PREFIX
+from dbt_common.events import base_types, event_manager, logger
 from dbt_common.events import functions as events
+from google.protobuf import json_format
 
 from ingestion.settings import PROJECT_ROOT
 
@@ -47,12 +54,77 @@ def env_secrets_if_any() -> list[str]:
     return env_secrets() if any(name.startswith(prefix) for name in names) else []
 
 
-def macro(self: MacroNamespace, name: str) -> Any:
-    """The macro or package of a name; asked for each of 600, for each node."""
-    for namespace in (self.local_namespace, self.global_namespace, self.packages):
-        if name in namespace:
-            return namespace[name]
-    return self.global_project_namespace if name == "dbt" else self.global_project_namespace[name]
+write_line = logger._Logger.write_line
+
+
+def write_line_if_read(self: logger._Logger, message: Any) -> None:
+    """Write a line to a log; one for debugging is made only where the log holds such lines."""
+    log = self._python_logger
+    if message.info.level != "debug" or log is None or log.isEnabledFor(logging.DEBUG):
+        write_line(self, message)
+
+
+def message_of(event: base_types.BaseEvent, level: base_types.EventLevel | None = None) -> Any:
+    """An event as logs and callbacks get it; dbt parses it as if it were JSON."""
+    kind = type(event).__name__
+    message = getattr(event.PROTO_TYPES_MODULE, f"{kind}Msg")()
+    info = message.info
+    info.level = (level or event.level_tag()).value
+    info.msg, info.code, info.name = event.message(), event.code(), kind
+    info.invocation_id = base_types.get_invocation_id()
+    info.extra.update(base_types.get_global_metadata_vars())
+    info.ts.FromDatetime(datetime.now(UTC))
+    info.pid, info.thread = base_types.get_pid(), base_types.get_thread_name()
+    message.data.CopyFrom(event.pb_msg)
+    return message
+
+
+def parsed_message(values: dict[str, Any], message: Any) -> Any:
+    """An event's own values; dbt parses them as if they were JSON."""
+    try:
+        return type(message)(**values)
+    except (AttributeError, TypeError, ValueError):
+        # a value that is one in JSON only, such as a time
+        return json_format.ParseDict(values, message)
+
+
+def build_namespace(
+    self: MacroNamespaceBuilder,
+    macros_by_package: Mapping[str, Mapping[str, Macro]],
+    context: dict[str, Any],
+) -> MacroNamespace:
+    """All macros as a node may call them; dbt makes them anew for each node, one by one."""
+
+    def callable_ones(package: str) -> dict[str, MacroGenerator]:
+        made = {}
+        for name, macro in macros_by_package.get(package, {}).items():
+            made[name] = generator = MacroGenerator.__new__(MacroGenerator)
+            generator.__dict__ = {
+                "macro": macro,
+                "context": context,
+                "node": self.node,
+                "stack": self.thread_ctx,
+            }
+        return made
+
+    made = {package: callable_ones(package) for package in macros_by_package}
+    internal: dict[str, MacroGenerator] = {}
+    for package in reversed(self.internal_package_names_order):
+        internal |= made.pop(package, {})
+    root, own = (made.get(package, {}) for package in (self.root_package, self.search_package))
+    namespace = MacroNamespace(root, own, internal, made)
+    namespace.by_name = {**internal, "dbt": internal, **made, **root, **own}
+    return namespace
+
+
+def names(self: MacroNamespace) -> KeysView[str]:
+    """The names that a node may call."""
+    return self.by_name.keys()
+
+
+def named(self: MacroNamespace, name: str) -> Any:
+    """The macro or package of a name."""
+    return self.by_name[name]
 
 
 def calling_module() -> str:
@@ -77,7 +149,11 @@ def compile_template_once(self: jinja2.Environment, *args: Any) -> Any:
 
 events.env_secrets = env_secrets_if_any
 jinja2.Environment.compile = compile_template_once
-MacroNamespace.__getitem__ = macro
+logger._Logger.write_line = write_line_if_read
+event_manager.msg_from_base_event = message_of
+base_types.ParseDict = parsed_message
+MacroNamespaceBuilder.build_namespace = build_namespace
+MacroNamespace.keys, MacroNamespace.__getitem__ = names, named
 behavior_flags.BehaviorFlagRendered._default_source = staticmethod(calling_module)
 # the words of a language's dates, made anew for each result of a query
 parsedatetime.Constants = functools.cache(parsedatetime.Constants)
@@ -87,7 +163,7 @@ parsedatetime.Constants = functools.cache(parsedatetime.Constants)
 
 
 def parse(engine: str, environment: Mapping[str, str]) -> bytes:
-    """The parse result of the project for an engine."""
+    """The parse result of the project for an engine; the code of its macros is known then, too."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(environment)
@@ -103,6 +179,8 @@ def parse(engine: str, environment: Mapping[str, str]) -> bytes:
         os.environ.update(before)
         reset_adapters()  # type: ignore[no-untyped-call]
         assert done.success, done.exception
+        for each in done.result.macros.values():
+            jinja.get_template(each.macro_sql, ctx={}, node=each)
         return (Path(folder) / "partial_parse.msgpack").read_bytes()
 
 
@@ -110,6 +188,8 @@ parsed = {
     "duckdb": parse("duckdb", {"MEDALLION_DUCKDB_PATH": f"{DATABASES['duckdb']}.duckdb"}),
     "postgres": parse("postgres", {"PGDATABASE": DATABASES["postgres"]}),
 }
+# used once: a command changes it
+read = {"duckdb": Manifest.from_msgpack(parsed["duckdb"], decoder=extended_mashumuro_decoder)}
 assert threading.active_count() == 1, threading.enumerate()  # a fork does not copy other threads
 
 read_own = ManifestLoader.read_manifest_for_partial_parse
