@@ -246,9 +246,10 @@ MAY_NOT = """
 import sys
 from ingestion.errors import MedallionError
 from ingestion.publications.read import current, kept
+from ingestion.publications.storage import listing, open_publications
 from ingestion.settings import Settings
 settings = Settings(publish_url=sys.argv[1], duckdb_path=sys.argv[2], work_dir=sys.argv[3])
-for read in (current, kept):
+for read in (current, kept, lambda settings: listing(open_publications(settings))):
     try:
         print("found", read(settings))
     except MedallionError as exc:
@@ -256,18 +257,30 @@ for read in (current, kept):
 """
 
 
-@pytest.mark.parametrize("closed", ["", "publications"])
-def test_a_folder_that_may_not_be_read_is_named(gold: Gold, closed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("closed", "read"),
+    [
+        ("", [False, False, False]),
+        ("publications", [True, False, False]),
+        ("marts/trips", [True, True, False]),
+        ("lost+found", [True, True, True]),
+    ],
+)
+def test_a_folder_that_may_not_be_read_is_named(
+    gold: Gold, closed: str, read: list[bool], tmp_path: Path
+) -> None:
     gold.publish(BEFORE)
     folder = gold.folder / closed
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o000)
     arguments = (str(gold.folder), str(gold.settings.duckdb_path), str(tmp_path / "work"))
     done = processes.without_powers([sys.executable, "-c", MAY_NOT, *arguments])
     folder.chmod(0o755)
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("found" if closed else "Cannot read the publications"), done.stderr
-    assert "Permission denied" in lines[1]
-    assert len(lines) == 2
+    assert [line.startswith("found") for line in lines] == read, done.stderr
+    for line in lines:
+        refused = line.startswith("Cannot read the publications") and "Permission denied" in line
+        assert refused or line.startswith("found")
 
 
 def test_a_publication_in_its_day_of_grace_is_not_listed(gold: Gold) -> None:
@@ -460,7 +473,17 @@ def test_rows_that_somebody_has_changed_are_not_published(gold: Gold) -> None:
 
 
 def test_a_publication_in_each_store(make_settings: Callable[..., Settings], store: Store) -> None:
+    if store.kind != "file":
+        nowhere = make_settings(publish_url=f"{store.kind}://no-such-bucket/gold")
+        for look in (
+            lambda: current(nowhere),
+            lambda: kept(nowhere),
+            lambda: Gold(nowhere).publish(BEFORE),
+        ):
+            with pytest.raises(MedallionError, match="there is no no-such-bucket there"):
+                look()
     gold = Gold(make_settings(publish_url=store.new_lake()))
+    assert current(gold.settings) is None
     first = gold.publish(BEFORE).publication
     gold.publish(AFTER)
     assert gold.shown() == AFTER

@@ -134,7 +134,8 @@ class Store:
                 content: bytes = self.fs.cat_file(self.path(name))
                 return content
         except FileNotFoundError:
-            self._ask_whether_it_is_there()
+            if not self.is_local:
+                self.names(name)  # says so where it is the bucket that is not there
             raise
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
@@ -155,7 +156,8 @@ class Store:
             with self.faults("read", or_missing=True):
                 return conditional.read(self.fs, self.scheme, self.path(name))
         except FileNotFoundError:
-            self._ask_whether_it_is_there()
+            if not self.is_local:
+                self.names(name)  # says so where it is the bucket that is not there
             raise
 
     def replace(self, name: str, content: bytes, tag: str | None) -> None:
@@ -347,12 +349,6 @@ class Store:
         if self.is_local:
             self.fs.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
 
-    def _ask_whether_it_is_there(self) -> None:
-        """Raise ``MedallionError`` where the bucket is not."""
-        if not self.is_local:
-            with self.faults("read"):
-                self._ask_for_bucket()
-
     def _ask_for_bucket(self) -> None:
         """Raise where there is no such bucket: some file systems show it as empty."""
         bucket = self.root.partition("/")[0]
@@ -375,7 +371,8 @@ class Store:
 def _entries_below(path: str) -> Iterator[tuple[str, bool]]:
     """The path of everything below a folder, and whether it is a folder; raises ``OSError``.
 
-    What is not there, or goes meanwhile, is left out. A file has only itself.
+    What is not there, or goes meanwhile, is left out, and so are folders that a file system or a
+    desktop makes. A file has only itself.
     """
     pending = [path]
     while pending:
@@ -384,6 +381,8 @@ def _entries_below(path: str) -> Iterator[tuple[str, bool]]:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if is_folder := entry.is_dir(follow_symlinks=False):
+                        if entry.name.startswith(".") or entry.name == "lost+found":
+                            continue  # nothing of ours is in them, and not everybody may look
                         pending.append(entry.path)
                     yield entry.path, is_folder
         except FileNotFoundError:
