@@ -42,7 +42,11 @@ class Fault:
 
 
 class _ServerDownError(Exception):
-    pass
+    next = "Start it, or the database it keeps its runs in; workers go on by themselves."
+
+
+class _RefusedError(_ServerDownError):
+    next = "Set PREFECT_API_AUTH_STRING to the server's PREFECT_SERVER_API_AUTH_STRING."
 
 
 def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> list[str]:
@@ -65,7 +69,7 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
             # the server has just come back, and workers had no time yet to report to it
             found, over = {}, {"server"}
     except _ServerDownError as exc:
-        found = {"server": _server_down(api, str(exc), now)}
+        found = {"server": _server_down(api, exc, now)}
         over = set()  # the state of the other errors is not known
     lines, _ = _tell(settings, memory_path, memory, found, over)
     return lines
@@ -123,12 +127,12 @@ def _tell(
     return lines + unsent, unsent
 
 
-def _server_down(api: str, reason: str, now: datetime) -> Fault:
+def _server_down(api: str, reason: _ServerDownError, now: datetime) -> Fault:
     return Fault(
         what=f"Prefect's server does not answer: {reason}",
         where=api,
         since=now.isoformat(),
-        next="Start it, or the database it keeps its runs in; workers go on by themselves.",
+        next=reason.next,
     )
 
 
@@ -263,6 +267,8 @@ class _Api:
                 return answer.json()
         except requests.RequestException as exc:
             raise _ServerDownError(type(exc).__name__) from exc
+        if answer.status_code == 401:
+            raise _RefusedError("it does not accept the password")
         raise _ServerDownError(f"it answers {answer.status_code} to {path}")
 
 

@@ -257,6 +257,27 @@ def test_a_verification_that_is_missing_is_told_of_from_outside(
     assert len(team.webhook.messages) == start + 2
 
 
+def test_a_webhook_that_is_another_is_told_after_the_setup(team: Team) -> None:
+    """As docs/operations.md says: the setting, then the setup."""
+    start = len(team.webhook.messages)
+    emit = (
+        "from prefect.events import emit_event\n"
+        f"emit_event({events.STALE!r}, resource={{'prefect.resource.id': '{events.STALE}.moved'}},"
+        " payload={'what': 'No new month: moved', 'where': 'moved'})"
+    )
+    with receiving() as another:
+        team.place.env["MEDALLION_ALERT_WEBHOOK_URL"] = another.url
+        try:
+            team.place.run("orchestration.alerting.setup")
+            subprocess.run([sys.executable, "-c", emit], env=team.place.environment(), check=True)
+            another.one("No new month: moved")
+        finally:
+            team.place.env["MEDALLION_ALERT_WEBHOOK_URL"] = team.webhook.url
+            team.set_up()
+    assert len(team.webhook.messages) == start
+    assert another.url not in (team.server.folder / "server.log").read_text()
+
+
 def test_a_run_that_took_too_long_and_a_chat(team: Team) -> None:
     with temporary_settings({PREFECT_API_URL: team.server.api}):
         CustomWebhookNotificationBlock(
@@ -389,6 +410,33 @@ def test_a_server_that_is_down_is_noticed_from_outside(
     wait_until(lambda: CliRunner().invoke(app).exit_code == 0)
     team.message("Recovered: this is over: Prefect's server does not answer", start)
     assert len(team.webhook.messages) == start + 2
+
+
+def test_a_password_of_the_server_that_changes(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/operations.md says: both files, then server and worker are restarted."""
+    monkeypatch.setenv("PREFECT_API_URL", team.server.api)
+    team.start_worker()
+    worker = team.worker
+    try:
+        for password in ("admin:first", "admin:second"):
+            team.server.stop()
+            team.server.password = password
+            team.server.start()
+            (refused,) = watching.watch(team.quiet)
+            assert "does not accept the password" in refused
+            assert "Set PREFECT_API_AUTH_STRING" in refused
+            (team.quiet.work_dir / "watch.json").unlink()
+            monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
+            worker.stop()
+            worker.env["PREFECT_API_AUTH_STRING"] = password
+            worker.start()
+            wait_until(lambda: watching.watch(team.quiet) == [])
+    finally:
+        worker.stop()
+        del worker.env["PREFECT_API_AUTH_STRING"]
+        team.server.stop()
+        team.server.password = ""
+        team.server.start()
 
 
 def test_what_is_bad_is_said_where_it_cannot_be_remembered(

@@ -20,6 +20,7 @@ from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
+from orchestration.job.status import Check, doctor
 from tests.support.fault_proxy import (
     Before,
     Cut,
@@ -31,6 +32,7 @@ from tests.support.fault_proxy import (
     Trickle,
     in_front_of,
 )
+from tests.support.gold import AFTER, BEFORE, Gold
 from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment
 from tests.support.trips import publish, trips
 
@@ -139,6 +141,35 @@ def test_wrong_credentials_are_said_to_be_wrong_and_are_not_shown(
         for line in every_command(make_settings(lake_url=store.new_lake())):
             assert said in line
             assert secret not in line
+
+
+def test_a_key_that_is_rotated(
+    s3: S3, make_settings: MakeSettings, month: Path, tmp_path: Path
+) -> None:
+    """As docs/operations.md says: a second key, then the first one goes."""
+    gold = Gold(make_settings(lake_url=s3.new_lake(), publish_url=s3.new_lake("gold")))
+    settings = gold.settings
+
+    def lines() -> dict[str, Check]:
+        return {check.name: check for check in doctor(settings)}
+
+    with fresh_environment(s3.environment):
+        land(settings)
+        gold.publish(BEFORE)
+    with fresh_environment(s3.environment | s3.second_key):
+        found = lines()
+        assert found["lake"].good
+        assert found["publications"].good
+        assert land(settings).of(Outcome.UNCHANGED)
+        gold.publish(AFTER)
+        assert gold.shown() == AFTER
+    gone = {"AWS_ACCESS_KEY_ID": "gone", "AWS_SECRET_ACCESS_KEY": "g0ne-s3cret"}
+    with fresh_environment(s3.environment | gone):
+        found = lines()
+        for name in ("lake", "publications"):
+            assert not found[name].good
+            assert "does not accept the credentials: check AWS_ACCESS_KEY_ID" in found[name].detail
+        assert "g0ne-s3cret" not in repr(found)
 
 
 def test_who_may_only_read_is_denied_by_name_of_the_docs(

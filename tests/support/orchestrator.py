@@ -44,6 +44,7 @@ class Server:
     database: str
     port: int
     process: "subprocess.Popen[bytes] | None" = None
+    password: str = ""  # as admin:PASSWORD
 
     @property
     def api(self) -> str:
@@ -65,7 +66,8 @@ class Server:
                 "HOME": str(home),
                 "PREFECT_HOME": str(home / ".prefect"),
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database,
-            },
+            }
+            | ({"PREFECT_SERVER_API_AUTH_STRING": self.password} if self.password else {}),
             stdout=(self.folder / "server.log").open("ab"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -84,13 +86,18 @@ class Server:
             _end(self.process)
             self.process = None
 
+    @property
+    def _login(self) -> tuple[str, str] | None:
+        user, _, password = self.password.partition(":")
+        return (user, password) if user else None
+
     def post(self, path: str, **body: Any) -> Any:
-        answer = requests.post(f"{self.api}{path}", json=body, timeout=30)
+        answer = requests.post(f"{self.api}{path}", json=body, timeout=30, auth=self._login)
         assert answer.ok, answer.text
         return answer.json() if answer.content else None
 
     def get(self, path: str) -> Any:
-        answer = requests.get(f"{self.api}{path}", timeout=30)
+        answer = requests.get(f"{self.api}{path}", timeout=30, auth=self._login)
         assert answer.ok, answer.text
         return answer.json()
 

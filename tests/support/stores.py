@@ -54,9 +54,13 @@ class Store:
 
 @dataclass(frozen=True)
 class S3(Store):
-    """SeaweedFS; the variables ``reader`` only allow reading the bucket."""
+    """SeaweedFS; the variables ``reader`` only allow reading the bucket.
+
+    ``second_key`` are those of another key of the same owner.
+    """
 
     reader: dict[str, str] = field(repr=False, default_factory=dict)
+    second_key: dict[str, str] = field(repr=False, default_factory=dict)
 
 
 # Other places where an SDK would find accounts on a developer's machine.
@@ -106,16 +110,18 @@ def forget_file_systems() -> None:
 
 @contextmanager
 def _seaweedfs(folder: Path) -> Iterator[S3]:
-    owner, reader = ({"name": n, "secret": secrets.token_urlsafe(24)} for n in ("owner", READER))
+    owner, second, reader = (
+        {"name": n, "secret": secrets.token_urlsafe(24)} for n in ("owner", "second", READER)
+    )
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    allowed = ((owner, actions), (reader, [f"Read:{BUCKET}", f"List:{BUCKET}"]))
+    allowed = (([owner, second], actions), ([reader], [f"Read:{BUCKET}", f"List:{BUCKET}"]))
     identities = [
         {
-            "name": who["name"],
-            "credentials": [{"accessKey": who["name"], "secretKey": who["secret"]}],
+            "name": keys[0]["name"],
+            "credentials": [{"accessKey": k["name"], "secretKey": k["secret"]} for k in keys],
             "actions": actions,
         }
-        for who, actions in allowed
+        for keys, actions in allowed
     ]
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
@@ -144,7 +150,13 @@ def _seaweedfs(folder: Path) -> Iterator[S3]:
                 "AWS_DEFAULT_REGION": "us-east-1",
             }
 
-        yield S3("s3", f"s3://{BUCKET}", variables(owner), reader=variables(reader))
+        yield S3(
+            "s3",
+            f"s3://{BUCKET}",
+            variables(owner),
+            reader=variables(reader),
+            second_key=variables(second),
+        )
 
 
 @contextmanager
