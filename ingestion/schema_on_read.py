@@ -76,14 +76,7 @@ class SparkDialect(Dialect):
             # a cast would cut off what follows the point; the others round to the even number
             double = f"cast({value} as double)" if file_type == TEXT else value
             return f"cast(bround({double}) as bigint)"
-        cast = super().cast(value, file_type, read_type)
-        if read_type == "timestamp" and file_type == TEXT:
-            # the end of a day, which Spark does not read
-            midnight = super().cast(f"replace({value}, ' 24:', ' 00:')", file_type, read_type)
-            return (
-                f"case when {value} like '% 24:%' then {midnight} + interval 1 day else {cast} end"
-            )
-        return cast
+        return super().cast(value, file_type, read_type)
 
 
 DUCKDB = Dialect(

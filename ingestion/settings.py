@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     spark_user: str = ""
     spark_password: SecretStr | None = None
     spark_kerberos_service: str = ""
+    # what the names of the schemas begin with, where others use the same metastore
+    spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,40}_)?$")
     spark_threads: int = Field(default=2, ge=1, le=64)
     spark_format: Literal["parquet", "iceberg"] = "parquet"
     spark_dir: Path = DATA_DIR / "spark"

@@ -11,6 +11,7 @@ import pytest
 from ingestion.land import LandReport, land
 from ingestion.load import LoadReport, load
 from ingestion.settings import PROJECT_ROOT, Settings
+from tests.support.spark import shared_cluster
 from tests.support.stores import STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
@@ -127,6 +128,16 @@ def web() -> Iterator[Web]:
     """A publisher on loopback that has no files yet."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables of a Spark cluster, which all processes of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    # each process of pytest-xdist has a folder of its own below that of the run
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "spark"
+    with shared_cluster(folder) as variables:
+        yield variables
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from ingestion.errors import UsageError
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.decision import decide
 from ingestion.lake.file_version import FileVersion, Key
+from ingestion.lake.reading.convert import CONVERTED, parquet_of
 from ingestion.lake.storage.store import open_lake
 from ingestion.lake.withdraw import versions_named
 from ingestion.locks import turns_with_files
@@ -29,8 +30,9 @@ def to_forget(settings: Settings, key: Key, short_id: str | None) -> list[FileVe
 def objects_of(settings: Settings, versions: Sequence[FileVersion]) -> dict[str, int]:
     """The objects in the lake that hold these versions, with their bytes."""
     store = open_lake(settings)
-    named = Catalog(store).paths_of(versions)
-    there = {path: n for folder in ("raw", "quarantine") for path, n in store.sizes(folder).items()}
+    named = _paths_of(Catalog(store), versions)
+    folders = ("raw", "quarantine", CONVERTED)
+    there = {path: n for folder in folders for path, n in store.sizes(folder).items()}
     return {path: there[path] for path in sorted(named & there.keys())}
 
 
@@ -49,8 +51,14 @@ def forget(
             raise UsageError("Say why it must go, for the record that stays: --reason TEXT")
         for version in left:
             catalog.decide(decide(version, "forgotten", reason))
-        for path in catalog.paths_of(versions):
+        for path in _paths_of(catalog, versions):
             store.delete(path)
+
+
+def _paths_of(catalog: Catalog, versions: Sequence[FileVersion]) -> set[str]:
+    """The objects that hold these versions, and those that they were converted to."""
+    converted = {parquet_of(v.table_name, v.lake_path) for v in versions}
+    return {*catalog.paths_of(versions), *converted}
 
 
 def _is_forgotten(catalog: Catalog, version: FileVersion) -> bool:

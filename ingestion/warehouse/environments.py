@@ -35,6 +35,10 @@ def environments_of(main: Settings) -> Environments:
         from ingestion.warehouse.postgres.environments import PostgresEnvironments
 
         return PostgresEnvironments(main)
+    if main.target == "spark":
+        from ingestion.warehouse.spark.environments import SparkEnvironments
+
+        return SparkEnvironments(main)
     from ingestion.warehouse.duckdb.environments import DuckDbEnvironments
 
     return DuckDbEnvironments(main)

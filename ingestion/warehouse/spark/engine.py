@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ingestion.errors import MedallionError, UnreadableError, WarehouseBusyError
 from ingestion.lake.catalog import FileVersion
 from ingestion.lake.lease import lease_holder, leased, turn
+from ingestion.lake.reading.convert import parquet_of, to_parquet
 from ingestion.lake.storage.store import Store
 from ingestion.locks import HeldError
 from ingestion.progress import Quiet
@@ -19,7 +20,7 @@ from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import no_environment
-from ingestion.warehouse.spark import convert, relations, requirements
+from ingestion.warehouse.spark import relations, requirements
 from ingestion.warehouse.spark.connection import connect
 from ingestion.warehouse.spark.session import SparkSession
 
@@ -152,14 +153,12 @@ class Spark:
             "MEDALLION_SPARK_KERBEROS_SERVICE": given.spark_kerberos_service,
             "MEDALLION_SPARK_THREADS": str(given.spark_threads),
             "MEDALLION_SPARK_FORMAT": given.spark_format,
-            "MEDALLION_SCHEMA_PREFIX": self._prefix,
+            "MEDALLION_SPARK_SCHEMA_PREFIX": self._prefix,
             "MEDALLION_ENV": "",  # the prefix is the environment's already
         }
 
     def loaded_tables(self, session: SparkSession, /) -> set[str]:
-        """The versions that the read views can show; none if the lake is another one."""
-        if session.files.lake_url != self._lake_url:
-            return set()
+        """The versions that the read views can show from this lake."""
         found = session.query("select table_name from raw.files where loaded_at is not null")
         return {name for (name,) in found.rows}
 
@@ -172,7 +171,7 @@ class Spark:
             raise UnreadableError(reason)
         if not version.lake_path.endswith(".parquet"):
             with scratch_folder(self._settings.dlt_dir) as scratch:
-                convert.to_parquet(Store(self._lake_url), version, Path(scratch))
+                to_parquet(Store(self._lake_url), version, Path(scratch))
         connection = self._borrowed() or connect(self._settings)
         session = self._session(connection)
         source = relations.path_sql(self._lake_url, [relations.file_of(version)])
@@ -232,7 +231,7 @@ class Spark:
 
     def raw_row_sql(self, table_name: str, lake_path: str) -> str:
         """The statement that selects one raw row as published, by its ordinal."""
-        name = relations.file_named(table_name, lake_path)
+        name = parquet_of(table_name, lake_path)
         path = relations.pattern(self._lake_url, [name]).replace('"', '""')
         return f'select * from parquet."{path}" where _metadata.row_index = ?'
 
@@ -259,4 +258,5 @@ class Spark:
 
 def schema_prefix(settings: Settings) -> str:
     """What the names of the schemas begin with; empty for the real warehouse."""
-    return f"{settings.variant.replace('-', '_')}_" if settings.variant else ""
+    variant = f"{settings.variant.replace('-', '_')}_" if settings.variant else ""
+    return f"{settings.spark_schema_prefix}{variant}"

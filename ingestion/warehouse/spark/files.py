@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, first_line
 from ingestion.lake.storage.store import Store
 from ingestion.warehouse.base import FILES_TABLE, files_ddl, format_comment, refuse_later_format
 from ingestion.warehouse.duckdb.engine import DuckDbSession
@@ -51,12 +51,6 @@ class FilesTable:
             if found := self._current():
                 self._load(self._local, found)
         return self._local
-
-    @property
-    def lake_url(self) -> str | None:
-        """The address of the lake whose versions are recorded; None if none are."""
-        comment = self._comment() or ""
-        return comment.partition(_LAKE)[2] or None
 
     def is_there(self) -> bool:
         """Whether the view exists; raises ``MedallionError`` for one of a later release."""
@@ -123,17 +117,21 @@ class FilesTable:
     def _load(self, local: DuckDbSession, digest: str) -> None:
         import pyarrow.parquet as pq
 
-        lake_url = self.lake_url or self._lake_url
+        lake_url = (self._comment() or "").partition(_LAKE)[2]
         try:
             (content,) = Store(lake_url).read_all([_file(digest)])
         except (FileNotFoundError, MedallionError) as exc:
             raise MedallionError(
                 f"{self._label} records its versions in {lake_url}/{_file(digest)}, which cannot be"
-                f" read ({exc}). Set MEDALLION_LAKE_URL to that lake, or mount it."
+                f" read: {first_line(exc)}. Mount or restore that lake. To begin anew with another"
+                f" one, drop the view {self._spark.prefix}raw.{FILES_TABLE} in Spark."
             ) from exc
         local.connection.register("found", pq.read_table(io.BytesIO(content)))
         local.execute(f"insert into raw.{FILES_TABLE} by name select * from found")
         local.connection.unregister("found")
+        if lake_url != self._lake_url:
+            # the views read the files of another lake, or of this one in its place before
+            local.execute(f"update raw.{FILES_TABLE} set loaded_at = null")
 
     def _forget_all_but(self, store: Store, kept: set[str | None]) -> None:
         for name in self._spark.relations_of("raw"):

@@ -20,13 +20,13 @@ from urllib.parse import urlsplit
 from ingestion.addresses import local_path
 from ingestion.errors import UsageError
 from ingestion.lake.catalog import FileVersion
+from ingestion.lake.reading.convert import parquet_of
 from ingestion.schema_on_read import SPARK, Branch, key_sql, month_sql
 from ingestion.sources.base import JSON, TEXT
 
 # A metastore on Derby keeps 4000 characters of a path. Spark lists more than 32 files by a job.
 MOST_FILES = 32
 MOST_CHARACTERS = 3500
-CONVERTED = "spark/text"
 
 # the types of Arrow that Spark reads, in Spark's words
 _TYPES = (
@@ -89,14 +89,7 @@ def literal(text: str) -> str:
 
 def file_of(version: FileVersion) -> str:
     """The name of the Parquet file that Spark reads: the version's own, or what it was made to."""
-    return file_named(version.table_name, version.lake_path)
-
-
-def file_named(table_name: str, lake_path: str) -> str:
-    """The same by the version's table and its path in the lake."""
-    if lake_path.endswith(".parquet"):
-        return lake_path
-    return f"{CONVERTED}/{table_name}.parquet"
+    return parquet_of(version.table_name, version.lake_path)
 
 
 def schema_sql(columns: Sequence[tuple[str, str]]) -> str:

@@ -121,14 +121,17 @@ class SparkSession:
 
     def relations(self) -> dict[tuple[str, str], Kind]:
         """The kind of every table and view, by schema and name."""
-        return {
-            (schema, name): "view" if "\nType: VIEW\n" in told else "table"
-            for schema, name, told in self.told()
-        }
+        found: dict[tuple[str, str], Kind] = {}
+        for schema in self._there(self._schemas):
+            # not `show table extended`, which asks the metastore for each table
+            found |= {(schema, name): "table" for name in self.relations_of(schema)}
+            views = self.fetch(f"show views in {self._quoted(schema)}").rows
+            found |= {(schema, name): "view" for _, name, *_ in views}
+        return found
 
     def relations_of(self, schema: str) -> list[str]:
         """The names of the tables and views of one schema."""
-        return [name for _, name, _ in self.fetch(f"show tables in `{self.prefix}{schema}`").rows]
+        return [name for _, name, _ in self.fetch(f"show tables in {self._quoted(schema)}").rows]
 
     def columns(self, schemas: Sequence[str], /) -> list[Column]:
         """The columns of the tables and views of these schemas, in their order."""
@@ -145,22 +148,22 @@ class SparkSession:
         )
         return {(schema, name): comment[1] for schema, name, comment in found if comment}
 
-    def told(
-        self, schemas: Sequence[str] | None = None, name: str = "*"
-    ) -> list[tuple[str, str, str]]:
+    def told(self, schemas: Sequence[str], name: str = "*") -> list[tuple[str, str, str]]:
         """What Spark says of each table and view, as (schema, name, text)."""
+        return [line for schema in self._there(schemas) for line in self._told(schema, name)]
+
+    def _there(self, schemas: Sequence[str]) -> list[str]:
+        """Those of these schemas that exist."""
         there = {schema for (schema,) in self.fetch("show schemas").rows}
-        return [
-            line
-            for schema in (self._schemas if schemas is None else schemas)
-            if f"{self.prefix}{schema}" in there
-            for line in self._told(schema, name)
-        ]
+        return [schema for schema in schemas if f"{self.prefix}{schema}" in there]
+
+    def _quoted(self, schema: str) -> str:
+        return f"`{self.prefix}{schema}`"
 
     def _told(self, schema: str, name: str) -> list[tuple[str, str, str]]:
         # asked once: each question is a way to the server, and its way to the metastore
         if (schema, name) not in self._seen:
-            rows = self.fetch(f"show table extended in `{self.prefix}{schema}` like '{name}'").rows
+            rows = self.fetch(f"show table extended in {self._quoted(schema)} like '{name}'").rows
             self._seen[schema, name] = [
                 (schema, relation, told) for _, relation, temporary, told in rows if not temporary
             ]

@@ -1,4 +1,7 @@
-"""Files that are not Parquet, converted to Parquet of the same values, for Spark to read."""
+"""Files that are not Parquet, as Parquet of the same values, for engines that read only that.
+
+Each is made once, and lies in the lake. It can be made anew from the published file at any time.
+"""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +14,15 @@ from ingestion.lake.catalog import FileVersion
 from ingestion.lake.reading.errors import may_pass
 from ingestion.lake.reading.files import address, reader_sql
 from ingestion.lake.storage.store import Store
-from ingestion.warehouse.spark.relations import file_of
+
+CONVERTED = "converted"  # the folder in the lake
+
+
+def parquet_of(table_name: str, lake_path: str) -> str:
+    """The name in the lake of a version's Parquet file: its own, or what it was converted to."""
+    if lake_path.endswith(".parquet"):
+        return lake_path
+    return f"{CONVERTED}/{table_name}.parquet"
 
 
 def to_parquet(store: Store, version: FileVersion, scratch: Path) -> None:
@@ -25,7 +36,7 @@ def to_parquet(store: Store, version: FileVersion, scratch: Path) -> None:
 
     from ingestion.dlt_runner import UnreadableFileError, landed_file
 
-    name = file_of(version)
+    name = parquet_of(version.table_name, version.lake_path)
     if store.exists(name):
         return
     made = scratch / f"{version.table_name}.parquet"

@@ -1,0 +1,212 @@
+"""Loading on a real Spark cluster: what the read views show, and what a load does to the lake."""
+
+import threading
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from ingestion.errors import MedallionError, UnreachableError, WarehouseError
+from ingestion.land import land
+from ingestion.load import load
+from ingestion.settings import Settings
+from ingestion.warehouse import connect
+from ingestion.warehouse.spark.engine import Spark
+from ingestion.warehouse.spark.session import SparkSession
+from tests.conftest import settings_in
+from tests.support.lakes import objects
+from tests.support.spark import drop_schemas, spark_settings
+from tests.support.trips import publish, trips, with_column
+
+pytestmark = pytest.mark.slow
+
+JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, spark: dict[str, str]) -> Iterator[Settings]:
+    """Two months of green in a lake whose name is no pattern, and a warehouse on the cluster."""
+    made = landed(tmp_path, spark)
+    yield made
+    drop_schemas(made)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory, spark: dict[str, str]) -> Iterator[Settings]:
+    """The same, loaded. Tests must not change it."""
+    made = landed(tmp_path_factory.mktemp("loaded"), spark)
+    load(made)
+    yield made
+    drop_schemas(made)
+
+
+def landed(folder: Path, spark: dict[str, str]) -> Settings:
+    published = folder / "published"
+    publish(published, "green", JANUARY, trips("green", JANUARY))
+    publish(published, "green", FEBRUARY, trips("green", FEBRUARY, rows=30))
+    lake = folder / "it's a lake {1,ü} [1] * %41"
+    settings = settings_in(folder, lake_url=str(lake), **spark_settings(spark))
+    land(settings)
+    return settings
+
+
+def rows(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with connect(settings, read_only=True) as session:
+        return session.query(sql).rows
+
+
+def months(settings: Settings) -> dict[date, int]:
+    return dict(rows(settings, "select source_month, count(*) from tlc.green_tripdata group by 1"))
+
+
+def test_a_read_view_shows_what_duckdb_shows(tmp_path: Path, spark: dict[str, str]) -> None:
+    published = tmp_path / "published"
+    for month in (date(2017, 1, 1), date(2020, 4, 1), date(2023, 3, 1), date(2025, 2, 1)):
+        publish(published, "fhv", month, trips("fhv", month, rows=300))
+    old = (
+        "Dispatching_base_num,Pickup_date,locationID\n"
+        "B00013,2015-01-01 00:30:00,\n"
+        '"B0, 14",2015-01-01 23:59:59, 7.0 \n'
+    )
+    publish(published, "fhv", date(2015, 1, 1), old.encode(), "csv.gz")
+    in_place = settings_in(tmp_path, raw="in_place")
+    land(in_place)
+    load(in_place)
+    cluster = in_place.model_copy(update=spark_settings(spark))
+    before = objects(cluster)
+    assert not load(cluster).failed
+    assert before.items() <= objects(cluster).items()
+    view = "tlc.fhv_tripdata"
+    with connect(cluster) as session:
+        assert isinstance(session, SparkSession)
+        there = session.batches(session.in_place(f"select * from {view}")).read_all()
+    with duckdb.connect(in_place.duckdb_path) as local:
+        here = local.sql(f"from {view}").to_arrow_table()
+        assert here.num_rows == there.num_rows == 1202
+        assert here.column_names == there.column_names
+        for a, b in (("here", "there"), ("there", "here")):
+            assert local.sql(f"from {a} except all from {b}").fetchall() == []
+    drop_schemas(cluster)
+
+
+def test_a_second_load_does_nothing_and_a_month_opens_its_own_file_only(
+    settings: Settings, tmp_path: Path
+) -> None:
+    assert load(settings).rows == 50
+    before = objects(settings)
+    assert load(settings).loaded == []
+    assert objects(settings) == before
+    (other,) = tmp_path.glob("*/raw/green/*2024_01*")
+    other.write_bytes(b"no Parquet")
+    sql = "select count(*), max(row_ordinal) from tlc.green_tripdata where source_month ="
+    assert rows(settings, f"{sql} date '2024-02-01'") == [(30, 29)]
+    with pytest.raises(WarehouseError):
+        rows(settings, f"{sql} date '2024-01-01'")
+
+
+def test_dropping_a_warehouse_leaves_the_lake_as_it_was(settings: Settings) -> None:
+    load(settings)
+    before = objects(settings)
+    drop_schemas(settings)
+    assert objects(settings) == before
+    assert not Spark(settings).exists()
+    assert load(settings).rows == 50
+
+
+def test_a_month_published_again_replaces_the_one_before(
+    settings: Settings, tmp_path: Path
+) -> None:
+    load(settings)
+    again = with_column(trips("green", JANUARY, rows=25), "new_column", [None] * 25)
+    publish(tmp_path / "published", "green", JANUARY, again)
+    land(settings)
+    assert load(settings).rows == 25
+    assert months(settings) == {JANUARY: 25, FEBRUARY: 30}
+    files = "select is_current, status from raw.files where month = date '2024-01-01' order by 1"
+    assert rows(settings, files) == [(False, "loaded"), (True, "loaded")]
+
+
+def test_a_damaged_or_missing_file_is_named_and_the_others_go_on(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (damaged,) = tmp_path.glob("*/raw/green/*2024_01*")
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    report = load(settings)
+    assert [name for name in report.failed if "2024_01" in name] == list(report.quarantined)
+    assert months(settings) == {FEBRUARY: 30}
+    damaged.unlink()
+    assert len(load(settings).failed) == 1
+    assert months(settings) == {FEBRUARY: 30}
+
+
+def test_a_lake_that_knows_nothing_of_what_is_shown_takes_nothing_away(loaded: Settings) -> None:
+    empty = loaded.model_copy(update={"lake_url": f"{loaded.lake_url}-other"})
+    with pytest.raises(MedallionError, match="green 2024-01 to 2024-02"):
+        load(empty)
+    assert months(loaded) == {JANUARY: 20, FEBRUARY: 30}
+
+
+def test_two_loads_at_once_lose_nothing(settings: Settings) -> None:
+    faults: list[BaseException] = []
+
+    def work(month: date) -> None:
+        try:
+            load(settings, ["green"], month, month)
+        except BaseException as exc:
+            faults.append(exc)
+
+    both = [threading.Thread(target=work, args=(month,)) for month in (JANUARY, FEBRUARY)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert not faults
+    load(settings)
+    assert months(settings) == {JANUARY: 20, FEBRUARY: 30}
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("drop view raw.files", "read-only"),
+        ("select 1; select 2", "read-only"),
+        ("insert into raw.files select * from raw.files", "read-only"),
+        ("select transform(1) using 'id' as (a string)", "read-only"),
+        ("select reflect('java.lang.System', 'exit', 1)", "reflect"),
+        ("select * from parquet.`/etc`", "cannot be found"),
+        ("select * from csv.`file:/etc/passwd`", "cannot be found"),
+        ("explain delete from raw.files", "read-only"),
+        ("set spark.sql.ansi.enabled=false", "read-only"),
+        ("add jar '/tmp/x.jar'", "read-only"),
+    ],
+)
+def test_a_query_can_only_read_the_warehouse(loaded: Settings, sql: str, reason: str) -> None:
+    with connect(loaded, read_only=True) as session:
+        with pytest.raises(WarehouseError, match=reason):
+            session.read(sql)
+        assert session.read("select count(*) from tlc.green_tripdata").rows == [(50,)]
+
+
+def test_a_setting_that_is_not_in_force_is_named(loaded: Settings) -> None:
+    engine = Spark(loaded)
+    with engine.session() as session:
+        assert engine.lacks(session) == []
+        session.run("set spark.sql.session.timeZone=America/New_York")
+        (told,) = engine.lacks(session)
+    assert "spark.sql.session.timeZone=America/New_York" in told
+    assert "set it to UTC" in told
+
+
+def test_a_server_that_does_not_answer_is_named(loaded: Settings) -> None:
+    nobody = loaded.model_copy(update={"spark_port": 9})
+    with pytest.raises(UnreachableError, match=r"Spark at 127\.0\.0\.1:9 does not answer"):
+        load(nobody)
+
+
+def test_another_login_than_the_servers_is_refused_in_a_line(loaded: Settings) -> None:
+    other = loaded.model_copy(update={"spark_auth": "NOSASL"})
+    with pytest.raises(MedallionError, match="MEDALLION_SPARK_AUTH=NOSASL"):
+        load(other)

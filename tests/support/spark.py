@@ -1,0 +1,72 @@
+"""A real Spark cluster: master, two workers and a Thrift server, shared by all test processes."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ingestion.settings import Settings
+from ingestion.warehouse.spark import cluster
+from ingestion.warehouse.spark.engine import Spark
+from tests.support.debian_postgres import free_port
+
+MEMORY = "900m"
+
+
+@contextmanager
+def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
+    """The variables of the cluster in a folder; the first process starts it, the last stops it."""
+    folder.mkdir(exist_ok=True)
+    with _users(folder) as users:
+        users["count"] = users.get("count", 0) + 1
+        port = users.setdefault("port", free_port())
+        cluster.up(folder / "cluster", port, memory=MEMORY)
+    try:
+        yield {
+            "MEDALLION_TARGET": "spark",
+            "MEDALLION_SPARK_PORT": str(port),
+            "MEDALLION_SPARK_DIR": str(folder / "cluster"),
+        }
+    finally:
+        with _users(folder) as users:
+            users["count"] -= 1
+            if not users["count"]:
+                cluster.down(folder / "cluster")
+
+
+@contextmanager
+def _users(folder: Path) -> Iterator[dict[str, int]]:
+    """How many processes use the cluster; only one can change it at a time."""
+    with (folder / "users.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        users: dict[str, int] = json.loads(file.read() or "{}")
+        yield users
+        file.truncate(0)
+        file.write(json.dumps(users))
+
+
+def new_prefix() -> str:
+    """A prefix of schemas that no other test has."""
+    return f"t{uuid4().hex[:8]}_"
+
+
+def spark_settings(variables: dict[str, str]) -> dict[str, Any]:
+    """The values of the settings for a warehouse of its own on the cluster."""
+    return {
+        "target": "spark",
+        "spark_port": int(variables["MEDALLION_SPARK_PORT"]),
+        "spark_dir": Path(variables["MEDALLION_SPARK_DIR"]),
+        "spark_schema_prefix": new_prefix(),
+    }
+
+
+def drop_schemas(settings: Settings) -> None:
+    """Drop all that a warehouse has in the metastore."""
+    engine = Spark(settings)
+    with engine.session() as session:
+        for (schema,) in session.fetch(f"show schemas like '{settings.spark_schema_prefix}*'").rows:
+            session.run(f"drop schema `{schema}` cascade")
