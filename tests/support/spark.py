@@ -2,11 +2,14 @@
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from ingestion.settings import Settings
 from ingestion.warehouse.spark import cluster
@@ -19,6 +22,8 @@ MEMORY = "900m"
 @contextmanager
 def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
     """The variables of the cluster in a folder; the first process starts it, the last stops it."""
+    if not shutil.which("java"):
+        pytest.skip("there is no Java, which Spark needs")
     folder.mkdir(exist_ok=True)
     with _users(folder) as users:
         users["count"] = users.get("count", 0) + 1

@@ -42,6 +42,7 @@ def test_help_shows_every_command_once_in_its_panel() -> None:
     } | {
         "Sources": ["sources", "source", "documents"],
         "Environments": ["check-change", "diff", "promote", "env"],
+        "Upkeep": ["doctor", "watch", "prune", "setup-postgres", "spark"],
     }
     commands = [name for names in panels.values() for name in names]
     assert sorted(commands) == sorted(get_command(app).commands)  # type: ignore[attr-defined]

@@ -79,6 +79,16 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "duckdb_memory_limit": "1GB",
         "postgres_dir": str(project / "data" / "postgres"),
         "postgres_roles": "",
+        "spark_host": "127.0.0.1",
+        "spark_port": 10000,
+        "spark_auth": "NONE",
+        "spark_user": "",
+        "spark_password": None,
+        "spark_kerberos_service": "",
+        "spark_schema_prefix": "",
+        "spark_threads": 2,
+        "spark_format": "parquet",
+        "spark_dir": str(project / "data" / "spark"),
         "work_dir": str(project / "data" / "work"),
         "publish_url": "",
         "keep_publications": 30,
@@ -392,12 +402,13 @@ def test_an_unknown_name_is_refused_with_the_nearest(
     assert "secret" not in str(raised.value)
 
 
-def test_a_target_that_does_not_work_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_target_is_refused_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("MEDALLION_TARGET", "duckdbb")
     with pytest.raises(UsageError) as raised:
         load_settings()
-    assert "'duckdb' or 'postgres'" in str(raised.value)
-    assert "spark" not in str(raised.value)
+    assert "'duckdb', 'postgres' or 'spark'" in str(raised.value)
 
 
 def test_a_work_folder_that_dlt_cannot_work_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
