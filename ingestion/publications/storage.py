@@ -73,11 +73,15 @@ class Seen(NamedTuple):
 
 
 def seen_now(store: Store) -> Seen:
-    """What readers see now, for who is to replace it."""
+    """What readers see now, for who is to replace it.
+
+    If its manifest was lost, it is the newest publication that is there: each is whole, and past
+    nights must not count as publications that readers never saw.
+    """
     try:
         content, tag = store.read_tagged(MANIFEST)
     except FileNotFoundError:
-        return Seen()
+        return Seen(max(publications(store, []), key=lambda found: found.id, default=None))
     return Seen(from_json(content, store.address(MANIFEST)), tag)
 
 
@@ -148,8 +152,10 @@ def _is_file(name: str) -> bool:
 
 def forget_never_current(store: Store, current: Publication | None) -> None:
     """Delete the manifests of publications that were killed before readers saw them."""
+    if current is None:
+        return
     for publication_id in ids(store):
-        if current is None or publication_id > current.id:
+        if publication_id > current.id:
             forget(store, publication_id)
 
 

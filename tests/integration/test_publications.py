@@ -26,7 +26,7 @@ from ingestion.publications.write import restore, swap_in
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from tests.support import processes
-from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold
+from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold, Months
 from tests.support.stores import Store
 
 
@@ -357,6 +357,19 @@ def test_what_readers_find_a_publication_by_comes_back(gold: Gold, name: str) ->
     assert gold.shown() == AFTER
     with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:
         assert connection.execute("select count(*) from marts.trips").fetchone() == (7,)
+
+
+@pytest.mark.parametrize("months", [AFTER, BEFORE | {MARCH: [8]}], ids=["nothing new", "new"])
+def test_a_lost_manifest_takes_no_past_night_along(gold: Gold, months: Months) -> None:
+    first = gold.publish(BEFORE).publication
+    second = gold.publish(AFTER).publication
+    (gold.folder / "manifest.json").unlink()
+    made = gold.publish(months).publication
+    ids = [first.id, second.id, *([] if months == AFTER else [made.id])]
+    assert [p.id for p in kept(gold.settings)] == ids
+    assert gold.shown() == months
+    assert gold.shown(first) == BEFORE
+    assert not [f for f in verify(gold.settings) if f.error]
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "of another publication"])
