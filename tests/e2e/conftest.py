@@ -17,7 +17,7 @@ import pytest
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
 from ingestion.settings import PROJECT_ROOT
-from tests.support.processes import COMMANDS, run_command
+from tests.support.processes import COMMANDS, Started
 from tests.support.samples import publish_part
 
 FACTS = "marts.fct_trips"
@@ -85,7 +85,17 @@ class Place:
             **self.env,
         }
 
-    def start(self, *command: str, cwd: Path = PROJECT_ROOT) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str, cwd: Path = PROJECT_ROOT, anew: bool = False
+    ) -> subprocess.Popen[str] | Started:
+        """Start ``python -m …``.
+
+        The process is forked from one that has done the imports, or starts ``anew`` as from a
+        shell; only then its stdout and stderr can be read while it runs.
+        """
+        module, *arguments = command
+        if not anew and module in COMMANDS and cwd.is_relative_to(PROJECT_ROOT):
+            return Started(module, arguments, cwd, self.environment())
         return subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=cwd,
@@ -98,20 +108,13 @@ class Place:
     def run(
         self, *command: str, expect: int = 0, cwd: Path = PROJECT_ROOT, anew: bool = False
     ) -> str:
-        """Run ``python -m …``; return its stdout. Its stderr is ``last_stderr``.
+        """Run ``python -m …`` as ``start`` does; return its stdout. Its stderr is ``last_stderr``.
 
-        The process is forked from one that has done the imports, or starts ``anew`` as from a
-        shell. Fails if the exit code is not ``expect``.
+        Fails if the exit code is not ``expect``.
         """
-        module, *arguments = command
-        if not anew and module in COMMANDS and cwd.is_relative_to(PROJECT_ROOT):
-            done = run_command(module, arguments, cwd, self.environment())
-            code, stdout, self.last_stderr = done.code, done.stdout, done.stderr
-        else:
-            process = self.start(*command, cwd=cwd)
-            stdout, self.last_stderr = process.communicate(timeout=600)
-            code = process.returncode
-        assert code == expect, stdout[-3000:] + self.last_stderr[-3000:]
+        process = self.start(*command, cwd=cwd, anew=anew)
+        stdout, self.last_stderr = process.communicate(timeout=600)
+        assert process.returncode == expect, stdout[-3000:] + self.last_stderr[-3000:]
         return stdout
 
     def medallion(self, *arguments: str, expect: int = 0) -> str:

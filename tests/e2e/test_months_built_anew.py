@@ -43,7 +43,7 @@ def test_only_the_named_months_are_built_anew(copy: Place) -> None:
     assert copy.medallion_json("transform")["built"] is False
 
     # killed in the middle, no month is gone, and the next transform goes on
-    process = copy.start("orchestration.cli", "transform", *ANEW)
+    process = copy.start("orchestration.cli", "transform", *ANEW, anew=True)
 
     def reached() -> bool:
         assert process.stderr is not None

@@ -6,7 +6,6 @@ Each fault is a real one: a server that asks for passwords, crashes in the middl
 import datetime as dt
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ from tests.support.debian_postgres import (
     own_folder,
     resize,
 )
-from tests.support.processes import wait_until
+from tests.support.processes import Started, wait_until
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
@@ -320,7 +319,7 @@ def test_a_server_that_gives_up_for_want_of_room_is_one_line_and_the_next_load_g
 
 
 @contextmanager
-def loading(place: Place) -> Iterator["subprocess.Popen[str]"]:
+def loading(place: Place) -> Iterator[Started]:
     """A load in a process of its own, which is not left standing about."""
     process = place.start("orchestration.cli", "load", "--quiet")
     try:
@@ -369,9 +368,7 @@ def waiting(server: DebianPostgres) -> bool:
     return bool(server.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'"))
 
 
-def assert_a_crash_is_told(
-    server: DebianPostgres, place: Place, process: "subprocess.Popen[str]"
-) -> None:
+def assert_a_crash_is_told(server: DebianPostgres, place: Place, process: Started) -> None:
     """Let the server crash and come back under a load that stands still, and then goes on."""
     server.restart("immediate")
     database = place.env["PGDATABASE"]

@@ -40,6 +40,8 @@ CONFIGURATION = {
     "shared_buffers": "32MB",
     "max_connections": "40",
     "timezone": "UTC",
+    # where a test makes plans look dear, compiling them costs a hundred times what they do
+    "jit": "off",
 }
 
 

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import warnings
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,53 @@ def start_command(
     """
     assert module in COMMANDS, module
     return fork(_run, (module, tuple(arguments), cwd, dict(environment), out, err))
+
+
+class Started:
+    """A command that runs by itself, with what tests use of ``subprocess.Popen``."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
+    ):
+        """Start ``python -m module`` with the slow imports done already."""
+        folder = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._said = (folder / "out", folder / "err")
+        self._process = start_command(module, arguments, cwd, environment, *self._said)
+        self.pid: int = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of the signal that ended it; None if it runs."""
+        code: int | None = self._process.exitcode
+        return code
+
+    def poll(self) -> int | None:
+        """The exit code, or None if it runs."""
+        return self.returncode
+
+    def wait(self, timeout: float = PATIENCE_SECONDS) -> int:
+        """Wait until it has ended; return its exit code."""
+        self._process.join(timeout)
+        code = self.returncode
+        assert code is not None, f"it does not end in {timeout} seconds"
+        return code
+
+    def communicate(self, timeout: float = PATIENCE_SECONDS) -> tuple[str, str]:
+        """Wait until it has ended; return what it wrote to stdout and to stderr."""
+        self.wait(timeout)
+        # there are none where it was killed before its first step
+        out, err = (path.read_text() if path.exists() else "" for path in self._said)
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 def run_command(
