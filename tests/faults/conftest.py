@@ -1,11 +1,16 @@
 """Fixtures of the fault tests: each test records its results; a table of them ends the run."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingestion.locks import turn_with_file
+from ingestion.progress import Quiet
+from tests.faults.jobs import keep_night
 from tests.faults.table import BAD, Tried, table
+from tests.support.stores import Store
 
 _PROPERTY = "fault"
 
@@ -27,6 +32,24 @@ def tally(request: pytest.FixtureRequest) -> Tally:
         assert not bad, f"{fault}: {bad}"
 
     return record
+
+
+@pytest.fixture(scope="session")
+def plain_night(
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
+    store_servers: Callable[[str], Store],
+) -> Path:
+    """The folder of a night on DuckDB, for ``copy_of``. Tests must not change it."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":  # one for all workers; the first that needs it makes it
+        folder = folder.parent
+    made = folder / "night.made"
+    with turn_with_file(folder / "night.lock", "the night", Quiet()):
+        if not made.exists():
+            keep_night(folder / "night", store_servers("file"))
+            made.touch()
+    return folder / "night"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,5 +1,6 @@
 """The same small nights on each kind of warehouse and lake, whose state can be restored."""
 
+import pickle
 import re
 import shutil
 import time
@@ -211,3 +212,32 @@ def night_of(
         publish_news(published)
         undisturbed = job(settings, environment)
         yield Night(made, undisturbed, made.marts(), made.left())
+
+
+def copy_of(made: Path, folder: Path, warehouse: str = "warehouse.duckdb") -> Night:
+    """A night on DuckDB over a folder, with the state of one that ``keep_night`` has left.
+
+    ``warehouse`` is the path of its file in the job's folder.
+    """
+    undisturbed, marts, left = pickle.loads((made / "night.pickle").read_bytes())
+    aside = folder / "job.aside"
+    shutil.copytree(made / "job.aside", aside, copy_function=shutil.copy2)
+    (aside / warehouse).parent.mkdir(exist_ok=True)
+    (aside / "warehouse.duckdb").rename(aside / warehouse)
+    (folder / "job").mkdir()
+    settings = settings_in(
+        folder / "job",
+        tlc_url=(made / "published").as_uri(),
+        duckdb_path=folder / "job" / warehouse,
+    )
+    return Night(Job(settings), undisturbed, marts, left)
+
+
+def keep_night(folder: Path, store: Store) -> None:
+    """Make a night on DuckDB over a folder, for copies of it."""
+    folder.mkdir()
+    with night_of(folder, store, None) as night:
+        # the work folder of each copy has another path
+        assert not night.left["scratch"]
+        made = (night.undisturbed, night.marts, night.left)
+        (folder / "night.pickle").write_bytes(pickle.dumps(made))

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from ingestion.settings import PROJECT_ROOT
 from tests.faults.commands import variables
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Night, night_of
+from tests.faults.jobs import Night, copy_of
 from tests.faults.kills import compared
-from tests.support.stores import Store
 
 pytestmark = pytest.mark.slow
 
@@ -120,12 +118,9 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def night(
-    tmp_path_factory: pytest.TempPathFactory, store_servers: Callable[[str], Store]
-) -> Iterator[Night]:
+def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
     """DuckDB over a folder; one night behind it, another to come."""
-    with night_of(tmp_path_factory.mktemp("environment"), store_servers("file"), None) as made:
-        yield made
+    return copy_of(plain_night, tmp_path_factory.mktemp("environment"))
 
 
 def test_other_projects_do_not_steer_the_job(

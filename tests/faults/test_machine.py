@@ -5,7 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,7 @@ import pytest
 
 from tests.faults.commands import Command, variables
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Night, night_of
-from tests.support.stores import Store
+from tests.faults.jobs import Night, copy_of
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +25,9 @@ ROOM = 4096  # bytes that a full disk has left, at most
 
 
 @pytest.fixture(scope="module")
-def night(
-    tmp_path_factory: pytest.TempPathFactory, store_servers: Callable[[str], Store]
-) -> Iterator[Night]:
+def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
     """DuckDB over a folder; one night behind it, another to come."""
-    folder = tmp_path_factory.mktemp("machine")
-    warehouse = folder / "job" / "warehouse" / "warehouse.duckdb"
-    with night_of(folder, store_servers("file"), None, duckdb_path=warehouse) as made:
-        yield made
+    return copy_of(plain_night, tmp_path_factory.mktemp("machine"), "warehouse/warehouse.duckdb")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import pytest
 
 from tests.faults.commands import Command
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Night, night_of
+from tests.faults.jobs import Night, copy_of
 from tests.faults.kills import Moment, nobody_is_left, signalled_at
-from tests.support.stores import Store
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +25,9 @@ MOMENTS = [
 
 
 @pytest.fixture(scope="module")
-def night(
-    tmp_path_factory: pytest.TempPathFactory, store_servers: Callable[[str], Store]
-) -> Iterator[Night]:
+def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
     """DuckDB over a folder; one night behind it, another to come."""
-    with night_of(tmp_path_factory.mktemp("signals"), store_servers("file"), None) as made:
-        yield made
+    return copy_of(plain_night, tmp_path_factory.mktemp("signals"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)

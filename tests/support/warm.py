@@ -209,8 +209,10 @@ def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
         or project.cli_vars
     ):
         return found
-    content = parsed[credentials.type].replace(ours.encode(), credentials.database.encode())
-    manifest = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
+    manifest = read.pop(credentials.type, None)
+    if manifest is None:
+        content = parsed[credentials.type].replace(ours.encode(), credentials.database.encode())
+        manifest = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
     manifest.state_check.profile_hash = loader.manifest.state_check.profile_hash
     manifest.state_check.vars_hash = loader.manifest.state_check.vars_hash
     usable, _ = loader.is_partial_parsable(manifest)
