@@ -57,7 +57,9 @@ LAYERS = (
 )
 WIDE = {
     "trips_by_month",
+    "congestion_zone",
     "revenue_by_month",
+    "parts_of_fares",
     "reconciliation",
     "base_reconciliation",
     "report_measures",
@@ -314,7 +316,7 @@ class Site:
         if isinstance(self._engine, PublishedDuckDb):
             label = f"publication {self._engine.publication.id}"
         else:
-            label = self._engine.label
+            label = "the warehouse"  # its address is nobody's business
         run = (
             f"Run {str(last['invocation_id'])[:8]}, {trust.moment(last['completed_at'])}"
             if last
@@ -381,6 +383,7 @@ class Site:
             "data": group,
             "services": theme["services"],
             "events": theme["events"],
+            "run": self.source["run"],
         }
         text = (
             _environment()
@@ -436,10 +439,13 @@ class Site:
         if not ledger:
             return f"No month of the facts. {self.source['run']}."
         held = [row["month"] for row in ledger]
-        return (
-            f"Months {min(held):%Y-%m} to {max(held):%Y-%m}, {len(ledger)} file versions."
-            f" {self.source['run']}."
+        span = (
+            f"Months {min(held):%Y-%m} to {max(held):%Y-%m}"
+            if min(held) < max(held)
+            else f"Month {held[0]:%Y-%m}"
         )
+        versions = "1 file version" if len(ledger) == 1 else f"{len(ledger)} file versions"
+        return f"{span}, {versions}. {self.source['run']}."
 
     def _trip_tiles(self) -> list[dict[str, Any]]:
         rows = self.ask("trips_by_month").records()

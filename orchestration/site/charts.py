@@ -164,24 +164,17 @@ def parts() -> dict[str, Any]:
     alt = _altair()
     chart = (
         alt.Chart(_rows(alt))
-        .transform_joinaggregate(whole="sum(usd)", groupby=["service", "year"])
-        .transform_calculate(share="datum.usd / datum.whole")
         .mark_bar()
         .encode(
-            y=alt.Y("year:O", title=None),
+            y=alt.Y("service_year:N", title=None),
             x=alt.X(
                 "usd:Q", stack="normalize", title=None, axis=alt.Axis(format=".0%", tickCount=5)
-            ),
-            row=alt.Row(
-                "label:N",
-                title=None,
-                header=alt.Header(labelAngle=0, labelAlign="left", labelOrient="top"),
             ),
             color=alt.Color(
                 "part:N",
                 title=None,
                 sort=alt.EncodingSortField("place", op="min"),
-                legend=alt.Legend(orient="top", columns=4),
+                legend=alt.Legend(orient="top"),
             ),
             order="place:O",
             tooltip=[
@@ -192,8 +185,7 @@ def parts() -> dict[str, Any]:
                 alt.Tooltip("share:Q", title="share", format=".1%"),
             ],
         )
-        .properties(height=alt.Step(16))
-        .resolve_scale(y="independent")
+        .properties(width="container", height=alt.Step(20))
     )
     return _spec(chart, height=None)
 
@@ -210,11 +202,12 @@ def inside_and_outside() -> dict[str, Any]:
             x=_months(alt),
             y=alt.Y("miles_per_hour:Q", title="miles an hour", scale=alt.Scale(zero=False)),
             color=_services(alt),
+            detail="stretch:N",
             strokeDash=alt.StrokeDash(
                 "where:N",
                 title=None,
                 sort=["in the zone", "outside"],
-                legend=alt.Legend(orient="top"),
+                legend=alt.Legend(orient="bottom"),
             ),
             tooltip=[
                 alt.Tooltip("label:N", title="service"),
@@ -285,7 +278,12 @@ def zone_map() -> dict[str, Any]:
     alt = _altair()
     chart = (
         alt.Chart(alt.NamedData(name="zones"))
-        .mark_geoshape(stroke={"expr": "edge"}, strokeWidth=0.6, cursor="pointer", invalid="show")
+        .mark_geoshape(
+            stroke={"expr": "datum.properties.id === chosen ? ink : edge"},
+            strokeWidth={"expr": "datum.properties.id === chosen ? 2.5 : 0.6"},
+            cursor="pointer",
+            invalid="show",
+        )
         .encode(
             color=alt.condition(
                 "isValid(datum.properties.value)",
@@ -306,8 +304,8 @@ def zone_map() -> dict[str, Any]:
         .project(type="mercator")
     )
     spec = _spec(chart, height=None)
-    colours = [{"name": "edge", "value": ""}, {"name": "empty", "value": ""}]
-    return spec | {"width": "container", "height": 560, "params": colours}
+    given = [{"name": name, "value": None} for name in ("edge", "empty", "ink", "chosen")]
+    return spec | {"width": "container", "height": 560, "params": given}
 
 
 def zone_history() -> dict[str, Any]:
@@ -340,7 +338,9 @@ def week() -> dict[str, Any]:
         .mark_rect(cursor="pointer")
         .encode(
             x=alt.X(
-                "hour:O", title="hour of the day", axis=alt.Axis(labelAngle=0, labelOverlap=True)
+                "hour:O",
+                title="hour of the day",
+                axis=alt.Axis(labelAngle=0, values=list(range(0, 24, 3))),
             ),
             y=alt.Y("day:O", title=None, sort=names),
             color=alt.Color("value:Q", title=None, legend=None, scale=alt.Scale(type="sqrt")),

@@ -1,7 +1,8 @@
 """Vega, Vega-Lite and vega-embed as one script, as vl-convert carries them; no server is asked."""
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 
 from ingestion.errors import MedallionError, MissingExtraError
 from ingestion.settings import Settings
@@ -36,11 +37,9 @@ def script(settings: Settings) -> str:
 
 def check_installed() -> None:
     """Raise ``MissingExtraError`` where the extra ``site`` is not installed."""
-    try:
-        for name in ("altair", "vl-convert-python"):
-            version(name)
-    except PackageNotFoundError as exc:
-        raise MissingExtraError(
-            f"The site needs {exc.name}, of the extra site: uv sync --extra site, or"
-            " pip install 'medallion[site]'."
-        ) from None
+    for module, package in (("altair", "altair"), ("vl_convert", "vl-convert-python")):
+        if find_spec(module) is None:
+            raise MissingExtraError(
+                f"The site needs {package}, of the extra site: uv sync --extra site, or"
+                " pip install 'medallion[site]'."
+            )

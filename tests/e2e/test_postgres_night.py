@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ import pytest
 from ingestion.settings import PROJECT_ROOT
 from ingestion.sources.tlc.sample import publish_sample
 from tests.e2e.conftest import FERRY_RIDES, WITHOUT_UNIT_TESTS, Place, publish_harbour
-from tests.support import postgres
+from tests.support import browser, postgres
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import publish, trips
 
@@ -109,6 +110,24 @@ def test_marts_are_those_of_duckdb(night: Place, mart: str) -> None:
         assert dict(zip(columns, theirs_row, strict=True)) == dict(
             zip(columns, ours_row, strict=True)
         )
+
+
+def test_the_site_is_the_same_on_both_engines(night: Place, tmp_path: Path) -> None:
+    sites = [tmp_path / engine for engine in ("duckdb", "postgres")]
+    for site in sites:
+        night.medallion("site", "--quiet", "--target", site.name, "--out", str(site))
+    ours, theirs = (
+        {path.relative_to(data): path.read_text() for path in data.rglob("*.js")}
+        for (data,) in (site.glob("build-*/data") for site in sites)
+    )
+    assert len(ours) > 270  # a file for each zone, and more
+    assert ours == theirs
+    if browser.program() is None:
+        pytest.skip("the pages need Debian's chromium: apt-get install chromium")
+    with browser.browser() as page:
+        for path in sorted(sites[1].glob("*.html")):
+            page.open(path.as_uri())
+        assert page.errors == []
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "postgres"])

@@ -279,8 +279,10 @@ def test_a_wrong_setting_is_wrong_usage(
 
 @pytest.mark.slow
 def test_a_publisher_that_has_nothing_any_more_fails_the_night_in_doctors_words(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    site = folder.parent / "site"
+    monkeypatch.setenv("MEDALLION_SITE_DIR", str(site))
     land_all(load_settings())
     (folder / "trip-data").rename(folder / "away")
     (check,) = (c for c in doctor(load_settings()) if c.name == "publisher")
@@ -288,6 +290,11 @@ def test_a_publisher_that_has_nothing_any_more_fails_the_night_in_doctors_words(
     assert main() == 1
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
     assert line == f"error: {check.detail}"
+    # what is in the marts is shown all the same
+    with get_client(sync_client=True) as client:
+        (link,) = [a for a in client.read_artifacts() if a.key == "site"]
+    assert (site / "index.html").as_uri() in str(link.data)
+    assert "2024-01" in (site / "index.html").read_text()
 
 
 def test_a_month_that_is_named_and_not_published_is_a_fault_and_the_rest_goes_on(

@@ -91,7 +91,7 @@ class Page:
     def until(self, script: str) -> None:
         """Wait until an expression is true in the page."""
         end = time.monotonic() + SECONDS
-        while not self.evaluate(script):
+        while not self.evaluate(f"Boolean({script})"):
             assert time.monotonic() < end, f"never true: {script}; {self.errors}"
             time.sleep(0.02)
 

@@ -25,9 +25,8 @@ from uuid import uuid4
 import pytest
 
 from ingestion.lake.storage import s3
-from ingestion.locks import turn_with_file
 from ingestion.object_stores.file_systems import file_system_class, file_system_options
-from ingestion.progress import Quiet
+from tests.support.npm import installed
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 STORES = ("file", "s3", "gs", "az")
@@ -205,23 +204,8 @@ def _azurite(folder: Path) -> Iterator[Store]:
 
 
 def azurite() -> Path:
-    """The script of Azurite's blob server; the first test that needs it installs it."""
-    npm = shutil.which("npm")
-    if not npm or not shutil.which("node"):
-        pytest.skip("Azurite needs node and npm: https://nodejs.org")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "medallion-tests" / f"azurite-{AZURITE}"
-    folder.mkdir(parents=True, exist_ok=True)
-    script = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    with turn_with_file(folder / "install.lock", "Azurite", Quiet()):
-        done = folder / "installed"
-        if not done.exists():
-            install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder)]
-            subprocess.run(
-                [*install, f"azurite@{AZURITE}"], check=True, cwd=folder, capture_output=True
-            )
-            done.touch()
-    return script
+    """The script of Azurite's blob server."""
+    return installed("azurite", AZURITE) / "dist" / "src" / "blob" / "main.js"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
--- Our trips of for-hire vehicles beside the sum of TLC's FHV Base Aggregate Report, by service and month.
+/* Our trips of for-hire vehicles beside the sum of TLC's FHV Base Aggregate Report, by service and month. */
 select
     service,
     month,

@@ -1,4 +1,4 @@
--- Valid trips a day by high-volume company and month.
+/* Valid trips a day by high-volume company and month. */
 with days as (
     select month_start as month, count(*) as days
     from marts.dim_dates

@@ -1,4 +1,4 @@
--- Congestion relief fees in USD by service and month.
+/* Congestion relief fees in USD by service and month. */
 select
     service,
     source_month as month,

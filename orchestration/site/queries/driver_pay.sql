@@ -1,4 +1,4 @@
--- Driver pay of high-volume trips by company and month: for an hour with a passenger, and as a share of fares.
+/* Driver pay of high-volume trips by company and month: for an hour with a passenger, and as a share of fares. */
 select
     companies.company,
     fhvhv.service,

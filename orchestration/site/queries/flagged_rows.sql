@@ -1,4 +1,4 @@
--- Flagged rows by the first rule that they break, and service.
+/* Flagged rows by the first rule that they break, and service. */
 select
     rules.rule,
     reasons.invalid_reason,

@@ -1,4 +1,4 @@
--- The ledger: for each published month, rows of the file, of its raw table and of the facts.
+/* The ledger: for each published month, rows of the file, of its raw table and of the facts. */
 select
     dataset,
     month,

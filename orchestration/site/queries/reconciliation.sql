@@ -1,4 +1,4 @@
--- Our trips a day beside those of TLC's monthly report, by service and month.
+/* Our trips a day beside those of TLC's monthly report, by service and month. */
 select
     service,
     month,

@@ -1,4 +1,4 @@
--- Minutes, card shares and shared trips beside TLC's monthly report, by measure, service and month.
+/* Minutes, card shares and shared trips beside TLC's monthly report, by measure, service and month. */
 select
     measure,
     service,

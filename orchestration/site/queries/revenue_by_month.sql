@@ -1,4 +1,4 @@
--- What valid trips brought in, in USD, by service and month.
+/* What valid trips brought in, in USD, by service and month. */
 select
     service,
     source_month as month,

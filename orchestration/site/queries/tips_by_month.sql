@@ -1,4 +1,4 @@
--- Tips by fares of trips paid by card, by service and month; tips in cash are not recorded.
+/* Tips by fares of trips paid by card, by service and month; tips in cash are not recorded. */
 select
     service,
     source_month as month,

@@ -1,4 +1,4 @@
--- Average miles and minutes of a trip by service and month.
+/* Average miles and minutes of a trip by service and month. */
 select
     service,
     source_month as month,

@@ -1,4 +1,4 @@
--- Valid trips a day by service and month; a stretch is a run of months without a gap.
+/* Valid trips a day by service and month; a stretch is a run of months without a gap. */
 with months as (
     select service, source_month as month, sum(trips) as trips
     from marts.monthly_service_summary

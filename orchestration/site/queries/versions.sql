@@ -1,4 +1,4 @@
--- Every version of every published file that was loaded or quarantined, oldest first.
+/* Every version of every published file that was loaded or quarantined, oldest first. */
 select
     dataset,
     month,

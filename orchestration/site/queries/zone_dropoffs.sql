@@ -1,4 +1,4 @@
--- Trips to each zone by month, of one service.
+/* Trips to each zone by month, of one service. */
 select dropoff_zone_id as zone_id, source_month as month, cast(sum(trips) as bigint) as trips
 from marts.zone_pair_trips
 where service = ? and dropoff_zone_id is not null

@@ -1,4 +1,4 @@
--- Trips to each zone by hour of the week (0 is Monday, 00:00 to 01:00), by year, of one service.
+/* Trips to each zone by hour of the week (0 is Monday, 00:00 to 01:00), by year, of one service. */
 select
     dropoff_zone_id as zone_id,
     cast(extract(year from source_month) as integer) as year,

@@ -1,4 +1,4 @@
--- Trips from each zone by hour of the week (0 is Monday, 00:00 to 01:00), by year, of one service.
+/* Trips from each zone by hour of the week (0 is Monday, 00:00 to 01:00), by year, of one service. */
 select
     pickup_zone_id as zone_id,
     cast(extract(year from source_month) as integer) as year,

@@ -1,4 +1,4 @@
--- The ten zones to which, and the ten from which, most trips go, for each zone and year, of one service.
+/* The ten zones to which, and the ten from which, most trips go, for each zone and year, of one service. */
 with pairs as (
     select
         cast(extract(year from source_month) as integer) as year,

@@ -1,4 +1,4 @@
--- Minutes from request to pickup of trips from each zone, by month, of one service.
+/* Minutes from request to pickup of trips from each zone, by month, of one service. */
 select
     pickup_zone_id as zone_id,
     source_month as month,

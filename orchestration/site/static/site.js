@@ -33,6 +33,7 @@ const medallion = (() => {
       if (record.day) record.day = Date.parse(record.day);
       if (record.invalid_reason) record.reason = record.invalid_reason.replaceAll("_", " ");
       if (record.measure) record.row = `${record.label}: ${record.measure.replaceAll("_", " ")}`;
+      if (record.year && record.part) record.service_year = `${record.label} ${record.year}`;
       if (record.status) record.said = record.status.replaceAll("_", " ");
       return record;
     });
@@ -63,16 +64,16 @@ const medallion = (() => {
     if (button) button.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
   }
   function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
-  function config() {
+  function config(width) {
     const ink = colour("ink"), soft = colour("soft"), line = colour("line");
     const font = "system-ui, -apple-system, 'Segoe UI', Roboto, Arial, sans-serif";
     return {
-      background: "transparent", font, aria: false,
+      background: "transparent", font,
       view: { stroke: null },
       axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line,
         labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal", gridOpacity: 0.8 },
-      axisX: { grid: false },
-      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, symbolType: "circle", labelLimit: 220, columns: innerWidth < 600 ? 2 : 4 },
+      axisX: { grid: false }, axisY: { labelLimit: innerWidth < 600 ? 130 : 320 },
+      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, symbolType: "circle", labelLimit: 220, columns: Math.max(1, Math.floor(width / 165)) },
       header: { labelColor: ink, labelFontSize: 12.5, labelFontWeight: 600 },
       text: { color: soft }, rule: { color: soft }, title: { color: ink },
       range: {
@@ -89,14 +90,26 @@ const medallion = (() => {
   async function draw(container, specification, datasets, after) {
     const specs = structuredClone(specification);
     if (specs.params) specs.params.forEach((parameter) => {
-      if (parameter.name === "edge") parameter.value = colour("edge");
-      if (parameter.name === "empty") parameter.value = colour("empty");
+      if (parameter.value === null && colour(parameter.name)) parameter.value = colour(parameter.name);
     });
+    const words = container.dataset.words ??= container.getAttribute("aria-label"); // Vega puts its own in place
+    if (specs.layer && !datasets.events?.length) specs.layer = specs.layer.filter((layer) => layer.data?.name !== "events");
+    // the legend names only the services that are there
+    const there = new Set((datasets.rows ?? []).map((row) => row.label));
+    for (const { encoding } of [specs, ...(specs.layer ?? [])]) {
+      const scale = encoding?.color?.field === "label" ? encoding.color.scale : null;
+      if (!scale?.domain) continue;
+      const kept = scale.domain.map((name, i) => [name, scale.range[i]]).filter(([name]) => there.has(name));
+      Object.assign(scale, { domain: kept.map(([name]) => name), range: kept.map(([, shade]) => shade) });
+    }
     // Vega-Lite fits no width where the height follows from steps, so the height is counted here
     if (specs.height?.step) specs.height = specs.height.step * new Set(datasets.rows.map((row) => row[specs.encoding.y.field])).size;
     const result = await vegaEmbed(container, { ...specs, datasets }, {
-      renderer: "svg", actions: false, config: config(), tooltip: { theme: isDark() ? "dark" : "light" } });
-    container.dataset.drawn = "yes";
+      renderer: "svg", actions: false, config: config(container.clientWidth), tooltip: { theme: isDark() ? "dark" : "light" } });
+    container.setAttribute("role", "img");
+    container.setAttribute("aria-label", words);
+    // the container has the words, and the table the numbers; marks without names would be noise
+    container.querySelector("svg").setAttribute("aria-hidden", "true");
     if (after) after(result.view);
     return result;
   }

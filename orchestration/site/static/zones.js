@@ -57,6 +57,7 @@ medallion.begin.push(async () => {
   async function choose(changed) {
     const mine = ++turn;
     const { service } = state();
+    byId("title-map").parentElement.setAttribute("aria-busy", "true");
     if (["start", "service"].includes(changed)) fill(control.year, years[service].map((y) => [y, y]).reverse(), control.year.value);
     const key = `${service}-${control.year.value}`;
     const [newFile, newHours] = await Promise.all([load(`map/${key}`), load(`hours/${key}`)]);
@@ -69,6 +70,7 @@ medallion.begin.push(async () => {
     fill(control.month, [["all", "All held"], ...file.months.map((m) => [m, m])], control.month.value);
     control.month.disabled = isHourly();
     await show();
+    if (mine === turn) byId("title-map").parentElement.setAttribute("aria-busy", "false");
   }
   function compute() {
     const { measure, month, day, hour } = state();
@@ -103,9 +105,13 @@ medallion.begin.push(async () => {
   async function show() {
     compute();
     const { service, measure } = state();
+    const files = file.months.filter((month) => isHourly() || control.month.value === "all" || month === control.month.value);
+    const held = files.length === 1 ? `Month ${files[0]}, 1 file version` : `Months ${files[0]} to ${files.at(-1)}, ${files.length} file versions`;
+    const ofYear = `Months ${file.months[0]} to ${file.months.at(-1)}, ${file.months.length} file versions`;
+    for (const words of document.querySelectorAll(".from .words")) words.textContent = `${"year" in words.dataset ? ofYear : held}. ${medallion.page.run}.`;
     byId("map-words").textContent = `${MEASURES[measure].words}, ${label(service)}, ${when()}.`;
     byId("map-query").textContent = sqlOf(isHourly() ? `zone_hours_${measure}` : MEASURES[measure].query, service);
-    if (mapView) { mapView.data("zones", features()); await mapView.runAsync(); }
+    if (mapView) { mapView.data("zones", features()).signal("chosen", Number(control.zone.value)); await mapView.runAsync(); }
     mapTable();
     await showWeek();
     await showZone();
@@ -163,18 +169,20 @@ medallion.begin.push(async () => {
       row.stretch = before && before.service === row.service && before.at === row.at - 1 ? before.stretch : `${row.service}${row.at}`; });
     return out;
   };
-  const pairTable = (words, pairs) => {
+  const pairTable = (words, pairs, places = 0) => {
     const rows = pairs.map(([z, trips]) => {
       const button = element("button", { type: "button", className: "small", textContent: zones.get(z)?.zone ?? `Zone ${z}` });
       button.addEventListener("click", () => { control.zone.value = String(z); choose("zone"); });
-      return element("tr", {}, element("td", {}, button), element("td", { className: "number", textContent: shown(trips) }));
+      return element("tr", {}, element("td", {}, button), element("td", { className: "number", textContent: shown(trips, places) }));
     });
-    const head = element("tr", {}, element("th", { scope: "col", textContent: words }), element("th", { scope: "col", className: "number", textContent: "trips" }));
+    const head = element("tr", {}, element("th", { scope: "col", textContent: words }), element("th", { scope: "col", className: "number", textContent: words.startsWith("Most:") ? "figure" : "trips" }));
     return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
   };
   async function showZone() {
     const id = Number(control.zone.value);
     const figure = byId("title-zone").closest("figure");
+    const most = result().rows.slice(0, 10).map(([z, , , value]) => [z, value]);
+    byId("most").replaceChildren(...(id ? [] : [pairTable(`Most: ${MEASURES[control.measure.value].words}`, most, digits())]));
     if (!id) return;
     const properties = zones.get(id), { service, year, measure } = state();
     history = await load(`zone/${id}`);
@@ -185,10 +193,16 @@ medallion.begin.push(async () => {
     const facts = Object.entries(MEASURES).filter(([, m]) => m.needs.every((n) => own[n] !== undefined && own[n] !== null))
       .flatMap(([name, m]) => [element("dt", { textContent: m.words }), element("dd", { textContent: shown(m.of(own), m.digits ?? 2) })].map((e) => Object.assign(e, { id: e.tagName === "DD" ? `zone-${name}` : "" })));
     byId("zone-figures").replaceChildren(element("dl", { className: "facts" }, ...facts));
-    figure.querySelectorAll(".from, details").forEach((e) => { e.hidden = false; });
+    figure.querySelectorAll(".from, details, .chart").forEach((e) => { e.hidden = false; });
     byId("zone-query").textContent = sqlOf(MEASURES[measure].query, service);
     const pairs = history[service]?.pairs?.[year];
-    byId("pairs").replaceChildren(...(pairs ? [element("h3", { textContent: `From and to, ${year}` }), pairTable("Most trips go to", pairs.to), pairTable("Most trips come from", pairs.from)] : []));
+    byId("pairs-figure").hidden = !pairs;
+    if (pairs) {
+      byId("title-pairs").textContent = `From and to ${properties.zone}`;
+      byId("pairs-words").textContent = `Trips of ${label(service)} in ${year}: the ten zones of each direction with most.`;
+      byId("pairs-query").textContent = sqlOf("zone_pairs", service);
+      byId("pairs").replaceChildren(pairTable("Go to", pairs.to), pairTable("Come from", pairs.from));
+    }
     if (!historyView) {
       historyView = true;
       await medallion.picture(byId("history"), specs.history, () => ({ rows: historyRows() }), (view) => { historyView = view; });
@@ -203,8 +217,9 @@ medallion.begin.push(async () => {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("map-numbers").addEventListener("toggle", mapTable);
   await choose("start");
+  specs.map.height = Math.min(560, byId("map").clientWidth * 1.1);
   await medallion.picture(byId("map"), specs.map, () => ({ zones: features() }), (view) => {
-    mapView = view;
+    mapView = view.signal("chosen", Number(control.zone.value));
     view.addEventListener("click", (_event, item) => {
       const id = item?.datum?.properties?.id;
       if (id) { control.zone.value = String(id); choose("zone"); }
