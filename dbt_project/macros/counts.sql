@@ -14,7 +14,7 @@
 
 {# The average of whole numbers, from their exact sum, so that engines agree to the last digit. #}
 {% macro average_count(numbers) -%}
-    cast(sum({{ numbers }}) as double precision) / count({{ numbers }})
+    cast(sum({{ numbers }}) as {{ sql_type('double precision') }}) / count({{ numbers }})
 {%- endmacro %}
 
 {# The median of whole numbers. #}
@@ -24,7 +24,7 @@
 
 {# A double, rounded: engines differ in the last digit of what was divided or lies between two. #}
 {% macro rounded(expression, digits) -%}
-    cast(round(cast({{ expression }} as decimal(28, 8)), {{ digits }}) as double precision)
+    cast(round(cast({{ expression }} as decimal(28, 8)), {{ digits }}) as {{ sql_type('double precision') }})
 {%- endmacro %}
 
 {# The median of doubles. #}

@@ -6,10 +6,34 @@
    source. The raw tables of a dataset by month are named after it: <view>_2024_01__1512a953. A
    dataset of single files has the name of its view, or <source>_<view>. #}
 {% macro read_views(by_month=true) %}
-    {%- if not execute or adapter.get_relation(target.database, 'raw', 'files') is none -%}
+    {%- if not execute or not is_loaded() -%}
         {# while the project is parsed or linted #}
         {{ return([]) }}
     {%- endif -%}
+    {%- set found = find_read_views(by_month) -%}
+    {%- set given = [] -%}
+    {%- for dataset, schema, view in found -%}
+        {%- if view is none -%}
+            {# to count no rows would be wrong, and would stay so when the view comes back #}
+            {% do exceptions.raise_compiler_error(
+                'The dataset ' ~ dataset ~ ' has ' ~ ('months' if by_month else 'files')
+                ~ ' in raw.files and no read view. Make it with: medallion load, or'
+                ~ ' python -m ingestion.'
+            ) %}
+        {%- endif -%}
+        {%- do given.append((dataset, api.Relation.create(schema=schema, identifier=view))) -%}
+    {%- endfor -%}
+    {{ return(given) }}
+{% endmacro %}
+
+
+{# The datasets in use, by month or those of single files, as (dataset, schema, read view): a row for each
+   view with the name that the dataset's would have, or nulls where there is none. #}
+{% macro find_read_views(by_month) %}
+    {{ return(adapter.dispatch('find_read_views')(by_month)) }}
+{% endmacro %}
+
+{% macro default__find_read_views(by_month) %}
     {%- if by_month -%}
         {%- set view_name = "regexp_replace(table_name, '_[0-9]{4}_[0-9]{2}__[0-9a-f]+$', '')" -%}
         {%- set names = "(views.table_name)" -%}
@@ -29,17 +53,5 @@
         ~ ") select datasets.dataset, views.table_schema, views.table_name from datasets"
         ~ " left join views on datasets.view_name in " ~ names ~ " order by 1, 2, 3"
     ) -%}
-    {%- set given = [] -%}
-    {%- for dataset, schema, view in found.rows -%}
-        {%- if view is none -%}
-            {# to count no rows would be wrong, and would stay so when the view comes back #}
-            {% do exceptions.raise_compiler_error(
-                'The dataset ' ~ dataset ~ ' has ' ~ ('months' if by_month else 'files')
-                ~ ' in raw.files and no read view. Make it with: medallion load, or'
-                ~ ' python -m ingestion.'
-            ) %}
-        {%- endif -%}
-        {%- do given.append((dataset, api.Relation.create(schema=schema, identifier=view))) -%}
-    {%- endfor -%}
-    {{ return(given) }}
+    {{ return(found.rows) }}
 {% endmacro %}

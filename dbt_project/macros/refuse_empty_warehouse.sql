@@ -2,13 +2,9 @@
    models would fail for it. #}
 {% macro refuse_empty_warehouse() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test') %}
-        {%- set found = run_query(
-            "select 1 from information_schema.tables"
-            ~ " where table_schema = 'raw' and table_name = 'files'"
-        ) -%}
-        {% if not found.rows %}
+        {% if not is_loaded() %}
             {% do exceptions.raise_compiler_error(
-                'There is nothing in ' ~ (target.path or target.dbname) ~ ' to build from. Load'
+                'There is nothing in ' ~ warehouse_name() ~ ' to build from. Load'
                 ~ ' first: medallion load, or python -m ingestion.'
             ) %}
         {% endif %}
@@ -18,13 +14,10 @@
                 {%- do read.append(graph.sources[source].schema ~ '.' ~ graph.sources[source].identifier) -%}
             {%- endfor -%}
         {%- endfor -%}
-        {%- set there = run_query(
-            "select table_schema || '.' || table_name from information_schema.tables"
-        ).columns[0].values() -%}
-        {%- set lacking = read | unique | reject('in', there) | sort -%}
+        {%- set lacking = lacking_of(read | unique | list) | sort -%}
         {% if lacking %}
             {% do exceptions.raise_compiler_error(
-                'The warehouse ' ~ (target.path or target.dbname) ~ ' lacks ' ~ lacking | join(', ')
+                'The warehouse ' ~ warehouse_name() ~ ' lacks ' ~ lacking | join(', ')
                 ~ ', which these models read. After an upgrade, load first: medallion load, or'
                 ~ ' python -m ingestion. Of a source of your own, MEDALLION_SOURCES names the folder.'
             ) %}

@@ -2,7 +2,7 @@
    adds whole numbers: a sum of doubles differs in its last digits from run to run, with the order in
    which threads come to an end. For valid trips only, whose miles are few enough for a bigint. #}
 {% macro sum_miles(miles) -%}
-    cast(sum(cast(floor({{ miles }} * 1000 + 0.5) as bigint)) as double precision) / 1000
+    cast(sum(cast(floor({{ miles }} * 1000 + 0.5) as bigint)) as {{ sql_type('double precision') }}) / 1000
 {%- endmacro %}
 
 {# Their average, from the exact sum, so that it is the same in every run and on every engine. #}

@@ -25,3 +25,7 @@
 {% macro duckdb__seconds_between(earlier, later) -%}
     date_diff('second', {{ earlier }}, {{ later }})
 {%- endmacro %}
+
+{% macro spark__seconds_between(earlier, later) -%}
+    timestampdiff(second, date_trunc('second', {{ earlier }}), date_trunc('second', {{ later }}))
+{%- endmacro %}

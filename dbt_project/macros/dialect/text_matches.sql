@@ -8,6 +8,7 @@
     {{ text }} ~ '{{ pattern }}'
 {%- endmacro %}
 
+{# Java's $ also stands before a line break at the end. #}
 {% macro spark__text_matches(text, pattern) -%}
-    {{ text }} rlike '{{ pattern }}'
+    {{ text }} rlike '(?s){{ pattern }}(?!.)'
 {%- endmacro %}

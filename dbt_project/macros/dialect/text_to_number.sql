@@ -3,6 +3,6 @@
 {% macro text_to_number(text) -%}
     case
         when {{ text_matches('trim(' ~ text ~ ')', '^-?[0-9][0-9,]{0,17}([.][0-9]{0,17})?%?$') }}
-            then cast(replace(replace(trim({{ text }}), ',', ''), '%', '') as double precision)
+            then cast(replace(replace(trim({{ text }}), ',', ''), '%', '') as {{ sql_type('double precision') }})
     end
 {%- endmacro %}

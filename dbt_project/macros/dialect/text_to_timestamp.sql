@@ -37,3 +37,18 @@
             end
     end
 {%- endmacro %}
+
+{# No cast reads 24:00:00. #}
+{% macro spark__text_to_timestamp(text) -%}
+    case
+        when {{ text_matches(
+            text,
+            '^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2} (([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]|24:00:00)$'
+        ) }}
+            then case
+                when {{ text }} like '%24:00:00'
+                    then try_cast(substr({{ text }}, 1, 10) as timestamp_ntz) + interval '1 day'
+                else try_cast({{ text }} as timestamp_ntz)
+            end
+    end
+{%- endmacro %}

@@ -15,7 +15,7 @@ with origins as (
     union all
     {% endfor -%}
     select
-        cast(null as varchar) as service,
+        cast(null as {{ sql_type('varchar') }}) as service,
         cast(null as date) as source_month,
         cast(null as bigint) as file_key
     where 1 = 0

@@ -12,7 +12,7 @@ with origins as (
     union all
     {% endfor -%}
     select
-        cast(null as varchar) as dataset,
+        cast(null as {{ sql_type('varchar') }}) as dataset,
         cast(null as bigint) as file_key
     where 1 = 0
 

@@ -5,7 +5,7 @@
     {%- set expressions = [] -%}
     {%- for column, its in trip_columns().items() -%}
         {%- do expressions.append(
-            column if service in its.services else 'cast(null as ' ~ its.type ~ ') as ' ~ column
+            column if service in its.services else 'cast(null as ' ~ sql_type(its.type) ~ ') as ' ~ column
         ) -%}
     {%- endfor -%}
     {%- do select_lists.update({service: expressions | join(',\n    ')}) -%}

@@ -79,15 +79,15 @@ base_keys as (
 )
 
 select
-    cast(base_keys.base_key as text) as base_number,
-    cast(coalesce(licensed.base_name, reported.base_name) as text) as base_name,
-    cast(reported.dba as text) as dba,
+    cast(base_keys.base_key as {{ sql_type('text') }}) as base_number,
+    cast(coalesce(licensed.base_name, reported.base_name) as {{ sql_type('text') }}) as base_name,
+    cast(reported.dba as {{ sql_type('text') }}) as dba,
     companies.company_id,
-    cast(companies.company as text) as company,
-    cast(licensed.base_type as text) as base_type,
-    cast(licensed.city as text) as city,
-    cast(licensed.state as text) as state,
-    cast(licensed.postcode as text) as postcode,
+    cast(companies.company as {{ sql_type('text') }}) as company,
+    cast(licensed.base_type as {{ sql_type('text') }}) as base_type,
+    cast(licensed.city as {{ sql_type('text') }}) as city,
+    cast(licensed.state as {{ sql_type('text') }}) as state,
+    cast(licensed.postcode as {{ sql_type('text') }}) as postcode,
     licensed.base_key is not null as is_licensed
 from base_keys
 left join licensed on base_keys.base_key = licensed.base_key

@@ -8,9 +8,9 @@ with companies as (
 
 select
     company_id,
-    cast(company as text) as company,
-    cast(hvfhs_license_num as text) as hvfhs_license_num,
+    cast(company as {{ sql_type('text') }}) as company,
+    cast(hvfhs_license_num as {{ sql_type('text') }}) as hvfhs_license_num,
     first_month,
     last_month,
-    cast(source as text) as source
+    cast(source as {{ sql_type('text') }}) as source
 from companies

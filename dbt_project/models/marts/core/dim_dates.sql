@@ -33,9 +33,9 @@ select
     cast(extract(month from dates.date_day) as integer) as month_number,
     cast(extract(day from dates.date_day) as integer) as day_of_month,
     -- 1 is Monday, 7 is Sunday
-    cast(extract(isodow from dates.date_day) as integer) as iso_day_of_week,
-    extract(isodow from dates.date_day) in (6, 7) as is_weekend,
-    cast(holidays.holiday as text) as holiday,
+    cast({{ iso_day_of_week('dates.date_day') }} as integer) as iso_day_of_week,
+    {{ iso_day_of_week('dates.date_day') }} in (6, 7) as is_weekend,
+    cast(holidays.holiday as {{ sql_type('text') }}) as holiday,
     coalesce(holidays.is_federal_holiday, false) as is_federal_holiday,
     coalesce(holidays.is_new_york_holiday, false) as is_new_york_holiday,
     weather.precipitation_inches,

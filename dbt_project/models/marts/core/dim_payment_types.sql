@@ -8,6 +8,6 @@ with payment_types as (
 
 select
     payment_type_id,
-    cast(payment_type as text) as payment_type,
-    cast(source as text) as source
+    cast(payment_type as {{ sql_type('text') }}) as payment_type,
+    cast(source as {{ sql_type('text') }}) as source
 from payment_types

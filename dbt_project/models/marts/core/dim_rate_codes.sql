@@ -8,6 +8,6 @@ with rate_codes as (
 
 select
     rate_code_id,
-    cast(rate_code as text) as rate_code,
-    cast(source as text) as source
+    cast(rate_code as {{ sql_type('text') }}) as rate_code,
+    cast(source as {{ sql_type('text') }}) as source
 from rate_codes

@@ -8,6 +8,6 @@ with trip_types as (
 
 select
     trip_type_id,
-    cast(trip_type as text) as trip_type,
-    cast(source as text) as source
+    cast(trip_type as {{ sql_type('text') }}) as trip_type,
+    cast(source as {{ sql_type('text') }}) as source
 from trip_types

@@ -8,6 +8,6 @@ with vendors as (
 
 select
     vendor_id,
-    cast(vendor as text) as vendor,
-    cast(source as text) as source
+    cast(vendor as {{ sql_type('text') }}) as vendor,
+    cast(source as {{ sql_type('text') }}) as source
 from vendors

@@ -20,12 +20,12 @@ zone_groups as (
 
 select
     zones.zone_id,
-    cast(zones.zone_name as text) as zone,
-    cast(zones.borough as text) as borough,
-    cast(zones.service_zone as text) as service_zone,
+    cast(zones.zone_name as {{ sql_type('text') }}) as zone,
+    cast(zones.borough as {{ sql_type('text') }}) as borough,
+    cast(zones.service_zone as {{ sql_type('text') }}) as service_zone,
     shapes.centroid_longitude,
     shapes.centroid_latitude,
-    cast(shapes.geometry_simplified as text) as geometry,
+    cast(shapes.geometry_simplified as {{ sql_type('text') }}) as geometry,
     coalesce(zone_groups.is_airport, false) as is_airport,
     coalesce(zone_groups.is_cbd, false) as is_cbd
 from zones

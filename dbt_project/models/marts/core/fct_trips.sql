@@ -7,6 +7,8 @@
     also_built_from={'dataset': 'taxi_zone_cells', 'columns': ['pickup_longitude', 'start_lon']},
 ) }}
 
+{% set double = sql_type('double precision') -%}
+
 with trips as (
 
     select * from {{ ref('int_trips_validated') }}
@@ -77,12 +79,12 @@ select
     end as fare_per_mile,
     case
         when is_in_extra or is_in_extra_and_tax
-            then cast({{ as_usd('extra_usd') }} - surcharges_usd as double precision)
+            then cast({{ as_usd('extra_usd') }} - surcharges_usd as {{ double }})
         else extra_usd
     end as extra_corrected_usd,
     case
         when is_in_extra_and_tax
-            then cast({{ as_usd('mta_tax_usd') }} - improvement_usd as double precision)
+            then cast({{ as_usd('mta_tax_usd') }} - improvement_usd as {{ double }})
         else mta_tax_usd
     end as mta_tax_corrected_usd
 from repeats

@@ -41,14 +41,14 @@ pages as (
 )
 
 select
-    cast(source_name as text) as source_name,
-    cast(dataset as text) as dataset, -- noqa: RF04
-    cast(document as text) as document, -- noqa: RF04
-    cast(document_id as text) as version, -- noqa: RF04
-    cast(media_type as text) as media_type,
-    cast(extractor as text) as extractor,
+    cast(source_name as {{ sql_type('text') }}) as source_name,
+    cast(dataset as {{ sql_type('text') }}) as dataset, -- noqa: RF04
+    cast(document as {{ sql_type('text') }}) as document, -- noqa: RF04
+    cast(document_id as {{ sql_type('text') }}) as version, -- noqa: RF04
+    cast(media_type as {{ sql_type('text') }}) as media_type,
+    cast(extractor as {{ sql_type('text') }}) as extractor,
     page,
-    cast(page_text as text) as text, -- noqa: RF04
-    cast(reason as text) as reason,
+    cast(page_text as {{ sql_type('text') }}) as text, -- noqa: RF04
+    cast(reason as {{ sql_type('text') }}) as reason,
     file_key
 from pages

@@ -8,8 +8,9 @@ with report as (
 
 select
     report_month as month,
-    cast(license_class as text) as license_class,
-    cast({{ report_service('license_class', 'report_month') }} as text) as service,
+    cast(license_class as {{ sql_type('text') }}) as license_class,
+    cast({{ report_service('license_class', 'report_month') }} as {{ sql_type('text') }})
+        as service,
     trips_per_day,
     shared_trips_per_day,
     farebox_usd_per_day,

@@ -4,6 +4,8 @@
 
 {%- set has_speed = 'trip_miles > 0 and ' ~ timed('trip_seconds') ~ ' >= 60' %}
 
+{% set double = sql_type('double precision') -%}
+
 with cbd_zones as (
 
     select zone_id from {{ ref('zone_groups') }}
@@ -40,7 +42,7 @@ summed as (
         count({{ timed('trip_seconds') }}) as timed_trips,
         {{ timed_average('trip_seconds') }} / 60 as avg_trip_minutes,
         {{ sum_miles('case when ' ~ has_speed ~ ' then trip_miles end') }} as measured_miles,
-        cast(sum(case when {{ has_speed }} then trip_seconds end) as double precision) / 3600
+        cast(sum(case when {{ has_speed }} then trip_seconds end) as {{ double }}) / 3600
             as measured_hours
     from trips
     group by service, source_month, cast(pickup_at as date), is_cbd

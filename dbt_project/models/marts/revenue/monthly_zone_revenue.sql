@@ -2,6 +2,8 @@
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 
+{% set double = sql_type('double precision') -%}
+
 with trips as (
 
     select * from {{ ref('fct_trips') }}
@@ -31,7 +33,7 @@ select
         as unexplained_usd,
     {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
     -- by the exact sum: an average of doubles differs in its last digits from run to run
-    cast({{ as_usd('sum(total_usd)') }} as double precision) / count(total_usd) as avg_total_usd,
+    cast({{ as_usd('sum(total_usd)') }} as {{ double }}) / count(total_usd) as avg_total_usd,
     -- no charge (3) and dispute (4) are trips whose total was not paid; only taxis say so
     case
         when service in ('yellow', 'green')

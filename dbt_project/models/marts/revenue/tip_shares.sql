@@ -42,6 +42,6 @@ select
     card_tip_usd,
     card_total_usd,
     median_card_tip_share,
-    cast(card_tip_usd as double precision)
-    / nullif(cast(card_fare_usd as double precision), 0) as card_tip_share
+    cast(card_tip_usd as {{ sql_type('double precision') }})
+    / nullif(cast(card_fare_usd as {{ sql_type('double precision') }}), 0) as card_tip_share
 from summed

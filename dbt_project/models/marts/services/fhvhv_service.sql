@@ -12,6 +12,8 @@
     case when driver_pay_usd is not null then trip_miles end
 {%- endset -%}
 
+{% set double = sql_type('double precision') -%}
+
 with trips as (
 
     select * from {{ ref('fct_trips') }}
@@ -51,7 +53,7 @@ summed as (
         {{ as_usd('sum(driver_pay_usd)') }} as driver_pay_usd,
         -- pay by the hour is of trips with a duration that counts, and so by the mile
         {{ as_usd('sum(' ~ pay_of_timed ~ ')') }} as pay_of_timed_usd,
-        cast(sum({{ paid_seconds }}) as double precision) / 3600 as driver_hours,
+        cast(sum({{ paid_seconds }}) as {{ double }}) / 3600 as driver_hours,
         {{ as_usd('sum(case when trip_miles > 0 then driver_pay_usd end)') }}
             as pay_of_measured_usd,
         {{ sum_miles(paid_miles) }} as driver_miles,
@@ -83,9 +85,9 @@ select
     driver_pay_usd,
     driver_hours,
     driver_miles,
-    cast(pay_of_timed_usd as double precision) / nullif(driver_hours, 0) as driver_pay_per_hour_usd,
-    cast(pay_of_measured_usd as double precision) / nullif(driver_miles, 0)
+    cast(pay_of_timed_usd as {{ double }}) / nullif(driver_hours, 0) as driver_pay_per_hour_usd,
+    cast(pay_of_measured_usd as {{ double }}) / nullif(driver_miles, 0)
         as driver_pay_per_mile_usd,
-    cast(fare_of_paid_usd - driver_pay_usd as double precision)
-    / nullif(cast(fare_of_paid_usd as double precision), 0) as platform_share
+    cast(fare_of_paid_usd - driver_pay_usd as {{ double }})
+    / nullif(cast(fare_of_paid_usd as {{ double }}), 0) as platform_share
 from summed

@@ -1,6 +1,8 @@
 -- Grain: one service and month that we hold and base, or high-volume company of whose bases the
 -- FHV Base Aggregate Report gives one figure.
 
+{% set double = sql_type('double precision') -%}
+
 with report_counts as (
 
     select * from {{ ref('int_report_counts') }}
@@ -158,7 +160,7 @@ compared as (
         divergences.reason as known_divergence,
         coalesce(paired.trips, 0) as trips,
         coalesce(paired.shared_trips, 0) as shared_trips,
-        100 * cast(coalesce(paired.trips, 0) - paired.tlc_trips as double precision)
+        100 * cast(coalesce(paired.trips, 0) - paired.tlc_trips as {{ double }})
         / nullif(paired.tlc_trips, 0) as diff_pct
     from paired
     inner join months_held
@@ -170,9 +172,9 @@ compared as (
 )
 
 select
-    cast(service as text) as service,
+    cast(service as {{ sql_type('text') }}) as service,
     month,
-    cast(base_number as text) as base_number,
+    cast(base_number as {{ sql_type('text') }}) as base_number,
     trips,
     tlc_trips,
     shared_trips,
@@ -180,6 +182,6 @@ select
     tlc_vehicles,
     diff_pct,
     tolerance_pct,
-    cast(known_divergence as text) as known_divergence,
-    cast({{ reconciliation_status('tlc_trips') }} as text) as status
+    cast(known_divergence as {{ sql_type('text') }}) as known_divergence,
+    cast({{ reconciliation_status('tlc_trips') }} as {{ sql_type('text') }}) as status
 from compared

@@ -42,7 +42,7 @@ compared as (
         divergences.min_diff_pct,
         divergences.max_diff_pct,
         divergences.reason as known_divergence,
-        100 * cast(months.trips - months.tlc_trips as double precision)
+        100 * cast(months.trips - months.tlc_trips as {{ sql_type('double precision') }})
         / nullif(months.tlc_trips, 0) as diff_pct
     from months
     {{ join_reviewed('months', "'trips_of_all_bases'") }}
@@ -50,7 +50,7 @@ compared as (
 )
 
 select
-    cast(service as text) as service,
+    cast(service as {{ sql_type('text') }}) as service,
     month,
     trips,
     tlc_trips,
@@ -59,6 +59,6 @@ select
     tlc_bases,
     diff_pct,
     tolerance_pct,
-    cast(known_divergence as text) as known_divergence,
-    cast({{ reconciliation_status('tlc_trips') }} as text) as status
+    cast(known_divergence as {{ sql_type('text') }}) as known_divergence,
+    cast({{ reconciliation_status('tlc_trips') }} as {{ sql_type('text') }}) as status
 from compared

@@ -136,15 +136,15 @@ counted as (
 )
 
 select
-    cast(file_id as text) as file_id,
-    cast(dataset as text) as dataset,
+    cast(file_id as {{ sql_type('text') }}) as file_id,
+    cast(dataset as {{ sql_type('text') }}) as dataset,
     source_month as month,
     file_rows,
     cast(raw_rows as bigint) as raw_rows,
     cast(case when has_facts then fact_rows end as bigint) as fact_rows,
     cast(case when has_facts then valid_rows end as bigint) as valid_rows,
-    cast(missing_file_id as text) as missing_file_id,
-    cast(missing_reason as text) as missing_reason,
+    cast(missing_file_id as {{ sql_type('text') }}) as missing_file_id,
+    cast(missing_reason as {{ sql_type('text') }}) as missing_reason,
     cast(case when has_facts then fact_rows - valid_rows end as bigint) as invalid_rows,
     coalesce(
         file_rows = raw_rows and (raw_rows = fact_rows or not has_facts), false

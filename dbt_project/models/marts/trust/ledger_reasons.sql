@@ -15,10 +15,10 @@ fact_counts as (
 )
 
 select
-    cast(files.file_id as text) as file_id,
-    cast(files.dataset as text) as dataset,
+    cast(files.file_id as {{ sql_type('text') }}) as file_id,
+    cast(files.dataset as {{ sql_type('text') }}) as dataset,
     files.source_month as month,
-    cast(fact_counts.invalid_reason as text) as invalid_reason,
+    cast(fact_counts.invalid_reason as {{ sql_type('text') }}) as invalid_reason,
     cast(fact_counts.fact_rows as bigint) as invalid_rows
 from fact_counts
 inner join files

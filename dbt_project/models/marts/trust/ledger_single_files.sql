@@ -82,13 +82,13 @@ counted as (
 )
 
 select
-    cast(file_id as text) as file_id,
-    cast(dataset as text) as dataset,
+    cast(file_id as {{ sql_type('text') }}) as file_id,
+    cast(dataset as {{ sql_type('text') }}) as dataset,
     file_rows,
     cast(raw_rows as bigint) as raw_rows,
-    cast(missing_file_id as text) as missing_file_id,
-    cast(missing_reason as text) as missing_reason,
-    cast(table_name as text) as table_name,
+    cast(missing_file_id as {{ sql_type('text') }}) as missing_file_id,
+    cast(missing_reason as {{ sql_type('text') }}) as missing_reason,
+    cast(table_name as {{ sql_type('text') }}) as table_name,
     cast(null as date) as month,
     cast(null as bigint) as fact_rows,
     cast(null as bigint) as valid_rows,

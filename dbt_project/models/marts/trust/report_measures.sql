@@ -1,5 +1,7 @@
 -- Grain: one service, month that we hold and measure of TLC's monthly report but its trips per day.
 
+{% set double = sql_type('double precision') -%}
+
 with report_counts as (
 
     select * from {{ ref('int_report_counts') }}
@@ -46,7 +48,7 @@ ours as (
         service,
         month,
         'avg_minutes_per_trip' as measure,
-        cast(timed_seconds as double precision) / nullif(timed_trips, 0) / 60 as figure
+        cast(timed_seconds as {{ double }}) / nullif(timed_trips, 0) / 60 as figure
     from counts
     union all
     -- TLC counts the trips of which nobody recorded how they were paid as paid by card, cut off
@@ -54,7 +56,7 @@ ours as (
         service,
         month,
         'pct_paid_by_card' as measure,
-        floor(100 * cast(card_trips + payment_unknown_trips as double precision) / trips)
+        floor(100 * cast(card_trips + payment_unknown_trips as {{ double }}) / trips)
             as figure
     from counts
     where service in ('yellow', 'green')
@@ -63,7 +65,7 @@ ours as (
         service,
         month,
         'shared_trips_per_day' as measure,
-        cast(shared_trips as double precision)
+        cast(shared_trips as {{ double }})
         / extract(day from month + interval '1 month' - interval '1 day') as figure
     from counts
     where service in ('fhv', 'fhvhv')
@@ -130,13 +132,13 @@ differing as (
 )
 
 select
-    cast(service as text) as service,
+    cast(service as {{ sql_type('text') }}) as service,
     month,
-    cast(measure as text) as measure,
+    cast(measure as {{ sql_type('text') }}) as measure,
     figure,
     tlc_figure,
     diff_pct,
     tolerance_pct,
-    cast(known_divergence as text) as known_divergence,
-    cast({{ reconciliation_status('tlc_figure') }} as text) as status
+    cast(known_divergence as {{ sql_type('text') }}) as known_divergence,
+    cast({{ reconciliation_status('tlc_figure') }} as {{ sql_type('text') }}) as status
 from differing

@@ -52,7 +52,7 @@ ours as (
         service,
         source_month as month,
         trips,
-        cast(trips as double precision)
+        cast(trips as {{ sql_type('double precision') }})
         / extract(day from source_month + interval '1 month' - interval '1 day') as trips_per_day
     from in_month
 
@@ -104,7 +104,7 @@ compared as (
 )
 
 select
-    cast(service as text) as service,
+    cast(service as {{ sql_type('text') }}) as service,
     month,
     trips,
     trips_per_day,
@@ -117,6 +117,6 @@ select
             -- the report gives whole trips: what is less than half of one is no difference
             when abs(trips_per_day - tlc_trips_per_day) < 0.5 then 'reconciled'
             else {{ reconciliation_status('tlc_trips_per_day') }}
-        end as text
+        end as {{ sql_type('text') }}
     ) as status
 from compared
