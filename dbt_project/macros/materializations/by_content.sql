@@ -42,7 +42,20 @@
     {%- endif -%}
     {# raises where the model gives other columns than its contract says #}
     {%- do get_assert_columns_equivalent(sql) -%}
-    {{ return(local_md5(get_table_columns_and_constraints())) }}
+    {{ return(local_md5(contract_text())) }}
+{% endmacro %}
+
+
+{% macro contract_text() %}
+    {{ return(adapter.dispatch('contract_text')()) }}
+{% endmacro %}
+
+{% macro default__contract_text() %}
+    {{ return(get_table_columns_and_constraints()) }}
+{% endmacro %}
+
+{% macro spark__contract_text() %}
+    {{ return(contract_parts() | join(', ')) }}
 {% endmacro %}
 
 
@@ -57,6 +70,10 @@
 
 
 {% macro insert_content(relation, sql) %}
+    {{ return(adapter.dispatch('insert_content')(relation, sql)) }}
+{% endmacro %}
+
+{% macro default__insert_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
     insert into {{ relation }} ({{ columns }})
     select {{ columns }} from (
@@ -67,6 +84,10 @@
 
 {# Replace all rows where they are not what the model gives; says what was done. #}
 {% macro replace_content(relation, sql) %}
+    {{ return(adapter.dispatch('replace_content')(relation, sql)) }}
+{% endmacro %}
+
+{% macro default__replace_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
     {%- set now = adapter.quote(relation.identifier ~ '__now') -%}
     {% do begin_transaction() %}
@@ -89,7 +110,7 @@
         delete from {{ relation }};
         insert into {{ relation }} ({{ columns }}) select {{ columns }} from {{ now }};
         update {{ month_builds() }} set tested_at = null
-        where source_month is null and table_name = '{{ relation.schema }}.{{ relation.identifier }}';
+        where source_month is null and table_name = '{{ recorded_name(relation) }}';
         {%- endif %}
         drop table {{ now }}
     {%- endcall %}

@@ -49,13 +49,7 @@
     {%- endif -%}
 
     {%- set intervals = stale_intervals(work, fingerprint) -%}
-    {%- set counted = namespace(rows=0) -%}
-    {%- set columns = adapter.get_columns_in_relation(work) | map(attribute='quoted') | join(', ')
-        if intervals -%}
-    {%- for interval in intervals -%}
-        {%- set counted.rows = counted.rows
-            + replace_interval(work, columns, sql, fingerprint, interval) | int -%}
-    {%- endfor -%}
+    {%- set replaced_rows = replace_intervals(work, sql, fingerprint, intervals) if intervals else 0 -%}
 
     {%- if work != target_relation -%}
         {% do promote_table(work, target_relation, existing) %}
@@ -63,9 +57,9 @@
 
     {%- do store_raw_result(
         name='main',
-        message=intervals | length ~ ' months, ' ~ counted.rows ~ ' rows',
+        message=intervals | length ~ ' months, ' ~ replaced_rows ~ ' rows',
         code='REPLACED' if intervals | selectattr('is_held') | list else 'BUILT',
-        rows_affected=counted.rows
+        rows_affected=replaced_rows
     ) -%}
     {{ return(finish_table(target_relation, after_intervals(target_relation, intervals))) }}
 {% endmaterialization %}
@@ -77,23 +71,25 @@
     {%- set built_from = config.get('built_from') -%}
     {%- set datasets = config.get('datasets') -%}
     {%- set also = config.get('also_built_from') -%}
-    {%- set files = api.Relation.create(database=target.database, schema='raw', identifier='files') -%}
+    {%- set files = api.Relation.create(database=target.database or none, schema=schema_named('raw'), identifier='files') -%}
     {%- set query -%}
         with wanted as (
-            select service, source_month, file_key, md5('{{ fingerprint }}' || inputs) as build_key
+            select
+                service, source_month, file_key, input_rows,
+                md5('{{ fingerprint }}' || inputs) as build_key
             from (
                 {% if built_from %}
-                select service, source_month, file_key, build_key as inputs
+                select service, source_month, file_key, row_count as input_rows, build_key as inputs
                 from {{ month_builds() }}
-                where table_name = '{{ graph.nodes['model.' ~ project_name ~ '.' ~ built_from].schema }}.{{ built_from }}'
+                where table_name = '{{ graph.nodes['model.' ~ project_name ~ '.' ~ built_from].schema.removeprefix(schema_prefix()) }}.{{ built_from }}'
                     and source_month is not null
                 {% else %}
                 select
-                    dataset as service, month as source_month, file_key,
+                    dataset as service, month as source_month, file_key, row_count as input_rows,
                     cast(file_key as varchar(20))
                     {%- if also %} || case
                         when {% for column in also.columns -%}
-                        lower(cast(columns as varchar)) like '%{{ column }}%'{{ ' or ' if not loop.last }}
+                        lower(cast(columns as {{ sql_type('varchar') }})) like '%{{ column }}%'{{ ' or ' if not loop.last }}
                         {%- endfor %}
                         then coalesce((
                             select ' ' || cast(min(file_key) as varchar(20)) from {{ files }}
@@ -112,7 +108,7 @@
         held as (
             select service, source_month, build_key
             from {{ month_builds() }}
-            where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
+            where table_name = '{{ recorded_name(relation) }}'
                 and source_month is not null
         )
 
@@ -121,7 +117,8 @@
             cast(coalesce(wanted.source_month, held.source_month) as varchar(10)) as source_month,
             wanted.file_key,
             wanted.build_key,
-            held.build_key is not null as is_held
+            held.build_key is not null as is_held,
+            wanted.input_rows
         from wanted
         full outer join held
             on wanted.service = held.service and wanted.source_month = held.source_month
@@ -133,10 +130,26 @@
     {%- for row in run_query(query).rows -%}
         {%- do intervals.append({
             'service': row[0], 'source_month': row[1], 'file_key': row[2], 'build_key': row[3],
-            'is_held': row[4]
+            'is_held': row[4], 'input_rows': row[5]
         }) -%}
     {%- endfor -%}
     {{ return(intervals) }}
+{% endmacro %}
+
+
+{# Replace the rows and the build records of these intervals; returns the rows that they have now. #}
+{% macro replace_intervals(relation, sql, fingerprint, intervals) %}
+    {{ return(adapter.dispatch('replace_intervals')(relation, sql, fingerprint, intervals)) }}
+{% endmacro %}
+
+{% macro default__replace_intervals(relation, sql, fingerprint, intervals) %}
+    {%- set counted = namespace(rows=0) -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    {%- for interval in intervals -%}
+        {%- set counted.rows = counted.rows
+            + replace_interval(relation, columns, sql, fingerprint, interval) | int -%}
+    {%- endfor -%}
+    {{ return(counted.rows) }}
 {% endmacro %}
 
 
@@ -145,7 +158,7 @@
     {%- set is_this_interval -%}
         service = '{{ interval.service }}' and source_month = date '{{ interval.source_month }}'
     {%- endset -%}
-    {%- set table_name = relation.schema ~ '.' ~ relation.identifier -%}
+    {%- set table_name = recorded_name(relation) -%}
     {%- set is_wanted = interval.build_key is not none -%}
 
     {% do begin_transaction() %}

@@ -1,3 +1,20 @@
+{# Begin a run of dbt, where the engine needs more than its adapter does: look whether it runs as asked,
+   and keep other runs out until end_run. #}
+{% macro begin_run() %}
+    {{ return(adapter.dispatch('begin_run')()) }}
+{% endmacro %}
+
+{% macro default__begin_run() %}
+{% endmacro %}
+
+{% macro end_run() %}
+    {{ return(adapter.dispatch('end_run')()) }}
+{% endmacro %}
+
+{% macro default__end_run() %}
+{% endmacro %}
+
+
 {# Begin a transaction, where the engine's adapter would not with the next statement. #}
 {% macro begin_transaction() %}
     {{ return(adapter.dispatch('begin_transaction')()) }}
@@ -160,7 +177,7 @@
             and (result.adapter_response or {}).get('code') == 'REPLACED' -%}
             {% do adapter.dispatch('free_replaced')(
                 api.Relation.create(
-                    database=target.database, schema=result.node.schema, identifier=result.node.alias
+                    database=target.database or none, schema=result.node.schema, identifier=result.node.alias
                 ),
                 result.node.config.get('partitioned', false)
             ) %}

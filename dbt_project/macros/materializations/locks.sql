@@ -99,7 +99,7 @@
 {% macro view_is_current(relation) %}
     {%- set found = run_query(
         "select 1 from " ~ month_builds() ~ " where source_month is null and table_name = '"
-        ~ relation.schema ~ "." ~ relation.identifier ~ "' and definition = '" ~ local_md5(model.compiled_code)
+        ~ recorded_name(relation) ~ "' and definition = '" ~ local_md5(model.compiled_code)
         ~ "' and exists (select 1 from pg_class where relkind = 'v' and oid = to_regclass('"
         ~ relation.include(database=false) ~ "'))"
     ) -%}

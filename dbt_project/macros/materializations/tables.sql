@@ -36,13 +36,17 @@
 
 {# Whether the table is there, was begun with this fingerprint, and is not to be made anew. #}
 {% macro has_fingerprint(relation, fingerprint) %}
+    {{ return(adapter.dispatch('has_fingerprint')(relation, fingerprint)) }}
+{% endmacro %}
+
+{% macro default__has_fingerprint(relation, fingerprint) %}
     {%- set existing = load_cached_relation(relation) -%}
     {%- if existing is none or not existing.is_table or should_full_refresh() -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set found = run_query(
         "select 1 from " ~ month_builds() ~ " where source_month is null and table_name = '"
-        ~ relation.schema ~ "." ~ relation.identifier ~ "' and definition = '" ~ fingerprint ~ "'"
+        ~ recorded_name(relation) ~ "' and definition = '" ~ fingerprint ~ "'"
     ) -%}
     {{ return(found.rows | length > 0) }}
 {% endmacro %}
@@ -59,6 +63,10 @@
 
 {# Make the empty table, with the contract's columns and constraints, and forget what it was. #}
 {% macro start_table(relation, sql, fingerprint) %}
+    {{ return(adapter.dispatch('start_table')(relation, sql, fingerprint)) }}
+{% endmacro %}
+
+{% macro default__start_table(relation, sql, fingerprint) %}
     {% do begin_transaction() %}
     {% do adapter.drop_relation(relation) %}
     {% do create_empty_table(relation, sql) %}
@@ -66,7 +74,7 @@
     {% do forget_builds(relation) %}
     {% call statement('insert_fingerprint') -%}
         insert into {{ month_builds() }} (table_name, definition)
-        values ('{{ relation.schema }}.{{ relation.identifier }}', '{{ fingerprint }}')
+        values ('{{ recorded_name(relation) }}', '{{ fingerprint }}')
     {%- endcall %}
     {% do adapter.commit() %}
 {% endmacro %}
@@ -74,6 +82,10 @@
 
 {# Drop the table and forget what it was. #}
 {% macro give_up_table(relation) %}
+    {{ return(adapter.dispatch('give_up_table')(relation)) }}
+{% endmacro %}
+
+{% macro default__give_up_table(relation) %}
     {% do begin_transaction() %}
     {% do adapter.drop_relation(relation) %}
     {% do forget_builds(relation) %}
@@ -83,12 +95,16 @@
 
 {# Put the table that was built beside the old one in its place, with its build records. #}
 {% macro promote_table(work, target_relation, existing) %}
+    {{ return(adapter.dispatch('promote_table')(work, target_relation, existing)) }}
+{% endmacro %}
+
+{% macro default__promote_table(work, target_relation, existing) %}
     {% do begin_transaction() %}
     {% do lock_out_readers(existing) %}
     {% do forget_builds(target_relation) %}
     {% call statement('move_builds') -%}
         update {{ month_builds() }}
-        set table_name = '{{ target_relation.schema }}.{{ target_relation.identifier }}',
+        set table_name = '{{ recorded_name(target_relation) }}',
             built_at = {{ clock_time() }}
         where table_name = '{{ work.schema }}.{{ work.identifier }}'
     {%- endcall %}
@@ -102,7 +118,7 @@
 {% macro forget_builds(relation) %}
     {% call statement('forget_builds', auto_begin=True) -%}
         delete from {{ month_builds() }}
-        where table_name = '{{ relation.schema }}.{{ relation.identifier }}'
+        where table_name = '{{ recorded_name(relation) }}'
     {%- endcall %}
 {% endmacro %}
 
@@ -110,19 +126,28 @@
 {# Write the descriptions of a table or view where they are not those that were written last. They
    are no part of the fingerprint: other words make no row stale. #}
 {% macro persist_changed_docs(relation) %}
+    {{ return(adapter.dispatch('persist_changed_docs')(relation)) }}
+{% endmacro %}
+
+{% macro default__persist_changed_docs(relation) %}
+    {%- set of_this_table -%}
+        table_name = '{{ recorded_name(relation) }}' and source_month is null
+    {%- endset -%}
+    {%- set found = run_query('select build_key from ' ~ month_builds() ~ ' where ' ~ of_this_table) -%}
+    {%- if found.columns[0].values() | list != [docs_key()] -%}
+        {% do persist_docs(relation, model) %}
+        {% call statement('record_docs') -%}
+            update {{ month_builds() }} set build_key = '{{ docs_key() }}' where {{ of_this_table }}
+        {%- endcall %}
+    {%- endif -%}
+{% endmacro %}
+
+
+{# md5 of the descriptions of the model and its columns. #}
+{% macro docs_key() %}
     {%- set descriptions = [model.description] -%}
     {%- for column in model.columns.values() -%}
         {%- do descriptions.append(column.name ~ ' ' ~ column.description) -%}
     {%- endfor -%}
-    {%- set docs_key = local_md5(descriptions | join('\n')) -%}
-    {%- set of_this_table -%}
-        table_name = '{{ relation.schema }}.{{ relation.identifier }}' and source_month is null
-    {%- endset -%}
-    {%- set found = run_query('select build_key from ' ~ month_builds() ~ ' where ' ~ of_this_table) -%}
-    {%- if found.columns[0].values() | list != [docs_key] -%}
-        {% do persist_docs(relation, model) %}
-        {% call statement('record_docs') -%}
-            update {{ month_builds() }} set build_key = '{{ docs_key }}' where {{ of_this_table }}
-        {%- endcall %}
-    {%- endif -%}
+    {{ return(local_md5(descriptions | join('\n'))) }}
 {% endmacro %}

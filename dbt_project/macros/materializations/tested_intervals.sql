@@ -30,7 +30,7 @@
 {% macro is_untested_interval(relation) -%}
     {%- set found = run_query(
         "select service, cast(source_month as varchar(10)) from " ~ month_builds()
-        ~ " where table_name = '" ~ relation.schema ~ "." ~ relation.identifier ~ "'"
+        ~ " where table_name = '" ~ recorded_name(relation) ~ "'"
         ~ " and source_month is not null and tested_at is null order by service, source_month"
     ) -%}
     {%- for service, months in found.rows | groupby(0) -%}
@@ -50,6 +50,7 @@
 {% macro mark_tested_intervals(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
         {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
+        {% set judged = [] %}
         {% for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') %}
             {% set tests, ran, passed, begun = [], [], [], [] %}
             {% for test in graph.nodes.values()
@@ -65,19 +66,38 @@
             {% endfor %}
             {# of the table as a whole: it was good when all its tests ran last, and none has failed since #}
             {% if passed | length == tests | length or passed | length < ran | length %}
-                update {{ month_builds() }}
-                set tested_at = {{ clock_time() if passed | length == tests | length else 'null' }}
-                where table_name = '{{ node.schema }}.{{ node.alias }}' and source_month is null;
-            {% endif %}
-            {% if tests and passed | length == tests | length and node.config.materialized == 'by_month' %}
-                update {{ month_builds() }} set tested_at = {{ clock_time() }}
-                where table_name = '{{ node.schema }}.{{ node.alias }}'
-                    and source_month is not null and tested_at is null
-                    and built_at < {{ clock_time() }}
-                    - interval '{{ (now - begun | min).total_seconds() }} seconds';
+                {% do judged.append({
+                    'table_name': node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias,
+                    'passed': passed | length == tests | length,
+                    'seconds': (now - begun | min).total_seconds()
+                        if tests and passed | length == tests | length
+                        and node.config.materialized == 'by_month' else none
+                }) %}
             {% endif %}
         {% endfor %}
+        {{ write_judged(judged) }}
     {% endif %}
+{% endmacro %}
+
+
+{# Write what the tests said of tables: whether all of a table's `passed`, and of by_month tables how many
+   `seconds` ago the first of them began. #}
+{% macro write_judged(judged) %}
+    {{ return(adapter.dispatch('write_judged')(judged)) }}
+{% endmacro %}
+
+{% macro default__write_judged(judged) %}
+    {% for table in judged %}
+        update {{ month_builds() }}
+        set tested_at = {{ clock_time() if table.passed else 'null' }}
+        where table_name = '{{ table.table_name }}' and source_month is null;
+        {% if table.seconds is not none %}
+            update {{ month_builds() }} set tested_at = {{ clock_time() }}
+            where table_name = '{{ table.table_name }}'
+                and source_month is not null and tested_at is null
+                and built_at < {{ clock_time() }} - interval '{{ table.seconds }} seconds';
+        {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 
@@ -93,6 +113,10 @@
 
 {# The row of this run, written anew. #}
 {% macro record_invocation_as(succeeded) %}
+    {{ return(adapter.dispatch('record_invocation_as')(succeeded)) }}
+{% endmacro %}
+
+{% macro default__record_invocation_as(succeeded) %}
     {% if flags.WHICH in ('run', 'build', 'test') %}
         delete from intermediate.dbt_invocations where invocation_id = '{{ invocation_id }}';
         insert into intermediate.dbt_invocations values (

@@ -1,0 +1,137 @@
+{#
+  by_month on Spark, on tables of Parquet files that are partitioned by service and source_month. Many
+  months are built by one statement, so that a cluster has enough to do, but it reads no more rows than
+  the variable spark_rows_per_statement says: a statement that is killed is repeated as a whole.
+
+  For each statement:
+    1. drop the build records of the months that the table holds: they are stale from here on
+    2. overwrite the months. Each is replaced when all are computed
+    3. drop the rows of months that came out empty: an overwrite leaves their old rows
+    4. write the build records, with the rows counted in the table
+  Whatever is killed, a month without a record is built again.
+#}
+{% macro spark__replace_intervals(relation, sql, fingerprint, intervals) %}
+    {%- set counted = namespace(rows=0) -%}
+    {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
+    {%- set there = run_query('show partitions ' ~ relation).columns[0].values() | list -%}
+    {%- for statement_intervals in in_statements(intervals) -%}
+        {%- set counted.rows = counted.rows + replace_together(
+            relation, columns, sql, fingerprint, statement_intervals, there
+        ) -%}
+    {%- endfor -%}
+    {{ return(counted.rows) }}
+{% endmacro %}
+
+
+{# The intervals, those together that one statement builds. #}
+{% macro in_statements(intervals) %}
+    {%- set most_rows = var('spark_rows_per_statement') | int -%}
+    {%- set statements, current = [], namespace(intervals=[], rows=0) -%}
+    {%- for interval in intervals -%}
+        {%- set rows = (interval.input_rows or 0) | int -%}
+        {%- if current.intervals and current.rows + rows > most_rows -%}
+            {%- do statements.append(current.intervals) -%}
+            {%- set current.intervals, current.rows = [], 0 -%}
+        {%- endif -%}
+        {%- do current.intervals.append(interval) -%}
+        {%- set current.rows = current.rows + rows -%}
+    {%- endfor -%}
+    {%- if current.intervals -%}
+        {%- do statements.append(current.intervals) -%}
+    {%- endif -%}
+    {{ return(statements) }}
+{% endmacro %}
+
+
+{# Whether a row is of one of these intervals. #}
+{% macro is_of(intervals) -%}
+    (
+    {%- for service, of_service in intervals | groupby('service') %}
+        {{- ' or ' if not loop.first -}}
+        (service = '{{ service }}' and source_month in (
+            {%- for interval in of_service %}date '{{ interval.source_month }}'{{ ', ' if not loop.last }}{% endfor -%}
+        ))
+    {%- endfor -%}
+    )
+{%- endmacro %}
+
+
+{% macro replace_together(relation, columns, sql, fingerprint, intervals, there) %}
+    {%- set table_name = recorded_name(relation) -%}
+    {%- set wanted = intervals | rejectattr('build_key', 'none') | list -%}
+    {%- set held = [] -%}
+    {%- for interval in intervals
+        if 'service=' ~ interval.service ~ '/source_month=' ~ interval.source_month in there -%}
+        {%- do held.append(interval) -%}
+    {%- endfor -%}
+    {% do give_sign_of_life() %}
+    {% if intervals | selectattr('is_held') | list %}
+        {% do rewrite_records(
+            table_name, records_of(table_name) ~ ' and (source_month is null or not ' ~ is_of(intervals) ~ ')'
+        ) %}
+    {% endif %}
+
+    {%- set emptied = intervals | selectattr('build_key', 'none') | list -%}
+    {% if wanted %}
+        {%- set old_files = [] -%}
+        {% if held %}
+            {%- do old_files.extend(run_query(
+                'select distinct _metadata.file_name from ' ~ relation ~ ' where ' ~ is_of(held)
+            ).columns[0].values()) -%}
+        {% endif %}
+        {% call statement('insert_intervals') -%}
+            insert overwrite {{ relation }} partition (service, source_month)
+            select /*+ rebalance(service, source_month) */ {{ columns }} from (
+                {{ sql }}
+            ) as model
+            where {{ is_of(wanted) }}
+        {%- endcall %}
+        {% if old_files %}
+            {%- for row in run_query(
+                'select distinct service, cast(source_month as string) from ' ~ relation ~ ' where '
+                ~ is_of(held) ~ " and _metadata.file_name in ('" ~ old_files | join("', '") ~ "')"
+            ).rows -%}
+                {%- do emptied.append({'service': row[0], 'source_month': row[1]}) -%}
+            {%- endfor -%}
+        {% endif %}
+    {% endif %}
+    {% if emptied %}
+        {% call statement('drop_emptied') -%}
+            alter table {{ relation }} drop if exists
+            {%- for interval in emptied %}
+            partition (service = '{{ interval.service }}', source_month = date '{{ interval.source_month }}')
+            {{- ',' if not loop.last }}
+            {%- endfor %}
+        {%- endcall %}
+    {% endif %}
+    {% if wanted %}
+        {%- set counted = {} -%}
+        {%- for row in run_query(
+            'select service, cast(source_month as string), count(*) from ' ~ relation ~ ' where ' ~ is_of(wanted)
+            ~ ' group by service, source_month'
+        ).rows -%}
+            {%- do counted.update({row[0] ~ row[1]: row[2] | int}) -%}
+        {%- endfor -%}
+        {% do rewrite_records(table_name, records_of(table_name) ~ ' union all ' ~ records_of_built(
+            fingerprint, wanted, counted
+        )) %}
+        {{ return(counted.values() | sum) }}
+    {% endif %}
+    {{ return(0) }}
+{% endmacro %}
+
+
+{% macro records_of_built(fingerprint, intervals, counted) -%}
+    select
+        '{{ fingerprint }}' as definition, built.service, built.source_month, built.file_key, built.build_key,
+        built.row_count, current_timestamp() as built_at, cast(null as timestamp_ltz) as tested_at
+    from values
+        {% for interval in intervals -%}
+        (
+            '{{ interval.service }}', date '{{ interval.source_month }}', {{ interval.file_key }}l,
+            '{{ interval.build_key }}', {{ counted.get(interval.service ~ interval.source_month, 0) }}l
+        )
+        {{- ', ' if not loop.last }}
+        {% endfor -%}
+    as built (service, source_month, file_key, build_key, row_count)
+{%- endmacro %}

@@ -1,0 +1,205 @@
+{#
+  Tables on Spark. There are no transactions: each step is one statement, in an order in which a run that
+  is killed after any of them leaves nothing wrong, and the next run goes on.
+#}
+
+
+{# A property of the table, as for a view: it comes and goes with it. #}
+{% macro spark__has_fingerprint(relation, fingerprint) %}
+    {%- set existing = load_cached_relation(relation) -%}
+    {{ return(
+        existing is not none and existing.is_table and not should_full_refresh()
+        and property_of(relation, 'fingerprint') == fingerprint
+    ) }}
+{% endmacro %}
+
+{% macro property_of(relation, name) %}
+    {{ return(run_query('show tblproperties ' ~ relation ~ " ('medallion." ~ name ~ "')").rows[0][1]) }}
+{% endmacro %}
+
+
+{# The records of months go before their rows. #}
+{% macro spark__start_table(relation, sql, fingerprint) %}
+    {% do write_record(recorded_name(relation), fingerprint) %}
+    {% if load_cached_relation(relation) is not none %}
+        {% do adapter.drop_relation(load_cached_relation(relation)) %}
+    {% endif %}
+    {% do create_empty_table(relation, sql) %}
+    {% do run_query(
+        'alter table ' ~ relation ~ " set tblproperties ('medallion.fingerprint' = '" ~ fingerprint
+        ~ "', 'medallion.docs' = '" ~ docs_key() ~ "')"
+    ) %}
+    {% do adapter.cache_added(relation.incorporate(type='table')) %}
+{% endmacro %}
+
+
+{% macro spark__create_empty_table(relation, sql) %}
+    {%- set columns = {} -%}
+    {% if config.get('contract').enforced %}
+        {% do get_assert_columns_equivalent(sql) %}
+        {%- for name, column in model.columns.items() -%}
+            {%- do columns.update({name: sql_type(column.data_type)}) -%}
+        {%- endfor -%}
+    {% else %}
+        {%- for row in run_query('describe query select * from (' ~ sql ~ ') as model').rows -%}
+            {%- do columns.update({row[0]: row[1]}) -%}
+        {%- endfor -%}
+    {% endif %}
+    {% call statement('create_empty_table') -%}
+        create table {{ relation }} (
+        {%- for name, type in columns.items() %}
+            {{ adapter.quote(name) }} {{ type }} comment {{ comment_text(model.columns.get(name, {}).description) }}
+            {{- ',' if not loop.last }}
+        {%- endfor %}
+        )
+        using {{ table_format() }}
+        {% if config.get('materialized') == 'by_month' -%}
+        partitioned by (service, source_month)
+        {%- endif %}
+        comment {{ comment_text(model.description) }}
+    {%- endcall %}
+{% endmacro %}
+
+{% macro table_format() -%}
+    {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet')) }}
+{%- endmacro %}
+
+{% macro comment_text(text) -%}
+    {{ return("'" ~ (text or '') | replace('\\', '\\\\') | replace("'", "\\'") ~ "'") }}
+{%- endmacro %}
+
+
+{# Spark tells the columns of a query without running it. #}
+{% macro spark__get_assert_columns_equivalent(sql) %}
+    {%- set wanted, given = [], [] -%}
+    {%- for name, column in model.columns.items() -%}
+        {%- do wanted.append(column_and_type(name, sql_type(column.data_type))) -%}
+    {%- endfor -%}
+    {%- for row in run_query('describe query select * from (' ~ sql ~ ') as model').rows -%}
+        {%- do given.append(column_and_type(row[0], row[1])) -%}
+    {%- endfor -%}
+    {%- if wanted | map(attribute='formatted') | sort != given | map(attribute='formatted') | sort -%}
+        {% do exceptions.raise_contract_error(wanted, given) %}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro column_and_type(name, type) %}
+    {%- set type = type | lower | replace(' ', '') -%}
+    {{ return({'name': name, 'data_type': type, 'formatted': name ~ ' ' ~ type}) }}
+{% endmacro %}
+
+
+{% macro spark__give_up_table(relation) %}
+    {% do adapter.drop_relation(relation) %}
+    {% do write_record(recorded_name(relation), '') %}
+{% endmacro %}
+
+
+{# The mark says what was begun, until the records are in place. #}
+{% macro spark__promote_table(work, target_relation, existing) %}
+    {% do write_record(recorded_name(target_relation), 'promoting') %}
+    {% do adapter.drop_relation(existing) %}
+    {% do adapter.rename_relation(work, target_relation) %}
+    {% do move_records(work, target_relation) %}
+{% endmacro %}
+
+{% macro move_records(work, target_relation) %}
+    {%- set columns = record_columns() | replace('built_at', 'if(built_at is null, null, current_timestamp()) as built_at') -%}
+    {% do rewrite_records(
+        recorded_name(target_relation),
+        'select ' ~ columns ~ ' from ' ~ month_builds() ~ " where table_name = '" ~ recorded_name(work) ~ "'"
+    ) %}
+    {% do write_record(recorded_name(work), '') %}
+{% endmacro %}
+
+{# What runs that were killed had begun to promote. #}
+{% macro finish_promotions() %}
+    {%- for row in run_query(
+        'select table_name from ' ~ newest_records() ~ " where definition = 'promoting'"
+    ).rows -%}
+        {%- set schema, identifier = row[0].split('.') -%}
+        {%- set target_relation = api.Relation.create(schema=schema_named(schema), identifier=identifier, type='table') -%}
+        {%- set work = api.Relation.create(schema=schema_named(schema), identifier=identifier ~ '__rebuild', type='table') -%}
+        {%- set existing = load_cached_relation(target_relation) -%}
+        {%- if load_cached_relation(work) is not none -%}
+            {%- if existing is not none -%}
+                {% do adapter.drop_relation(existing) %}
+            {%- endif -%}
+            {% do adapter.rename_relation(work, target_relation) %}
+        {%- endif -%}
+        {% do move_records(work, target_relation) %}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{# Descriptions are written when a table is made, and here where they have changed since. #}
+{% macro spark__persist_changed_docs(relation) %}
+    {%- if property_of(relation, 'docs') != docs_key() -%}
+        {% do run_query('comment on table ' ~ relation ~ ' is ' ~ comment_text(model.description)) %}
+        {%- for row in run_query('describe ' ~ relation).rows
+            if row[0] in model.columns and (row[2] or '') != model.columns[row[0]].description -%}
+            {% do run_query(
+                'alter table ' ~ relation ~ ' change column ' ~ adapter.quote(row[0]) ~ ' comment '
+                ~ comment_text(model.columns[row[0]].description)
+            ) %}
+        {%- endfor -%}
+        {% do run_query('alter table ' ~ relation ~ " set tblproperties ('medallion.docs' = '" ~ docs_key() ~ "')") %}
+    {%- endif -%}
+{% endmacro %}
+
+{# dbt's own writes them once more, column by column. #}
+{% macro spark__persist_docs(relation, model, for_relation, for_columns) %}
+{% endmacro %}
+
+
+{# A small table is overwritten as a whole. If that is killed, the next run finds other rows in it. #}
+{% macro spark__insert_content(relation, sql) %}
+    {%- set columns = contract_columns() -%}
+    insert overwrite {{ relation }}
+    select {{ columns }} from (
+        {{ sql }}
+    ) as model
+{% endmacro %}
+
+{% macro spark__replace_content(relation, sql) %}
+    {%- set columns = contract_columns() -%}
+    {%- set now = schema_named('intermediate') ~ '.' ~ adapter.quote(relation.identifier ~ '__now') -%}
+    {% do run_query('drop table if exists ' ~ now) %}
+    {% call statement('compute') -%}
+        create table {{ now }} using parquet as
+        select {{ columns }} from (
+            {{ sql }}
+        ) as model
+    {%- endcall %}
+    {%- set differs = run_query(
+        'select count(*) from ('
+        ~ '(select ' ~ columns ~ ' from ' ~ now ~ ' except all select ' ~ columns ~ ' from ' ~ relation ~ ')'
+        ~ ' union all '
+        ~ '(select ' ~ columns ~ ' from ' ~ relation ~ ' except all select ' ~ columns ~ ' from ' ~ now ~ ')'
+        ~ ') as differing'
+    ).columns[0].values()[0] > 0 -%}
+    {%- if differs -%}
+        {% do change_records(
+            "table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null'}
+        ) %}
+        {% call statement('replace') -%}
+            insert overwrite {{ relation }} select {{ columns }} from {{ now }}
+        {%- endcall %}
+    {%- endif -%}
+    {% do run_query('drop table if exists ' ~ now) %}
+    {{ return('REPLACED' if differs else 'UNCHANGED') }}
+{% endmacro %}
+
+
+{% macro spark__create_view_as(relation, sql) -%}
+    create or replace view {{ relation }} (
+    {%- for row in run_query('describe query ' ~ sql).rows %}
+        {{ adapter.quote(row[0]) }} comment {{ comment_text(model.columns.get(row[0], {}).description) }}
+        {{- ',' if not loop.last }}
+    {%- endfor %}
+    )
+    comment {{ comment_text(model.description) }}
+    tblproperties ('medallion.fingerprint' = '{{ local_md5(model.compiled_code) }}')
+    as
+    {{ sql }}
+{%- endmacro %}
