@@ -12,7 +12,7 @@ from ingestion.land import LandReport, land
 from ingestion.load import LoadReport, load
 from ingestion.settings import PROJECT_ROOT, Settings
 from tests.support.spark import shared_cluster
-from tests.support.stores import STORES, Store, fresh_environment, scratch, store_server
+from tests.support.stores import S3, STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
 
@@ -164,5 +164,14 @@ def store_servers() -> Iterator[Callable[[str], Store]]:
 def store(request: pytest.FixtureRequest, store_servers: Callable[[str], Store]) -> Iterator[Store]:
     """Each kind of store for a lake, in turn; the environment has its address and credentials."""
     store = store_servers(request.param)
+    with fresh_environment(store.environment):
+        yield store
+
+
+@pytest.fixture
+def s3(store_servers: Callable[[str], Store]) -> Iterator[S3]:
+    """An S3 store; the environment has its address and credentials."""
+    store = store_servers("s3")
+    assert isinstance(store, S3)
     with fresh_environment(store.environment):
         yield store

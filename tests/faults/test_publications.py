@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
 from tests.faults.test_machine import full_disk
 from tests.faults.test_stores_from_outside import FAULTS, patient_for
-from tests.support.fault_proxy import FaultProxy, Refuse, in_front_of
+from tests.support.fault_proxy import FaultProxy, Refuse, in_front_of_s3
 from tests.support.gold import AFTER, BEFORE, Gold
-from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
+from tests.support.stores import S3
 
 pytestmark = pytest.mark.slow
 
@@ -54,20 +54,9 @@ def test_a_disk_that_is_full(make_settings: MakeSettings, tmp_path: Path, tally:
 
 
 @pytest.fixture
-def s3(store_servers: Callable[[str], Store]) -> Iterator[S3]:
-    store = store_servers("s3")
-    assert isinstance(store, S3)
-    with fresh_environment(store.environment):
-        yield store
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+def proxy(s3: S3) -> Iterator[FaultProxy]:
     """The network between us and S3."""
-    with in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        forget_file_systems()
+    with in_front_of_s3(s3) as proxy:
         yield proxy
 
 

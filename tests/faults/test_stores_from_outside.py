@@ -1,7 +1,7 @@
 """A store that fails at any of its requests: a landing is whole, or is reported and done again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -18,9 +18,9 @@ from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
 from tests.conftest import MakeSettings
 from tests.faults.conftest import Tally
-from tests.support.fault_proxy import Cut, FaultProxy, Hang, Refuse, in_front_of
+from tests.support.fault_proxy import Cut, FaultProxy, Hang, Refuse, in_front_of_s3
 from tests.support.lakes import sha256
-from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
+from tests.support.stores import S3, forget_file_systems
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
@@ -36,20 +36,9 @@ FAULTS = {
 
 
 @pytest.fixture
-def s3(store_servers: Callable[[str], Store]) -> Iterator[S3]:
-    store = store_servers("s3")
-    assert isinstance(store, S3)
-    with fresh_environment(store.environment):
-        yield store
-
-
-@pytest.fixture
-def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+def proxy(s3: S3) -> Iterator[FaultProxy]:
     """The network between us and S3, of which nothing is waited for for long."""
-    with in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-        forget_file_systems()
+    with in_front_of_s3(s3) as proxy:
         yield proxy
 
 

@@ -31,6 +31,7 @@ from tests.support.fault_proxy import (
     Refuse,
     Trickle,
     in_front_of,
+    in_front_of_s3,
 )
 from tests.support.gold import AFTER, BEFORE, Gold
 from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment
@@ -66,21 +67,10 @@ def every_command(settings: Settings) -> list[str]:
 
 
 @pytest.fixture
-def s3(store_servers: Servers) -> Iterator[S3]:
-    store = store_servers("s3")
-    assert isinstance(store, S3)
-    with fresh_environment(store.environment):
-        yield store
-
-
-@pytest.fixture
 def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """The network between us and S3; the SDK tries twice."""
-    with in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-        monkeypatch.setattr(stores, "SILENCE_SECONDS", 0.5)
-        forget_file_systems()
+    monkeypatch.setattr(stores, "SILENCE_SECONDS", 0.5)
+    with in_front_of_s3(s3, attempts=2) as proxy:
         yield proxy
 
 

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.http_server import QuietHandler, on_loopback
 from tests.support.processes import PATIENCE_SECONDS
+from tests.support.stores import S3, forget_file_systems
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,16 @@ def in_front_of(url: str) -> Iterator[FaultProxy]:
             yield proxy
         finally:
             proxy.released.set()
+
+
+@contextmanager
+def in_front_of_s3(s3: S3, attempts: int = 1) -> Iterator[FaultProxy]:
+    """The network between us and S3, to which the SDK sends each request so often."""
+    with (
+        in_front_of(s3.environment["AWS_ENDPOINT_URL"]) as proxy,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        patched.setenv("AWS_ENDPOINT_URL", proxy.url)
+        patched.setenv("AWS_MAX_ATTEMPTS", str(attempts))
+        forget_file_systems()
+        yield proxy
