@@ -53,7 +53,7 @@ def diff(
 def show(found: "Diff", html: Path | None, as_json: bool) -> None:
     """Print a diff, and write its page if one is asked for."""
     from orchestration.cli.console import print_json, print_table, stdout
-    from orchestration.job import diff_page
+    from orchestration.site import diff_page
 
     if html:
         write_page(html, diff_page.page(found))
@@ -103,8 +103,8 @@ def check_change(
     """
     with command(sample, target, quiet, env="") as settings:
         from orchestration.cli.console import notice, print_json, progress
-        from orchestration.job import diff_page
         from orchestration.job.check_change import check_change as check
+        from orchestration.site import diff_page
 
         with progress(quiet) as watcher:
             checked = check(settings, env, watcher)

@@ -32,7 +32,10 @@ MEASURES = {
     "zone_tips": ("card_fare", "card_tip"),
     "zone_waits": ("waited", "wait_minutes"),
 }
+SHOWN_PAIRS = 10
 Ask = Callable[..., Result]
+# zone, year, direction: the other zone and the trips
+Pairs = dict[int, dict[int, dict[str, list[list[int]]]]]
 
 
 def write_zones(ask: Ask, folder: Path, services: Sequence[str]) -> None:
@@ -44,6 +47,7 @@ def write_zones(ask: Ask, folder: Path, services: Sequence[str]) -> None:
     for service in services:
         monthly = _monthly(ask, service)
         years[service] = sorted({month.year for month in monthly})
+        pairs: Pairs = defaultdict(dict)
         for year in years[service]:
             months = [month for month in sorted(monthly) if month.year == year]
             write_data(
@@ -51,8 +55,12 @@ def write_zones(ask: Ask, folder: Path, services: Sequence[str]) -> None:
                 f"map/{service}-{year}",
                 _by_zone({month: monthly[month] for month in months}),
             )
-        _write_hours(ask, folder, service, monthly)
-        pairs = _pairs(ask, service)
+            write_data(
+                folder / "hours" / f"{service}-{year}.js",
+                f"hours/{service}-{year}",
+                _hours(ask, service, months),
+            )
+            _add_pairs(ask, service, months, pairs)
         for zone, history in _histories(monthly).items():
             if zone in of_zone:
                 of_zone[zone][service] = {**history, "pairs": pairs.get(zone, {})}
@@ -148,21 +156,18 @@ def _histories(monthly: Monthly) -> dict[int, dict[str, Any]]:
     }
 
 
-def _write_hours(ask: Ask, folder: Path, service: str, monthly: Monthly) -> None:
-    """Trips by hour of the week, in a file for each year, and how often each weekday is held."""
-    found: dict[int, dict[str, dict[int, list[int]]]] = defaultdict(
-        lambda: {"pickups": {}, "dropoffs": {}}
-    )
-    for direction in ("pickups", "dropoffs"):
-        for zone, year, hour, trips in ask(f"zone_hours_{direction}", service).rows:
-            found[year][direction].setdefault(zone, [0] * HOURS)[hour] = trips
-    for year, own in found.items():
-        held = [month for month in monthly if month.year == year]
-        write_data(
-            folder / "hours" / f"{service}-{year}.js",
-            f"hours/{service}-{year}",
-            {"days": _weekdays(held), **own},
-        )
+def _hours(ask: Ask, service: str, months: Sequence[date]) -> dict[str, Any]:
+    """Trips of a year by zone and hour of the week, and how often each weekday is held."""
+    found: dict[str, dict[int, list[int]]] = {"pickups": {}, "dropoffs": {}}
+    for direction, zones in found.items():
+        for zone, hour, trips in ask(f"zone_hours_{direction}", service, *_span(months)).rows:
+            zones.setdefault(zone, [0] * HOURS)[hour] = trips
+    return {"days": _weekdays(months), **found}
+
+
+def _span(months: Sequence[date]) -> tuple[date, date]:
+    """The year of the months, from its first to its last day."""
+    return date(months[0].year, 1, 1), date(months[0].year, 12, 31)
 
 
 def _weekdays(months: Iterable[date]) -> list[int]:
@@ -175,18 +180,18 @@ def _weekdays(months: Iterable[date]) -> list[int]:
     return counts
 
 
-def _pairs(ask: Ask, service: str) -> dict[int, dict[int, dict[str, list[list[int]]]]]:
-    """For each zone and year, the zones to and from which most trips go."""
-    found: dict[int, dict[int, dict[str, list[list[int]]]]] = defaultdict(
-        lambda: defaultdict(lambda: {"to": [], "from": []})
-    )
-    for year, begin, end, trips, to_place, from_place in ask("zone_pairs", service).rows:
-        if to_place <= 10:
-            found[begin][year]["to"].append([end, trips])
-        if from_place <= 10:
-            found[end][year]["from"].append([begin, trips])
-    for years in found.values():
-        for own in years.values():
-            for direction in own.values():
-                direction.sort(key=lambda pair: (-pair[1], pair[0]))
-    return found
+def _add_pairs(ask: Ask, service: str, months: Sequence[date], pairs: Pairs) -> None:
+    """Add for each zone those to and from which most trips go in a year."""
+    year = months[0].year
+
+    def of(zone: int) -> dict[str, list[list[int]]]:
+        return pairs[zone].setdefault(year, {"to": [], "from": []})
+
+    for begin, end, trips, to_place, from_place in ask("zone_pairs", service, *_span(months)).rows:
+        if to_place <= SHOWN_PAIRS:
+            of(begin)["to"].append([end, trips])
+        if from_place <= SHOWN_PAIRS:
+            of(end)["from"].append([begin, trips])
+    for years in pairs.values():
+        for direction in years.get(year, {}).values():
+            direction.sort(key=lambda pair: (-pair[1], pair[0]))

@@ -111,7 +111,7 @@ def generate(sample: Path, warehouse: Path) -> None:
 def weight(site: Path, page: Path) -> int:
     """The bytes that a browser loads to show a page: the largest file of each folder counts."""
     build = site / re.search(r'href="(build-[^/]+)/', page.read_text())[1]
-    loaded = [page, *(build / n for n in re.findall(r"build-[^/]+/([\w.]+)", page.read_text()))]
+    loaded = [page, *(build / n for n in re.findall(r'build-[^/]+/([\w.]+)"', page.read_text()))]
     own = {"index": "trips"}.get(page.stem, page.stem)
     loaded += (build / "data").glob(f"{own}.js")
     if page.stem == "zones":

@@ -14,7 +14,7 @@ from ingestion.publications.read import PublishedDuckDb, current
 from ingestion.publications.storage import open_publications, seen_now
 from ingestion.publications.write import swap_in, take_over
 from orchestration.job.diff import keys
-from orchestration.job.diff_page import page
+from orchestration.site.diff_page import page
 from tests.conftest import MakeSettings
 from tests.support.publications import Month, published, values
 from tests.support.stores import Store

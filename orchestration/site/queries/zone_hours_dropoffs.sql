@@ -1,10 +1,9 @@
-/* Trips to each zone by hour of the week (0 is Monday, 00:00 to 01:00), by year, of one service. */
+/* Trips to each zone by hour of the week (0 is Monday, 00:00 to 01:00), of one service and year. */
 select
     dropoff_zone_id as zone_id,
-    cast(extract(year from source_month) as integer) as year,
     cast((extract(isodow from dropoff_hour) - 1) * 24 + extract(hour from dropoff_hour) as integer) as week_hour,
     cast(sum(trips) as bigint) as trips
 from marts.hourly_zone_dropoffs
-where service = ? and dropoff_zone_id is not null
-group by 1, 2, 3
-order by 2, 1, 3
+where service = ? and source_month between ? and ? and dropoff_zone_id is not null
+group by 1, 2
+order by 1, 2

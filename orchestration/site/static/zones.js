@@ -24,7 +24,9 @@ medallion.begin.push(async () => {
     select.value = usable.includes(String(value)) ? value : usable[0];
   };
   const state = () => Object.fromEntries(Object.entries(control).map(([n, s]) => [n, s.value]));
-  const sqlOf = (name, service) => queries[name].sql.replace("?", `'${service}'`);
+  // a query as it was asked for what is shown: of one service, and of one year where it says so
+  const sqlOf = (name, service) => [`'${service}'`, `date '${control.year.value}-01-01'`, `date '${control.year.value}-12-31'`]
+    .reduce((sql, value) => sql.replace("?", value), queries[name].sql);
   const add = (a, b) => (b === null || b === undefined ? a : (a ?? 0) + b);
 
   function sums(file, month) {
@@ -51,14 +53,15 @@ medallion.begin.push(async () => {
     return out;
   }
 
-  let file, hours, values = new Map(), mapView, turn = 0;
+  let file, hours, values = new Map(), mapView, turn = 0, year = null; // the newest, until another is chosen
   const isHourly = () => control.day.value !== "all" || control.hour.value !== "all";
 
   async function choose(changed) {
     const mine = ++turn;
     const { service } = state();
+    if (changed === "year") year = control.year.value;
     byId("title-map").parentElement.setAttribute("aria-busy", "true");
-    if (["start", "service"].includes(changed)) fill(control.year, years[service].map((y) => [y, y]).reverse(), control.year.value);
+    if (["start", "service"].includes(changed)) fill(control.year, years[service].map((y) => [y, y]).reverse(), year);
     const key = `${service}-${control.year.value}`;
     const [newFile, newHours] = await Promise.all([load(`map/${key}`), load(`hours/${key}`)]);
     if (mine !== turn) return;

@@ -1,27 +1,24 @@
-"""A static page of a diff: plain HTML, without scripts or styles from elsewhere."""
+"""A static page of a diff, in the style of the site: one file, without scripts."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 from ingestion.publications.diff import Diff, Example, TableDiff
 
-STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;margin:1rem 0}"
-    "th,td{border:1px solid #999;padding:.2rem .6rem;text-align:left}"
-    "td.number{text-align:right;font-variant-numeric:tabular-nums}"
-)
 MONTHS = ("service", "month", "rows before", "rows after", "added", "removed", "changed")
 
 
 def page(diff: Diff) -> str:
     """The page as a whole."""
     title = f"From {diff.before} to {diff.after}"
+    style = files(__package__).joinpath("static", "site.css").read_text("utf-8")
     parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
-        f"</title><style>{STYLE}</style></head><body><h1>{escape(title)}</h1>",
-        f"<p>{escape(summary(diff))}</p>",
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<style>{style}</style></head><body><main class="wrap"><h1>{escape(title)}</h1>'
+        f'<p class="lead">{escape(summary(diff))}</p>',
     ]
     for table in diff.tables:
         parts.append(f"<h2>{escape(table.table)}</h2>")
@@ -33,7 +30,7 @@ def page(diff: Diff) -> str:
             parts.append(
                 _table(("example", "row", "values"), [(e.kind, *told(e)) for e in table.examples])
             )
-    return "".join([*parts, "</body></html>\n"])
+    return "".join([*parts, "</main></body></html>\n"])
 
 
 def summary(diff: Diff) -> str:
@@ -97,7 +94,10 @@ def told(example: Example) -> tuple[str, str]:
 def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    # what is wider than a phone is scrolled, by keyboard too
+    label = f'role="region" aria-label="{escape(titles[0])}"'
+    return f'<div class="scroll" tabindex="0" {label}>{table}</div>'
 
 
 def _cell(value: Any) -> str:
