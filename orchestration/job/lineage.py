@@ -318,4 +318,4 @@ def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str | None, list[str]]
 
 
 def _words(text: str | None) -> str:
-    return " ".join((text or "").split())
+    return " ".join((text or "").replace("`", "").split())

@@ -48,6 +48,7 @@ NEEDED = (
     "tlc_reconciliation",
     "zone_pair_trips",
 )
+MEMORY = "512MB"  # of DuckDB, where no setting says another; Python needs 200 MB beside it
 STATIC = ("site.css", "site.js", "zones.js", "search.js", "lineage.js")
 LAYERS = (
     ("marts", "Marts", "What people read: facts, dimensions and aggregates, all tested."),
@@ -103,6 +104,8 @@ def build_site(
     """
     began = time.monotonic()
     library.check_installed()
+    if "duckdb_memory_limit" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY})
     out = out or settings.site_path
     if out is None:
         raise UsageError("MEDALLION_SITE_DIR is off; name a folder by medallion site --out.")

@@ -115,9 +115,14 @@ def _events(alt: Any) -> list[Any]:
     """A dashed line and its words at each event."""
     marked = alt.Chart(alt.NamedData(name="events")).encode(x=_months(alt))
     return [
-        marked.mark_rule(strokeDash=[4, 4], opacity=0.6, aria=False),
+        marked.mark_rule(strokeDash=[4, 4], opacity=0.6),
         marked.mark_text(
-            align="left", baseline="top", dx=5, y=2, fontSize=11, opacity=0.85, aria=False
+            align={"expr": "datum.late ? 'right' : 'left'"},
+            dx={"expr": "datum.late ? -5 : 5"},
+            baseline="top",
+            y={"expr": "2 + 14 * datum.place"},
+            fontSize=11,
+            opacity=0.85,
         ).encode(text="label:N"),
     ]
 

@@ -25,7 +25,7 @@ def balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         found.append(
             {
                 "dataset": dataset,
-                "months": f"{own[0]['month']:%Y-%m} to {own[-1]['month']:%Y-%m}",
+                "months": " to ".join(sorted({f"{own[n]['month']:%Y-%m}" for n in (0, -1)})),
                 "numbers": [len(own), *(sum(values) if values else None for values in sums)],
                 "is_balanced": all(row["is_balanced"] for row in own),
             }

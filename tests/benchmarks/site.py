@@ -54,7 +54,8 @@ where hash(zone_id, hour, service, month) % 100 < share
 insert into marts.hourly_zone_dropoffs by name
 select service, source_month, pickup_zone_id as dropoff_zone_id, pickup_hour as dropoff_hour,
     trips, total_usd
-from marts.hourly_zone_demand;
+from marts.hourly_zone_demand semi join months
+    on months.service = hourly_zone_demand.service and months.month = source_month;
 insert into marts.zone_pair_trips by name
 select service, month as source_month, a.zone_id as pickup_zone_id, b.zone_id as dropoff_zone_id,
     1 + hash(a.zone_id, b.zone_id, month) % 500 as trips, 2.5 * trips as total_usd
@@ -69,7 +70,9 @@ from months, zones;
 insert into marts.tip_shares by name
 select service, source_month, pickup_zone_id, trips as card_trips, trips as tipped_card_trips,
     fare_usd as card_fare_usd, tip_usd as card_tip_usd
-from marts.monthly_zone_revenue where service in ('yellow', 'green');
+from marts.monthly_zone_revenue semi join months
+    on months.service = monthly_zone_revenue.service and months.month = source_month
+where service in ('yellow', 'green');
 """
 
 
@@ -93,7 +96,8 @@ def generate(sample: Path, warehouse: Path) -> None:
             kept = "" if table in COPIED else "limit 0"
             connection.execute(f"create table {table} as select * from sample.{table} {kept}")
         connection.execute("create table raw.files as select * from sample.raw.files")
-        connection.execute(f"create temp table months as {months}")
+        connection.execute(f"create temp table every_month as {months}")
+        connection.execute("create temp table months as from every_month")
         connection.execute("create temp table zones as select zone_id from marts.dim_zones")
         for table, month in REPEATED.items():
             service = "dataset" if table.startswith("ledger") else "service"
@@ -105,7 +109,16 @@ def generate(sample: Path, warehouse: Path) -> None:
                 f" from sample.marts.{table} as t join months on months.service = t.{service}"
                 f" where t.{month} = (select max({month}) from sample.marts.{table})"
             )
-        connection.execute(BIG)
+        # a month after another, as models are built
+        for service, month in connection.execute(
+            "select service, month from every_month order by month, service"
+        ).fetchall():
+            connection.execute(
+                "create or replace temp table months as from every_month"
+                " where service = ? and month = ?",
+                [service, month],
+            )
+            connection.execute(BIG)
 
 
 def weight(site: Path, page: Path) -> int:

@@ -102,6 +102,7 @@ medallion.begin.push(async () => {
     const nodes = !chosen ? new Set([...names, ...exposures.map((e) => e.name)])
       : new Set([...(direction === "down" ? [] : up.keys()), ...(direction === "up" ? [] : down.keys()), chosen]);
     picture = layout(nodes, isColumn ? (n) => origins[n] ?? [] : parentsOf, info);
+    document.querySelector(".split").hidden = !chosen;
     byId("title-graph").textContent = chosen || "All models";
     const said = isColumn ? describe(chosen) : relation ? relations[relation].description : "From the publishers' files, on the left, to those who use the marts, on the right.";
     const tests = isColumn ? relations[relation].columns.find(([n]) => n === split(asked)[1])?.[3] ?? [] : relation ? relations[relation].tests : [];

@@ -73,7 +73,7 @@ const medallion = (() => {
       axis: { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line,
         labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal", gridOpacity: 0.8 },
       axisX: { grid: false }, axisY: { labelLimit: innerWidth < 600 ? 130 : 320 },
-      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, symbolType: "circle", labelLimit: 220, columns: Math.max(1, Math.floor(width / 165)) },
+      legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, symbolType: "circle", labelLimit: 220, columns: Math.max(1, Math.floor(width / 150)) },
       header: { labelColor: ink, labelFontSize: 12.5, labelFontWeight: 600 },
       text: { color: soft }, rule: { color: soft }, title: { color: ink },
       range: {
@@ -105,7 +105,7 @@ const medallion = (() => {
     // Vega-Lite fits no width where the height follows from steps, so the height is counted here
     if (specs.height?.step) specs.height = specs.height.step * new Set(datasets.rows.map((row) => row[specs.encoding.y.field])).size;
     const result = await vegaEmbed(container, { ...specs, datasets }, {
-      renderer: "svg", actions: false, config: config(container.clientWidth), tooltip: { theme: isDark() ? "dark" : "light" } });
+      renderer: "svg", actions: false, config: config(container.clientWidth - (specs.encoding?.y?.type === "nominal" ? 130 : 0)), tooltip: { theme: isDark() ? "dark" : "light" } });
     container.setAttribute("role", "img");
     container.setAttribute("aria-label", words);
     // the container has the words, and the table the numbers; marks without names would be noise
@@ -178,7 +178,9 @@ const medallion = (() => {
     const first = months.reduce((a, b) => (a < b ? a : b)), last = months.reduce((a, b) => (a > b ? a : b));
     return page.events.map((event) => ({ ...event, day: `${event.month}-01` }))
       .filter((event) => event.day >= first && event.day <= last)
-      .map((event) => ({ month: Date.parse(event.day), label: event.label }));
+      // the words stand on the side where there is room
+      .map((event, place) => ({ month: Date.parse(event.day), label: event.label, place,
+        late: (Date.parse(event.day) - Date.parse(first)) / (Date.parse(last) - Date.parse(first) || 1) > 0.6 }));
   }
   // a cell of a heat map says its reason below it
   function chosen(view, figure) {
