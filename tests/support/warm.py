@@ -224,3 +224,5 @@ ManifestLoader.read_manifest_for_partial_parse = read_own_or_parsed
 # what is here lives as long as the process: collections in the forked ones need not look at it
 gc.collect()
 gc.freeze()
+# dbt keeps nearly all that it makes, and all of it is looked through fifteen times a build
+gc.set_threshold(5000, 5, 100)
