@@ -8,7 +8,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
@@ -17,9 +17,7 @@ from ingestion.lake.storage.store import Store
 from ingestion.warehouse.base import FILES_TABLE, files_ddl, format_comment, refuse_later_format
 from ingestion.warehouse.duckdb.engine import DuckDbSession
 from ingestion.warehouse.spark.relations import path_sql
-
-if TYPE_CHECKING:
-    from ingestion.warehouse.spark.session import SparkSession
+from ingestion.warehouse.spark.statements import Statements
 
 FOLDER = "spark/files"
 _FILE = re.compile(rf"\b{FILES_TABLE}_([0-9a-f]{{32}})\b")
@@ -36,7 +34,7 @@ _TYPES = {
 class FilesTable:
     """The rows of ``raw.files``, as a session sees and changes them."""
 
-    def __init__(self, spark: "SparkSession", lake_url: str, label: str):
+    def __init__(self, spark: Statements, lake_url: str, label: str):
         self._spark, self._lake_url, self._label = spark, lake_url, label
         self._local: DuckDbSession | None = None
         self._is_changed = False

@@ -1,11 +1,7 @@
 """The settings of a session that results depend on."""
 
-from typing import TYPE_CHECKING
-
 from ingestion.errors import MedallionError
-
-if TYPE_CHECKING:
-    from ingestion.warehouse.spark.session import SparkSession
+from ingestion.warehouse.spark.statements import Statements
 
 # by name: the value, and what would go wrong without it
 SESSION = {
@@ -20,7 +16,7 @@ SESSION = {
 }
 
 
-def put_in_force(session: "SparkSession") -> None:
+def put_in_force(session: Statements) -> None:
     """Set them for this session; raise ``MedallionError`` where one is not in force then."""
     for name, (value, _) in SESSION.items():
         session.run(f"set {name}={value}")
@@ -28,7 +24,7 @@ def put_in_force(session: "SparkSession") -> None:
         raise MedallionError(" ".join(lacking_now))
 
 
-def lacking(session: "SparkSession") -> list[str]:
+def lacking(session: Statements) -> list[str]:
     """A sentence for each setting that is not in force."""
     found = []
     for name, (value, harm) in SESSION.items():
