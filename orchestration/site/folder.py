@@ -5,6 +5,7 @@ refers to that folder until it is whole. Then each page is replaced at once, by 
 of the build before stays for those who have its pages open.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ from ingestion.progress import Quiet
 
 MARK = ".medallion-site"  # a folder with this file is ours to replace
 BUILD = "build-"
-KEPT = 2
 
 
 class NewFolder:
@@ -54,11 +54,11 @@ class NewFolder:
         for path in begun:
             path.replace(self.out / path.name)
 
-    def clear(self) -> None:
-        """Delete the folders of builds before the last one, and pages that are no more."""
-        builds = sorted(path for path in self.out.glob(f"{BUILD}*") if path.is_dir())
-        for path in builds[:-KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
+    def clear(self, before: str) -> None:
+        """Delete the folders of all builds but this and the one ``before``, and old pages."""
+        for path in self.out.glob(f"{BUILD}*"):
+            if path.is_dir() and path.name not in (self.assets_name, before):
+                shutil.rmtree(path, ignore_errors=True)
         for path in self.out.glob("*.html"):
             if path.name not in self._pages:
                 path.unlink(missing_ok=True)
@@ -73,6 +73,7 @@ def swapped(out: Path) -> Iterator[NewFolder]:
     try:
         _claim(out)
         with turn_with_file(out / f"{MARK}.lock", "the site", Quiet()):
+            before = _shown(out)
             new = NewFolder(out)
             new.assets.mkdir()
             try:
@@ -81,9 +82,16 @@ def swapped(out: Path) -> Iterator[NewFolder]:
             except BaseException:
                 shutil.rmtree(new.assets, ignore_errors=True)
                 raise
-            new.clear()
+            new.clear(before)
     except OSError as exc:
         raise MedallionError(f"Cannot write to {out}: {exc.strerror}.") from exc
+
+
+def _shown(out: Path) -> str:
+    """The folder that the entry page loads from now; empty if there is none."""
+    index = out / "index.html"
+    found = re.search(rf"{BUILD}[\w-]+", index.read_text("utf-8")) if index.exists() else None
+    return found[0] if found else ""
 
 
 def _claim(out: Path) -> None:

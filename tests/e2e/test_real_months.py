@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from tests.e2e.conftest import FACTS, WITHOUT_UNIT_TESTS, Place, differing
+from tests.support import browser
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +156,26 @@ def test_dbt_build_by_itself_passes_all_its_tests_of_data(real: Place) -> None:
     assert "ERROR=0" in real.dbt("build", *WITHOUT_UNIT_TESTS)
 
 
+def test_the_site_shows_them_in_their_zones(real: Place, tmp_path: Path) -> None:
+    if browser.program() is None:
+        pytest.skip("a page needs Debian's chromium: apt-get install chromium")
+    real.medallion("site", "--quiet", "--out", str(tmp_path / "site"))
+    with browser.browser() as page:
+        for path in sorted((tmp_path / "site").glob("*.html")):
+            page.open(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert path.stem == "zones"
+        assert page.evaluate("document.querySelectorAll('#map svg .mark-shape path').length") == 263
+        named = page.evaluate("document.querySelector('#most').textContent")
+        assert page.errors == []
+    ((busiest,),) = real.query(
+        "select zone from marts.hourly_zone_demand join marts.dim_zones on pickup_zone_id = zone_id"
+        " where service = 'yellow' and year(source_month) = 2020"
+        " group by zone, zone_id order by sum(trips) desc, zone_id limit 1"
+    )
+    assert busiest in named
+
+
 def test_each_republished_copy_makes_one_version_and_the_facts_follow(
     real: Place, real_data: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +204,9 @@ def test_each_republished_copy_makes_one_version_and_the_facts_follow(
     versions = "select count(*) from raw.files where dataset = 'green'"
     assert place.query(versions) == [(24 + len(copies),)]
     assert place.query("select bool_and(is_balanced), count(*) from marts.ledger") == [(True, 50)]
+    place.medallion("site", "--quiet", "--out", str(tmp_path / "site"))
+    told = (tmp_path / "site" / "trust.html").read_text().partition("Published again")[2]
+    assert told.count("superseded") == len(copies)
 
 
 def _unlike(place: Place, months: list[str]) -> list[tuple[Any, ...]]:
