@@ -19,7 +19,7 @@
 {% endmacro %}
 
 {% macro spark__is_loaded() %}
-    {{ return(relations_in(schema_named('raw'), 'files') == [schema_named('raw') ~ '.files']) }}
+    {{ return(spark__lacking_of([schema_named('raw') ~ '.files']) | length == 0) }}
 {% endmacro %}
 
 
@@ -36,11 +36,12 @@
 {% endmacro %}
 
 {% macro spark__lacking_of(names) %}
+    {%- set schemas = run_query('show schemas').columns[0].values() | list -%}
     {%- set wanted, there = {}, [] -%}
     {%- for name in names -%}
         {%- do wanted.setdefault(name.split('.')[0], []).append(name.split('.')[1]) -%}
     {%- endfor -%}
-    {%- for schema, identifiers in wanted.items() -%}
+    {%- for schema, identifiers in wanted.items() if schema in schemas -%}
         {%- do there.extend(relations_in(schema, identifiers | join('|'))) -%}
     {%- endfor -%}
     {{ return(names | reject('in', there) | list) }}
@@ -49,11 +50,9 @@
 {# Spark: the tables and views of a schema, as schema.name. The pattern has | for "or" and * for anything. #}
 {% macro relations_in(schema, pattern='*') %}
     {%- set found = [] -%}
-    {%- if adapter.check_schema_exists(none, schema) -%}
-        {%- for row in run_query("show tables in " ~ adapter.quote(schema) ~ " like '" ~ pattern ~ "'").rows -%}
-            {%- do found.append(schema ~ '.' ~ row[1]) -%}
-        {%- endfor -%}
-    {%- endif -%}
+    {%- for row in run_query("show tables in " ~ adapter.quote(schema) ~ " like '" ~ pattern ~ "'").rows -%}
+        {%- do found.append(schema ~ '.' ~ row[1]) -%}
+    {%- endfor -%}
     {{ return(found) }}
 {% endmacro %}
 

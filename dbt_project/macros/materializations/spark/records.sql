@@ -110,8 +110,7 @@
 {%- endmacro %}
 
 
-{# The fingerprint of a view is a property of the view (spark__create_view_as): a record would cost as much
-   as the view. #}
+{# The fingerprint of a view is a property of the view (views.sql): a record would cost as much as the view. #}
 {% macro spark__write_fingerprint(table_name, fingerprint) %}
 {% endmacro %}
 

@@ -20,6 +20,12 @@
 {# The settings that results depend on, as the profile gives them: a proxy or a server may leave them
    out, and dbt-spark would not say so. #}
 {% macro check_session() %}
+    {%- if env_var('MEDALLION_SPARK_FORMAT', 'parquet') != 'parquet' -%}
+        {% do exceptions.raise_compiler_error(
+            'dbt builds tables of Parquet files on Spark, and none of ' ~ env_var('MEDALLION_SPARK_FORMAT')
+            ~ ' yet. Unset MEDALLION_SPARK_FORMAT.'
+        ) %}
+    {%- endif -%}
     {%- set in_force = {} -%}
     {%- for key, setting in run_query('set').rows -%}
         {%- do in_force.update({key: setting}) -%}

@@ -52,17 +52,13 @@
             {{- ',' if not loop.last }}
         {%- endfor %}
         )
-        using {{ table_format() }}
+        using parquet
         {% if config.get('materialized') == 'by_month' -%}
         partitioned by (service, source_month)
         {%- endif %}
         comment {{ comment_text(model.description) }}
     {%- endcall %}
 {% endmacro %}
-
-{% macro table_format() -%}
-    {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet')) }}
-{%- endmacro %}
 
 {% macro comment_text(text) -%}
     {{ return("'" ~ (text or '') | replace('\\', '\\\\') | replace("'", "\\'") ~ "'") }}
@@ -71,11 +67,16 @@
 
 {# Spark tells the columns of a query without running it. #}
 {% macro spark__get_assert_columns_equivalent(sql) %}
+    {% do assert_contract(run_query('describe query select * from (' ~ sql ~ ') as model').rows) %}
+{% endmacro %}
+
+{# Raises where these columns, as (name, type), are not those of the contract. #}
+{% macro assert_contract(columns) %}
     {%- set wanted, given = [], [] -%}
     {%- for name, column in model.columns.items() -%}
         {%- do wanted.append(column_and_type(name, sql_type(column.data_type))) -%}
     {%- endfor -%}
-    {%- for row in run_query('describe query select * from (' ~ sql ~ ') as model').rows -%}
+    {%- for row in columns -%}
         {%- do given.append(column_and_type(row[0], row[1])) -%}
     {%- endfor -%}
     {%- if wanted | map(attribute='formatted') | sort != given | map(attribute='formatted') | sort -%}
@@ -167,21 +168,17 @@
     {% do run_query('drop table if exists ' ~ now) %}
     {% call statement('compute') -%}
         create table {{ now }} using parquet as
-        select {{ columns }} from (
-            {{ sql }}
-        ) as model
+        {{ sql }}
     {%- endcall %}
+    {% do assert_contract(run_query('describe ' ~ now).rows) %}
     {%- set differs = run_query(
-        'select count(*) from ('
-        ~ '(select ' ~ columns ~ ' from ' ~ now ~ ' except all select ' ~ columns ~ ' from ' ~ relation ~ ')'
-        ~ ' union all '
-        ~ '(select ' ~ columns ~ ' from ' ~ relation ~ ' except all select ' ~ columns ~ ' from ' ~ now ~ ')'
-        ~ ') as differing'
-    ).columns[0].values()[0] > 0 -%}
+        'select 1 from ('
+        ~ 'select ' ~ columns ~ ', 1 as more from ' ~ now
+        ~ ' union all select ' ~ columns ~ ', -1 as more from ' ~ relation
+        ~ ') group by ' ~ columns ~ ' having sum(more) <> 0 limit 1'
+    ).rows | length > 0 -%}
     {%- if differs -%}
-        {% do change_records(
-            "table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null'}
-        ) %}
+        {% do change_records("table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null'}) %}
         {% call statement('replace') -%}
             insert overwrite {{ relation }} select {{ columns }} from {{ now }}
         {%- endcall %}
@@ -189,17 +186,3 @@
     {% do run_query('drop table if exists ' ~ now) %}
     {{ return('REPLACED' if differs else 'UNCHANGED') }}
 {% endmacro %}
-
-
-{% macro spark__create_view_as(relation, sql) -%}
-    create or replace view {{ relation }} (
-    {%- for row in run_query('describe query ' ~ sql).rows %}
-        {{ adapter.quote(row[0]) }} comment {{ comment_text(model.columns.get(row[0], {}).description) }}
-        {{- ',' if not loop.last }}
-    {%- endfor %}
-    )
-    comment {{ comment_text(model.description) }}
-    tblproperties ('medallion.fingerprint' = '{{ local_md5(model.compiled_code) }}')
-    as
-    {{ sql }}
-{%- endmacro %}
