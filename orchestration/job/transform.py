@@ -103,7 +103,8 @@ def transform(
     if not full_refresh and not unit_tests and _is_built(settings, inputs):
         return TransformReport(built=False)
     args = ["build"] if unit_tests else ["build", "--exclude-resource-type", "unit_test"]
-    env = {"MEDALLION_BUILD_INPUTS": inputs}
+    # whoever calls this keeps other runs out; on Spark, a dbt that was killed then keeps out nobody
+    env = {"MEDALLION_BUILD_INPUTS": inputs, "MEDALLION_RUN_LOCK": "held"}
     if full_refresh and (datasets or start or end):
         env["MEDALLION_BUILD_ANEW"] = json.dumps(
             {"datasets": list(datasets), "from": start, "to": end}, default=date.isoformat

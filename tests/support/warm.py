@@ -200,9 +200,10 @@ def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
     found: Manifest | None = read_own(loader)
     project = loader.root_project
     credentials = project.credentials
-    ours = DATABASES[credentials.type]
+    ours = DATABASES.get(credentials.type)  # Spark has no name of a database
     if (
         found is not None
+        or ours is None
         or len(credentials.database) != len(ours)
         or (credentials.type == "duckdb" and credentials.database != ours)
         or project.project_root != PROJECT
