@@ -119,6 +119,8 @@ SPARK = SparkDialect(
     decimal="decimal{digits}",
 )
 
+STANDARD = DUCKDB  # what ``Session`` takes; DuckDB quotes as standard SQL does
+
 
 def read_view_sql(
     dataset: Dataset, branches: Sequence[Branch], dialect: Dialect, first: Sequence[str] = ()

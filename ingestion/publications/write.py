@@ -29,6 +29,7 @@ from ingestion.publications import storage
 from ingestion.publications.manifest import Origin, Part, Publication, Table, to_json
 from ingestion.publications.retention import delete_old
 from ingestion.publications.views import make_views
+from ingestion.schema_on_read import STANDARD
 from ingestion.scratch import clear_scratch, scratch_folder
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Engine
@@ -251,7 +252,7 @@ class _Writer:
         return part
 
     def _sql(self, export: Export, rows: str, order: Sequence[str]) -> str:
-        quote = self._engine.dialect.quote
+        quote = STANDARD.quote  # every engine takes standard SQL
         columns = ", ".join(map(quote, export.columns))
         # as text: PostgreSQL does not order every type
         keys = ", ".join(f"cast({quote(column)} as varchar)" for column in order)

@@ -82,7 +82,7 @@ def test_a_read_view_shows_what_duckdb_shows(tmp_path: Path, spark: dict[str, st
     view = "tlc.fhv_tripdata"
     with connect(cluster) as session:
         assert isinstance(session, SparkSession)
-        there = session.batches(session.in_place(f"select * from {view}")).read_all()
+        there = session.batches(session.in_spark(f"select * from {view}")).read_all()
     with duckdb.connect(in_place.duckdb_path) as local:
         here = local.sql(f"from {view}").to_arrow_table()
         assert here.num_rows == there.num_rows == 1202

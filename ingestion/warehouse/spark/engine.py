@@ -243,7 +243,7 @@ class Spark:
         """Write the rows that ``sql`` selects to a Parquet file, in bounded memory."""
         import pyarrow.parquet as pq
 
-        batches = session.batches(session.in_place(sql))
+        batches = session.batches(session.in_spark(sql))
         with pq.ParquetWriter(path, batches.schema, compression="zstd") as writer:
             for batch in batches:
                 writer.write_batch(batch)

@@ -90,13 +90,13 @@ class SparkSession(Statements):
         check_that_it_reads(sql)
         # no file by its path
         self.run("set spark.sql.runSQLOnFiles=false")
-        return self.in_place(sql) if self.prefix else sql.strip().rstrip(";")
+        return self.in_spark(sql, "spark") if self.prefix else sql.strip().rstrip(";")
 
-    def in_place(self, sql: str) -> str:
+    def in_spark(self, sql: str, dialect: str = "duckdb") -> str:
         """A query in Spark's own words, with the schemas as the metastore names them."""
         import sqlglot
 
-        return str(self._named(sqlglot.parse_one(sql, read="spark")).sql(dialect="spark"))
+        return str(self._named(sqlglot.parse_one(sql, read=dialect)).sql(dialect="spark"))
 
     def _named(self, statement: "Expr") -> "Expr":
         from sqlglot import exp
