@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import duckdb
 import pytest
 
 from ingestion.settings import PROJECT_ROOT
@@ -348,6 +349,19 @@ def test_the_folder_holds_one_site_and_nothing_of_others(part: Place, site: Path
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
 
 
+def test_while_the_warehouse_is_held_the_publication_gives_the_same(
+    copy: Place, site: Path, tmp_path: Path
+) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    out = tmp_path / "site"
+    with duckdb.connect(copy.warehouse):  # as a run holds it
+        copy.medallion("site", "--out", str(out))
+    assert "reading publication" in copy.last_stderr
+    assert "Made from publication" in (out / "index.html").read_text()
+    assert data_of(out) == data_of(site)
+
+
 def test_without_its_extra_one_line_says_what_to_install(place: Place) -> None:
     script = "import sys; sys.modules['altair'] = None; from orchestration.cli import main; main()"
     for command in (["site"], ["run", "--site"]):
@@ -364,3 +378,10 @@ def test_without_its_extra_one_line_says_what_to_install(place: Place) -> None:
             " pip install 'medallion[site]'.\n"
         )
     assert not place.lake.exists()
+
+
+def data_of(site: Path) -> dict[str, str]:
+    """The data that the pages of a site load, by file."""
+    build = re.search(r'href="(build-[^/]+)/', (site / "index.html").read_text())[1]
+    data = site / build / "data"
+    return {str(path.relative_to(data)): path.read_text() for path in data.rglob("*.js")}
