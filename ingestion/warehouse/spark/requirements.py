@@ -14,6 +14,7 @@ SESSION = {
     ),
     "spark.sql.legacy.parquet.nanosAsLong": ("false", "moments would become numbers"),
 }
+CATALOG = "spark.sql.catalogImplementation"
 
 
 def put_in_force(session: Statements) -> None:
@@ -27,6 +28,12 @@ def put_in_force(session: Statements) -> None:
 def lacking(session: Statements) -> list[str]:
     """A sentence for each setting that is not in force."""
     found = []
+    ((_, catalog),) = session.fetch(f"set {CATALOG}").rows
+    if catalog != "hive":
+        found.append(
+            f"Spark's server has no metastore ({CATALOG}={catalog}), so it would forget every table"
+            " when it stops: start it with Hive support, as docs/spark.md says."
+        )
     for name, (value, harm) in SESSION.items():
         ((_, now),) = session.fetch(f"set {name}").rows
         if now.lower() != value.lower():
