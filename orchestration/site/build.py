@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ NEEDED = (
     "tlc_reconciliation",
     "zone_pair_trips",
 )
+ASSESSED = ("reconciled", "known_divergence", "out_of_tolerance")
 MEMORY = "512MB"  # of DuckDB, where no setting says another; Python needs 200 MB beside it
 STATIC = ("site.css", "site.js", "zones.js", "search.js", "lineage.js")
 LAYERS = (
@@ -333,13 +335,22 @@ class Site:
         return self.ask("builds").records() if self._has("dbt_invocations") else []
 
     @cached_property
+    def _compared(self) -> Counter[str]:
+        """How many months have each status beside the monthly report."""
+        return Counter(row["status"] for row in self.ask("reconciliation").records())
+
+    @property
     def _outside(self) -> int:
-        compared = self.ask("reconciliation").records()
-        return sum(row["status"] == "out_of_tolerance" for row in compared)
+        return self._compared["out_of_tolerance"]
+
+    @property
+    def _assessed(self) -> int:
+        """The months that could be compared: the report has them, and a tolerance is known."""
+        return sum(self._compared[status] for status in ASSESSED)
 
     def _answer(self) -> str:
         """The verdict in one or two sentences."""
-        ledger, compared = self.ledger, self.ask("reconciliation").records()
+        ledger = self.ledger
         balance = (
             "Every row of every file is in the facts."
             if ledger["is_balanced"]
@@ -350,16 +361,18 @@ class Site:
             if ledger["missing"]
             else ""
         )
-        if not compared:
+        if not self._assessed:
             return f"{balance}{missing} No month could be compared with a report."
         beside = (
-            f"{self._outside} of {len(compared)} months differ from the city's own report by more"
+            f"{self._outside} of {self._assessed} months differ from the city's own report by more"
             " than the tolerance."
             if self._outside
-            else f"All {len(compared)} months that were compared with the city's own report are"
-            " within the tolerance, or their difference is known."
+            else f"All {self._assessed} months that could be compared with the city's own report"
+            " are within the tolerance, or their difference is known."
         )
-        return f"{balance}{missing} {beside}"
+        others = self._compared.total() - self._assessed
+        apart = f" {others} could not be compared." if others else ""
+        return f"{balance}{missing} {beside}{apart}"
 
     def _told(self, name: str) -> dict[str, str]:
         """What a figure that is no picture says of its months, versions, run and query."""
@@ -485,12 +498,11 @@ class Site:
 
     def _trust_tiles(self) -> list[dict[str, Any]]:
         ledger = self.ledger
-        compared = self.ask("reconciliation").records()
         return [
             _tile("Rows in the files", ledger["file_rows"], f"{ledger['files']} files"),
             _tile("Valid rows", ledger["valid_rows"]),
             _tile("Flagged rows", ledger["invalid_rows"], "kept, with a reason"),
-            _tile("Months out of tolerance", self._outside, f"of {len(compared)} compared"),
+            _tile("Months out of tolerance", self._outside, f"of {self._assessed} compared"),
         ]
 
 

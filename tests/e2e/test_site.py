@@ -161,6 +161,12 @@ def test_figures_are_those_of_the_marts(part: Place, site: Path, page: browser.P
         " sum(invalid_rows) from marts.ledger group by dataset order by dataset"
     )
     assert [tuple(row) for row in ledger[: len(counted)]] == counted
+    ((compared,),) = part.query(
+        "select count(*) from marts.tlc_reconciliation"
+        " where status in ('reconciled', 'known_divergence', 'out_of_tolerance')"
+    )
+    answer = page.evaluate("document.querySelector('.answer').textContent")
+    assert f"All {compared} months that could be compared" in answer
     examples = page.evaluate(
         "[...document.querySelectorAll('[data-figure=examples] details')].map(d =>"
         " d.querySelector('dl code')?.textContent).filter(Boolean)"

@@ -15,7 +15,7 @@ medallion.begin.push(async () => {
     const places = words.map((word) => text.toLowerCase().indexOf(word)).filter((i) => i >= 0);
     const from = Math.max(0, Math.min(...places) - 60), cut = text.slice(from, from + 240);
     const pattern = new RegExp(`(${words.map((w) => w.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "gi");
-    return [from ? "… " : "", ...cut.split(pattern).map((part, i) => (i % 2 ? element("mark", { textContent: part }) : part)), "…"];
+    return [from ? "… " : "", ...cut.split(pattern).map((part, i) => (i % 2 ? element("mark", { textContent: part }) : part)), from + 240 < text.length ? " …" : ""];
   };
   async function search() {
     const mine = ++turn;
@@ -30,7 +30,7 @@ medallion.begin.push(async () => {
     for (const model of models) {
       if (all(model.text)) found.push({ score: 50 + count(model.name) * 50, title: model.name, href: `#${model.name}`, text: model.text });
       for (const column of model.columns) if (all(column.text))
-        found.push({ score: 20 + count(column.name) * 20 + (model.name.startsWith("marts.") ? 5 : 0), title: `${model.name}.${column.name}`, href: `#${model.name}`, text: `${column.name}: ${column.description}` });
+        found.push({ score: 20 + count(column.name) * 20 + (model.name.startsWith("marts.") ? 5 : 0), title: `${model.name}.${column.name}`, href: `#${model.name}`, text: [column.name, column.description].filter(Boolean).join(": ") });
     }
     for (const [source, document_, page, text] of pages) {
       const plain = (text ?? "").replace(/\s+/g, " "), lower = plain.toLowerCase();
