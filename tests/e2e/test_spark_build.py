@@ -1,0 +1,109 @@
+"""dbt on a real Spark cluster: its marts are those of DuckDB, and what a killed run leaves."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import MARTS, Place
+from tests.support.samples import publish_part
+from tests.support.spark import new_prefix
+
+pytestmark = pytest.mark.slow
+
+# what was built when
+BUILDS = ("month_builds", "dbt_invocations")
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory, spark: dict[str, str]) -> Iterator[Place]:
+    """A place with a part of the sample, built on DuckDB and on Spark from one lake."""
+    place = Place(tmp_path_factory.mktemp("spark_build"))
+    publish_part(place.published)
+    place.medallion("run", "--quiet")
+    place.env |= spark | {
+        "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
+        "MEDALLION_SPARK_THREADS": "6",
+    }
+    place.medallion("load", "--quiet")
+    place.dbt("build")
+    yield place
+    for schema, *_ in statement(place, f"show schemas like '{prefix(place)}*'"):
+        statement(place, f"drop schema `{schema}` cascade")
+
+
+def prefix(place: Place) -> str:
+    return place.env["MEDALLION_SPARK_SCHEMA_PREFIX"]
+
+
+def statement(place: Place, sql: str) -> list[tuple[Any, ...]]:
+    """Run one statement of Spark; ``{p}`` in it stands for the prefix of the schemas."""
+    from pyhive import hive
+
+    connection = hive.connect("127.0.0.1", int(place.env["MEDALLION_SPARK_PORT"]), auth="NONE")
+    try:
+        cursor = connection.cursor()
+        cursor.execute(sql.replace("{p}", prefix(place)))
+        return cursor.fetchall() if cursor.description else []
+    finally:
+        # the session ends, but the server may say that a class of Hive is not in its wheel
+        with suppress(hive.OperationalError):
+            connection.close()
+
+
+def differing(place: Place) -> dict[str, int]:
+    """How many rows of each table that dbt built are on one of the engines only."""
+    folder = Path(place.env["MEDALLION_SPARK_DIR"]) / "warehouse"
+    counted = {}
+    with place.connect() as connection:
+        tables = connection.execute(
+            "select schema_name, table_name, list(column_name order by column_index),"
+            " list(data_type order by column_index), any_value(estimated_size)"
+            " from duckdb_columns() inner join duckdb_tables() using (schema_name, table_name)"
+            " where schema_name in ('staging', 'intermediate', 'marts')"
+            f" and table_name not in {BUILDS} group by all"
+        ).fetchall()
+        assert {f"{schema}.{name}" for schema, name, *_ in tables} >= set(MARTS)
+        for schema, name, columns, types, rows in tables:
+            files = folder / f"{prefix(place)}{schema}.db" / name / "**" / "*.parquet"
+            here = f"(select {', '.join(columns)} from {schema}.{name})"
+            casts = ", ".join(f"cast({c} as {t})" for c, t in zip(columns, types, strict=True))
+            there = f"(select {casts} from read_parquet('{files}', hive_partitioning = true))"
+            if not rows and not list(files.parents[1].rglob("*.parquet")):
+                continue
+            found = connection.execute(
+                f"select count(*) from (({here} except all {there})"
+                f" union all ({there} except all {here}))"
+            ).fetchone()
+            counted[f"{schema}.{name}"] = found[0] if found else -1
+    return {table: count for table, count in counted.items() if count}
+
+
+def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
+    assert differing(night) == {}
+
+
+def test_a_second_build_writes_nothing(night: Place) -> None:
+    said = night.dbt("run", "--no-use-colors")
+    built = [line for line in said.splitlines() if " OK created " in line]
+    assert len(built) > len(MARTS)
+    assert [line for line in built if "UNCHANGED" not in line and "[0 months" not in line] == []
+
+
+def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
+    months = "select service, source_month, count(*) from {p}marts.daily_trips group by all"
+    before = sorted(statement(night, months))
+    build = ("run", "--select", "fct_trips", "daily_trips")
+
+    night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
+    night.medallion("load", "--quiet")
+    assert "1 months, 0 rows" in night.dbt(*build)
+    assert sorted(statement(night, months)) == [m for m in before if m[0] != "fhv"]
+
+    night.medallion("withdraw", "fhv", "2023-01", "--undo")
+    night.medallion("load", "--quiet")
+    night.dbt(*build)
+    assert sorted(statement(night, months)) == before
+    assert differing(night) == {}
