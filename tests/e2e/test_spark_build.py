@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import MARTS, Place
+from tests.support.processes import wait_until
 from tests.support.samples import publish_part
 from tests.support.spark import new_prefix
 
@@ -107,3 +109,51 @@ def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
     night.dbt(*build)
     assert sorted(statement(night, months)) == before
     assert differing(night) == {}
+
+
+def test_a_build_that_is_killed_goes_on(night: Place) -> None:
+    """It is killed while the table is built anew; readers keep the old one."""
+    folders = ("--target-path", str(night.folder / "killed"), "--log-path", str(night.folder / "l"))
+    build = night.start(
+        "dbt.cli.main",
+        *("run", "--full-refresh", "--select", "hourly_zone_demand", *folders),
+        cwd=PROJECT_ROOT / "dbt_project",
+    )
+    tables = "show tables in {p}marts like 'hourly_zone_demand*'"
+    wait_until(lambda: len(statement(night, tables)) == 2)
+    build.kill()
+    build.communicate()
+    assert differing(night) == {}
+
+    said = night.dbt("run", "--select", "hourly_zone_demand", expect=2)
+    assert "Another dbt builds in Spark" in said
+    assert "drop view" in said
+    night.dbt("run", "--select", "hourly_zone_demand", "--vars", "{spark_turn_minutes: 0}")
+    assert len(statement(night, tables)) == 1
+    assert differing(night) == {}
+
+
+def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
+    """It was killed when the old table was gone, and before the new one had its name."""
+    records = "{p}intermediate.month_build_versions"
+    version = f"(select max(version) + 1 from {records})"
+    columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
+    for sql in (
+        f"select {columns}, tested_at, 'marts.daily_trips__rebuild', {version}"
+        " from {p}intermediate.month_builds where table_name = 'marts.daily_trips'",
+        f"select 'promoting', {'null, ' * 7} 'marts.daily_trips', {version}",
+    ):
+        statement(night, f"insert into {records} partition (table_name, version) {sql}")
+    statement(night, "alter table {p}marts.daily_trips rename to {p}marts.daily_trips__rebuild")
+
+    assert "0 months" in night.dbt("run", "--select", "daily_trips")
+    assert differing(night) == {}
+
+
+def test_a_session_without_a_setting_builds_nothing(night: Place, tmp_path: Path) -> None:
+    profiles = (PROJECT_ROOT / "dbt_project" / "profiles.yml").read_text()
+    asked = 'spark.sql.ansi.enabled": "true"'
+    assert asked in profiles
+    (tmp_path / "profiles.yml").write_text(profiles.replace(asked, asked.replace("true", "false")))
+    said = night.dbt("run", "--profiles-dir", str(tmp_path), expect=2)
+    assert "spark.sql.ansi.enabled is false, not true" in said
