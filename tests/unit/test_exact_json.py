@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.sources.rest_api import exact_json
@@ -27,6 +27,7 @@ def written(content: bytes) -> list[str]:
     return [line.decode().removesuffix("\n") for line in exact_json.lines(exact_json.read(content))]
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_rows_are_read_and_written_without_a_change(rows: list[dict[str, object]]) -> None:
     # repr tells -0.0 from 0.0 and 1 from 1.0 and True

@@ -71,6 +71,18 @@ def connect(settings: Settings) -> Any:
         raise MedallionError(f"{where} refuses the login: {reason}") from None
 
 
+def close(connection: Any) -> None:
+    """Close a session; it is over in any case, whatever the server says.
+
+    Spark 4.3 now and then lacks a class there: NoClassDefFoundError of LlapSigner$Signable.
+    """
+    from pyhive.exc import Error
+    from thrift.Thrift import TException
+
+    with suppress(Error, TException, OSError):
+        connection.close()
+
+
 @contextmanager
 def one_line() -> Iterator[None]:
     """Turn an error of the server into a ``WarehouseError`` of one line."""

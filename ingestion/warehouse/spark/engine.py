@@ -21,7 +21,7 @@ from ingestion.sources import registry
 from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import no_environment
 from ingestion.warehouse.spark import relations, requirements
-from ingestion.warehouse.spark.connection import connect
+from ingestion.warehouse.spark.connection import close, connect
 from ingestion.warehouse.spark.session import SparkSession
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Spark:
         try:
             return self._session(connection).files.is_there()
         finally:
-            connection.close()
+            close(connection)
 
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[SparkSession]:
@@ -76,9 +76,9 @@ class Spark:
                 )
             yield session
         finally:
-            connection.close()
+            close(connection)
             while (free := self._borrowed()) is not None:
-                free.close()
+                close(free)
 
     def _session(self, connection: Any) -> SparkSession:
         return SparkSession(
