@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     duckdb_memory_limit: str = Field(default="1GB", pattern=r"^\d+(\.\d+)?\s*([KMGT]i?)?B$")
     postgres_dir: Path = DATA_DIR / "postgres"
     postgres_roles: str = Field(default="", pattern=r"^([a-z_][a-z0-9_]{0,40})?$")
+    spark_method: Literal["thrift"] = "thrift"
     spark_host: str = "127.0.0.1"
     spark_port: int = Field(default=10000, ge=1, le=65535)
     spark_auth: Literal["NONE", "NOSASL", "LDAP", "KERBEROS"] = "NONE"

@@ -79,6 +79,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "duckdb_memory_limit": "1GB",
         "postgres_dir": str(project / "data" / "postgres"),
         "postgres_roles": "",
+        "spark_method": "thrift",
         "spark_host": "127.0.0.1",
         "spark_port": 10000,
         "spark_auth": "NONE",
