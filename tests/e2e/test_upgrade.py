@@ -21,7 +21,8 @@ class PlaceBefore(Place):
     """A place for commands of an earlier release, which refuses settings that it does not know."""
 
     def environment(self) -> dict[str, str]:
-        return {k: v for k, v in super().environment().items() if k != "MEDALLION_PUBLISH_URL"}
+        later = {"MEDALLION_PUBLISH_URL", "MEDALLION_SITE_DIR"}
+        return {k: v for k, v in super().environment().items() if k not in later}
 
 
 @pytest.fixture(scope="module")
