@@ -68,7 +68,7 @@ def run(
 
         if with_site:
             from orchestration.cli.site import make_site
-            from orchestration.site.library import check_installed
+            from orchestration.site.packages import check_installed
 
             check_installed()
         with progress(quiet) as watcher:

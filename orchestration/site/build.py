@@ -17,7 +17,7 @@ from ingestion.settings import Settings
 from ingestion.warehouse.base import Engine, Result, Session, tables
 from orchestration.job.lineage import Lineage, read_lineage
 from orchestration.job.reading import reading
-from orchestration.site import charts, folder, library, trust, zones
+from orchestration.site import charts, folder, packages, trust, zones
 from orchestration.site.data import as_rows, plain, write_data
 from orchestration.site.figures import Figure, figures, query
 
@@ -105,7 +105,7 @@ def build_site(
     are not built, if the folder holds something else, or if the extra ``site`` is not installed.
     """
     began = time.monotonic()
-    library.check_installed()
+    packages.check_installed()
     if "duckdb_memory_limit" not in settings.model_fields_set:
         settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY})
     out = out or settings.site_path
@@ -113,7 +113,7 @@ def build_site(
         raise UsageError("MEDALLION_SITE_DIR is off; name a folder by medallion site --out.")
     # each takes seconds, the first time, and neither needs the other
     with ThreadPoolExecutor(1) as beside:
-        bundling = beside.submit(library.script, settings)
+        bundling = beside.submit(packages.script, settings)
         lineage = read_lineage(settings)
         script = bundling.result()
     with reading(settings, say=say) as (engine, session), engine.snapshot(session):
