@@ -12,9 +12,10 @@ from ingestion.progress import Progress
 from ingestion.publications.write import Published
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
-from orchestration.job.audit import Audit, Missing, Stage, audit
+from orchestration.job.audit import Audit, audit
 from orchestration.job.comparisons import comparison_errors, difference
 from orchestration.job.last_run import recorded
+from orchestration.job.missing import Missing, Stage
 from orchestration.job.publish import publish
 from orchestration.job.transform import TransformReport, transform
 

@@ -301,7 +301,9 @@ class DuckDb:
 
     def export(self, session: DuckDbSession, sql: str, path: Path, /) -> None:
         """Write the rows that ``sql`` selects to a Parquet file, with DuckDB's own writer."""
-        session.execute(f"copy ({sql}) to {text_sql(str(path))} (format parquet, compression zstd)")
+        # 3, DuckDB's own level, takes a sixth more time, for files that are a fifteenth smaller
+        options = "format parquet, compression zstd, compression_level 2"
+        session.execute(f"copy ({sql}) to {text_sql(str(path))} ({options})")
         file = f"select * from read_parquet({text_sql(path_pattern(str(path)))}, {NO_HIVE})"
         asked, written = (
             [row[:2] for row in session.query(f"describe {query}").rows] for query in (sql, file)
