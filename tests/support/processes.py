@@ -36,9 +36,13 @@ context.set_forkserver_preload(
         "orchestration.cli",
         "orchestration.cli.console",
         "orchestration.job.pipeline",
+        # DuckDB imports it, where it is installed, for a query with parameters
+        "pandas",
+        "prometheus_client",
         "pyarrow.parquet",
         "requests",
         "sqlalchemy.engine",
+        "sqlparse",
         "tests.support.warm",
     ]
 )
