@@ -4,18 +4,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Night, night_of
+from tests.faults.jobs import Night, copy_of
 from tests.faults.kills import compared
 from tests.support.orchestrator import Server, Worker, flow_processes, serving
 from tests.support.processes import wait_until
-from tests.support.stores import Store
 from tests.support.web import Stall, Web
 from tests.support.web import serving as publisher
 
@@ -59,16 +58,11 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(
-    tmp_path_factory: pytest.TempPathFactory, store_servers: Callable[[str], Store]
-) -> Iterator[Team]:
+def team(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("flow")
-    with (
-        night_of(folder, store_servers("file"), None) as night,
-        publisher() as web,
-        serving(folder / "prefect") as server,
-    ):
-        published = folder / "published"
+    night = copy_of(plain_night, folder)
+    with publisher() as web, serving(folder / "prefect") as server:
+        published = plain_night / "published"
         for path in (p for p in published.rglob("*") if p.is_file()):
             web.publish(str(path.relative_to(published)), path)
         settings = night.job.settings
