@@ -118,14 +118,20 @@ def publish(
             writer.remember(before)
             progress.stage("publish", sum(len(e.intervals) or 1 for e in exports))
             tables = [writer.table(e, progress) for e in exports if e.is_news]
-            is_new = before is None or any(t != before.table(t.schema, t.name) for t in tables)
-            is_new = is_new or len(exports) != len(before.tables if before else ())
+            is_new = (
+                before is None
+                or len(exports) != len(before.tables)
+                or any(t != before.table(t.schema, t.name) for t in tables)
+            )
             if before is None or is_new:
                 tables += [writer.table(e, progress) for e in exports if not e.is_news]
                 made = _next(before, origin, tuple(tables))
+            elif origin.state != before.origin.state:
+                # the same rows: the publication stands for this state too, as a promotion asks
+                made = replace(before, origin=replace(before.origin, state=origin.state))
             else:
                 made = before
-            if is_new or not is_found:
+            if made != before or not is_found:
                 made = swap_in(store, made, scratch, seen)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))

@@ -18,16 +18,19 @@ from orchestration.job.audit import Audit, audit
 from orchestration.job.under_way import Run
 
 # What the read-only commands need beside the marts.
+REASONS = ("staging", "invalid_reasons")
 ALSO = (
     ("intermediate", "dbt_invocations"),
     ("intermediate", "int_trip_months"),
     ("intermediate", "month_builds"),
     ("raw", "files"),
-    ("staging", "invalid_reasons"),
+    REASONS,
 )
 COMPUTED = ("tsvector",)  # types of columns that PostgreSQL computes for its own searches
 # They change with each run of dbt, also with one that changes no mart.
 NO_NEWS = {("intermediate", "dbt_invocations"), ("intermediate", "month_builds")}
+# build_key and built_at of a month, or built_at of a table that is written as a whole, change with
+# its rows
 STATE = (
     "select table_name, service, source_month, build_key, built_at from intermediate.month_builds",
     "select * from raw.files",
@@ -186,7 +189,10 @@ def _tables(session: Session) -> dict[str, bool]:
 def _state(session: Session, exports: list[Export]) -> str:
     """A digest that changes with anything that would be published."""
     digest = hashlib.sha256(repr(exports).encode())
-    for statement in STATE:
+    statements = [*STATE]
+    if REASONS in {(export.schema, export.name) for export in exports}:
+        statements.append(f"select * from {'.'.join(REASONS)}")  # no build record tells of a seed
+    for statement in statements:
         digest.update(repr(sorted(map(repr, session.query(statement).rows))).encode())
     return digest.hexdigest()
 

@@ -14,7 +14,7 @@ import pytest
 from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import Place
 from tests.support import postgres
-from tests.support.samples import publish_part
+from tests.support.samples import copied_project, publish_part
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +134,30 @@ def test_what_was_not_tested_is_not_published(copy: Place) -> None:
     assert len(copy.medallion_json("publications")) == 2
 
 
+def test_a_table_whose_rows_alone_have_changed_is_published(copy: Place, tmp_path: Path) -> None:
+    """A dimension or a reference table, where no month was built anew."""
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    copy.medallion("publish", "--quiet")
+    project = copied_project(tmp_path)
+    model = project / "dbt_project/models/marts/core/dim_trip_types.sql"
+    model.write_text(f"{model.read_text().rstrip()}\nwhere trip_type_id <> 2\n")
+    reasons = project / "dbt_project/seeds/invalid_reasons.csv"
+    reasons.write_text(reasons.read_text().replace("There is no pickup time.", "None was sent."))
+    counts = "select count(*) as types from marts.dim_trip_types"
+    told = "select meaning from staging.invalid_reasons where rule = 1"
+    published = copy.folder / "gold" / "medallion.duckdb"
+    for nodes in ("dim_trip_types", "invalid_reasons"):
+        dbt = ("build", "--select", nodes, "--project-dir", str(project / "dbt_project"))
+        copy.dbt(*dbt, "--profiles-dir", str(project / "dbt_project"))
+        copy.medallion("publish", "--quiet")
+        for asked in (counts, told):
+            with duckdb.connect(published, read_only=True) as seen:
+                assert seen.execute(asked).fetchall() == copy.query(asked)
+    assert len(copy.medallion_json("publications")) == 3
+    copy.medallion("publish", "--quiet")
+    assert len(copy.medallion_json("publications")) == 3
+
+
 def test_while_the_file_is_held_the_commands_say_the_same_of_the_publication(copy: Place) -> None:
     copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
     copy.medallion("publish", "--quiet")
@@ -196,3 +220,5 @@ def test_a_mart_whose_test_failed_is_not_published_until_it_passes(copy: Place) 
     copy.medallion("publish", "--quiet")
     # what dbt did not make is nobody's to see, and the marts are as they were
     assert copy.medallion_json("publications") == before
+    copy.medallion("env", "create", "try")
+    assert copy.medallion_json("promote", "try")["publication"]

@@ -110,7 +110,7 @@
         {%- if differs %}
         delete from {{ relation }};
         insert into {{ relation }} ({{ columns }}) select {{ columns }} from {{ now }};
-        update {{ month_builds() }} set tested_at = null
+        update {{ month_builds() }} set tested_at = null, built_at = {{ clock_time() }}
         where source_month is null and table_name = '{{ recorded_name(relation) }}';
         {%- endif %}
         drop table {{ now }}

@@ -6,7 +6,8 @@
     build_key   md5 of the fingerprint and of what the interval was built from: an interval is stale
                 when this is not what it would be built from now. Of a table or view, md5 of its
                 descriptions
-    built_at    when this interval came into this table
+    built_at    when this interval came into this table. Of a table, when other rows came into it as a
+                whole
     tested_at   when a run had run every test of the table over this interval, and all passed. Of a
                 table, when all its tests passed last; null when one has failed since, or other
                 rows came into it as a whole

@@ -178,7 +178,7 @@
         ~ ') group by ' ~ columns ~ ' having sum(more) <> 0 limit 1'
     ).rows | length > 0 -%}
     {%- if differs -%}
-        {% do change_records("table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null'}) %}
+        {% do change_records("table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null', 'built_at': 'current_timestamp()'}) %}
         {% call statement('replace') -%}
             insert overwrite {{ relation }} select {{ columns }} from {{ now }}
         {%- endcall %}
