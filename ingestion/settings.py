@@ -43,6 +43,7 @@ FOR_TESTS = "MEDALLION_TEST_"
 PREFIX = "MEDALLION_"
 PUBLISH_NOTHING = "off"
 NO_SITE = "off"
+SHORTEST_TOKEN = 24
 # of an environment; it is part of names of files and of PostgreSQL's databases, which have 63 bytes
 ENV_NAME = r"[a-z][a-z0-9_]{0,19}"
 ENV_VARIANT = "env-"
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     metrics_path: Path | None = None
     site_dir: str = ""
     site_url: str = ""
+    mcp_token: SecretStr | None = None
     alert_webhook_url: SecretStr | None = None
     stale_after_days: int | None = Field(default=None, ge=0)
     row_loss_pct: float = Field(default=1.0, ge=0, le=100)
@@ -157,6 +159,15 @@ class Settings(BaseSettings):
         if fault := name_error(path):
             raise ValueError(fault)
         return path
+
+    @field_validator("mcp_token")
+    @classmethod
+    def _cannot_be_guessed(cls, token: SecretStr | None) -> SecretStr | None:
+        if token and len(token.get_secret_value()) < SHORTEST_TOKEN:
+            raise ValueError(
+                f"give at least {SHORTEST_TOKEN} characters, as openssl rand -hex 32 does"
+            )
+        return token
 
     @field_validator("publish_url")
     @classmethod

@@ -25,10 +25,11 @@ FILES_TABLE = "files"  # in the schema raw: one row for each file version
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a query: the names of its columns, and its rows."""
+    """The result of a query: the names of its columns, and its rows; ``is_cut`` if it has more."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
+    is_cut: bool = False
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as mappings from column to value."""
@@ -36,6 +37,31 @@ class Result:
 
 
 Kind = Literal["table", "view"]
+Rows = list[tuple[Any, ...]]
+
+
+class Most(NamedTuple):
+    """As much as is fetched of a result: so many rows, and about so many characters."""
+
+    rows: int
+    characters: int
+
+    def fetch(self, fetch: Callable[[int], Rows]) -> tuple[Rows, bool]:
+        """Rows from ``fetch``, which gives so many more, and whether there are others.
+
+        The batches grow, so that few large rows do not fill the memory.
+        """
+        found: Rows = []
+        size, step = 0, 1
+        while batch := fetch(min(step, self.rows + 1 - len(found))):
+            found += batch
+            size += sum(len(str(value)) for row in batch for value in row)
+            if len(found) > self.rows:
+                return found[: self.rows], True
+            if size > self.characters:
+                return found, bool(fetch(1))
+            step *= 2
+        return found, False
 
 
 class Column(NamedTuple):
@@ -73,6 +99,12 @@ class Session(Protocol):
 
     def read(self, sql: str, /) -> Result:
         """Run a user's query: one statement, which gives rows and cannot write."""
+
+    def read_first(self, sql: str, most: Most, /) -> Result:
+        """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
+
+    def cancel(self) -> None:
+        """End the statement that another thread runs here; that raises ``WarehouseError``."""
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Like ``read``, in batches."""

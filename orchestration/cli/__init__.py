@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from ingestion.out_of_memory import exit_when_out_of_memory
-from orchestration.cli import backfill, changes, decide, lookup, stages, upkeep
+from orchestration.cli import assistants, backfill, changes, decide, lookup, stages, upkeep
 from orchestration.cli import documents as reading_documents
 from orchestration.cli import environments as trying
 from orchestration.cli import lineage as tracing
@@ -47,6 +47,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         lookup.query,
         showing.site,
         tracing.lineage,
+        assistants.mcp,
     ),
     "Sources": (looking_at_sources.sources,),
     "Publications": (publishing.publications, publishing.rollback),

@@ -1,7 +1,6 @@
 """Run one read-only query and write its result."""
 
 import csv
-import re
 import sys
 from collections import Counter
 from decimal import Decimal
@@ -9,26 +8,10 @@ from typing import Any
 
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
-from ingestion.sources import registry
-from ingestion.warehouse.base import Result, Session, reason_of
+from ingestion.warehouse.base import Session, reason_of
 from orchestration.cli.console import compact_json, notice, print_json, print_table
+from orchestration.job.ask import answer
 from orchestration.job.reading import reading
-
-# DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
-SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
-
-
-def _tables(session: Session) -> Result:
-    schemas = ("raw", *registry.schemas(), "staging", "intermediate", "marts")
-    found = sorted((*named, kind) for named, kind in session.relations().items())
-    return Result(
-        ["table_schema", "table_name", "table_type"],
-        [
-            (schema, name, "VIEW" if kind == "view" else "BASE TABLE")
-            for schema, name, kind in found
-            if schema in schemas
-        ],
-    )
 
 
 def query(
@@ -50,7 +33,7 @@ def query(
             if output == "parquet":
                 _write_parquet(session, sql)
                 return
-            result = _tables(session) if SHOW_TABLES.match(sql) else session.read(sql)
+            result = answer(session, sql)
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":

@@ -41,11 +41,14 @@ def explain(
     built, or the raw table was dropped.
     """
     with reading(settings, say=say) as (engine, session):
-        if not {("marts", "fct_trips"), ("intermediate", TRIP_MONTHS)} <= tables(session):
-            raise MedallionError(
-                f"The marts are not built yet. Build them with: {settings.run_command}"
-            )
+        check_built(session, settings.run_command)
         return explain_in(engine, session, trip_id, settings.run_command)
+
+
+def check_built(session: Session, run_command: str) -> None:
+    """Raise ``MedallionError`` where there are no facts yet."""
+    if not {("marts", "fct_trips"), ("intermediate", TRIP_MONTHS)} <= tables(session):
+        raise MedallionError(f"The marts are not built yet. Build them with: {run_command}")
 
 
 def explain_in(engine: Engine, session: Session, trip_id: int, run_command: str) -> Explanation:

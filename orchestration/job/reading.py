@@ -18,21 +18,26 @@ def reading(
     live: bool = False,
     publication: str | None = None,
     say: Callable[[str], object] = lambda _: None,
+    published_first: bool = False,
 ) -> Iterator[tuple[Engine, Session]]:
     """Open what can be read now: the warehouse, or the publication while a run holds it.
 
     ``live`` opens the warehouse in any case; ``publication`` names the one to open, by id or day.
-    ``say`` is given the publication that is read and its age, in a few words. Raises
-    ``WarehouseBusyError`` where the warehouse is held and nothing was published.
+    ``published_first`` is for those who may look for long: it takes the publication wherever there
+    is one, so that no run waits for them. ``say`` is given the publication that is read and its
+    age, in a few words. Raises ``WarehouseBusyError`` where the warehouse is held and nothing was
+    published.
     """
     engine = engine_for(settings)
     wanted = None if publication is None else find(settings, publication)
     with ExitStack() as stack:
         look_first = not (live or wanted) and settings.publications_url is not None
-        # nobody need reach the publications while the warehouse can be read
-        session = _opened(engine, stack) if look_first and engine.exists() else None
+        latest = _latest(settings, engine) if look_first and published_first else None
+        # nobody else need reach the publications while the warehouse can be read
+        is_free = look_first and latest is None and engine.exists()
+        session = _opened(engine, stack) if is_free else None
         if session is None:
-            latest = _latest(settings, engine) if look_first else None
+            latest = latest or (_latest(settings, engine) if look_first else None)
             if published := wanted or latest:
                 engine = PublishedDuckDb(settings, published)
                 say(f"reading {_aged(published)}")

@@ -1,16 +1,14 @@
 """What the pages show: results of queries, and the months, versions and run that they come from."""
 
-from collections import Counter
 from datetime import date
 from functools import cached_property
 from typing import Any
 
 from ingestion.publications.read import PublishedDuckDb
 from ingestion.warehouse.base import Engine, Result, Session, tables
+from orchestration.job.verdict import Verdict, verdict_of
 from orchestration.site import charts, trust
 from orchestration.site.figures import query
-
-ASSESSED = ("reconciled", "known_divergence", "out_of_tolerance")
 
 
 class Contents:
@@ -37,21 +35,13 @@ class Contents:
         return [s for s in known if s in held] + sorted(held - set(known))
 
     @cached_property
-    def ledger(self) -> dict[str, Any]:
-        """The sums of the ledger."""
-        rows = self.ask("ledger").records()
-        single = self.ask("ledger_single_files").records()
-        months = sorted(row["month"] for row in rows)
-        return {
-            "files": len(rows),
-            "file_rows": sum(row["file_rows"] or 0 for row in rows),
-            "valid_rows": sum(row["valid_rows"] or 0 for row in rows),
-            "invalid_rows": sum(row["invalid_rows"] or 0 for row in rows),
-            "is_balanced": all(row["is_balanced"] for row in [*rows, *single]),
-            "missing": sum(bool(row["missing_reason"]) for row in [*rows, *single]),
-            "first": f"{months[0]:%Y-%m}" if months else "none",
-            "last": f"{months[-1]:%Y-%m}" if months else "none",
-        }
+    def verdict(self) -> Verdict:
+        """The sums of the ledger, and whether the numbers can be trusted."""
+        return verdict_of(
+            self.ask("ledger").records(),
+            self.ask("ledger_single_files").records(),
+            [row["status"] for row in self.ask("reconciliation").records()],
+        )
 
     @cached_property
     def source(self) -> dict[str, str]:
@@ -72,47 +62,6 @@ class Contents:
     def builds(self) -> list[dict[str, Any]]:
         """The last runs of dbt; none where this account may not see them."""
         return self.ask("builds").records() if self.has("dbt_invocations") else []
-
-    @cached_property
-    def _compared(self) -> Counter[str]:
-        """How many months have each status beside the monthly report."""
-        return Counter(row["status"] for row in self.ask("reconciliation").records())
-
-    @property
-    def outside(self) -> int:
-        """The months that differ from it by more than the tolerance."""
-        return self._compared["out_of_tolerance"]
-
-    @property
-    def assessed(self) -> int:
-        """The months that could be compared: the report has them, and a tolerance is known."""
-        return sum(self._compared[status] for status in ASSESSED)
-
-    def verdict(self) -> str:
-        """The verdict in one or two sentences."""
-        ledger = self.ledger
-        balance = (
-            "Every row of every file is in the facts."
-            if ledger["is_balanced"]
-            else "The ledger does not balance: do not use these numbers."
-        )
-        missing = (
-            f" {ledger['missing']} files are missing; they are named below."
-            if ledger["missing"]
-            else ""
-        )
-        if not self.assessed:
-            return f"{balance}{missing} No month could be compared with a report."
-        beside = (
-            f"{self.outside} of {self.assessed} months differ from the city's own report by more"
-            " than the tolerance."
-            if self.outside
-            else f"All {self.assessed} months that could be compared with the city's own report"
-            " are within the tolerance, or their difference is known."
-        )
-        others = self._compared.total() - self.assessed
-        apart = f" {others} could not be compared." if others else ""
-        return f"{balance}{missing} {beside}{apart}"
 
     def told(self, name: str) -> dict[str, str]:
         """What a figure that is no picture says of its months, versions, run and query."""

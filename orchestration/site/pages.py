@@ -92,8 +92,8 @@ class Pages:
             "trust",
             also=("ledger",),
             tiles=self._trust_tiles(),
-            answer=self._contents.verdict(),
-            outside=self._contents.outside,
+            answer=self._contents.verdict.words,
+            outside=self._contents.verdict.outside,
             balances=trust.balances(ledger) + trust.single_balances(single),
             missing=trust.missing([*ledger, *single]),
             ledger_figure=self._contents.told("ledger"),
@@ -215,7 +215,7 @@ class Pages:
             page=page,
             assets=assets,
             is_sample=self._settings.variant.startswith("sample"),
-            ledger=self._contents.ledger,
+            ledger=self._contents.verdict,
             source=self._contents.source,
             made_at=trust.moment(datetime.now(UTC)),
             figures=[self._figure(figure) for figure in own],
@@ -276,15 +276,15 @@ class Pages:
         ]
 
     def _trust_tiles(self) -> list[dict[str, Any]]:
-        ledger = self._contents.ledger
+        verdict = self._contents.verdict
         return [
-            _tile("Rows in the files", ledger["file_rows"], f"{ledger['files']} files"),
-            _tile("Valid rows", ledger["valid_rows"]),
-            _tile("Flagged rows", ledger["invalid_rows"], "kept, with a reason"),
+            _tile("Rows in the files", verdict.file_rows, f"{verdict.files} files"),
+            _tile("Valid rows", verdict.valid_rows),
+            _tile("Flagged rows", verdict.invalid_rows, "kept, with a reason"),
             _tile(
                 "Months out of tolerance",
-                self._contents.outside,
-                f"of {self._contents.assessed} compared",
+                verdict.outside,
+                f"of {verdict.assessed} compared",
             ),
         ]
 

@@ -22,6 +22,7 @@ from ingestion.sources.base import Dataset
 from ingestion.warehouse.base import (
     Column,
     Kind,
+    Most,
     Result,
     columns_in,
     complete_files,
@@ -74,6 +75,18 @@ class DuckDbSession:
         """
         self._let_only_read(sql)
         return self.query(sql)
+
+    def read_first(self, sql: str, most: Most, /) -> Result:
+        """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
+        self._let_only_read(sql)
+        with _one_line():
+            cursor = self._executed(sql)
+            columns = [c[0] for c in cursor.description or ()]
+            return Result(columns, *most.fetch(cursor.fetchmany))
+
+    def cancel(self) -> None:
+        """End the statement that another thread runs here; that raises ``WarehouseError``."""
+        self.connection.interrupt()
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Like ``read``, in batches."""

@@ -15,7 +15,7 @@ import psycopg2.errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from ingestion.errors import WarehouseError
-from ingestion.warehouse.base import ONE_THAT_READS
+from ingestion.warehouse.base import ONE_THAT_READS, Most, Rows
 
 # Members of these roles reach files and programs of the server without being superusers.
 FILE_ROLES = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
@@ -51,10 +51,10 @@ TYPES = """
 SHOWS_TEXT = re.compile(r"\s*(explain|show)\s", re.IGNORECASE)
 
 
-def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run one statement that gives rows; return the names of its columns, and the rows.
+def read(cursor: Cursor, sql: str, most: Most | None = None) -> tuple[list[str], Rows, bool]:
+    """Run one statement that gives rows; return the names of its columns, its rows, if it is cut.
 
-    All that it set, locked or created is undone afterwards.
+    All that it set, locked or created is undone afterwards. Only ``most`` cuts it.
     """
     cursor.execute(POWERS, [list(FILE_ROLES)])
     superuser, powers = cursor.fetchone() or (False, [])
@@ -65,7 +65,7 @@ def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         )
     cursor.execute("begin read write" if superuser else "begin read only")
     try:
-        return _read_as_reader(cursor, sql) if superuser else _read(cursor, sql)
+        return _read_as_reader(cursor, sql, most) if superuser else _read(cursor, sql, most)
     except psycopg2.errors.FeatureNotSupported as exc:
         if "data-modifying" not in str(exc):
             raise
@@ -75,10 +75,16 @@ def read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             cursor.execute("rollback")
 
 
-def _read(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _read(cursor: Cursor, sql: str, most: Most | None = None) -> tuple[list[str], Rows, bool]:
     _open(cursor, sql)
-    cursor.execute("fetch all from answer")
-    return _names(cursor), cursor.fetchall()
+
+    def fetch(rows: object) -> Rows:
+        cursor.execute(f"fetch {rows} from answer")
+        fetched: Rows = cursor.fetchall()
+        return fetched
+
+    rows, is_cut = most.fetch(fetch) if most else (fetch("all"), False)
+    return _names(cursor), rows, is_cut
 
 
 def _open(cursor: Cursor, sql: str) -> None:
@@ -87,7 +93,7 @@ def _open(cursor: Cursor, sql: str) -> None:
     cursor.execute(OPEN_ANSWER)
 
 
-def _read_as_reader(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def _read_as_reader(cursor: Cursor, sql: str, most: Most | None) -> tuple[list[str], Rows, bool]:
     cursor.execute(MAKE_READER)
     _open(cursor, sql)
     cursor.execute("close answer")
@@ -102,10 +108,13 @@ def _read_as_reader(cursor: Cursor, sql: str) -> tuple[list[str], list[tuple[Any
         # a column of a domain, as information_schema has them, is told of by its base type
         cast = ", ".join(f"c{place}::{name}" for place, name in enumerate(types))
         asked = f"select {cast} from {answer} ({', '.join(f'c{n}' for n in range(len(types)))})"
+        if most:  # the function keeps all of its rows before it gives the first
+            asked += f" limit {most.rows + 1}"
     cursor.execute(STATEMENT, [asked])
     columns = ", ".join(f"c{place} {name}" for place, name in enumerate(types))
     cursor.execute(f"select * from pg_temp.medallion_answer() as answer ({columns})")
-    return names, cursor.fetchall()
+    rows, is_cut = most.fetch(cursor.fetchmany) if most else (cursor.fetchall(), False)
+    return names, rows, is_cut
 
 
 def _names(cursor: Cursor) -> list[str]:

@@ -28,6 +28,7 @@ from ingestion.warehouse.base import (
     ONE_THAT_READS,
     Column,
     Kind,
+    Most,
     Result,
     columns_in,
     relations_in,
@@ -109,9 +110,21 @@ class PostgresSession:
         Its settings and locks end with it. Raises ``WarehouseError`` for an account that could
         reach the server's files.
         """
+        return self._read(sql)
+
+    def read_first(self, sql: str, most: Most, /) -> Result:
+        """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
+        return self._read(sql, most)
+
+    def cancel(self) -> None:
+        """End the statement that another thread runs here; that raises ``WarehouseError``."""
+        with suppress(psycopg2.Error):  # it has ended, or the connection is lost
+            self.connection.cancel()
+
+    def _read(self, sql: str, most: Most | None = None) -> Result:
         try:
             with one_line(), self.connection.cursor() as cursor, _of_this_calendar():
-                return Result(*read(cursor, sql))
+                return Result(*read(cursor, sql, most))
         except WarehouseError as exc:
             if isinstance(exc.__cause__, psycopg2.errors.InvalidCursorDefinition):
                 raise WarehouseError(ONE_THAT_READS) from exc

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import WarehouseError
-from ingestion.warehouse.base import FILES_TABLE, Result
+from ingestion.warehouse.base import FILES_TABLE, Most, Result
 from ingestion.warehouse.spark.files import FilesTable
 from ingestion.warehouse.spark.guard import check_that_it_reads
 from ingestion.warehouse.spark.statements import Statements
@@ -59,6 +59,10 @@ class SparkSession(Statements):
     def read(self, sql: str, /) -> Result:
         """Run a user's query: one statement, which gives rows and cannot write."""
         return self.fetch(self._that_reads(sql))
+
+    def read_first(self, sql: str, most: Most, /) -> Result:
+        """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
+        return self.first(self._that_reads(sql), most)
 
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Like ``read``, in batches."""

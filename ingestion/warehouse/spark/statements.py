@@ -2,18 +2,20 @@
 
 import json
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import WarehouseError
-from ingestion.warehouse.base import Column, Kind, Result
-from ingestion.warehouse.spark.connection import one_line
+from ingestion.warehouse.base import Column, Kind, Most, Result
+from ingestion.warehouse.spark.connection import one_line, reason_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FETCH_ROWS = 10_000
+POLL_SECONDS = 0.05
 # how `show table extended` spells types, where SQL spells them otherwise
 _SQL_TYPES = {"long": "bigint", "integer": "int", "short": "smallint", "byte": "tinyint"}
 _COLUMN = re.compile(r"^ \|-- (.+): ([^:]+) \(nullable = \w+\)$", re.MULTILINE)
@@ -31,6 +33,7 @@ class Statements:
         self.prefix = prefix
         self.schemas = schemas
         self._seen: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+        self._is_cancelled = threading.Event()
 
     def fetch(self, sql: str) -> Result:
         """Run a statement in Spark's own words and fetch its result."""
@@ -41,6 +44,30 @@ class Statements:
             kinds = self._kinds(sql, cursor.description)
             rows = [_row(row, kinds) for row in cursor.fetchall()]
             return Result([name for name, *_ in cursor.description], rows)
+
+    def first(self, sql: str, most: Most) -> Result:
+        """Run a query in Spark's own words, and fetch no more than ``most`` of it."""
+        from pyhive.hive import ttypes
+
+        states = ttypes.TOperationState
+        running = (states.INITIALIZED_STATE, states.PENDING_STATE, states.RUNNING_STATE)
+        with one_line(), self.connection.cursor() as cursor:
+            # nobody else may use a connection of Thrift that waits for an answer
+            cursor.execute(sql, async_=True)
+            while (told := cursor.poll()).operationState in running:
+                if self._is_cancelled.wait(POLL_SECONDS):
+                    cursor.cancel()
+                    raise WarehouseError("it was cancelled")
+            if told.operationState != states.FINISHED_STATE:
+                raise WarehouseError(reason_of(told.errorMessage or ""))
+            kinds = self._kinds(sql, cursor.description or ())
+            fetched, is_cut = most.fetch(cursor.fetchmany)
+            rows = [_row(row, kinds) for row in fetched]
+            return Result([name for name, *_ in cursor.description or ()], rows, is_cut)
+
+    def cancel(self) -> None:
+        """End the query that another thread runs here; that raises ``WarehouseError``."""
+        self._is_cancelled.set()
 
     def run(self, sql: str) -> None:
         """Run a statement in Spark's own words."""
