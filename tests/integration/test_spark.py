@@ -9,13 +9,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from ingestion.errors import MedallionError, UnreachableError, WarehouseError
+from ingestion.errors import MedallionError, UnreachableError, UsageError, WarehouseError
 from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
+from ingestion.warehouse.base import Most
 from ingestion.warehouse.spark.engine import Spark
 from ingestion.warehouse.spark.session import SparkSession
+from orchestration.job.ask import answer, within
 from tests.conftest import settings_in
 from tests.support.lakes import objects
 from tests.support.spark import drop_schemas, spark_settings
@@ -210,3 +212,18 @@ def test_another_login_than_the_servers_is_refused_in_a_line(loaded: Settings) -
     other = loaded.model_copy(update={"spark_auth": "NOSASL"})
     with pytest.raises(MedallionError, match="MEDALLION_SPARK_AUTH=NOSASL"):
         load(other)
+
+
+def test_a_query_is_cut_and_ended(loaded: Settings) -> None:
+    most = Most(rows=10, characters=10_000)
+    with connect(loaded, read_only=True) as session:
+        found = answer(session, "select id, timestamp '2024-01-01' as t from range(1000000)", most)
+        assert (found.columns, len(found.rows), found.is_cut) == (["id", "t"], 10, True)
+        assert "files" in [name for _, name, _ in answer(session, "show tables").rows]
+        with pytest.raises(WarehouseError, match="nowhere"):
+            answer(session, "select * from nowhere", most)
+        endless = "select count(*) from range(1000000) a, range(1000000) b, range(1000000) c"
+        with pytest.raises(UsageError, match="was ended"), within(0.5, session):
+            answer(session, endless, most)
+    with connect(loaded, read_only=True) as session:
+        assert answer(session, "select 1 as n", most).rows == [(1,)]

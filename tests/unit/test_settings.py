@@ -96,6 +96,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "metrics_path": None,
         "site_dir": "",
         "site_url": "",
+        "mcp_token": None,
         "alert_webhook_url": None,
         "stale_after_days": None,
         "row_loss_pct": 1.0,
