@@ -103,6 +103,9 @@ class Session(Protocol):
     def read_first(self, sql: str, most: Most, /) -> Result:
         """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
 
+    def done_percent(self) -> float | None:
+        """How far the statement is that another thread runs here; None if the engine cannot say."""
+
     def cancel(self) -> None:
         """End the statement that another thread runs here; that raises ``WarehouseError``."""
 

@@ -119,12 +119,12 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     try:
         app()
-    except SystemExit:
-        if not asked:
-            raise
-        sys.stderr.write("interrupted; run the same again to go on\n")
-        sys.exit(SIGNALLED + asked[0])
     except BrokenPipeError:
         # the reader of our output has closed it, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except BaseException:  # DuckDB makes an error of its own of the interrupt
+        if not asked:
+            raise
+        sys.stderr.write("interrupted; run the same again to go on\n")
+        sys.exit(SIGNALLED + asked[0])

@@ -3,9 +3,10 @@
 import math
 import re
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date
@@ -17,21 +18,32 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from ingestion.progress import Lines, Progress, Quiet
-from orchestration.job.comparisons import summary as comparison_lines
-from orchestration.job.pipeline import RunReport, passed_over_lines
 
+PATIENCE_SECONDS = 2.0  # what is over sooner needs no bar
+REDRAW_SECONDS = 0.2
 # lines for a file or a pipe are not wrapped
 WIDE = 10_000
-SAMPLE = (
-    "invented trips between invented zones (Sample zone 12); only the zone numbers and the airports"
-    " are real"
-)
-# the text comes from others: [/b] in an address is not markup, and :x: is not an emoji
-stdout = Console(
-    soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE
-)
+LINE, LABEL = 100, 18  # a line that people read, and the names before it
+
+
+class Plain(Console):
+    """Prints the text of others as it is: [/b] is not markup, :x: is not an emoji.
+
+    Control characters are replaced: a terminal would do what they say.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(soft_wrap=True, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text of a line, of a cell or of a title."""
+        return super().render_str(printable(text), **options)
+
+
+stdout = Plain(width=None if sys.stdout.isatty() else WIDE)
 
 
 class Drawn:
@@ -98,7 +110,7 @@ class Drawn:
 @contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
     """How progress is reported: bars on a terminal, lines in a log, nothing if ``quiet``."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = Plain(stderr=True)
     if quiet:
         yield Quiet()
     elif console.is_terminal:
@@ -106,6 +118,54 @@ def progress(quiet: bool) -> Iterator[Progress]:
             yield bars
     else:
         yield Lines(lambda line: console.print(line, markup=False, highlight=False))
+
+
+@contextmanager
+def waiting(what: str, done_percent: Callable[[], float | None]) -> Iterator[None]:
+    """Show on a terminal's stderr how far a ``with`` block is, if it takes more than two seconds.
+
+    ``done_percent`` is asked by another thread; while it gives None, the bar only moves.
+    """
+    console = Plain(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    is_done = threading.Event()
+    watcher = threading.Thread(
+        target=_show_waiting, args=(console, what, done_percent, is_done), daemon=True
+    )
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        watcher.join()
+
+
+def _show_waiting(
+    console: Console,
+    what: str,
+    done_percent: Callable[[], float | None],
+    is_done: threading.Event,
+) -> None:
+    if is_done.wait(PATIENCE_SECONDS):
+        return
+    bars = Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[percent]}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,  # the result stands alone
+    )
+    began = time.monotonic() - PATIENCE_SECONDS
+    with bars:
+        task = bars.add_task(what, total=None, percent="")
+        bars.tasks[0].start_time = began
+        while not is_done.wait(REDRAW_SECONDS):
+            percent = done_percent()
+            if percent:
+                bars.update(task, total=100, completed=percent, percent=f"{percent:.0f} %")
 
 
 def notice(line: str) -> None:
@@ -162,11 +222,15 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    title: str | None = None,
+    framed: bool = True,
 ) -> None:
-    """Print rows as a table: framed on a terminal, plain and unwrapped elsewhere."""
+    """Print rows as a table: ``framed`` on a terminal, plain and unwrapped elsewhere."""
     rows = list(rows)
-    style: dict[str, Any] = {} if stdout.is_terminal else {"box": None, "pad_edge": False}
+    is_framed = framed and stdout.is_terminal
+    style: dict[str, Any] = {} if is_framed else {"box": None, "pad_edge": False}
     table = Table(title=title, title_justify="left", header_style="bold", **style)
     for i, name in enumerate(columns):
         numeric = any(isinstance(r[i], (int, float, Decimal)) for r in rows)
@@ -187,7 +251,7 @@ def _text(value: Any) -> str:
         case float():
             return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
         case _:
-            return printable(str(value))
+            return str(value)
 
 
 def printable(text: str) -> str:
@@ -203,65 +267,32 @@ def print_errors(faults: Sequence[str]) -> None:
         sys.stderr.write(f"error: {fault}\n")
 
 
-def print_summary(report: RunReport, flags: str) -> None:
-    """Print what was new, whether the ledger balances, the largest difference, and next steps."""
-    result = report.audit
-    verdict = "balances" if not result.unbalanced else f"{len(result.unbalanced)} DO NOT BALANCE"
-    rows = [
-        *([("sample", SAMPLE)] if "--sample" in flags else []),
-        ("new", _names(f.published.name for f in report.new)),
-        ("re-published", _names(f.published.name for f in report.republished)),
-        *(("odd" if i == 0 else "", remark) for i, remark in enumerate(report.remarks[:6])),
-        (
-            "read in place" if report.in_place else "loaded",
-            f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows",
-        ),
-        ("rows", f"{result.file_rows:,} in {result.files} files"),
-        ("valid", f"{result.valid_rows:,}"),
-        ("flagged", f"{result.invalid_rows:,}"),
-        *((f"  {reason}", f"{count:,}") for reason, count in result.reasons.items()),
-        ("ledger", f"{verdict} (file rows = raw rows = fact rows)"),
-        *([("missing", _names(m.name for m in report.missing))] if report.missing else []),
-        *(
-            ("passed over" if i == 0 else "", line)
-            for i, line in enumerate(passed_over_lines(result.passed_over))
-        ),
-        ("published report", _reconciliation(report)),
-        *(("", line) for line in comparison_lines(result.comparisons)),
-        *([("publication", report.published.summary)] if report.published else []),
-        ("warehouse", report.warehouse.removeprefix("the warehouse ")),
-    ]
-    if not report.transformed.built:
-        rows.append(("built", "nothing was stale"))
-    width = max(len(name) for name, _ in rows)
-    stdout.print()
+def listed(names: Sequence[str], command: str, most: int = 6) -> str:
+    """Names in a row of two lines at most; how many more there are, and what shows them."""
+    # wrapping leaves a part of a line empty
+    room = 2 * (min(stdout.width, LINE) - LABEL) - LABEL
+    for count in range(min(len(names), most), 0, -1):
+        more = f" and {len(names) - count} more: {command}" if count < len(names) else ""
+        text = ", ".join(names[:count]) + more
+        if len(text) <= room or count == 1:
+            return text
+    return ""
+
+
+def print_lines(rows: Sequence[tuple[str, str]], gap: int = 2) -> None:
+    """Print names and values, one below the other; long values are wrapped on a terminal."""
+    width = max((len(name) for name, _ in rows), default=0) + gap
     for name, value in rows:
-        stdout.print(f"{name:<{width}}  {value}", markup=False, highlight=False)
-    flag = f"{flags} " if flags else ""
-    stdout.print(
-        f'\nLook next:  uv run medallion query {flag}"select * from marts.daily_trips limit 10"'
-        f"\n            uv run medallion audit {flag}".rstrip(),
-        markup=False,
-        highlight=False,
-    )
-
-
-def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    shown = ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
-    return f"{len(listed)}: {shown}" if listed else "nothing"
-
-
-def _reconciliation(report: RunReport) -> str:
-    result = report.audit
-    counts: dict[str, int] = {}
-    for month in result.reconciliation:
-        counts[month.status] = counts.get(month.status, 0) + 1
-    text = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.items())
-    worst = result.largest_difference
-    if worst:
-        text += (
-            f"; the largest difference is {worst.diff_pct:+.2f} %"
-            f" ({worst.service} {worst.month:%Y-%m}, {worst.status.replace('_', ' ')})"
+        text = printable(value)
+        lines = (
+            textwrap.wrap(
+                text,
+                max(stdout.width - width, 20),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            if stdout.is_terminal
+            else [text]
         )
-    return text or "nothing to compare"
+        for i, line in enumerate(lines or [""]):
+            stdout.print(f"{name if i == 0 else '':<{width}}{line}", highlight=False)

@@ -45,16 +45,22 @@ def status(
     sample: Sample = False,
     target: Target = None,
     env: Env = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show each file; so it is where some are named.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what is published, landed, loaded and built, what is stale, and who runs or ran last.
+    """Show what is landed, loaded and built, what is to do, and who runs or ran last.
 
+    One line for each dataset; with `--all`, or for a dataset or months, one for each file.
     For a run under way: who runs, since when, at what, how far, and when it should be done.
     """
     with command(sample, target, as_of=as_of, env=env) as settings:
         scope = scope_of(dataset, start, end)
         from ingestion.errors import WarehouseBusyError
-        from orchestration.cli.console import notice, print_json, print_table, stdout
+        from orchestration.cli.console import notice, print_json, stdout
+        from orchestration.cli.show_status import print_status
+        from orchestration.cli.site import index_of
         from orchestration.job.status import status as status_stage
         from orchestration.job.under_way import run_under_way
 
@@ -74,51 +80,8 @@ def status(
             files = [asdict(f) | {"stale": f.stale} for f in found.files]
             print_json(asdict(found) | {"files": files})
             return
-        print_table(
-            (
-                "dataset",
-                "month",
-                "published",
-                "versions",
-                "loaded",
-                "built",
-                "to do",
-                "quarantined",
-                "withdrawn",
-            ),
-            [
-                (
-                    f.dataset,
-                    f"{f.month:%Y-%m}" if f.month else f.item or "",
-                    f.published,
-                    f.versions,
-                    f.loaded,
-                    f.built if f.month else None,
-                    f.stale,
-                    f.quarantined,
-                    f.withdrawn,
-                )
-                for f in found.files
-            ],
-        )
-        if found.unreachable:
-            fault = f"\nThe publisher could not be asked: {found.unreachable}"
-            stdout.print(fault, markup=False, highlight=False, soft_wrap=True)
-        if found.unknown:
-            typer.echo(f"unknown: {found.unknown}", err=True)
-        for line in found.missing:
-            typer.echo(f"missing: {line}", err=True)
-        last = found.last_run
-        stdout.print(
-            f"\nlast run: {last['by']} {last['command']}"
-            f" at {last['completed_at']:%Y-%m-%d %H:%M %Z},"
-            f" {'good' if last['succeeded'] else 'failed'}"
-            f"{': ' + last['error'] if last['error'] else ''}"
-            if last
-            else "\nlast run: none"
-        )
-        if found.run_under_way:
-            stdout.print(f"under way: {found.run_under_way}", highlight=False)
+        named = bool(scope[0] or scope[1] or scope[2])
+        print_status(found, every or named, index_of(settings))
 
 
 def history(

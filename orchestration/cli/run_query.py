@@ -9,7 +9,7 @@ from typing import Any
 from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Session, reason_of
-from orchestration.cli.console import compact_json, notice, print_json, print_table
+from orchestration.cli.console import compact_json, notice, print_json, print_table, waiting
 from orchestration.job.ask import answer
 from orchestration.job.reading import reading
 
@@ -30,10 +30,11 @@ def query(
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
     with reading(settings, live, publication, notice) as (_, session):
         try:
-            if output == "parquet":
-                _write_parquet(session, sql)
-                return
-            result = answer(session, sql)
+            with waiting("query", session.done_percent):
+                if output == "parquet":
+                    _write_parquet(session, sql)
+                    return
+                result = answer(session, sql)
         except WarehouseError as exc:
             raise UsageError(f"The query failed: {exc}") from exc
     if output == "json":

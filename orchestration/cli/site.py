@@ -55,6 +55,12 @@ def site(
         show(built.folder, port, stdout.print)
 
 
+def index_of(settings: "Settings") -> Path | None:
+    """The first page of the site of these settings; None if there is no site yet."""
+    index = settings.site_path and settings.site_path / "index.html"
+    return index if index and index.exists() else None
+
+
 def make_site(settings: "Settings", out: Path | None, quiet: bool) -> "Built":
     """Make the site, and say on stderr what is read."""
     from orchestration.cli.console import notice

@@ -63,11 +63,12 @@ def run(
         raise typer.BadParameter("--republish is for --sample only.")
     with command(sample, target, quiet, republish, env=env) as settings:
         scope = scope_of(dataset, start, end)
-        from orchestration.cli.console import print_json, print_summary, progress, stdout
+        from orchestration.cli.console import print_json, progress
+        from orchestration.cli.show_run import print_run
+        from orchestration.cli.site import index_of, make_site
         from orchestration.job import pipeline as stages
 
         if with_site:
-            from orchestration.cli.site import make_site
             from orchestration.site.packages import check_installed
 
             check_installed()
@@ -85,9 +86,8 @@ def run(
                 given.append(f"--env {env}")
             if as_of:
                 given.append(f"--as-of {as_of}")
-            print_summary(report, " ".join(given))
-            if site:
-                stdout.print(f"\nThe site:   {site.index}", highlight=False)
+            index = site.index if site else index_of(seen)
+            print_run(report, " ".join(given), index, is_new_site=site is not None)
         end_with(report.faults)
 
 
@@ -294,6 +294,8 @@ def audit(
                     for r in result.reconciliation
                 ],
             )
+            if result.reasons:
+                print_table(("flagged", "rows"), result.reasons.items(), "\n")
             stdout.print(
                 f"\n{result.files} files, {result.file_rows:,} rows: {result.valid_rows:,} valid,"
                 f" {result.invalid_rows:,} flagged."

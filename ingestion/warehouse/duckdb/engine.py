@@ -84,6 +84,11 @@ class DuckDbSession:
             columns = [c[0] for c in cursor.description or ()]
             return Result(columns, *most.fetch(cursor.fetchmany))
 
+    def done_percent(self) -> float | None:
+        """How far the statement is that another thread runs here; None if DuckDB cannot say."""
+        percent = self.connection.query_progress()
+        return percent if percent >= 0 else None
+
     def cancel(self) -> None:
         """End the statement that another thread runs here; that raises ``WarehouseError``."""
         self.connection.interrupt()

@@ -43,6 +43,9 @@ LOCKED = (
     "set allow_unredacted_secrets = false",
     "set enable_external_access = false",
     "set python_enable_replacements = false",
+    # another thread can ask how far a statement is; DuckDB itself prints nothing
+    "set enable_progress_bar = true",
+    "set enable_progress_bar_print = false",
     "set lock_configuration = true",
 )
 

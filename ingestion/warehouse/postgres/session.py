@@ -116,6 +116,10 @@ class PostgresSession:
         """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
         return self._read(sql, most)
 
+    def done_percent(self) -> float | None:
+        """None: the server does not say how far a query is."""
+        return None
+
     def cancel(self) -> None:
         """End the statement that another thread runs here; that raises ``WarehouseError``."""
         with suppress(psycopg2.Error):  # it has ended, or the connection is lost

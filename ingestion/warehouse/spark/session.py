@@ -64,6 +64,10 @@ class SparkSession(Statements):
         """Like ``read``, but fetches no more than ``most``; the result says whether it is cut."""
         return self.first(self._that_reads(sql), most)
 
+    def done_percent(self) -> float | None:
+        """None: a session that waits for its answer cannot be asked."""
+        return None
+
     def arrow(self, sql: str, /) -> "pa.RecordBatchReader":
         """Like ``read``, in batches."""
         return self.batches(self._that_reads(sql))
