@@ -129,15 +129,8 @@ def proof_of(
     """The proof of an answer that rests on these months."""
     run = _last_run(session)
     if books is None:
-        return Proof(
-            source=source,
-            run=run,
-            covers=scope.words,
-            verdict=f"There is no ledger yet, so nothing is proved. Build it with: {run_command}",
-            ledger_balances=False,
-            months=[],
-            exceptions=[],
-        )
+        no_ledger = f"There is no ledger yet, so nothing is proved. Build it with: {run_command}"
+        return unproved(source, no_ledger, run)
     statuses = [row["status"] for row in books.compared["reconciliation"]]
     verdict = verdict_of(books.ledger, books.single_files, statuses)
     exceptions = [*_ledger_exceptions(books), *_compared_exceptions(books)]
@@ -150,6 +143,19 @@ def proof_of(
         months=list(_months(books.ledger)),
         exceptions=exceptions[:MOST_EXCEPTIONS],
         exceptions_left_out=max(0, len(exceptions) - MOST_EXCEPTIONS),
+    )
+
+
+def unproved(source: str, reason: str, run: str | None = None) -> Proof:
+    """The proof of an answer where there is no ledger, and why."""
+    return Proof(
+        source=source,
+        run=run,
+        covers="nothing",
+        verdict=reason,
+        ledger_balances=False,
+        months=[],
+        exceptions=[],
     )
 
 

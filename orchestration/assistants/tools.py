@@ -16,7 +16,7 @@ from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.publications.read import PublishedDuckDb
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Engine, Most, Session
-from orchestration.assistants.proof import Books, Proof, Scope, proof_of, read_books
+from orchestration.assistants.proof import Books, Proof, Scope, proof_of, read_books, unproved
 from orchestration.assistants.statement import scope_of
 from orchestration.assistants.values import fitting, plain, short
 from orchestration.job import documents as job_documents
@@ -277,8 +277,11 @@ class Tools:
                 shown = {"documents": [_plain(asdict(d)) for d in listed]}
                 if not listed:
                     shown["note"] = NO_DOCUMENT
-        with self._open() as opened:
-            return Documents(**shown, proof=self._proof(opened, Scope()))
+        try:
+            with self._open() as opened:
+                return Documents(**shown, proof=self._proof(opened, Scope()))
+        except MedallionError as exc:  # documents need no warehouse
+            return Documents(**shown, proof=unproved("the lake", str(exc)))
 
     @contextmanager
     def _open(self) -> Iterator[_Opened]:

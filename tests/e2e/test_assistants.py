@@ -1,6 +1,5 @@
 """The interface for assistants, as the protocol's own client meets it, and those who attack it."""
 
-import asyncio
 import json
 import re
 import shutil
@@ -8,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from typing import Any
 import duckdb
 import httpx2
 import pytest
-from mcp import Client, StdioServerParameters
-from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult, TextContent
+from mcp import Client
+from mcp_types import CallToolResult
 
 from ingestion.settings import PROJECT_ROOT, Settings
 from orchestration.assistants.server import make_server
@@ -26,6 +24,7 @@ from orchestration.assistants.tools import Limits, Tools
 from tests.conftest import settings_in
 from tests.e2e.conftest import Place
 from tests.faults.test_security import HARMLESS, ON_DUCKDB
+from tests.support.assistants import by_http, over_stdio, talk, text_of
 from tests.support.processes import PATIENCE_SECONDS
 from tests.support.warehouses import held_by_another
 
@@ -55,25 +54,6 @@ def settings_of(place: Place, **others: Any) -> Settings:
         "publish_url": "off",
     }
     return settings_in(place.folder, **values | others)
-
-
-Talk = Callable[[Client], Awaitable[Any]]
-
-
-def talk(to: Any, work: Talk) -> Any:
-    """What ``work`` gives with a client of this server, process or address."""
-
-    async def run() -> Any:
-        async with Client(to) as client:
-            return await work(client)
-
-    return asyncio.run(run())
-
-
-def text_of(result: CallToolResult) -> str:
-    (content,) = result.content
-    assert isinstance(content, TextContent)
-    return content.text
 
 
 class Asker:
@@ -117,12 +97,7 @@ def hasty(part: Place) -> Asker:
 
 
 def test_a_client_that_starts_it_speaks_over_stdio(part: Place) -> None:
-    process = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "orchestration.cli", "mcp", "--rows", "5"],
-        env=part.environment(),
-        cwd=PROJECT_ROOT,
-    )
+    process = over_stdio(part.environment(), "--rows", "5")
 
     async def work(client: Client) -> tuple[Any, Any, Any]:
         info = client.server_info, client.instructions
@@ -354,6 +329,7 @@ def test_before_the_marts_are_built_an_answer_says_that_nothing_is_proved(place:
     asker = Asker(settings_of(place), Limits())
     assert "There is no warehouse at" in asker.fault("ask", sql="select 1")
     assert "medallion run" in asker.fault("trust")
+    assert "There is no warehouse at" in asker("documents")["proof"]["verdict"]
     with duckdb.connect(place.warehouse) as connection:
         connection.execute("create schema raw")
     answer = asker("ask", sql="select 1 as n")
@@ -400,18 +376,6 @@ def served(place: Place, *arguments: str, **env: str) -> Iterator[tuple[str, lis
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert out == ""
-
-
-def by_http(url: str, token: str, work: Talk) -> Any:
-    async def run() -> Any:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as http,
-            Client(streamable_http_client(url, http_client=http)) as client,
-        ):
-            return await work(client)
-
-    return asyncio.run(run())
 
 
 def test_over_http_only_who_knows_the_token_is_answered(part: Place) -> None:

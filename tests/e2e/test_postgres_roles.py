@@ -8,9 +8,12 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from mcp import Client
+from mcp_types import CallToolResult
 
 from tests.e2e.conftest import Place
 from tests.support import postgres
+from tests.support.assistants import over_stdio, talk, text_of
 from tests.support.trips import ZONES, publish, trips
 
 pytestmark = pytest.mark.slow
@@ -293,6 +296,35 @@ def test_what_a_reader_may_not_see_is_not_said_to_be_missing(
     with logged_in_as(team, f"{team.env['MEDALLION_POSTGRES_ROLES']}_reader"):
         team.medallion(command, *TARGET, expect=1)
     assert f"may not see {unseen}" in team.last_stderr
+
+
+def test_an_assistant_of_a_reader_is_answered_from_the_marts(team: Place) -> None:
+    reader = f"{team.env['MEDALLION_POSTGRES_ROLES']}_reader"
+    asked = (
+        ("ask", {"sql": "select count(*) as n from marts.fct_trips where service = 'green'"}),
+        ("trust", {"datasets": ["green"]}),
+        ("ask", {"sql": "select * from raw.files"}),
+        ("ask", {"sql": "select pg_sleep(60)"}),
+        ("ask", {"sql": "copy (select 1) to program 'touch /tmp/mine'"}),
+    )
+
+    async def work(client: Client) -> list[CallToolResult]:
+        return [await client.call_tool(name, arguments) for name, arguments in asked]
+
+    with logged_in_as(team, reader):
+        process = over_stdio(team.environment(), *TARGET, "--seconds", "1")
+        counted, trusted, *refused = talk(process, work)
+    facts = execute(team, "select count(*) from marts.fct_trips where service = 'green'")
+    assert counted.structured_content["rows"] == [list(facts[0])]
+    proof = counted.structured_content["proof"]
+    assert (proof["source"], proof["covers"]) == ("the warehouse", "green")
+    assert proof["run"] is None  # the reader may not see the runs
+    assert proof["ledger_balances"]
+    assert len(trusted.structured_content["ledger"]) == 2
+    assert all(result.is_error for result in refused)
+    hidden, slow, _ = map(text_of, refused)
+    assert "permission denied" in hidden
+    assert "took more than 1 seconds" in slow
 
 
 def test_prune_drops_nothing_for_who_may_not_see_what_the_facts_were_built_from(
