@@ -447,3 +447,20 @@ def test_a_taken_port_and_a_short_token_are_one_line(part: Place) -> None:
     short.run("orchestration.cli", "mcp", "--http", expect=2)
     assert "at least 24 characters" in short.last_stderr
     assert "secret" not in short.last_stderr.replace("MEDALLION_MCP_TOKEN", "")
+
+
+def test_without_its_extra_one_line_says_what_to_install(place: Place) -> None:
+    script = "import sys; sys.modules['mcp'] = None; from orchestration.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "mcp"],
+        env=place.environment(),
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: The interface for assistants needs mcp, of the extra mcp: uv sync --extra mcp, or"
+        " pip install 'medallion[mcp]'.\n"
+    )
