@@ -135,6 +135,7 @@ class _Opened:
     session: Session
     source: str
     dialect: str  # of SQL
+    may_change: bool  # a run may commit while it is read
 
 
 class Tools:
@@ -152,6 +153,8 @@ class Tools:
         """The first rows of one statement that reads."""
         most = min(rows, self.limits.rows)
         with self._open() as opened:
+            scope = scope_of(sql, opened.dialect)
+            before = self._proof(opened, scope) if opened.may_change else None
             began = time.monotonic()
             try:
                 with within(self.limits.seconds, opened.session):
@@ -160,6 +163,9 @@ class Tools:
                 raise UsageError(
                     f"The query failed: {exc}. The tool schema names the tables and their columns."
                 ) from exc
+            proof = self._proof(opened, scope)
+            if before and before != proof:
+                raise MedallionError("A run has changed these months meanwhile. Ask again.")
             shown = fitting(result.rows, most, ANSWER_CHARACTERS)
             is_cut = result.is_cut or len(shown) < len(result.rows)
             return Answer(
@@ -168,7 +174,7 @@ class Tools:
                 is_cut=is_cut,
                 note=self._cut(len(shown)) if is_cut else None,
                 seconds=round(time.monotonic() - began, 3),
-                proof=self._proof(opened, scope_of(sql, opened.dialect)),
+                proof=proof,
             )
 
     def explain(self, trip_id: str) -> Explained:
@@ -294,7 +300,7 @@ class Tools:
             source = said[-1].removeprefix("reading ") if said else "the warehouse"
             is_published = isinstance(engine, PublishedDuckDb)
             dialect = "duckdb" if is_published else self._settings.target
-            yield _Opened(engine, session, source, dialect)
+            yield _Opened(engine, session, source, dialect, may_change=dialect != "duckdb")
 
     def _proof(self, opened: _Opened, scope: Scope, books: Books | None = None) -> Proof:
         books = books or read_books(opened.session, scope)

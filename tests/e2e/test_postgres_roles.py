@@ -1,6 +1,7 @@
 """Least privilege on PostgreSQL: each role does its part, and cannot do what is not its part."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -14,6 +15,7 @@ from mcp_types import CallToolResult
 from tests.e2e.conftest import Place
 from tests.support import postgres
 from tests.support.assistants import over_stdio, talk, text_of
+from tests.support.processes import wait_until
 from tests.support.trips import ZONES, publish, trips
 
 pytestmark = pytest.mark.slow
@@ -325,6 +327,23 @@ def test_an_assistant_of_a_reader_is_answered_from_the_marts(team: Place) -> Non
     hidden, slow, _ = map(text_of, refused)
     assert "permission denied" in hidden
     assert "took more than 1 seconds" in slow
+
+
+def test_no_answer_has_the_proof_of_months_that_changed_meanwhile(team: Place) -> None:
+    sql = "select pg_sleep(3)::text, count(*) from marts.fct_trips"
+    change = "update marts.ledger set file_rows = file_rows {} 1"
+
+    async def work(client: Client) -> CallToolResult:
+        return await client.call_tool("ask", {"sql": sql})
+
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(talk, over_stdio(team.environment(), *TARGET), work)
+        wait_until(
+            lambda: execute(team, "select 1 from pg_stat_activity where wait_event = 'PgSleep'")
+        )
+        execute(team, change.format("+"))
+        assert "A run has changed these months meanwhile" in text_of(asked.result())
+    execute(team, change.format("-"))
 
 
 def test_prune_drops_nothing_for_who_may_not_see_what_the_facts_were_built_from(
