@@ -10,7 +10,7 @@ from ingestion.errors import MedallionError, UsageError, WarehouseError
 from ingestion.settings import Settings
 from ingestion.warehouse.base import Session, reason_of
 from orchestration.cli.console import compact_json, notice, print_json, print_table, waiting
-from orchestration.job.ask import answer
+from orchestration.job.ask import answer, batches
 from orchestration.job.reading import reading
 
 
@@ -58,7 +58,7 @@ def _write_parquet(session: Session, sql: str) -> None:
     import pyarrow.parquet as pq
 
     try:
-        reader = session.arrow(sql)
+        reader = batches(session, sql)
         with pq.ParquetWriter(sys.stdout.buffer, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)

@@ -4,10 +4,14 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from ingestion.errors import UsageError, WarehouseError
 from ingestion.sources import registry
 from ingestion.warehouse.base import Most, Result, Session
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # DuckDB would show only tables of the schema main; PostgreSQL does not know these statements
 _SHOW_TABLES = re.compile(r"\s*(show\s+(all\s+)?tables|describe)\s*;?\s*$", re.IGNORECASE)
@@ -23,6 +27,17 @@ def answer(session: Session, sql: str, most: Most | None = None) -> Result:
     if _SHOW_TABLES.match(sql):
         return _tables(session)
     return session.read_first(sql, most) if most else session.read(sql)
+
+
+def batches(session: Session, sql: str) -> "pa.RecordBatchReader":
+    """Like ``answer``, in batches."""
+    if not _SHOW_TABLES.match(sql):
+        return session.arrow(sql)
+    import pyarrow as pa
+
+    found = _tables(session)
+    columns = list(zip(*found.rows, strict=True)) or [()] * len(found.columns)
+    return pa.table([pa.array(c, pa.string()) for c in columns], names=found.columns).to_reader()
 
 
 @contextmanager

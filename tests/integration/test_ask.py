@@ -10,7 +10,7 @@ from ingestion.errors import UsageError, WarehouseError
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.base import Most
-from orchestration.job.ask import answer, within
+from orchestration.job.ask import answer, batches, within
 from tests.conftest import MakeSettings
 from tests.support import postgres
 
@@ -113,7 +113,9 @@ def test_show_tables_shows_tables(engine: tuple[str, Settings]) -> None:
     _, settings = engine
     for sql in ("show tables", "SHOW ALL TABLES ;"):
         with connect(settings, read_only=True) as session:
-            assert ("marts", "trips", "BASE TABLE") in answer(session, sql, MOST).rows
+            shown = answer(session, sql, MOST)
+            assert ("marts", "trips", "BASE TABLE") in shown.rows
+            assert batches(session, sql).read_all().to_pylist() == shown.records()
 
 
 def test_what_would_write_is_refused(engine: tuple[str, Settings]) -> None:
