@@ -78,16 +78,16 @@ class Ingested:
     faults: list[str] = field(default_factory=list)
     alerted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    at_fault: set[str] = field(default_factory=set)  # the files that these errors are about
+    at_fault: set[str] = field(default_factory=set)  # the files that have these errors
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     newest_published: dict[str, date] = field(default_factory=dict)  # month, by dataset
-    # what each file took with its tries, by stage and by the name of the file
+    # the seconds of each file, retries included, by stage and file name
     file_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def add(
         self, file: PublishedFile, landed: State, loaded: State, seconds: tuple[float, float]
     ) -> None:
-        """Add the final states of one file's two tasks, and what they took."""
+        """Add the final states of one file's two tasks, and their seconds."""
         for stage, state, taken in zip(("land", "load"), (landed, loaded), seconds, strict=True):
             if state.name != CACHED:
                 self.file_seconds.setdefault(stage, {})[file.name] = taken
@@ -139,7 +139,8 @@ async def ingest(
     """Land and load every published file of the datasets and months, each in tasks of its own.
 
     Args:
-        datasets: Which datasets. If none are named: all of them, or the usual ones of a night.
+        datasets: Which datasets. If none are named: all of them if ``start`` is given, else the
+            usual ones of a night.
         start: First month, as 2024-01. None: the months that a night usually takes.
         end: Last month, included.
 
@@ -179,8 +180,8 @@ def _ingest_landed(
 ) -> Ingested | State:
     """Load what landed before, because the publisher cannot be reached.
 
-    Raises ``fault`` if the lake is empty. Raises it also if a setting is wrong: a person must
-    correct that, so nothing is loaded.
+    Raises ``fault`` if the lake is empty. Also raises it if ``fault`` is a wrong setting: a person
+    must correct the setting first, so nothing is loaded.
     """
     if not isinstance(fault, MedallionError) or isinstance(fault, UsageError):
         raise fault
@@ -197,7 +198,10 @@ def _ingest_landed(
 
 
 def _said(done: Ingested) -> Ingested | State:
-    """The result of an ingest: a failed state if no other flow in this process has its errors."""
+    """The result of an ingest; as a deployment's own run, a failed state if there were errors.
+
+    As a subflow it returns its errors, and the flow around it fails.
+    """
     context = FlowRunContext.get()
     alone = context is not None and context.flow_run is not None and context.flow_run.deployment_id
     return _failed(done) if alone and not done.is_good else done
@@ -214,7 +218,7 @@ async def ingest_spread(
     night = present_run(Quiet())
     night.stage("ingest", len(months))
     done = Ingested(datasets={file.dataset for file in files})
-    # a missing file that has a month is reported by the run of that month
+    # the run of a month reports the missing files of that month
     done.faults += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
 
     async def one(month: str) -> None:
@@ -233,9 +237,9 @@ async def ingest_spread(
             (done.alerted if alerted else done.faults).append(fault)
 
     await asyncio.gather(*(one(month) for month in months))
-    # only the worker has what a run returned; the lake and the warehouse show what the run did
+    # results of a run stay on its worker; the lake and the warehouse show what the run did
     looked = inventory(return_state=True)
-    if not looked.is_completed():  # only the report needs it
+    if not looked.is_completed():  # nothing but the report needs the inventory
         done.faults.append(str(outcome_of(looked)))
         return done
     after, tables = outcome_of(looked)
@@ -261,10 +265,10 @@ async def transform(
     """Build what is stale with dbt, and write its results as an artifact.
 
     Args:
-        full_refresh: Build also what is not stale: the named datasets and months, or all.
-        datasets: Which datasets are built anew. None are named: all.
-        start: First month that is built anew, as 2024-01. None: from the first.
-        end: Last one, included.
+        full_refresh: Also build what is not stale: the named datasets and months, or everything.
+        datasets: Which datasets are built anew. If none are named: all.
+        start: First month that is built anew, as 2024-01. None: the first month there is.
+        end: Last month that is built anew, included.
 
     """
     state = build(full_refresh, datasets, *_span(start, end), return_state=True)
@@ -287,12 +291,13 @@ async def nightly(
     """Ingest, transform and audit; fail if a file cannot be trusted or a row is missing.
 
     Args:
-        datasets: Which datasets. If none are named: all of them, or the usual ones of a night.
+        datasets: Which datasets. If none are named: all of them if ``start`` is given, else the
+            usual ones of a night.
         start: First month, as 2024-01. None: the last three published months of the usual
             datasets.
         end: Last month, included.
-        full_refresh: Build every month again, not only the stale ones; if datasets or months are
-            named, those.
+        full_refresh: Also build months that are not stale: those of the named datasets and
+            months, or every month if none are named.
         months_at_once: 0: one process does everything. More: the workers of the work pool do
             this many months in parallel.
 
@@ -358,7 +363,7 @@ async def nightly(
 
 @flow(log_prints=True, flow_run_name="verify what must not change")
 async def verify(warehouse: bool = False, restore: bool = False) -> State | None:
-    """Compare every byte of the lake and of what is published with its sha256.
+    """Compare every file of the lake and of the publications with its sha256.
 
     Args:
         warehouse: Also compare every raw table with its file, value by value.
@@ -371,15 +376,15 @@ async def verify(warehouse: bool = False, restore: bool = False) -> State | None
         print(line)  # noqa: T201
     if not found.faults:
         return None
-    more = f"; and {len(found.faults) - 1} more, which the log has" if found.faults[1:] else ""
+    more = f"; and {len(found.faults) - 1} more, listed in the log" if found.faults[1:] else ""
     return Failed(message=f"{found.faults[0]}{more}")
 
 
 def _failed(done: Ingested) -> State:
     """The final state of a run that had errors.
 
-    Its name is Incomplete, not Failed, if events were emitted for every error already: each error
-    gives one alert only.
+    Its name is Incomplete, not Failed, if events were emitted for every error already. So each
+    error causes only one alert.
     """
     message = "; ".join(dict.fromkeys(done.faults + done.alerted))
     return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
@@ -388,7 +393,7 @@ def _failed(done: Ingested) -> State:
 async def _site(done: Ingested) -> str | None:
     """Make the site; return the line of the summary about it.
 
-    A night is good without the extra that makes it, and fails if the site cannot be made.
+    A night is good if the extra ``site`` is not installed. It fails if the site cannot be made.
     """
     state = make_site(return_state=True)
     made = outcome_of(state)
@@ -434,8 +439,8 @@ def main() -> int:
         state: State = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]
     except (RuntimeError, HTTPError) as exc:  # the flow's own errors are in its state
         sys.stderr.write(
-            f"error: Prefect's server cannot be used: {exc}. Start the one that PREFECT_API_URL"
-            " names, or unset it: the flow then runs with a server of its own.\n"
+            f"error: Prefect's server cannot be used: {exc}. Start the server that PREFECT_API_URL"
+            " names, or unset PREFECT_API_URL: the flow then runs with a server of its own.\n"
         )
         return 1
     if state.is_completed():

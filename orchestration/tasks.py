@@ -69,7 +69,7 @@ def _known(name: str) -> str:
 def _schema() -> dict[str, Any]:
     try:
         return {"type": "string", "enum": list(registry.datasets())}
-    except UsageError:  # a run says so, in one line
+    except UsageError:  # the run itself reports the error, in one line
         return {"type": "string"}
 
 
@@ -160,7 +160,7 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
     **in_turn,
 )
 def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
-    """Names of the files whose published version is in the lake, and of those also in use.
+    """Two sets of file names: those whose published version is landed, and those loaded and in use.
 
     Raises ``MedallionError`` if the warehouse shows an orphan: a version that the lake does not
     know.
@@ -173,13 +173,14 @@ def check_state(files: list[PublishedFile]) -> tuple[set[str], set[str]]:
     wanted = {version.key: version.table_name for version in catalog.current()}
     used = {v.key: v.table_name for v in catalog.versions() if v.table_name in shown}
     if any(used.get(decision.key) != wanted.get(decision.key) for decision in catalog.decisions):
-        return set(landed), set()  # any load makes the read views follow what was decided
+        # loading any file also brings the read views in line with the decisions
+        return set(landed), set()
     loaded = {name for name, key in landed.items() if used.get(key) == wanted.get(key)}
     return set(landed), loaded
 
 
 @task(
-    task_run_name="look at what is held",
+    task_run_name="list what is landed and loaded",
     persist_result=False,
     timeout_seconds=DISCOVER_SECONDS,
     **in_turn,
@@ -300,7 +301,7 @@ def build(
     start: date | None = None,
     end: date | None = None,
 ) -> TransformReport:
-    """Build and test what is stale with dbt; the named months anew, if it is to be a refresh."""
+    """Build and test with dbt what is stale; with ``full_refresh``, also the named months."""
     with deadline(TRANSFORM_SECONDS, "dbt"):
         progress = present_run(Lines(print))
         return transform_stage(load_settings(), full_refresh, progress, datasets, start, end)
@@ -322,9 +323,9 @@ def publish(result: Audit) -> Published | None:
 
 @task(task_run_name="make the site", persist_result=False, timeout_seconds=TRANSFORM_SECONDS)
 def make_site() -> Built | str | None:
-    """Make the site of what readers see; None if these settings make none.
+    """Make the site from what readers see; None if these settings make no site.
 
-    Without the extra that it needs, the result is a text that says so.
+    If the extra ``site`` is not installed, the result is a text that says so.
     """
     settings = load_settings()
     if settings.site_path is None:
@@ -338,5 +339,5 @@ def make_site() -> Built | str | None:
 
 @task(task_run_name="verify bytes", persist_result=False, log_prints=True)
 def verify_bytes(warehouse: bool, restore: bool) -> Verification:
-    """Read every byte that must not change; nothing limits how long that takes."""
+    """Read every byte that must not change; this task has no time limit."""
     return verify_stage(load_settings(), restore, warehouse, Lines(print))

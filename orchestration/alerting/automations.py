@@ -19,13 +19,11 @@ from prefect.events.schemas.automations import (
 from orchestration import NIGHTLY, VERIFY
 from orchestration.flow import events
 
-_SET_UP_BY = (
-    "Set up by python -m orchestration.alerting.setup, which takes back what is changed by hand."
-)
+_SET_UP_BY = "Set up by python -m orchestration.alerting.setup, which undoes changes made by hand."
 # one run a day, and two hours to repair a worker
 NEVER_STARTED = timedelta(hours=26)
-# ten heartbeats of a flow run, at PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30; a server that was down for
-# longer takes a live run for dead when it is back
+# ten heartbeats of a flow run, at PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30; if the server was down for
+# longer, it marks a live run as crashed when it is back
 NO_HEARTBEAT = timedelta(minutes=5)
 # every night finds an overdue publisher overdue again; one alert a week is enough
 STALE_AGAIN = timedelta(days=7)
@@ -45,7 +43,7 @@ FAILED, CRASHED, TIMED_OUT, LATE, INCOMPLETE, COMPLETED, CANCELLED, RUNNING, HEA
         "heartbeat",
     )
 )
-# an Incomplete run is alerted by its events; it stands here only for the recovery alert
+# events already cause the alerts of an Incomplete run; it is here only for the recovery alert
 BAD = {FAILED, CRASHED, TIMED_OUT, LATE, INCOMPLETE}
 
 # Jinja, rendered by the server: a missing value must not raise, or nothing would be sent.
@@ -133,7 +131,7 @@ def verify_alerts(weekly: str) -> list[Alert]:
             _on(weekly, *bad),
             what=f'"{VERIFY} failed: " ~ {STATE}',
             where=f'"{VERIFY}"',
-            next='"See all of it with medallion verify; medallion verify --restore restores files'
+            next='"medallion verify lists all errors; medallion verify --restore restores files'
             f' that are still published. Run it again: prefect deployment run {VERIFY}"',
         ),
         Alert(
@@ -171,7 +169,7 @@ def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
             "medallion failed",
             on(FAILED),
             what=f'"{NIGHTLY} failed: " ~ {STATE}',
-            next=f'"Read the logs of the run, mend the cause, and run it again: {again}"',
+            next=f'"Read the logs of the run, remove the cause, and run it again: {again}"',
         ),
         Alert(
             "medallion crashed",
@@ -194,7 +192,7 @@ def alerts(nightly: str, never_started: timedelta) -> list[Alert]:
             where='"work pool " ~ (work_pool.name or "medallion")',
             since="flow_run.expected_start_time",
             next='"See whether a worker is running, and start one: prefect worker start'
-            ' --pool medallion. The run begins by itself then."',
+            ' --pool medallion. The run then begins by itself."',
         ),
         Alert(
             "medallion never started",

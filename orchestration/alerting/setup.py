@@ -1,9 +1,10 @@
-"""Set up the alerts: Prefect automations that send a message for each kind of fault.
+"""Set up the alerts: Prefect automations that send a message for each kind of error.
 
-``python -m orchestration.alerting.setup`` creates the automations of
-``orchestration.alerting.automations``, or changes them to what stands there. It may be run as often
-as one likes. Each fault gives one message: what happened, where, since when, and what to do next.
-Prefect's server sends the messages; ``orchestration.alerting.watch`` tells when it is down.
+``python -m orchestration.alerting.setup`` creates the automations that
+``orchestration.alerting.automations`` defines, and updates those that differ. You can run it again
+at any time. Each error causes one message: what happened, where, since when, and what to do next.
+Prefect's server sends the messages. ``orchestration.alerting.watch`` reports when that server is
+down.
 """
 
 import argparse
@@ -43,10 +44,10 @@ def set_up(
     """Create the automations, or update those that differ; return the names of all.
 
     Messages go to ``settings.alert_webhook_url`` and to Prefect's notification blocks that
-    ``blocks`` names, as ``slack-webhook/NAME``. Without a receiver, the only automation is the one
-    that ends runs whose process is gone. Raises ``UsageError`` if the name of the server or of a
-    block is missing or wrong. Raises ``MedallionError`` if the deployment is missing or the server
-    does not answer.
+    ``blocks`` names, as ``slack-webhook/NAME``. If there is no receiver, it sets up only the
+    automation that ends runs whose process is gone. Raises ``UsageError`` if no server is named or
+    a block is unknown. Raises ``MedallionError`` if a deployment is missing or the server does not
+    answer.
     """
     server = get_current_settings()
     api = server.api.url
@@ -67,7 +68,7 @@ def set_up(
             for automation in wanted:
                 _upsert(client, automation)
     except httpx.HTTPStatusError as exc:
-        # without the answer's text: it repeats the request, with the webhook's address
+        # leave out the text of the answer: it repeats the webhook's address, which is a secret
         raise MedallionError(
             f"The Prefect server at {api} answers {exc.response.status_code}"
             f" to {exc.request.method} {exc.request.url.path}."
@@ -102,13 +103,13 @@ def _upsert(client: SyncPrefectClient, automation: AutomationCore) -> None:
     found = client.read_automations_by_name(automation.name)
     for superfluous in found[1:]:
         client.delete_automation(superfluous.id)
-    # an update sends only fields that were set: validating sets the types too; the owner is left
-    # out, as an update may not send it
+    # an update sends only fields that are set, and validation sets the types too; an update may
+    # not send the owner
     whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
     if not found:
         client.create_automation(whole)
     elif found[0].model_dump(exclude={"id"}) != whole.model_dump():
-        # only if it differs: an update resets what a trigger waits for, and since when
+        # only if it differs: an update makes a trigger forget which events it has seen
         client.update_automation(found[0].id, whole)
 
 
@@ -174,7 +175,7 @@ def main() -> int:
     sys.stdout.writelines(f"{name}\n" for name in names)
     if not (settings.alert_webhook_url or blocks):
         sys.stderr.write(
-            "No receiver is named: alerts that were there stay as they were, and none is new."
+            "No receiver is named, so no alert was created; existing alerts are unchanged."
             " Set MEDALLION_ALERT_WEBHOOK_URL, or give --block.\n"
         )
     if fault := page_error():

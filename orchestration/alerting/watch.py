@@ -1,8 +1,8 @@
 """Check from outside whether the orchestrator itself is alive.
 
-Prefect's server alerts of bad runs, but sends nothing when it is down itself. ``medallion watch``
-is for cron on any machine that reaches the server. It alerts once when an error begins, and once
-when it is over.
+Prefect's server sends alerts about bad runs, but sends nothing when the server itself is down.
+``medallion watch`` is for cron on any machine that reaches the server. It alerts once when an error
+begins, and once when it is over.
 """
 
 import json
@@ -26,7 +26,7 @@ PAUSE_SECONDS = 3.0
 # a worker may be restarting, and looks for runs only every few seconds
 LATE = timedelta(minutes=5)
 PENDING = timedelta(minutes=15)
-VERIFIED = timedelta(days=15)  # one week may fail, and its alert says so
+VERIFIED = timedelta(days=15)  # two weekly runs: a single failed one has its own alert
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Fault:
 
 
 class _ServerDownError(Exception):
-    next = "Start it, or the database it keeps its runs in; workers go on by themselves."
+    next = "Start the server, or the database of its runs; workers then continue by themselves."
 
 
 class _RefusedError(_ServerDownError):
@@ -76,10 +76,10 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
 
 
 def tell_of_verification(settings: Settings, faults: Sequence[str]) -> list[str]:
-    """Send a message where a verification finds errors for the first time, or none any more.
+    """Send a message when a verification first finds errors, and when it finds none again.
 
-    ``verify.json`` in the work folder keeps whether it was sent. Returns a line for each thing that
-    went wrong with that.
+    ``verify.json`` in the work folder keeps whether the message was sent. Returns a line for each
+    problem with sending or with that file.
     """
     path = settings.work_dir / "verify.json"
     memory = _remembered(path)
@@ -90,7 +90,7 @@ def tell_of_verification(settings: Settings, faults: Sequence[str]) -> list[str]
             what=f"Verification failed: {faults[0]}{more}",
             where=settings.lake_url,
             since=datetime.now(UTC).isoformat(),
-            next="See all of it with medallion verify; medallion verify --restore restores files"
+            next="medallion verify lists all errors; medallion verify --restore restores files"
             " that are still published.",
         )
     return _tell(settings, path, memory, found, set(memory) - set(found))[1]
@@ -103,11 +103,14 @@ def _tell(
     found: Mapping[str, Fault],
     over: Collection[str],
 ) -> tuple[list[str], list[str]]:
-    """Send what is new or over, and remember it; returns lines on errors, and on the sending."""
+    """Send what is new or over, and remember it.
+
+    Returns one line for each error and each problem with sending, and again the latter alone.
+    """
     lines: list[str] = []
     unsent: list[str] = []
     for key, fault in found.items():
-        # keep the first message of an error: it says since when
+        # keep the first message of an error: it has the time when the error began
         known = memory.setdefault(key, {"message": asdict(fault), "told": False})
         lines.append(f"{fault.what} (since {known['message']['since']}). {fault.next}")
         if not known["told"]:
@@ -121,8 +124,8 @@ def _tell(
         _remember(memory_path, memory)
     except OSError as exc:
         unsent.append(
-            f"Cannot write {memory_path}: {exc.strerror}. Until that can be written, each error is"
-            " sent every time, and no message says when it is over"
+            f"Cannot write {memory_path}: {exc.strerror}. Until it can be written, each error is"
+            " sent every time, and no message says when the error is over"
         )
     return lines + unsent, unsent
 
@@ -137,7 +140,7 @@ def _server_down(api: str, reason: _ServerDownError, now: datetime) -> Fault:
 
 
 class _Api:
-    """The few requests that are made to Prefect's server."""
+    """The few requests to Prefect's server that ``watch`` needs."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -166,7 +169,7 @@ class _Api:
             )
             return
         yield from self._completed("completed", NIGHTLY, deployment, now, silence)
-        # one that is not deployed may run by another timer
+        # if the verification is not deployed, another scheduler may start it
         if weekly := self._ask("GET", f"/deployments/name/{VERIFY}"):
             yield from self._completed("verified", VERIFY, weekly, now, VERIFIED)
         yield from self._stuck(deployment, now, silence, late)
@@ -273,7 +276,7 @@ class _Api:
 
 
 def _patient_session() -> Any:
-    """A session that tries again where a server is away, or answers that it is busy or broken."""
+    """A session that retries if a server does not answer, or answers that it is busy or broken."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3 import Retry
@@ -281,10 +284,10 @@ def _patient_session() -> Any:
     retry = Retry(
         ATTEMPTS - 1,
         backoff_factor=PAUSE_SECONDS,
-        allowed_methods=None,  # POST too: a question changes nothing, and an alert may come twice
+        allowed_methods=None,  # POST too: a query changes nothing, and an alert may come twice
         status_forcelist=[429, *range(500, 600)],
         raise_on_status=False,
-        respect_retry_after_header=False,  # it may name an hour
+        respect_retry_after_header=False,  # the header may ask for an hour
     )
     session = requests.Session()
     for scheme in ("http://", "https://"):
@@ -311,7 +314,7 @@ def _told(settings: Settings, message: dict[str, str], lines: list[str]) -> bool
     except requests.RequestException as exc:
         reason = type(exc).__name__
     lines.append(
-        f"MEDALLION_ALERT_WEBHOOK_URL took no message: {reason}. It is tried again the next time"
+        f"MEDALLION_ALERT_WEBHOOK_URL took no message: {reason}. The next check sends it again"
     )
     return False
 

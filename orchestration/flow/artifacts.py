@@ -27,7 +27,7 @@ async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> No
 
 
 def listed(files: Sequence[str]) -> str:
-    """The names of the files; if they are many, the months and their number for each dataset."""
+    """The names of the files; if there are many, each dataset's months and their number."""
     if len(files) <= FILES_NAMED:
         return ", ".join(files) or "nothing"
     months: dict[str, list[str]] = {}

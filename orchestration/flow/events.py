@@ -27,11 +27,11 @@ def quarantined(file: str, reason: str) -> None:
 
 
 def odd(file: str, remarks: Sequence[str]) -> None:
-    """Say that a file was taken although it differs from its schema or from its last version."""
+    """Say that a file was accepted although it differs from its schema or its last version."""
     _emit(
         ODD,
         file,
-        what=f"{file} was taken and is odd: {'; '.join(remarks)}",
+        what=f"{file} was accepted and is odd: {'; '.join(remarks)}",
         next="See what changed: medallion history. Its rows are in the marts.",
     )
 
@@ -52,13 +52,13 @@ def source_stale(silence: str) -> None:
         STALE,
         silence.partition(":")[0],
         what=f"No new month: {silence}",
-        next="Look at the publisher's page for a delay or for new addresses;"
-        " MEDALLION_STALE_AFTER_DAYS.",
+        next="Look at the publisher's page for a delay or for new addresses."
+        " MEDALLION_STALE_AFTER_DAYS sets how many days are too long.",
     )
 
 
 def sources_fresh() -> None:
-    """Say that no dataset is overdue, or is so any longer."""
+    """Say that no dataset is overdue now; this ends an earlier alert."""
     _emit(FRESH, "publisher", what="Every dataset has new months", next="Nothing.")
 
 

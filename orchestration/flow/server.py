@@ -19,7 +19,7 @@ def start_nightly(parameters: dict[str, object], tags: list[str]) -> str:
     """
     api = get_current_settings().api.url
     if not api:
-        raise UsageError("No Prefect server is named. Set PREFECT_API_URL, or leave --deployment.")
+        raise UsageError("No Prefect server is named. Set PREFECT_API_URL, or omit --deployment.")
     try:
         return asyncio.run(_start(parameters, tags))
     except ObjectNotFound as exc:
