@@ -64,7 +64,7 @@ class Reconciled:
 class Audit:
     """The sums of the ledger, its exceptions, and the reconciliation.
 
-    The sums are those of the months. ``single_files`` are the files that belong to none.
+    The sums are over files that have a month. ``single_files`` are the files that have none.
     """
 
     files: int = 0
@@ -76,9 +76,9 @@ class Audit:
     reasons: dict[str, int] = field(default_factory=dict)
     unbalanced: list[Unbalanced] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
-    passed_over: list[Missing] = field(default_factory=list)  # by a decision, and so no error
+    passed_over: list[Missing] = field(default_factory=list)  # by an operator's decision: no error
     raw_changed: list[RawChanged] = field(default_factory=list)
-    unknown: str | None = None  # the error for orphans: in use, but not known to the lake
+    unknown: str | None = None  # the error for orphans: versions in use that the lake does not know
     reconciliation: list[Reconciled] = field(default_factory=list)
     comparisons: Comparisons = field(default_factory=Comparisons)
 
@@ -104,12 +104,15 @@ def audit(
     """Read the ledger and the reconciliation; raise ``MedallionError`` if they are not built.
 
     The ledger uses the rows that were counted when a month was loaded and built. ``recount`` counts
-    all raw tables and facts again, and so also finds later changes to them. A version is missing if
-    the lake's catalog knows it (with ``as_of``: knew it then) and the facts do not hold it, unless
-    an operator decided so. One that is withdrawn and still in the facts is missing too. It is
-    unknown, an orphan, if the warehouse shows it and the catalog does not know it.
+    all raw tables and facts again, and so also finds later changes to them.
 
-    Without ``live``, it reads the publication while a run is under way, which ``say`` is told.
+    A version is missing if the lake's catalog knows it (with ``as_of``: knew it then) and the facts
+    do not hold it, unless an operator has withdrawn it. A withdrawn version that is still in the
+    facts is also reported as missing. A version is an orphan if the warehouse shows it and the
+    catalog does not know it.
+
+    Without ``live``, the publication is read while a run is under way; ``say`` is then called with
+    its name.
     """
     whole = Catalog(settings.lake_url)
     catalog = whole.as_of(as_of) if as_of else whole
@@ -125,7 +128,7 @@ def audit(
             for row in session.query("select * from marts.ledger").records()
             if row.get("missing_file_id") != row["file_id"] or row["raw_rows"] or row["fact_rows"]
         ]
-        # an earlier release did not make it
+        # a warehouse of an earlier release lacks this table
         has_singles = ("marts", "ledger_single_files") in there
         lines = session.query(SINGLE_FILES).records() if has_singles else []
         singles = [
@@ -205,7 +208,7 @@ def audit(
 def _built(session: Session) -> set[tuple[Any, ...]]:
     """Service, month and file_key of what is built.
 
-    Empty if the last run of dbt failed: that run may have built any of them.
+    Empty if the last run of dbt failed: it is then not known which of them are good.
     """
     if session.query(LAST_BUILD).rows == [(False,)]:
         return set()

@@ -1,4 +1,4 @@
-"""Try a change of the models beside what people see, on the same lake, and show what it changes."""
+"""Try a change of the models in an environment over the same lake, and show its effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ COMMAND = "check-change"
 
 @dataclass(frozen=True)
 class Checked:
-    """What a change does: how much was built and tested, and what readers would see other.
+    """The effect of a change: how much was built and tested, and what would differ for readers.
 
-    ``loaded`` are file versions that the main warehouse has not loaded yet: the months of these
-    differ whatever the models do.
+    ``loaded`` are file versions that the main warehouse has not loaded yet. Their months differ in
+    any case, whatever the models do.
     """
 
     environment: str
@@ -39,13 +39,13 @@ class Checked:
 
 
 def check_change(main: Settings, name: str, progress: Progress | None = None) -> Checked:
-    """Build what the models of this working tree make stale, in an environment begun anew.
+    """Build what this working tree's models make stale, in a new copy of the warehouse.
 
-    Nothing is landed. Raises ``TransformError`` where a test fails, ``MedallionError`` where the
-    ledger does not balance; what people see stays as it is in any case.
+    Nothing is landed. Raises ``TransformError`` if a test fails, and ``MedallionError`` if the
+    ledger does not balance. What readers see does not change in any case.
     """
     progress = progress or Quiet()
-    open_publications(main)  # says so where nothing is published
+    open_publications(main)  # raises if these settings publish nothing
     settings = main.in_environment(name)
     if current(main) is None:
         publishes = main.run_command.replace("run", "publish", 1)

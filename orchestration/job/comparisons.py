@@ -1,4 +1,4 @@
-"""Read what else is compared with the publisher's reports than the trips per day of a month."""
+"""Read the further comparisons with the publisher's reports, besides the trips per day."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ VERDICT = "diff_pct, tolerance_pct, status, known_divergence"
 
 @dataclass(frozen=True)
 class Compared:
-    """A figure of a service and month beside the publisher's.
+    """A figure of a service and month, compared with the publisher's.
 
     ``measure`` is its name in the register and the tolerances. ``base_number`` is None if the
-    figure is of all bases.
+    figure is about all bases.
     """
 
     measure: str
@@ -35,7 +35,7 @@ class Compared:
 class Comparisons:
     """The comparisons with the report by base, and of measures of the monthly report.
 
-    Of the bases only those out of tolerance are held; the others are counted, by status.
+    Single bases are listed only if they are out of tolerance. ``bases`` counts all, by status.
     """
 
     bases_by_month: list[Compared] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Comparisons:
 
 
 def read_comparisons(session: Session, there: set[tuple[str, str]]) -> Comparisons:
-    """Read them; there are none in a warehouse that an earlier release built."""
+    """Read the comparisons; empty for a warehouse that an earlier release built."""
     if not {("marts", name) for name in (BASES, MONTHS, MEASURES)} <= there:
         return Comparisons()
 
@@ -96,7 +96,7 @@ def _named(compared: Compared) -> str:
 def difference(
     diff_pct: float | None, tolerance_pct: float | None, known_divergence: str | None
 ) -> str:
-    """How far a figure is off, and what it is outside of."""
+    """By how much a figure differs, and which limit that exceeds."""
     tolerance = "no tolerance" if tolerance_pct is None else f"tolerance {tolerance_pct:g} %"
     register = "not in the register" if known_divergence is None else "outside the register's band"
     return (
@@ -112,7 +112,7 @@ def _counted(statuses: dict[str, int]) -> str:
 def summary(comparisons: Comparisons) -> list[str]:
     """Lines for people: counts by status, and what is out of tolerance.
 
-    None of a report that is not there.
+    A report that is not loaded has no lines.
     """
     lines = []
     if comparisons.bases_by_month:

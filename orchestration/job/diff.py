@@ -1,4 +1,4 @@
-"""Compare what two environments or publications show, by the keys that the dbt project declares."""
+"""Compare two environments or publications, by the keys that the dbt project declares."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +14,10 @@ from orchestration.job.transform import declared_models
 
 
 def diff(main: Settings, after: str | None = None, before: str | None = None) -> Diff:
-    """What ``after`` shows other than ``before``: each an environment, or a publication.
+    """The differences from ``before`` to ``after``; each is an environment or a publication.
 
-    By default ``before`` is what readers see now. Without both, what readers see is compared with
-    what they saw before it. Raises ``UsageError`` where there is no such one.
+    By default ``before`` is what readers see now. If neither is given, the publication that readers
+    see is compared with the previous one. Raises ``UsageError`` if a side does not exist.
     """
     if after is None:
         seen = kept(main)
@@ -46,7 +46,7 @@ def _side(main: Settings, name: str | None) -> Side:
 
 
 def keys() -> dict[str, tuple[str, ...]]:
-    """The key of each model whose YAML declares one, by a test that its rows are unique."""
+    """The key of each model that has one: the columns of a uniqueness test in its YAML."""
     found: dict[str, tuple[str, ...]] = {}
     for model in declared_models():
         for key in _unique(model):

@@ -1,7 +1,7 @@
 """The documents in the lake: a list, the text of one, and a search over all pages.
 
-All of it is read from the lake, so it needs no warehouse. The search has an index of its own in the
-work folder: a DuckDB file, made again when a document or its text has another version.
+Everything is read from the lake, so no warehouse is needed. The search has an index of its own in
+the work folder: a DuckDB file. It is made again when a document or its text has a new version.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ NOT_LANDED = "its text is not landed yet: run medallion land"
 
 @dataclass(frozen=True)
 class Document:
-    """The current version of a document; ``reason`` says why it has no text."""
+    """The current version of a document; ``reason`` says why it has no text, if so."""
 
     dataset: str
     name: str
-    media_type: str | None  # none while its text is not landed
+    media_type: str | None  # None while its text is not landed
     bytes: int
     pages: int
     version: str  # sha256
@@ -43,7 +43,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Found:
-    """One page that a search found; a greater score is a better one."""
+    """One page that a search found; a higher score is better."""
 
     dataset: str
     document: str
@@ -61,7 +61,7 @@ def documents(settings: Settings) -> list[Document]:
 
 
 def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[str]:
-    """The text of a document, page by page; raises ``UsageError`` where there is none."""
+    """The text of a document, page by page; raises ``UsageError`` if there is no text."""
     version = version_of(settings, name, dataset)
     pages = _pages(settings)
     pages = pages.filter(pc.equal(pages["document_id"], version.file_id))
@@ -78,7 +78,7 @@ def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[s
 
 
 def versions_of(settings: Settings, name: str) -> list[FileVersion]:
-    """Every version of a document, oldest first; raises ``UsageError`` where there is none."""
+    """Every version of a document, oldest first; raises ``UsageError`` if there is none."""
     found = [v for v in Catalog(settings.lake_url).versions() if v.item == name and not v.columns]
     if not found:
         raise UsageError(f"There is no document {name}; medallion documents lists them.")
@@ -86,24 +86,24 @@ def versions_of(settings: Settings, name: str) -> list[FileVersion]:
 
 
 def version_of(settings: Settings, name: str, dataset: str | None = None) -> FileVersion:
-    """The current version of a document; of this dataset, where several have one of its name.
+    """The current version of a document; ``dataset`` chooses between documents of the same name.
 
-    Raises ``UsageError`` where there is none, or more than one.
+    Raises ``UsageError`` if there is no such document, or more than one.
     """
     held = [v for v in _held(settings) if dataset in (None, v.dataset)]
     found = [v for v in held if v.item == name]
     if len(found) > 1:
         datasets = ", ".join(sorted(v.dataset for v in found))
-        raise UsageError(f"{name} is in the datasets {datasets}: name one by --dataset.")
+        raise UsageError(f"{name} is in the datasets {datasets}: choose one with --dataset.")
     if not found:
         names = sorted(v.item or "" for v in held)
-        listed = f"there are {', '.join(names)}" if names else "there is none in the lake"
+        listed = f"there are {', '.join(names)}" if names else "the lake holds no documents"
         raise UsageError(f"There is no document {name}; {listed}.")
     return found[0]
 
 
 def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
-    """The pages that the words are about, best first, by BM25 over stems of English words."""
+    """The pages that match the words, best first, by BM25 over stems of English words."""
     with duckdb.connect(_index(settings), read_only=True) as connection:
         _load_search(connection)
         rows = connection.execute(
@@ -154,7 +154,7 @@ def _pages(settings: Settings) -> pa.Table:
 
 
 def _index(settings: Settings) -> Path:
-    """The file of the search index over the current pages; makes it if it is not there."""
+    """The file of the search index over the current pages; creates it if it does not exist."""
     pages = list(map(pages_of, _document_datasets()))
     current = [v for v in Catalog(settings.lake_url).current() if v.dataset in pages]
     versions = "\n".join(sorted(f"{v.dataset} {v.item} {v.file_id}" for v in current))
@@ -165,7 +165,7 @@ def _index(settings: Settings) -> Path:
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # each process makes one of its own, and none is seen before it is whole
+        # each process makes its own file, and moves it into place when it is complete
         with scratch_folder(settings.dlt_dir) as scratch:
             begun = scratch / path.name
             with duckdb.connect(begun) as connection:

@@ -1,7 +1,7 @@
-"""Environments: a warehouse apart over the same lake, in which a change is tried.
+"""Environments: separate warehouses over the same lake, in which changes are tried.
 
-An environment begins as a copy of the main warehouse, or empty. ``promote`` lets what it published
-become what people see, without building anything again.
+An environment begins as a copy of the main warehouse, or empty. ``promote`` puts it in the place of
+the main warehouse, without building anything again.
 """
 
 import shutil
@@ -30,7 +30,7 @@ SHOWN = 5  # of the file versions that an environment lacks
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment; ``built_at`` is None while nothing was built, or a run is under way."""
+    """One environment; ``built_at`` is None if nothing was built yet, or a run is under way."""
 
     name: str
     warehouse: str
@@ -41,7 +41,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What became what people see: an environment's warehouse, and its publication."""
+    """A promotion: which environment's warehouse and publication readers see now.
+
+    ``before`` is the publication that they saw until then.
+    """
 
     environment: str
     warehouse: str
@@ -68,7 +71,7 @@ def listed(main: Settings) -> list[Environment]:
 
 
 def check_known(main: Settings, name: str) -> Settings:
-    """The settings of an environment; raise ``UsageError`` where there is none of that name."""
+    """The settings of an environment; raise ``UsageError`` if there is none of that name."""
     settings = main.in_environment(name)
     if not engine_for(settings).exists():
         raise no_environment(name)
@@ -76,15 +79,15 @@ def check_known(main: Settings, name: str) -> Settings:
 
 
 def create(main: Settings, name: str, empty: bool = False) -> Environment:
-    """Make an environment, as a copy of the main warehouse and what it published, or empty.
+    """Make an environment: empty, or a copy of the main warehouse and its publication.
 
-    Raises ``UsageError`` where it is there already.
+    Raises ``UsageError`` if it exists already.
     """
     settings = main.in_environment(name)
     engine = engine_for(settings)
     if engine.exists():
         raise UsageError(f"There is an environment {name} already; medallion env drop drops it.")
-    _drop_publications(settings)  # of one whose drop was killed half-way
+    _drop_publications(settings)  # left over if an earlier drop was killed half-way
     environments_of(main).create(settings, empty)
     published = None if empty else current(main)
     if published and settings.publications_url:
@@ -106,12 +109,12 @@ def drop(main: Settings, name: str) -> None:
 
 
 def promote(main: Settings, name: str) -> Promotion:
-    """Let what an environment published become what people see; nothing is built again.
+    """Put an environment in the place of what readers see; nothing is built again.
 
-    Its warehouse takes the place of the main one, then its publication that of the main one. Each
-    happens at once: killed between, the next call does the rest. Raises ``UntestedError`` where its
-    last build failed, its ledger does not balance, it is not published as it is, or it lacks what
-    the main warehouse has.
+    First its warehouse takes the place of the main warehouse, then its publication that of the main
+    publication. Each of the two steps is atomic. If this is killed between them, the next call does
+    the rest. Raises ``UntestedError`` if the environment's last build failed, its ledger does not
+    balance, its present state is not published, or it lacks months of the main warehouse.
     """
     settings = check_known(main, name)
     with ExitStack() as locks:
@@ -136,7 +139,7 @@ def _publish(main: Settings, settings: Settings, published: Publication, name: s
 
 
 def _check_holds_as_much(main: Settings, settings: Settings) -> None:
-    """Raise where readers would lose months, because the environment never loaded them."""
+    """Raise if readers would lose months because the environment never loaded them."""
     if not engine_for(main).exists():
         return
     with connect(main, read_only=True) as session:
@@ -144,7 +147,7 @@ def _check_holds_as_much(main: Settings, settings: Settings) -> None:
     with connect(settings, read_only=True) as session:
         known = {table for table, *_ in _versions(session, "true")}
         in_use = {of: landed for _, of, landed in _versions(session, "is_current")}
-    # a version that a newer one has taken the place of may have been pruned there
+    # a version that a newer one has replaced may have been pruned there
     lacking = sorted(
         table
         for table, of, landed in seen
@@ -182,7 +185,7 @@ def _drop_publications(settings: Settings) -> None:
         return
     store = storage.open_publications(settings)
     with storage.turn(settings, Quiet()):
-        # what readers find them by goes first
+        # the manifests go first, by which readers find the files
         for name in sorted(store.names(""), key=lambda name: name.endswith(".parquet")):
             store.delete(name)
     if store.is_local:

@@ -36,9 +36,9 @@ def explain(
 ) -> Explanation:
     """Find the raw row and the fact of one trip.
 
-    While a run is under way, it reads the publication, which ``say`` is told, and the lake.
-    Raises ``UsageError`` if there is no such trip. Raises ``MedallionError`` if the marts are not
-    built, or the raw table was dropped.
+    While a run is under way, the publication and the lake are read; ``say`` is then called with the
+    name of the publication. Raises ``UsageError`` if there is no such trip. Raises
+    ``MedallionError`` if the marts are not built, or the raw table was dropped.
     """
     with reading(settings, say=say) as (engine, session):
         check_built(session, settings.run_command)
@@ -52,8 +52,8 @@ def check_built(session: Session, run_command: str) -> None:
 
 
 def explain_in(engine: Engine, session: Session, trip_id: int, run_command: str) -> Explanation:
-    """The same in an open warehouse or publication whose marts are built."""
-    # the warehouse knows what the digits of a trip_id mean
+    """The same as ``explain``, in an open warehouse or publication whose marts are built."""
+    # only the warehouse knows which trip_ids a month has
     place = _one(
         session,
         "select service, source_month, ? - first_trip_id as ordinal"

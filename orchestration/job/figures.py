@@ -1,4 +1,4 @@
-"""The figures of one run, as far as it has come; its metrics are made of them."""
+"""The figures of one run so far, from which its metrics are made."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from orchestration.job.transform import TransformReport
 
 @dataclass
 class Figures:
-    """What a run has done; None where it has not come so far, or cannot tell."""
+    """What a run has done; a figure is None if it is unknown or its stage has not ended."""
 
     outcomes: Counter[Outcome] | None = None  # of the published files
     newest_published: dict[str, date] = field(default_factory=dict)  # month, by dataset
@@ -23,7 +23,7 @@ class Figures:
     loaded_rows: int | None = None
     loaded_bytes: int | None = None
     not_loaded: int | None = None
-    # what each file of this run took, by stage and by the name of the file
+    # the seconds of each file of this run, by stage and file name
     file_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     built: TransformReport | None = None
     audit: Audit | None = None

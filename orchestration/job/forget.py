@@ -1,4 +1,4 @@
-"""Forget versions for good, from the lake, the warehouse and what was published."""
+"""Remove file versions for good: from the lake, the warehouse and the publications."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where a version is: what ``forget`` removes, and what it leaves to somebody else.
+    """Where a version is: what ``forget`` removes, and what has to be removed in another way.
 
     ``marts`` are the tables whose months the next build replaces. ``published`` are publications
     that hold the version. ``as_of`` are commands that remove the warehouses of earlier days and
-    the environments: each may have a copy.
+    the environments, because each of these may have a copy.
     """
 
     versions: list[FileVersion]
@@ -42,9 +42,9 @@ class Kept:
 
 
 def kept(settings: Settings, key: Key, short_id: str | None = None) -> Kept:
-    """Where the named version of a published file is, or all its versions; changes nothing.
+    """Find where the named version of a published file is, or all its versions; change nothing.
 
-    Raises ``UsageError`` where the lake knows no such version.
+    Raises ``UsageError`` if the lake knows no such version.
     """
     versions = in_lake.to_forget(settings, key, short_id)
     raw_tables, marts = _in_warehouse(settings, versions)
@@ -65,10 +65,10 @@ def forget(
     reason: str,
     progress: Progress | None = None,
 ) -> Kept:
-    """Forget a version of a published file, or all; returns what is still left of it.
+    """Forget one version of a published file, or all; return where there still are copies.
 
-    The marts follow at the next build. What is killed half-way is completed by doing it again.
-    Raises ``WarehouseBusyError`` while a run is under way, which might load it again.
+    The next build removes the rows from the marts. If this is killed half-way, call it again.
+    Raises ``WarehouseBusyError`` while a run is under way, because that run might load it again.
     """
     progress = progress or Quiet()
     with only_run(settings):
@@ -126,9 +126,9 @@ def published_copies(settings: Settings, versions: Sequence[FileVersion]) -> lis
 def delete_published(
     settings: Settings, versions: Sequence[FileVersion], progress: Progress
 ) -> None:
-    """Delete the publications that hold these versions, but for the one that readers see.
+    """Delete the publications that hold these versions, except the one that readers see.
 
-    Another one takes its place after the next run; forget again then.
+    The next run publishes another one; forget again after that run.
     """
     if settings.publications_url is None:
         return
@@ -139,6 +139,6 @@ def delete_published(
         if gone and not retention.delete(store, gone):
             raise MedallionError(
                 f"Past publications at {store.url} hold it too, and were not deleted: a manifest"
-                " there cannot be read, which medallion verify names. Repair or delete it, and"
-                " forget again."
+                " there cannot be read. medallion verify names the manifest. Repair or delete it,"
+                " and forget again."
             )

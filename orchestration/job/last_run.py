@@ -1,7 +1,7 @@
 """A record on this machine of how the last run ended, for ``medallion status``.
 
-dbt records its own runs in the warehouse. A run that fails before dbt, or has nothing to build,
-has no record there. It may not be able to write one: the warehouse may be out of reach.
+dbt records its own runs in the warehouse. A run that fails before dbt, or that has nothing to
+build, has no record there. Nor can a run write one if the warehouse is out of reach.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ def recorded(
     progress: Progress | None = None,
     lock: Callable[[], AbstractContextManager[object]] | None = None,
 ) -> Iterator[Run]:
-    """Be the only run; report what it is at, and record how it ends, with its metrics.
+    """Hold the run lock, report the progress of the run, and record its end and its metrics.
 
-    The run appends its errors to the yielded run's ``faults``, or raises. ``lock`` takes the lock
-    in place of ``only_run``. Raises ``WarehouseBusyError`` while another run is active.
+    The caller appends errors to ``faults`` of the yielded ``Run``, or raises. ``lock`` takes the
+    lock in place of ``only_run``. Raises ``WarehouseBusyError`` while another run is active.
     """
     run = Run(settings, command, by, progress or Quiet())
     with ExitStack() as held:
@@ -37,9 +37,9 @@ def recorded(
             held.enter_context(run.reported())
             yield run
         except WarehouseBusyError:
-            raise  # the run has not begun, and is tried again
+            raise  # the run has not begun; the caller may retry
         except BaseException as exc:
-            # a signal while it waits for the lock ends no run: it has not begun
+            # if a signal comes while this waits for the lock, no run has begun
             if run.has_begun or isinstance(exc, MedallionError):
                 run.faults.append(str(exc) or type(exc).__name__)
                 _record(settings, run)

@@ -16,9 +16,9 @@ Files = Mapping[Identity, dict[str, Any]]  # the rows of raw.files
 
 @dataclass(frozen=True)
 class File:
-    """One file version in use: rows in the file, in raw and in the facts, and the valid facts.
+    """One file version in use: rows in the file, in raw and in the facts, and the valid rows.
 
-    The last two are None for a dataset that has no facts.
+    ``fact_rows`` and ``valid_rows`` are None for a dataset that has no facts.
     """
 
     dataset: str
@@ -31,7 +31,7 @@ class File:
 
     @property
     def file_key(self) -> int:
-        """The ``file_key`` of its facts."""
+        """The ``file_key`` that its rows have in the facts."""
         return file_key(self.file_id)
 
     @property
@@ -61,7 +61,7 @@ class Unbalanced:
     file_rows: int
     raw_rows: int
     fact_rows: int | None
-    table_name: str | None = None  # of a file without a month
+    table_name: str | None = None  # only of a file without a month
 
     @property
     def name(self) -> str:
@@ -80,7 +80,7 @@ class RawChanged:
 
 @dataclass(frozen=True)
 class Balance:
-    """The sums of the ledger for one dataset; those of facts are None if it has no facts."""
+    """The sums of the ledger for one dataset; the last three are None if it has no facts."""
 
     dataset: str
     files: int
@@ -116,7 +116,7 @@ def single_file_of(row: dict[str, Any], raw_rows: int) -> SingleFile:
 
 
 def recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
-    """The ledger with present counts of facts, and a line for facts of files that it lacks."""
+    """The ledger with new counts of facts, and a line for each file that only the facts have."""
     counted = {(service, month, key): (rows, valid) for service, month, key, rows, valid in facts}
     files = []
     for file in ledger:
@@ -132,7 +132,7 @@ def recounted(ledger: list[File], facts: list[tuple[Any, ...]]) -> list[File]:
 
 
 def raw_rows_now(session: Session, dialect: Dialect, files: Files) -> dict[Identity, int]:
-    """The present row counts of the raw tables in use; views of files are not counted."""
+    """The present row counts of the raw tables in use; views over files are left out."""
     there = {
         name
         for (schema, name), kind in session.relations().items()
@@ -151,7 +151,7 @@ def raw_rows_now(session: Session, dialect: Dialect, files: Files) -> dict[Ident
 
 
 def with_raw_rows(file: File, counted: dict[Identity, int]) -> File:
-    """The same line with the counted rows of its raw table, if it has one."""
+    """The same line with the counted rows of its raw table; unchanged if there is no count."""
     rows = counted.get((file.dataset, file.month, file.file_id))
     return file if rows is None else replace(file, raw_rows=rows)
 
@@ -177,7 +177,7 @@ def not_in_ledger(ledger: list[File], known: Collection[Identity], files: Files)
 
 
 def in_use(singles: list[SingleFile], files: Files) -> list[SingleFile]:
-    """Those of the single files that are in use now, also if they were loaded after the build."""
+    """The single files that are in use now, including those loaded after the build."""
     counted = {row["table_name"]: row["row_count"] for row in files.values()}
     counted |= {single.table_name: single.raw_rows for single in singles}
     found = [

@@ -1,4 +1,4 @@
-"""What each column of the models is made of, and what is made of it.
+"""Column lineage: from which columns each column is made, and which columns are made from it.
 
 dbt compiles the project into its manifest, and sqlglot follows each column through the compiled
 SQL: https://sqlglot.com/sqlglot/lineage.html. No warehouse is asked, so this works while a run is
@@ -23,12 +23,12 @@ from orchestration.job.transform import compile_models, project_digest
 
 FORMAT = 1  # raise it when this module would read an older result wrongly
 ROWS = "*"  # in place of a column: the number of rows
-DIALECT = "duckdb"  # that of the compiled SQL
+DIALECT = "duckdb"  # the dialect of the compiled SQL
 
 
 @dataclass(frozen=True)
 class ColumnInfo:
-    """One column as the project describes it, and the tests that look at it."""
+    """One column as the project describes it, and the tests that check it."""
 
     name: str
     type: str | None = None
@@ -38,7 +38,7 @@ class ColumnInfo:
 
 @dataclass(frozen=True)
 class Relation:
-    """A model, a seed or a source; ``name`` has the schema before it."""
+    """A model, a seed or a source; ``name`` begins with the schema."""
 
     name: str
     kind: str
@@ -47,7 +47,7 @@ class Relation:
     materialized: str = ""
     path: str = ""
     parents: tuple[str, ...] = ()
-    tests: tuple[str, ...] = ()  # that look at no single column
+    tests: tuple[str, ...] = ()  # tests of the whole relation
 
     @property
     def schema(self) -> str:
@@ -57,7 +57,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Exposure:
-    """Who uses models, as the project declares it."""
+    """A use of models outside the project, as the project declares it."""
 
     name: str
     label: str
@@ -67,11 +67,11 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The columns of the project and what each is made of.
+    """The columns of the project, and from which columns each is made.
 
-    ``origins`` has for each column of a model those of its parents that it is made of, as
-    ``schema.relation.column``; ``*`` in place of a column means their rows. A column that is a
-    constant has none. ``unresolved`` are columns of which that cannot be told.
+    ``origins`` maps each column of a model to the parents' columns that it is made from. Names are
+    ``schema.relation.column``; ``*`` in place of a column means the number of rows. A constant has
+    no origins. ``unresolved`` are the columns whose origins could not be found.
     """
 
     relations: dict[str, Relation]
@@ -80,16 +80,16 @@ class Lineage:
     unresolved: tuple[str, ...] = ()
 
     def upstream(self, column: str) -> dict[str, int]:
-        """All columns that it is made of, with the number of steps to each."""
+        """All columns that ``column`` is made from, with the number of steps to each."""
         return _reached(column, self.origins)
 
     def downstream(self, column: str) -> dict[str, int]:
-        """All columns that are made of it, with the number of steps to each."""
+        """All columns that are made from ``column``, with the number of steps to each."""
         return _reached(column, self.users)
 
     @property
     def users(self) -> dict[str, list[str]]:
-        """For each column, those that are made of it; a count of rows is made of no column."""
+        """For each column, the columns made from it; a count of rows is made from no column."""
         found: dict[str, list[str]] = defaultdict(list)
         for column, origins in self.origins.items():
             for origin in origins:
@@ -97,18 +97,18 @@ class Lineage:
         return found
 
     def exposures_of(self, columns: Iterable[str]) -> list[Exposure]:
-        """The exposures that use a relation of these columns."""
+        """The exposures that use a relation with one of these columns."""
         used = {column.rpartition(".")[0] for column in columns}
         return [e for e in self.exposures if used & set(e.parents)]
 
     def columns(self) -> list[str]:
-        """All columns, by their whole names."""
+        """The full names of all columns."""
         return [f"{r.name}.{c.name}" for r in self.relations.values() for c in r.columns]
 
     def find(self, column: str) -> str:
-        """The whole name of a column that is given with or without schema and relation.
+        """The full name of a column that is given with or without schema and relation.
 
-        Raises ``UsageError`` where there is none, or several.
+        Raises ``UsageError`` if no column matches, or more than one.
         """
         found = [n for n in self.columns() if n == column or n.endswith(f".{column}")]
         if len(found) > 1:
@@ -116,7 +116,7 @@ class Lineage:
             found = marts if len(marts) == 1 else found
         if len(found) > 1:
             listed = ", ".join(found[:8]) + (f" and {len(found) - 8} more" if found[8:] else "")
-            raise UsageError(f"{column} is a column of several relations: {listed}. Name one.")
+            raise UsageError(f"{column} is a column of several relations: {listed}. Choose one.")
         if not found:
             raise UsageError(
                 f"There is no column {column}; name it as daily_trips.trips, or as"
@@ -131,9 +131,9 @@ class Lineage:
 
 
 def read_lineage(settings: Settings, progress: Progress | None = None) -> Lineage:
-    """The lineage of the project; made anew only where the project has changed.
+    """The lineage of the project; computed again only if the project has changed.
 
-    Raises ``MedallionError`` where dbt cannot compile the project.
+    Raises ``MedallionError`` if dbt cannot compile the project.
     """
     path = settings.work_dir / "lineage" / f"{_digest()}.json"
     if path.exists():
@@ -216,9 +216,9 @@ def _follow(manifest: Mapping[str, Any]) -> Lineage:
 def _of_model(
     node: Mapping[str, Any], schema: dict[str, Any], known: set[str]
 ) -> Iterator[tuple[str, list[str] | None]]:
-    """Each column of a model, with the columns of other relations that it is made of.
+    """Each column of a model, with the columns of other relations from which it is made.
 
-    None where sqlglot cannot follow it.
+    None in place of the columns if sqlglot cannot follow the column.
     """
     from sqlglot import exp, parse_one
     from sqlglot.errors import SqlglotError
@@ -258,7 +258,7 @@ def _of_model(
                 table = f"{part.source.db}.{part.source.name}"
                 if table in known:
                     found[f"{table}.{part.name.rpartition('.')[2]}"] = None
-        # an aggregate of no column, as count(*): the number of rows
+        # an aggregate without a column, such as count(*): the number of rows
         if not found and any(part.expression.find(exp.AggFunc) for part in parts):
             tables = (f"{t.db}.{t.name}" for t in _tables_of(whole))
             found |= dict.fromkeys(f"{table}.{ROWS}" for table in tables if table in known)
@@ -300,7 +300,7 @@ def _place(node: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str | None, list[str]]]:
-    """The tests of each node, by column; None for those of the whole node."""
+    """The tests of each node, by column; tests of the whole node have the key None."""
     found: dict[str, dict[str | None, list[str]]] = defaultdict(lambda: defaultdict(list))
     for node in manifest["nodes"].values():
         if node["resource_type"] != "test":

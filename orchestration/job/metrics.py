@@ -1,6 +1,6 @@
 """The metrics of the last run, as an OpenMetrics text file.
 
-node_exporter's textfile collector reads such a file, and also any other scraper of Prometheus'
+node_exporter's textfile collector can read this file, and so can any scraper of Prometheus' own
 format. So there are only gauges, which both formats write alike, and no timestamps of samples.
 """
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import GaugeMetricFamily
 
 PREFIX = "medallion_"
-READABLE = 0o644  # whatever the umask: a collector is another user
+READABLE = 0o644  # whatever the umask: the collector runs as another user
 Labelled = dict[str, float]
-# A first run may have hundreds of files, and each label is a series: the slowest tell enough.
+# A first run may have hundreds of files, and each label is a series: the slowest are enough.
 FILES = 50
 
 
 class Gauge(NamedTuple):
-    """One metric; ``value`` by ``labels``, or one value. One without a value is left out.
+    """One metric. ``value`` is one number, or a number for each value of ``label``.
 
-    Where there are two labels, the keys are pairs.
+    With two labels, the keys are pairs. A metric without a value is left out.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Gauge(NamedTuple):
 
 
 def write_metrics(settings: Settings, run: Run, good_at: datetime | None) -> None:
-    """Replace the file by the metrics of this run; warn where that fails.
+    """Replace the file by the metrics of this run; warn if that fails.
 
     ``good_at`` is when the last good run on this warehouse ended. A run on a variant of the
-    warehouse, such as the sample's, writes nothing: the file is about the one that people use.
+    warehouse, such as the sample's, writes nothing: the file is about the real warehouse.
     """
     if settings.variant:
         return
@@ -70,7 +70,7 @@ def _text(settings: Settings, run: Run, good_at: datetime | None) -> bytes:
     if result := run.figures.audit:
         gauges += [*_of_ledger(result), *_of_stores(settings, run.figures, result)]
 
-    # two warehouses on one machine have a file each, and one collector
+    # two warehouses on one machine have two files, and the collector reads both
     warehouse = engine_for(settings).label.removeprefix("the warehouse ")
 
     class Collected(Collector):
@@ -103,7 +103,7 @@ def _of_run(run: Run, good_at: datetime | None) -> Iterator[Gauge]:
     yield Gauge("run_end_timestamp_seconds", "When it ended.", now)
     yield Gauge("last_good_run_timestamp_seconds", "When the last good run ended.", good)
     stages = dict(run.seconds)
-    yield Gauge("run_stage_duration_seconds", "What each stage took.", stages, "stage")
+    yield Gauge("run_stage_duration_seconds", "Seconds of each stage.", stages, "stage")
 
 
 def _of_stages(figures: Figures) -> Iterator[Gauge]:
@@ -115,7 +115,7 @@ def _of_stages(figures: Figures) -> Iterator[Gauge]:
         for stage, seconds in figures.file_seconds.items()
         for name, taken in sorted(seconds.items(), key=lambda item: -item[1])[:FILES]
     }
-    about = f"What each file took, the {FILES} slowest of a stage."
+    about = f"Seconds of each file, for the {FILES} slowest of a stage."
     yield Gauge("run_file_duration_seconds", about, files, "stage", "file")
     yield Gauge("run_landed_bytes", "Bytes of new and re-published files.", figures.landed_bytes)
     yield Gauge("run_loaded_files", "File versions loaded.", figures.loaded_files)
@@ -137,11 +137,11 @@ def _of_ledger(result: Audit) -> Iterator[Gauge]:
     yield Gauge("missing_files", "Files whose newest version is not in the marts.", missing)
     yield Gauge("unbalanced_files", "Files that lost rows, or have rows twice.", unbalanced)
     yield Gauge("has_unknown_files", "Whether the marts show files that the lake lacks.", unknown)
-    yield Gauge("differing_months", "Months that differ unexplained from the report.", differing)
+    yield Gauge("differing_months", "Months with an unexplained difference.", differing)
 
 
 def _of_stores(settings: Settings, figures: Figures, result: Audit) -> Iterator[Gauge]:
-    """What the lake and the warehouse hold; nothing of one that cannot be asked any more."""
+    """What the lake and the warehouse hold; a store that no longer answers is left out."""
     sizes: Labelled = {}
     with suppress(MedallionError):
         catalog = Catalog(settings.lake_url)
@@ -176,7 +176,7 @@ def _of_stores(settings: Settings, figures: Figures, result: Audit) -> Iterator[
     if figures.publication:
         sizes["publications"] = figures.publication.stored_bytes
         seen = figures.publication.publication.created_at.timestamp()
-        yield Gauge("publication_timestamp_seconds", "Of which moment readers see the marts.", seen)
+        yield Gauge("publication_timestamp_seconds", "When what readers see was published.", seen)
     yield Gauge("size_bytes", "All versions in the lake, and bytes on disk.", sizes, "of")
 
 

@@ -17,7 +17,7 @@ class Missing:
     """A published file whose newest version is not in the facts, and the stage where it stopped.
 
     ``older_in_use`` says whether an older version is in use instead. The stage ``decided`` is no
-    error: an operator has withdrawn the version, or had it forgotten. A newer one ends that.
+    error: an operator has withdrawn or forgotten the version. A newer version ends this.
     """
 
     dataset: str
@@ -27,7 +27,7 @@ class Missing:
     reason: str
     older_in_use: bool
     table_name: str  # the name of its raw table, also if it is not loaded
-    still_in_use: bool = False  # it was decided so, and the warehouse does not follow yet
+    still_in_use: bool = False  # withdrawn or forgotten, and still in the warehouse
 
     @property
     def name(self) -> str:
@@ -47,10 +47,10 @@ def find_missing(
     files: Files | None,
     built: Collection[tuple[Any, ...]] | None,
 ) -> list[Missing]:
-    """Files whose newest version is not in the facts; for reference files: not loaded.
+    """Files whose newest version is not in the facts; reference files that are not loaded.
 
-    ``built`` has service, month and file_key of what is built. An account that may only read the
-    marts can give neither ``files`` nor ``built``.
+    ``built`` has service, month and file_key of what is built. ``files`` and ``built`` are None for
+    an account that may only read the marts.
     """
     counted = {(f.dataset, f.month, f.file_id) for f in ledger}
     used = counted | {(s.dataset, None, s.file_id) for s in singles}
@@ -71,7 +71,7 @@ def find_missing(
             return "land", f"it is in quarantine: {version.error}"
         if row and row["status"] == "quarantined":
             return "load", f"it could not be loaded: {row['error']}"
-        if not version.columns:  # a document: the lake is all that holds it
+        if not version.columns:  # a document: it is held by the lake alone
             return None
         if identity in counted or (row and row["is_current"] and version.month is None):
             return None

@@ -35,7 +35,7 @@ class RunReport:
     missing: list[Missing]  # only within the datasets and months of the run
     in_place: bool
     published: Published | None
-    not_landed: list[str]  # of a past day: what is named and was not in the lake then
+    not_landed: list[str]  # with as_of: errors for named files that the lake did not hold that day
 
     @property
     def new(self) -> list[Landed]:
@@ -88,8 +88,9 @@ def run(
     """Land what is new, load it, transform what is stale, audit all and publish the marts.
 
     Any night can be run again. With ``as_of``, nothing is landed: a separate warehouse is built
-    from what the lake held at the end of that day. ``command`` names the run for those who look
-    on. ``full_refresh`` builds the named datasets and months anew, or everything if none is named.
+    from what the lake held at the end of that day. ``command`` is the name of the run in the status
+    and the records. ``full_refresh`` builds the named datasets and months anew, or everything if
+    none is named.
     Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows orphans (files
     that the lake does not know) and ``drop_unknown`` is not set. Raises ``WarehouseBusyError``
     while another run is active. If only single files fail, their errors are in the report's
@@ -99,7 +100,7 @@ def run(
         settings = settings.as_of(as_of)
     with recorded(settings, command, progress=progress) as this:
         if as_of and as_of > datetime.now(UTC).date():
-            this.say(f"{as_of} is still to come: this is what is known so far")
+            this.say(f"{as_of} is still to come: this run uses what is known so far")
         this.begin("land")
         known = Catalog(settings.lake_url)
         if not drop_unknown:
@@ -131,7 +132,7 @@ def run(
             missing=in_scope(result.missing, datasets, start, end),
             in_place=settings.raw == "in_place",
             published=published,
-            # of the present day, landing has said it
+            # without as_of, landing has reported these already
             not_landed=not_landed(settings, datasets, start, end, as_of) if as_of else [],
         )
         this.faults += report.faults
@@ -174,7 +175,7 @@ def ledger_errors(result: Audit) -> list[str]:
         *([result.unknown] if result.unknown else []),
         *(
             f"raw.{c.table_name} holds {c.rows:,} rows, and {c.loaded_rows:,} were loaded: somebody"
-            " has changed it; drop it, and medallion run loads it again from the lake"
+            " has changed the table; drop it, and medallion run loads it again from the lake"
             for c in result.raw_changed
         ),
         *(
@@ -192,7 +193,7 @@ def ledger_errors(result: Audit) -> list[str]:
 def missing_errors(missing: Iterable[Missing]) -> list[str]:
     """Errors of files whose newest version is not in the facts, one line each."""
     next_steps: dict[Stage, str] = {
-        "land": "publishing it anew mends it; medallion land fetches it again",
+        "land": "if the publisher corrects the file, medallion land fetches it again",
         "load": "medallion load tries it again",
         "transform": "medallion transform builds it",
     }
@@ -212,7 +213,7 @@ def missing_errors(missing: Iterable[Missing]) -> list[str]:
 
 
 def passed_over_lines(missing: Iterable[Missing]) -> list[str]:
-    """The files whose newest version an operator has withdrawn or had forgotten, one line each."""
+    """The files whose newest version an operator has withdrawn or forgotten, one line each."""
     return [
         f"{m.name}: {'an older version is' if m.older_in_use else 'no version is'} in use:"
         f" {m.file_id[:8]} was {m.reason}"

@@ -1,4 +1,4 @@
-"""Publish the marts of a warehouse once its tests and its ledger are good."""
+"""Publish the marts of a warehouse if its tests and its ledger are good."""
 
 import hashlib
 from dataclasses import dataclass
@@ -54,17 +54,17 @@ def publish(
     run: str = "medallion publish",
     progress: Progress | None = None,
 ) -> Published | None:
-    """Publish the marts as they are; None where these settings publish nothing.
+    """Publish the marts as they are; return None if these settings publish nothing.
 
-    ``result`` is the audit of this moment; without it, the ledger is read. Raises
-    ``UntestedError`` where the last run of dbt failed, a month was not tested, or the ledger does
-    not balance: readers then keep the publication before.
+    ``result`` is the present audit; without it, the ledger is read. Raises ``UntestedError`` if the
+    last run of dbt failed, a month was not tested, or the ledger does not balance. Readers then
+    keep the previous publication.
     """
     if settings.publications_url is None:
         return None
     result = result or audit(settings)
     engine = engine_for(settings)
-    # what is checked is what is read: dbt may be run by hand meanwhile
+    # check and read one snapshot: somebody may run dbt by hand meanwhile
     with engine.session(read_only=True) as session, engine.snapshot(session):
         builds = _builds(session)
         _check(session, builds, result)
@@ -89,9 +89,10 @@ def publish(
 
 
 def tested_publication(settings: Settings, result: Audit) -> Publication | None:
-    """The publication of the marts as they are now; None where these settings publish nothing.
+    """The publication of the marts as they are now; None if these settings publish nothing.
 
-    Raises ``UntestedError`` where the marts are not known to be good, or are not published so.
+    Raises ``UntestedError`` if the marts are not known to be good, or have changed since they were
+    published.
     """
     with connect(settings, read_only=True) as session:
         builds = _builds(session)
@@ -103,7 +104,7 @@ def tested_publication(settings: Settings, result: Audit) -> Publication | None:
     if found is None or found.origin.state != state:
         publishes = settings.run_command.replace("run", "publish", 1)
         raise UntestedError(
-            f"What is published is not what the warehouse holds now; {publishes} publishes it."
+            f"The warehouse has changed since it was published; {publishes} publishes it."
         )
     return found
 
@@ -117,8 +118,8 @@ def _builds(session: Session) -> dict[str, dict[tuple[str, Any], _Build]]:
     ).rows
     found: dict[str, dict[tuple[str, Any], _Build]] = {}
     for table, service, month, build_key, built_at, count, tested_at in rows:
-        # an interval that was built again from the same inputs may have other rows, so its time
-        # is part of the key
+        # an interval that was built again from the same inputs may have other rows, so the time of
+        # the build is part of the key
         key = hashlib.sha256(f"{build_key} {built_at.timestamp()}".encode()).hexdigest()
         found.setdefault(table, {})[service, month] = _Build(key, count, tested_at is not None)
     return found
@@ -182,7 +183,7 @@ def _tables(session: Session) -> dict[str, bool]:
         "select table_name, tested_at is not null from intermediate.month_builds"
         " where source_month is null and table_name like 'marts.%' order by table_name"
     ).rows
-    # the table that dbt builds beside another is nobody's to see
+    # readers must not see the table that dbt builds beside the real one
     return {table: is_tested for table, is_tested in rows if not table.endswith("__rebuild")}
 
 
@@ -201,7 +202,7 @@ def _versions(session: Session) -> dict[str, dict[str, str]]:
     """The sha256 of the file versions in the facts, by dataset and month."""
     rows = session.query(
         "select dataset, month, file_id from marts.ledger where fact_rows is not null"
-        " and (missing_file_id is null or missing_file_id <> file_id)"  # it stands for no rows
+        " and (missing_file_id is null or missing_file_id <> file_id)"  # else it has no rows
         " order by dataset, month"
     ).rows
     found: dict[str, dict[str, str]] = {}

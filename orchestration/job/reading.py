@@ -1,4 +1,4 @@
-"""Which warehouse or publication a command reads, so that no reader waits for a run."""
+"""Choose the warehouse or the publication for a reader, so that no reader waits for a run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,12 +20,12 @@ def reading(
     say: Callable[[str], object] = lambda _: None,
     published_first: bool = False,
 ) -> Iterator[tuple[Engine, Session]]:
-    """Open what can be read now: the warehouse, or the publication while a run holds it.
+    """Open the warehouse, or the latest publication while a run holds the warehouse.
 
-    ``live`` opens the warehouse in any case; ``publication`` names the one to open, by id or day.
-    ``published_first`` is for those who may look for long: it takes the publication wherever there
-    is one, so that no run waits for them. ``say`` is given the publication that is read and its
-    age, in a few words. Raises ``WarehouseBusyError`` where the warehouse is held and nothing was
+    ``live`` opens the warehouse in any case. ``publication`` opens the publication with that id or
+    day. ``published_first`` is for callers who may read for long: it opens the publication if there
+    is one, so that no run waits for them. ``say`` is called with the id and the age of the
+    publication that is read. Raises ``WarehouseBusyError`` if the warehouse is held and nothing was
     published.
     """
     engine = engine_for(settings)
@@ -33,7 +33,7 @@ def reading(
     with ExitStack() as stack:
         look_first = not (live or wanted) and settings.publications_url is not None
         latest = _latest(settings, engine) if look_first and published_first else None
-        # nobody else need reach the publications while the warehouse can be read
+        # for all others, the publications need not be reachable while the warehouse can be read
         is_free = look_first and latest is None and engine.exists()
         session = _opened(engine, stack) if is_free else None
         if session is None:
@@ -46,13 +46,13 @@ def reading(
 
 
 def _latest(settings: Settings, engine: Engine) -> Publication | None:
-    """What this warehouse has published last; None if another one publishes there."""
+    """The latest publication of this warehouse; None if another warehouse publishes there."""
     found = current(settings)
     return found if found and found.origin.warehouse == engine.label else None
 
 
 def _opened(engine: Engine, stack: ExitStack) -> Session | None:
-    """The open warehouse; None where a run is under way, or another process holds the file."""
+    """The open warehouse; None if a run is under way, or another process holds the file."""
     if engine.holder():
         return None
     with ExitStack() as attempt:
@@ -60,7 +60,7 @@ def _opened(engine: Engine, stack: ExitStack) -> Session | None:
             session = attempt.enter_context(engine.session(read_only=True))
         except WarehouseBusyError:
             return None
-        # a run that has begun since waits until we close the file
+        # a run may have begun meanwhile, and would have to wait until this closes the file
         if engine.holder():
             return None
         stack.push(attempt.pop_all())

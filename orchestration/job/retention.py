@@ -1,4 +1,4 @@
-"""Find superseded file versions that nothing in the facts is built from any more."""
+"""Find superseded file versions from which no row of the facts is built any more."""
 
 from datetime import date, timedelta
 
@@ -11,11 +11,11 @@ from ingestion.warehouse.retention import superseded as superseded_versions
 
 
 def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
-    """Loaded versions, not current, that were landed longer ago than that; the oldest first.
+    """Loaded versions that are not current and landed before ``older_than`` ago, oldest first.
 
-    Versions that the present facts were built from are left out, so that a trip still leads back to
-    its raw row. Raises ``WarehouseError`` if this account may not see what the facts were built
-    from.
+    Versions from which the present facts were built are left out, so that a trip still leads back
+    to its raw row. Raises ``WarehouseError`` if this account may not see from what the facts were
+    built.
     """
     return superseded_versions(settings, older_than, _in_facts(settings))
 
@@ -37,13 +37,14 @@ def _in_facts(settings: Settings) -> set[tuple[str, date | None, int]]:
 def _builds_are_there(session: Session) -> bool:
     """Whether dbt has built anything yet.
 
-    ``tables()`` leaves out what this account may not see; raises ``WarehouseError`` in that case.
+    Raises ``WarehouseError`` if this account may not see the table; ``tables()`` then leaves it
+    out.
     """
     if ("intermediate", "month_builds") in tables(session):
         return True
     if session.hides("intermediate", "month_builds"):
         raise WarehouseError(
             "This account may not see intermediate.month_builds, which says what the facts were"
-            " built from, so nothing is dropped. Log in as one that loads and transforms."
+            " built from, so nothing is dropped. Log in as an account that loads and transforms."
         )
     return False

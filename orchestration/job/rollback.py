@@ -1,4 +1,4 @@
-"""Publish an earlier publication again, and tell what that hides."""
+"""Publish an earlier publication again, and report what readers then no longer see."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,10 @@ from ingestion.warehouse import engine_for
 
 @dataclass(frozen=True)
 class Hidden:
-    """One table that readers see as it was: its months that differ, and their rows."""
+    """One table that the rollback changes: its months that differ, and their rows.
+
+    Readers see ``rows`` now; they saw ``hidden_rows`` before.
+    """
 
     table: str
     months: list[str]
@@ -23,7 +26,7 @@ class Hidden:
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback did: the new publication, the one it restores, and what is out of sight."""
+    """A rollback: the new publication, the one that it restores, and the one that it hides."""
 
     publication: str
     restores: str
@@ -34,7 +37,7 @@ class Rollback:
 def rollback(settings: Settings, which: str) -> Rollback:
     """Publish one publication again, by its id or day.
 
-    Raises ``UsageError`` where there is no such publication, or readers see it already.
+    Raises ``UsageError`` if there is no such publication, or readers see it already.
     """
     wanted, before = find(settings, which), current(settings)
     if before is None:

@@ -20,7 +20,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Scaffold:
-    """The files that were written, and those that were there and were left as they are."""
+    """The files that were written, and the existing files that were left unchanged."""
 
     written: list[Path]
     kept: list[Path]
@@ -29,8 +29,9 @@ class Scaffold:
 def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> Scaffold:
     """Write a model and its ``.yml`` for each dataset into ``folder/<source>``.
 
-    By default into the staging folder of the dbt project. Never overwrites. Raises ``UsageError``
-    where the columns of a dataset are unknown, ``MedallionError`` where a file cannot be written.
+    The default folder is the dbt project's staging folder. Existing files are never overwritten.
+    Raises ``UsageError`` if the columns of a dataset are unknown, and ``MedallionError`` if a file
+    cannot be written.
     """
     catalog = Catalog(settings.lake_url)
     datasets = [catalog.dataset(dataset.name) for dataset in source.datasets if dataset.has_rows]

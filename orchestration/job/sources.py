@@ -1,4 +1,4 @@
-"""What each source has, and how far it is landed."""
+"""What each source publishes, and how much of it is landed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ingestion.sources.base import PublishedFile, Source
 class SourceStatus:
     """One source, and the number of its items that are published, landed and stale.
 
-    ``published`` is none where the source cannot be asked; ``error`` says why. ``stale`` items are
-    published and not landed as they are published now. A source that gives no fingerprint of its
-    items, as an API, cannot say whether one has changed: its items are stale if never landed.
+    ``published`` is None if the source cannot be asked; ``error`` says why. An item is stale if its
+    published version is not landed. Some sources, such as APIs, give no fingerprints of their
+    items, so a change cannot be seen: their items are stale only if they were never landed.
     """
 
     name: str
@@ -74,5 +74,5 @@ def _status(settings: Settings, catalog: Catalog, source: Source, is_enabled: bo
 
 
 def has_fingerprint(offer: PublishedFile) -> bool:
-    """Whether the source tells by more than the item itself if it has changed."""
+    """Whether the source gives something by which a change shows without a download."""
     return bool(offer.etag or offer.last_modified)

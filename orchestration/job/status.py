@@ -41,16 +41,17 @@ class FileStatus:
     dataset: str
     month: date | None
     published: bool | None  # None if the publisher was not or could not be asked
-    # the published fingerprint differs from the one landed last; false where a source gives none
+    # the published fingerprint is not the one landed last; false if the source has no fingerprints
     changed: bool
     versions: int
     loaded: bool
     built: bool
     quarantined: str | None
     item: str | None = None  # the name of one of several files of a dataset
-    # the newest version that an operator has withdrawn or had forgotten, who, when and why
+    # if an operator has withdrawn or forgotten the newest version: who, when and why
     withdrawn: str | None = None
-    # false if every version is: then loaded and built mean that the warehouse does not follow yet
+    # false if that holds for every version: loaded and built then mean that the warehouse still
+    # has one of them
     wanted: bool = True
 
     @property
@@ -71,15 +72,15 @@ class FileStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Every file, the last run, and the one under way.
+    """Every file, the last run, and the run under way.
 
-    The last run is one of the whole job as recorded here, or of dbt alone.
+    The last run is a run of the whole job that this machine recorded, or a run of dbt alone.
     """
 
     files: list[FileStatus]
     unreachable: str | None
     missing: list[str]  # expected files that are not published, one line each
-    unknown: str | None  # the error for orphans: in use, but not known to the lake
+    unknown: str | None  # the error for orphans: versions in use that the lake does not know
     last_run: dict[str, Any] | None
     run_under_way: RunUnderWay | None
 
@@ -92,14 +93,14 @@ def status(
     as_of: date | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> Status:
-    """Compare publisher, lake and warehouse: one HEAD a published file and three queries.
+    """Compare publisher, lake and warehouse: one HEAD request a published file and three queries.
 
     Without ``start``, a server is only asked for the newest months of each dataset. ``as_of`` shows
     the lake as it was at the end of that day. The publisher is then not asked: it only knows the
     present.
 
-    While a run is under way, it reads the publication in place of the warehouse, which ``say`` is
-    told.
+    While a run is under way, the publication is read in place of the warehouse; ``say`` is then
+    called with the name of the publication.
     """
     under_way = run_under_way(settings)
     unreachable: str | None = None
@@ -155,13 +156,13 @@ def status(
                 published=key in offered if is_asked else None,
                 changed=offer is not None and has_fingerprint(offer) and not catalog.holds(offer),
                 versions=sum(v.key == key for v in catalog.versions()),
-                # the lake is all that holds a document
+                # a document is held by the lake alone
                 loaded=any(v.table_name in warehouse.loaded for v in using)
                 or (wanted is not None and not wanted.columns),
                 built=any((dataset, month, v.file_key) in warehouse.built for v in using),
                 quarantined=distrust,
                 item=item,
-                # of a version that a newer one has replaced, history tells
+                # medallion history shows the decisions on older versions
                 withdrawn=newest.error if newest and newest.status in PASSED_OVER else None,
                 wanted=wanted is not None or not over,
             )
@@ -234,7 +235,7 @@ def _warehouse(settings: Settings, catalog: Catalog, say: Callable[[str], object
                 " order by completed_at desc limit 1"
             )
             last_run = next((run | {"by": "dbt", "error": None} for run in last.records()), None)
-        # a file is built if its rows were counted and balance, with its facts if it has any
+        # a file is built if its counted rows balance, and those of its facts if it has facts
         counted = (
             "select dataset, month, file_id, fact_rows is not null from marts.ledger"
             " where is_balanced"
@@ -313,7 +314,7 @@ def _reach(settings: Settings) -> str:
     if missing := [f"{file.name}: {file.error}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
     places = ", ".join(publisher.url for publisher in settings.publishers())
-    return f"{len(found)} files to load by default at {places}"
+    return f"{len(found)} files at {places} are landed by default"
 
 
 def _lake(settings: Settings) -> str:
@@ -327,7 +328,7 @@ def _lake(settings: Settings) -> str:
 
 def _publications(settings: Settings) -> str:
     if settings.publications_url is None:
-        return "nothing is published: MEDALLION_PUBLISH_URL"
+        return "nothing is published: MEDALLION_PUBLISH_URL is off"
     store = open_publications(settings)
     store.probe()
     latest = current_publication(store)

@@ -1,8 +1,8 @@
 """Run dbt over the warehouse, if there is something to build.
 
-dbt runs in this process. If the process is killed, dbt ends too, and no orphan process goes on
+dbt runs in this process. If the process is killed, dbt ends too, so no orphan process keeps on
 writing. The dbt project records in the warehouse what a build was made from: the project's files
-and the raw versions in use. So finding out that nothing is new costs one query.
+and the raw versions in use. So one query shows whether anything is new.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
-# libpq's variables that set session parameters; the user's variables for connecting stay
+# libpq's variables that set session parameters; those that say how to connect are kept
 LIBPQ_DEFAULTS = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 BAD = ("error", "fail", "runtime error")
-# parts of messages of errors that may pass: libpq's, when the server went away or does not
-# answer, and our macros', when a reader holds a table
+# parts of the messages of errors that may pass: from libpq, if the server went away or does not
+# answer; from this project's macros, if a reader holds a table
 PASSING = (
     "server closed the connection",
     "terminating connection",
@@ -53,7 +53,7 @@ class Node:
 
 
 class TransformError(MedallionError):
-    """dbt failed. The message names the failed nodes and why; ``nodes`` are all that ran."""
+    """dbt failed. The message names the failed nodes and why; ``nodes`` has all nodes that ran."""
 
     def __init__(self, message: str, nodes: tuple[Node, ...] = ()):
         super().__init__(message)
@@ -96,14 +96,15 @@ def transform(
     """Build and test what is stale in the warehouse; raise ``TransformError`` if dbt fails.
 
     ``full_refresh`` builds everything anew; with datasets or months, only those months. Readers
-    keep the old rows of a month until its new rows are whole. ``unit_tests`` runs those of the
-    models too, even if nothing is stale.
+    keep the old rows of a month until its new rows are complete. ``unit_tests`` also runs the unit
+    tests of the models, even if nothing is stale.
     """
     inputs = build_inputs(settings)
     if not full_refresh and not unit_tests and _is_built(settings, inputs):
         return TransformReport(built=False)
     args = ["build"] if unit_tests else ["build", "--exclude-resource-type", "unit_test"]
-    # whoever calls this keeps other runs out; on Spark, a dbt that was killed then keeps out nobody
+    # the caller holds the run lock; so on Spark, this build need not wait for the lock that a
+    # killed dbt has left in the warehouse
     env = {"MEDALLION_BUILD_INPUTS": inputs, "MEDALLION_RUN_LOCK": "held"}
     if full_refresh and (datasets or start or end):
         env["MEDALLION_BUILD_ANEW"] = json.dumps(
@@ -143,7 +144,7 @@ def _project_hash() -> "hashlib._Hash":
 def compile_models(settings: Settings, progress: Progress) -> dict[str, Any]:
     """dbt's manifest with the compiled SQL of every model; no warehouse is opened.
 
-    Raises ``TransformError`` where dbt cannot compile the project.
+    Raises ``TransformError`` if dbt cannot compile the project.
     """
     from dbt.cli.main import dbtRunner
 
@@ -198,7 +199,7 @@ def run_dbt(
     """Run one dbt command on the project; raise ``TransformError`` if a node fails."""
     from dbt.cli.main import dbtRunner
 
-    # the profile reads its settings from here, so that dbt has those of this run
+    # the profile reads the environment, so that dbt has the settings of this run
     engine = engine_for(settings)
     env = {
         **engine.environment(),
@@ -216,10 +217,10 @@ def run_dbt(
                 *("--target", settings.target),
                 *("--target-path", str(state / "target")),
                 *("--log-path", str(state / "logs")),
-                # no errors either: stdout is for results, and the reporter reports the rest
+                # no errors either: stdout is for results, and the callback reports the rest
                 *("--log-level", "none", "--log-level-file", "info"),
                 "--no-use-colors",
-                # nobody reads the manifest here; dbt keeps its parse result even without it
+                # nothing reads the manifest; dbt keeps its parse result without it
                 "--no-write-json",
             ]
         )
@@ -267,8 +268,8 @@ def _is_built(settings: Settings, inputs: str) -> bool:
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables; restore the old ones and the working directory afterwards.
 
-    Removes dbt's own variables, and those of libpq that change the result of a statement: they are
-    meant for other projects.
+    Removes dbt's own variables, which are meant for other projects, and libpq's variables that
+    change the result of a statement.
     """
     before, cwd = dict(os.environ), os.getcwd()  # noqa: PTH109
     for name in before:

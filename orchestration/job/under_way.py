@@ -1,7 +1,8 @@
-"""Which run is under way, and what it is at.
+"""Which run is under way, and how far it is.
 
-Only the lock tells that a run is under way. The run itself writes what it is at into a file beside
-its record, with the name that its lock has. A killed run leaves its file, but no lock of that name.
+Only the run lock shows that a run is under way. The run writes its progress and the name of the
+lock's holder into a file beside its record. A killed run leaves that file, but nobody then holds
+the lock under that name.
 """
 
 import threading
@@ -21,14 +22,14 @@ from orchestration.job import run_files
 from orchestration.job.figures import Figures
 
 WRITE_SECONDS = 1.0
-KNOWN_RATE = 0.05  # the part of a stage from which its rate tells when it ends
+KNOWN_RATE = 0.05  # once this part of a stage is done, its rate predicts its end
 
 
 @dataclass(frozen=True)
 class RunUnderWay:
     """The run that holds a warehouse's lock.
 
-    If it works in another work folder, only its holder is known, and since when.
+    If the run uses another work folder, only ``who`` and ``since`` are known.
     """
 
     who: str
@@ -38,7 +39,7 @@ class RunUnderWay:
     stage: str | None = None
     stage_since: datetime | None = None
     done: int = 0
-    total: int | None = None  # None while the stage has not told how much there is to do
+    total: int | None = None  # None until the stage has reported how much there is to do
     unit: str = "files"
     done_bytes: int = 0
     total_bytes: int | None = None
@@ -67,10 +68,10 @@ class RunUnderWay:
 
 
 class Run:
-    """A run as it goes on: a ``Progress`` that passes everything on, and writes what it is at.
+    """The state of a run: a ``Progress`` that forwards each report and writes it to a file.
 
-    The run appends its ``faults``, and fills in its ``figures``. ``seconds`` are those of each
-    finished stage.
+    The code of the run appends to ``faults`` and fills in ``figures``. ``seconds`` has the time of
+    each finished stage.
     """
 
     def __init__(self, settings: Settings, command: str, by: str, onward: Progress):
@@ -91,7 +92,7 @@ class Run:
         self._said: dict[str, Any] = {}
 
     def begin(self, stage: str) -> None:
-        """A stage of the run begins, and the one before it has ended."""
+        """Note that a stage begins, and that the stage before it has ended."""
         with self._lock:
             self._end_stage()
             self._begun = time.monotonic()
@@ -119,7 +120,7 @@ class Run:
         return seconds | {name: n for name, n in amounts.items() if n is not None}
 
     def file_seconds(self) -> dict[str, dict[str, float]]:
-        """What each file that was landed or loaded took, by stage and name."""
+        """The seconds for landing and for loading each file, by stage and file name."""
         return {
             stage: {name: round(taken, 3) for name, taken in seconds.items()}
             for stage, seconds in self.figures.file_seconds.items()
@@ -127,7 +128,7 @@ class Run:
         }
 
     def stage(self, name: str, files: int, total_bytes: int | None = None, /) -> None:
-        """The stage has this much to do."""
+        """Note how much the stage has to do."""
         with self._lock:
             self.had_work = self.had_work or files > 0
             self._said |= {
@@ -155,25 +156,25 @@ class Run:
         self._onward.file_done(name, note, rows)
 
     def say(self, message: str, /) -> None:
-        """Pass it on."""
+        """Forward a message."""
         self._onward.say(message)
 
     def end(self) -> None:
-        """The last stage of the run has ended."""
+        """Note that the last stage of the run has ended."""
         with self._lock:
             self._end_stage()
         self._ended.set()
 
     @contextmanager
     def reported(self) -> Iterator[None]:
-        """Keep the file for the length of a ``with`` block; the run holds its lock already."""
+        """Keep the file up to date inside a ``with`` block; the run already holds the lock."""
         self.has_begun = True
-        with suppress(MedallionError):  # without the lock's name, nobody believes the file
+        with suppress(MedallionError):  # without the holder's name, readers ignore the file
             self._said["holder"] = engine_for(self._settings).holder()
         self._said |= {"by": self.by, "command": self.command}
-        # a thread: a stage that has reported a lot may then be silent for long
+        # in a thread: after its last report, a stage may be silent for long
         writer = threading.Thread(target=self._keep_written, name="under way", daemon=True)
-        with suppress(RuntimeError):  # a machine that has no memory for one more thread
+        with suppress(RuntimeError):  # the machine has no memory for one more thread
             writer.start()
         present = _present.set(self)
         try:
@@ -212,7 +213,7 @@ def present_run(otherwise: Progress) -> Progress:
 
 @contextmanager
 def only_run(settings: Settings) -> Iterator[None]:
-    """Keep other runs out; raise ``WarehouseBusyError`` that says what the other run is at."""
+    """Keep other runs out; raise ``WarehouseBusyError`` with the progress of an active run."""
     engine = engine_for(settings)
     with ExitStack() as lock:
         try:
@@ -231,7 +232,7 @@ def only_run(settings: Settings) -> Iterator[None]:
 def reported(
     settings: Settings, command: str, by: str = "medallion", progress: Progress | None = None
 ) -> Iterator[Run]:
-    """Report what a run is at, for the length of a ``with`` block; the run holds its lock."""
+    """Report the progress of a run inside a ``with`` block; the run already holds the lock."""
     run = Run(settings, command, by, progress or Quiet())
     with run.reported():
         yield run
@@ -267,21 +268,21 @@ def run_under_way(settings: Settings) -> RunUnderWay | None:
             stage_since
             and _expected_end(said, stage_since, took.get(kind_of(said["command"]), {})),
         )
-    except (KeyError, ValueError, TypeError, AttributeError):  # of another release
+    except (KeyError, ValueError, TypeError, AttributeError):  # a file of another release
         return RunUnderWay(who, since)
 
 
 def kind_of(command: str) -> str:
-    """What runs of one kind have in common: ``backfill`` of ``backfill of 2024-01``."""
+    """The kind of a run, by its command: ``backfill`` for ``backfill of 2024-01``."""
     return command.partition(" ")[0]
 
 
 def _expected_end(
     said: Mapping[str, Any], stage_since: datetime, took: Mapping[str, float]
 ) -> datetime | None:
-    """When the run ends if it goes on at this rate, and its later stages take what they took last.
+    """When the run ends, by the present rate and the times of the later stages in the last run.
 
-    ``took`` has the seconds of each stage of the last good run that had work, in their order.
+    ``took`` has the seconds of each stage of the last good run that had work, in order.
     """
     now = datetime.now(UTC)
     stage, elapsed = said["stage"], max((now - stage_since).total_seconds(), 0.0)

@@ -1,4 +1,4 @@
-"""Verify all bytes that must not change: the lake's, the published ones, and the raw tables."""
+"""Verify all data that must not change: the lake, the publications and the raw tables."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Verification:
     versions: list[in_lake.Verified]
     orphans: list[in_lake.Orphan]
     published: list[VerifiedFile]
-    raw_tables: list[Compared] | None = None  # none if they were not compared
+    raw_tables: list[Compared] | None = None  # None if they were not compared
 
     @property
     def faults(self) -> list[str]:
