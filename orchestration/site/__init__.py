@@ -1,5 +1,5 @@
-"""A static site made from the marts: pages, figures and their data; knows no Prefect.
+"""A static site made from the marts: pages, figures and their data. It does not use Prefect.
 
-``build.build_site`` makes it. The queries are in ``queries``, one file for each figure; the pages
-are in ``templates``; ``static`` has the site's own style and script.
+``build.build_site`` makes the site. ``queries`` has one SQL file for each figure, ``templates`` has
+the pages, and ``static`` has the site's own style and scripts.
 """

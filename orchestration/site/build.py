@@ -1,4 +1,4 @@
-"""Make the site: read what the pages need, write them, and swap them in."""
+"""Make the site: read what the pages need, write the pages, and replace the old site."""
 
 import time
 from collections.abc import Callable
@@ -27,13 +27,13 @@ NEEDED = (
     "tlc_reconciliation",
     "zone_pair_trips",
 )
-MEMORY = "512MB"  # of DuckDB, where no setting says another; Python needs 200 MB beside it
+MEMORY = "512MB"  # DuckDB's limit if no setting gives one; Python needs 200 MB more
 STATIC = ("site.css", "site.js", "zones.js", "search.js", "lineage.js")
 
 
 @dataclass(frozen=True)
 class Built:
-    """The site that was made: its folder, its pages, and what it took."""
+    """The site that was made: its folder, pages and size, and the seconds for it."""
 
     folder: Path
     pages: tuple[str, ...]
@@ -60,10 +60,11 @@ def build_site(
     out: Path | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> Built:
-    """Make the site of what can be read now; swap it in when it is whole.
+    """Make the site from what can be read now; replace the old site when the new one is complete.
 
-    While a run is under way it is made of the publication. Raises ``MedallionError`` if the marts
-    are not built, if the folder holds something else, or if the extra ``site`` is not installed.
+    While a run is under way, the site is made from the publication. Raises ``MedallionError`` if
+    the marts are not built, if the folder holds something else, or if the extra ``site`` is not
+    installed.
     """
     began = time.monotonic()
     packages.check_installed()
@@ -71,8 +72,8 @@ def build_site(
         settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY})
     out = out or settings.site_path
     if out is None:
-        raise UsageError("MEDALLION_SITE_DIR is off; name a folder by medallion site --out.")
-    # each takes seconds, the first time, and neither needs the other
+        raise UsageError("MEDALLION_SITE_DIR is off; name a folder with medallion site --out.")
+    # the first time each takes seconds, and neither needs the other
     with ThreadPoolExecutor(1) as beside:
         bundling = beside.submit(packages.script, settings)
         lineage = read_lineage(settings)

@@ -1,7 +1,7 @@
-"""The pictures as Vega-Lite specifications, made and checked by Altair.
+"""The charts as Vega-Lite specifications, made and checked by Altair.
 
-A specification has no data and no colours of the page: the page's script gives it both, for light
-or dark.
+A specification has no data, and not the colours of the page. The page's script adds both, for light
+or for dark.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ STATUSES = (
     "not_reported",
 )
 
-# the kinds of what the lineage shows, from the files to their readers
+# the kinds of nodes in the lineage, from the files to their readers, and their colours
 KINDS = {
     "source": "#6f7f92",
     "seed": "#9566c7",
@@ -31,7 +31,7 @@ KINDS = {
 
 @cache
 def theme() -> dict[str, Any]:
-    """Names and colours of the services, and the events that pictures mark."""
+    """Names and colours of the services, and the events that charts mark."""
     return tomllib.loads(files(__package__).joinpath("theme.toml").read_text("utf-8"))
 
 
@@ -75,7 +75,7 @@ def _spec(chart: Any, height: int | None = HEIGHT) -> dict[str, Any]:
     if height is not None:
         chart = chart.properties(width="container", height=height)
     spec: dict[str, Any] = chart.to_dict()
-    spec.pop("config", None)  # the page's script has the one of light and of dark
+    spec.pop("config", None)  # the page's script has one config for light and one for dark
     return spec
 
 
@@ -227,7 +227,7 @@ def inside_and_outside() -> dict[str, Any]:
 
 
 def heat(row: str) -> dict[str, Any]:
-    """A cell a month: its colour is its status, its words are the reason."""
+    """A cell for each month: the colour is the status, the tooltip has the reason."""
     alt = _altair()
     name = "label" if row == "service" else "row"
     chart = (
@@ -360,9 +360,9 @@ def week() -> dict[str, Any]:
 
 
 def graph() -> dict[str, Any]:
-    """Names in columns, one for each step, and lines between those that follow from each other."""
+    """Nodes in one column for each step, and lines from each node to those made from it."""
     alt = _altair()
-    x, y = alt.X("x:Q", axis=None), alt.Y("y:Q", axis=None)  # the script knows their ends
+    x, y = alt.X("x:Q", axis=None), alt.Y("y:Q", axis=None)  # the script sets the domains
     links = (
         alt.Chart(alt.NamedData(name="links"))
         .mark_line(interpolate="basis", opacity=0.5, strokeWidth=1.2, stroke={"expr": "soft"})

@@ -1,7 +1,7 @@
 """The data of the pages: rows of queries, and files that a page can load from disk.
 
-A browser lets no page from disk fetch a file, but it runs scripts. So each file of data is a script
-that hands one value to the page's own.
+A browser does not let a page on disk fetch a file, but it runs scripts. So each data file is a
+script that hands one value to the page's own script.
 """
 
 import json
@@ -11,11 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-DIGITS = 9  # that are shown of a sum of doubles: both engines agree on more
+DIGITS = 9  # digits shown of a sum of doubles: the engines agree on more than these
 
 
 def as_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
-    """The result of a query as it is written: names once, then values."""
+    """The result of a query as it is written to a file: names once, then values."""
     return {"columns": list(columns), "rows": [[plain(value) for value in row] for row in rows]}
 
 
@@ -40,6 +40,6 @@ def write_data(path: Path, name: str, value: Any) -> None:
     """Write a value as a script that hands it to the page under ``name``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    # these two end a line in scripts of old browsers
+    # in old browsers, these two characters end a line of a script
     text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     path.write_text(f"medallion.data({json.dumps(name)},{text});\n", encoding="utf-8")

@@ -11,7 +11,7 @@ MONTHS = ("service", "month", "rows before", "rows after", "added", "removed", "
 
 
 def page(diff: Diff) -> str:
-    """The page as a whole."""
+    """The whole HTML page."""
     title = f"From {diff.before} to {diff.after}"
     style = files(__package__).joinpath("static", "site.css").read_text("utf-8")
     parts = [
@@ -42,7 +42,7 @@ def summary(diff: Diff) -> str:
 
 
 def remarks(table: TableDiff) -> list[str]:
-    """What the counts do not say: tables and columns that are on one side only."""
+    """Tables and columns that are on one side only, which the counts do not show."""
     said = {
         "The table is new.": table.is_new,
         "The table is gone.": table.is_gone,
@@ -95,7 +95,7 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    # what is wider than a phone is scrolled, by keyboard too
+    # a table that is wider than a phone can be scrolled, by keyboard too
     label = f'role="region" aria-label="{escape(titles[0])}"'
     return f'<div class="scroll" tabindex="0" {label}>{table}</div>'
 

@@ -11,8 +11,8 @@ from typing import Any
 class Figure:
     """One figure: its query, its words and its picture.
 
-    ``nothing`` says why it may have no rows. ``chart`` has the ``kind``, which is a function of
-    ``charts``, and what that function is given.
+    ``nothing`` is shown in place of a figure without rows, and says why. ``chart`` has the
+    ``kind``, which is the name of a function in ``charts``, and the arguments of that function.
     """
 
     name: str
@@ -34,5 +34,5 @@ def figures() -> dict[str, tuple[Figure, ...]]:
 
 
 def query(name: str) -> str:
-    """A query as it is run, shown and copied."""
+    """The SQL of a query, as it is run and as the pages show it."""
     return files(__package__).joinpath("queries", f"{name}.sql").read_text("utf-8").strip()

@@ -1,8 +1,8 @@
 """The folder of a site: a new site takes the place of the old one without a half-made state.
 
-The pages are at the top, and what they load is in a folder of its own for each build. Nothing
-refers to that folder until it is whole. Then each page is replaced at once, by rename. The folder
-of the build before stays for those who have its pages open.
+The pages are at the top. What they load is in a folder of its own for each build. Nothing refers to
+that folder until it is complete. Then each page is replaced by an atomic rename. The folder of the
+previous build stays for readers who have its pages open.
 """
 
 import re
@@ -18,12 +18,12 @@ from ingestion.errors import MedallionError, UsageError
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
 
-MARK = ".medallion-site"  # a folder with this file is ours to replace
+MARK = ".medallion-site"  # a folder with this file is a site that may be replaced
 BUILD = "build-"
 
 
 class NewFolder:
-    """The new site, while nobody sees it."""
+    """The new site, which readers do not see yet."""
 
     def __init__(self, out: Path):
         self.out = out
@@ -39,11 +39,11 @@ class NewFolder:
         self.assets.joinpath(name).write_bytes(content)
 
     def add_page(self, name: str, text: str) -> None:
-        """Add a page; it is seen when all is whole."""
+        """Add a page; ``show`` makes it visible."""
         self._pages[name] = text
 
     def show(self) -> None:
-        """Let the pages be seen, the entry last."""
+        """Make the pages visible, the entry page last."""
         begun = []
         for name, text in sorted(self._pages.items(), key=lambda page: page[0] == "index.html"):
             path = self.assets / name
@@ -66,9 +66,9 @@ class NewFolder:
 
 @contextmanager
 def swapped(out: Path) -> Iterator[NewFolder]:
-    """A new site in ``out``, seen when the block ends well, and deleted when it does not.
+    """A new site in ``out``: shown if the block succeeds, deleted if it fails.
 
-    Raises ``UsageError`` where the folder holds something that is no site of ours.
+    Raises ``UsageError`` if the folder holds anything else than a site made by this module.
     """
     try:
         _claim(out)
@@ -99,7 +99,7 @@ def _claim(out: Path) -> None:
         raise UsageError(f"{out} is a file; name a folder for the site.")
     if out.is_dir() and not (out / MARK).exists() and any(out.iterdir()):
         raise UsageError(
-            f"{out} holds files that are not of a site; name an empty folder, or a new one."
+            f"{out} holds files that are not of a site; name an empty folder or a new one."
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).touch()

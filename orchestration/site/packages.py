@@ -11,9 +11,9 @@ NAMES = "window.vegaEmbed=vegaEmbed;"
 
 
 def script(settings: Settings) -> str:
-    """The script; made once for each version of vl-convert, as that takes some seconds.
+    """The script; made once for each version of vl-convert, because making it takes seconds.
 
-    Raises ``MissingExtraError`` where the extra ``site`` is not installed.
+    Raises ``MissingExtraError`` if the extra ``site`` is not installed.
     """
     check_installed()
     made_by = f"{version('vl-convert-python')}\n{NAMES}"
@@ -24,7 +24,7 @@ def script(settings: Settings) -> str:
             return path.read_text("utf-8")
         import vl_convert
 
-        # it is made as a module, and a page from disk may load a plain script only
+        # the bundle is a module, but a page on disk may load only a plain script
         text = f"(function(){{{vl_convert.javascript_bundle(NAMES)}\n}})();\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(".part")
@@ -36,7 +36,7 @@ def script(settings: Settings) -> str:
 
 
 def check_installed() -> None:
-    """Raise ``MissingExtraError`` where the extra ``site`` is not installed."""
+    """Raise ``MissingExtraError`` if the extra ``site`` is not installed."""
     for module, package in (("altair", "altair"), ("vl_convert", "vl-convert-python")):
         if find_spec(module) is None:
             raise MissingExtraError(

@@ -1,4 +1,4 @@
-"""Show a site on this machine only."""
+"""Serve a site to browsers on this machine only."""
 
 import functools
 import webbrowser
@@ -13,25 +13,25 @@ LOOPBACK = "127.0.0.1"
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Gives the files of the site, and writes no log."""
+    """Serves the files of the site, and writes no log."""
 
     def log_message(self, *_: object) -> None:
         """Write nothing."""
 
     def end_headers(self) -> None:
-        """A page is replaced each night, so a browser asks again."""
+        """Tell the browser to ask again each time: a page is replaced each night."""
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
 
 def server_of(folder: Path, port: int = 0) -> ThreadingHTTPServer:
-    """A server of the folder on loopback; raises ``MedallionError`` where the port is taken."""
+    """A server of the folder on loopback; raises ``MedallionError`` if the port is taken."""
     handler = functools.partial(Handler, directory=str(folder))
     try:
         return ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as exc:
         raise MedallionError(
-            f"The site cannot be shown at port {port}: {exc.strerror}. Name another by --port."
+            f"The site cannot be shown at port {port}: {exc.strerror}. Choose another with --port."
         ) from exc
 
 

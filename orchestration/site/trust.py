@@ -1,4 +1,4 @@
-"""What the page Trust shows beside its figures: the ledger, examples, versions and runs."""
+"""What the page Trust shows besides its figures: the ledger, examples, versions and runs."""
 
 import json
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def single_balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same of the files without a month, each on its own line."""
+    """The same as ``balances`` for files without a month, each on its own line."""
     return [
         {
             "dataset": row["dataset"],
@@ -58,7 +58,7 @@ def missing(ledger: Iterable[dict[str, Any]]) -> list[str]:
 def examples(
     engine: Engine, session: Session, flagged: Iterable[dict[str, Any]], run_command: str
 ) -> list[dict[str, Any]]:
-    """For each rule one flagged row of the newest month that has any, with its raw row."""
+    """For each rule an example: a flagged row of the newest month that has any, and its raw row."""
     found = []
     for _, rows in groupby(flagged, key=lambda row: row["rule"]):
         newest = max(rows, key=lambda row: (row["newest_month"], row["service"]))
@@ -89,7 +89,7 @@ def examples(
 
 
 def versions(files: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The versions of files that were published again or are in quarantine, newest file first."""
+    """The versions of files that were published again or are in quarantine, in the given order."""
     by_file: dict[Any, list[dict[str, Any]]] = {}
     for row in files:
         # a dataset of several files has one address for each

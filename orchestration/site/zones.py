@@ -1,6 +1,6 @@
-"""The data of the map: shapes once, figures in a file for each service and year, and for each zone.
+"""The data of the map: one file of shapes, and figures by service and year, and by zone.
 
-So the page loads only what is looked at, and does not grow with the years.
+So the page loads only the files of what is shown, and does not grow with the years.
 """
 
 import json
@@ -25,7 +25,7 @@ QUERIES = (
     ("zone_pairs", "From and to"),
 )
 HOURS = 7 * 24
-# the names of the figures of a zone and month, and the query that has them, in its order
+# each query, and the names of the figures of a zone and month that it gives, in its order
 MEASURES = {
     "zone_pickups": ("pickups", "usd"),
     "zone_dropoffs": ("dropoffs",),
@@ -90,7 +90,7 @@ def shapes(zones: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _turned(geometry: dict[str, Any]) -> dict[str, Any]:
-    """The same shape with rings in d3's order: it takes the other for all the rest of the globe."""
+    """The same shape with rings in d3's order: d3 reads the other as the rest of the globe."""
     polygons = geometry["coordinates"]
     if geometry["type"] == "Polygon":
         polygons = [polygons]
@@ -105,7 +105,7 @@ def _turned(geometry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _area(ring: Sequence[Sequence[float]]) -> float:
-    """Twice the signed area: above 0 where the ring runs against the clock."""
+    """Twice the signed area: above 0 if the ring runs counterclockwise."""
     pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
     return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)
 
@@ -157,7 +157,7 @@ def _histories(monthly: Monthly) -> dict[int, dict[str, Any]]:
 
 
 def _hours(ask: Ask, service: str, months: Sequence[date]) -> dict[str, Any]:
-    """Trips of a year by zone and hour of the week, and how often each weekday is held."""
+    """Trips of a year by zone and hour of the week, and how many of each weekday it has."""
     found: dict[str, dict[int, list[int]]] = {"pickups": {}, "dropoffs": {}}
     for direction, zones in found.items():
         for zone, hour, trips in ask(f"zone_hours_{direction}", service, *_span(months)).rows:
@@ -181,7 +181,7 @@ def _weekdays(months: Iterable[date]) -> list[int]:
 
 
 def _add_pairs(ask: Ask, service: str, months: Sequence[date], pairs: Pairs) -> None:
-    """Add for each zone those to and from which most trips go in a year."""
+    """Add for each zone the zones to which and from which most trips go in a year."""
     year = months[0].year
 
     def of(zone: int) -> dict[str, list[list[int]]]:
