@@ -1,4 +1,4 @@
-/* Valid trips by service and day of pickup: the newest 366 days that are held. */
+/* Valid trips by service and day of pickup: the newest 366 days that are loaded. */
 select
     service,
     pickup_date as day,

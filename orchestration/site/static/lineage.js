@@ -1,4 +1,4 @@
-// The page of the lineage: models, or one column with all that it is made of and that is made of it.
+// The page of the lineage: models, or one column with all its origins and all columns made from it.
 "use strict";
 medallion.begin.push(async () => {
   const { byId, element, load, colour } = medallion;
@@ -34,7 +34,7 @@ medallion.begin.push(async () => {
     }
     return found;
   }
-  // how many steps lie before each node, at most
+  // the greatest number of steps before each node
   function ranks(nodes, before) {
     const known = new Map();
     const rank = (n) => { if (known.has(n)) return known.get(n);
@@ -50,7 +50,7 @@ medallion.begin.push(async () => {
     for (const n of nodes) (columns[rank.get(n)] ??= []).push(n);
     const place = new Map();
     columns.forEach((column) => {
-      // near those it is made of, so that few lines cross
+      // near the nodes that it is made from, so that few lines cross
       const mean = (n) => { const ps = before(n).filter((p) => place.has(p)).map((p) => place.get(p)); return ps.length ? ps.reduce((a, b) => a + b) / ps.length : 0; };
       column.map((n) => [mean(n), n]).sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1)).forEach(([, n], i) => place.set(n, (i + 0.5) / column.length));
     });
@@ -59,7 +59,7 @@ medallion.begin.push(async () => {
     const links = [];
     for (const n of nodes) for (const p of before(n)) if (nodes.has(p)) {
       const a = at(p), b = at(n), bend = Math.min(0.35, (b.x - a.x) / 2);
-      // beside each end another point twice, so that the line begins and ends level
+      // two more points beside each end, so that the line begins and ends horizontally
       for (const [x, y] of [[a.x, a.y], [a.x + bend, a.y], [b.x - bend, b.y], [b.x, b.y]]) links.push({ link: `${p} ${n}`, x, y });
     }
     return { nodes: [...nodes].map((n) => ({ name: n, ...at(n), ...info(n) })), links, tallest, wide: columns.length };

@@ -92,7 +92,7 @@ const medallion = (() => {
     if (specs.params) specs.params.forEach((parameter) => {
       if (parameter.value === null && colour(parameter.name)) parameter.value = colour(parameter.name);
     });
-    const words = container.dataset.words ??= container.getAttribute("aria-label"); // Vega puts its own in place
+    const words = container.dataset.words ??= container.getAttribute("aria-label"); // Vega replaces the label by its own
     if (specs.layer && !datasets.events?.length) specs.layer = specs.layer.filter((layer) => layer.data?.name !== "events");
     // the legend names only the services that are there
     const there = new Set((datasets.rows ?? []).map((row) => row.label));
@@ -102,13 +102,13 @@ const medallion = (() => {
       const kept = scale.domain.map((name, i) => [name, scale.range[i]]).filter(([name]) => there.has(name));
       Object.assign(scale, { domain: kept.map(([name]) => name), range: kept.map(([, shade]) => shade) });
     }
-    // Vega-Lite fits no width where the height follows from steps, so the height is counted here
+    // Vega-Lite cannot fit the width if the height is given in steps, so the height is computed here
     if (specs.height?.step) specs.height = specs.height.step * new Set(datasets.rows.map((row) => row[specs.encoding.y.field])).size;
     const result = await vegaEmbed(container, { ...specs, datasets }, {
       renderer: "svg", actions: false, config: config(container.clientWidth - (specs.encoding?.y?.type === "nominal" ? 130 : 0)), tooltip: { theme: isDark() ? "dark" : "light" } });
     container.setAttribute("role", "img");
     container.setAttribute("aria-label", words);
-    // the container has the words, and the table the numbers; marks without names would be noise
+    // the container has a label and the table has the numbers: a screen reader need not read each mark
     container.querySelector("svg").setAttribute("aria-hidden", "true");
     if (after) after(result.view);
     return result;
@@ -117,7 +117,7 @@ const medallion = (() => {
     drawn.push(() => draw(container, specification, datasets(), after));
     return drawn.at(-1)();
   }
-  const redrawn = []; // of pages that draw by themselves
+  const redrawn = []; // functions of pages that draw their own charts
   const redraw = () => Promise.all([...drawn, ...redrawn].map((again) => again()));
 
   // ---- tables and copying
@@ -138,7 +138,7 @@ const medallion = (() => {
     return [result.columns, ...result.rows].map((row) => row.map(cell).join(",")).join("\n") + "\n";
   }
   async function copy(text) {
-    try { await navigator.clipboard.writeText(text); return; } catch { /* not every browser lets a page from disk */ }
+    try { await navigator.clipboard.writeText(text); return; } catch { /* some browsers forbid it for a page on disk */ }
     const area = element("textarea", { value: text, className: "visually-hidden" });
     document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
   }
@@ -178,11 +178,11 @@ const medallion = (() => {
     const first = months.reduce((a, b) => (a < b ? a : b)), last = months.reduce((a, b) => (a > b ? a : b));
     return page.events.map((event) => ({ ...event, day: `${event.month}-01` }))
       .filter((event) => event.day >= first && event.day <= last)
-      // the words stand on the side where there is room
+      // the text is on the side that has room
       .map((event, place) => ({ month: Date.parse(event.day), label: event.label, place,
         late: (Date.parse(event.day) - Date.parse(first)) / (Date.parse(last) - Date.parse(first) || 1) > 0.6 }));
   }
-  // a cell of a heat map says its reason below it
+  // a click on a cell of a heat map shows the reason below the map
   function chosen(view, figure) {
     const place = figure.querySelector(".reason");
     if (!place) return;

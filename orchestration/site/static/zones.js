@@ -6,7 +6,7 @@ medallion.begin.push(async () => {
   const queries = Object.fromEntries(JSON.parse(byId("queries").textContent).map(([name, words, sql]) => [name, { words, sql }]));
   const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
   const ratio = (a, b) => (a === null || !b ? null : a / b);
-  // each figure: how it follows from the sums of the files
+  // each figure, and how it is computed from the sums in the files
   const MEASURES = {
     pickups: { words: "Pickups", needs: ["pickups"], of: (s) => s.pickups, query: "zone_pickups" },
     dropoffs: { words: "Drop-offs", needs: ["dropoffs"], of: (s) => s.dropoffs, query: "zone_dropoffs" },
@@ -24,7 +24,7 @@ medallion.begin.push(async () => {
     select.value = usable.includes(String(value)) ? value : usable[0];
   };
   const state = () => Object.fromEntries(Object.entries(control).map(([n, s]) => [n, s.value]));
-  // a query as it was asked for what is shown: of one service, and of one year where it says so
+  // the query of what is shown, with its service, and with its year if it has one
   const sqlOf = (name, service) => [`'${service}'`, `date '${control.year.value}-01-01'`, `date '${control.year.value}-12-31'`]
     .reduce((sql, value) => sql.replace("?", value), queries[name].sql);
   const add = (a, b) => (b === null || b === undefined ? a : (a ?? 0) + b);
@@ -39,7 +39,7 @@ medallion.begin.push(async () => {
     }
     return out;
   }
-  // trips of an average hour among those that are chosen
+  // trips in an average hour of the chosen hours
   function hourly(hours, direction, day, hour) {
     const out = new Map();
     const isIn = (h) => (day === "all" || Math.floor(h / 24) === Number(day)) && (hour === "all" || h % 24 === Number(hour));
@@ -167,7 +167,7 @@ medallion.begin.push(async () => {
         if (value !== null) out.push({ label: label(service), service, month: Date.UTC(y, m - 1), value, at: y * 12 + m });
       });
     }
-    // a line is broken where a month is not there
+    // a line has a gap where a month is missing
     out.forEach((row, i) => { const before = out[i - 1];
       row.stretch = before && before.service === row.service && before.at === row.at - 1 ? before.stretch : `${row.service}${row.at}`; });
     return out;
