@@ -104,7 +104,7 @@ def tested_publication(settings: Settings, result: Audit) -> Publication | None:
     if found is None or found.origin.state != state:
         publishes = settings.run_command.replace("run", "publish", 1)
         raise UntestedError(
-            f"The warehouse has changed since it was published; {publishes} publishes it."
+            f"What is published is not what the warehouse holds now; {publishes} publishes it."
         )
     return found
 
