@@ -91,11 +91,25 @@ def test_a_page_is_whole_and_open_to_all(
         "document.querySelectorAll('details:not(.model)').forEach(d => { d.open = true; })"
     )
     page.evaluate(axe.read_text() + ";0")
-    found = page.evaluate(
-        "axe.run({ preload: false }).then(r => r.violations.map(v => [v.impact, v.id,"
+    assert complaints(page, "{ preload: false }") == []
+
+    # the other colours, on the same screen
+    page.evaluate("document.getElementById('theme').click()")
+    page.until(f"document.documentElement.dataset.theme === '{'light' if kind[2] else 'dark'}'")
+    page.until(
+        "[...document.querySelectorAll('.chart[data-query]')]"
+        f".every(chart => chart.querySelectorAll({SHOWN!r}).length)"
+    )
+    assert complaints(page, "{ preload: false, runOnly: ['color-contrast'] }") == []
+    page.evaluate("localStorage.clear()")
+
+
+def complaints(page: browser.Page, options: str) -> Any:
+    """What axe finds, each with its impact, its rule and the first elements."""
+    return page.evaluate(
+        f"axe.run({options}).then(r => r.violations.map(v => [v.impact, v.id,"
         " v.nodes.slice(0, 3).map(n => n.html.slice(0, 120))]))"
     )
-    assert found == []
 
 
 def test_pictures_have_a_mark_for_each_row_of_their_query(
