@@ -48,9 +48,9 @@ class Scope:
 
     @property
     def words(self) -> str:
-        """It in a few words."""
+        """The datasets and months in a few words."""
         if self == Scope():
-            return "every month that is held"
+            return "every month that is loaded"
         named = ", ".join(sorted(self.datasets)) if self.datasets else "every dataset"
         if self.start and self.end and f"{self.start:%Y-%m}" == f"{self.end:%Y-%m}":
             return f"{named} {self.start:%Y-%m}"

@@ -150,7 +150,7 @@ def test_an_answer_is_that_of_the_marts_and_says_what_it_rests_on(
 
 def test_without_months_the_proof_is_of_all_of_them(asker: Asker, part: Place) -> None:
     proof = asker("ask", sql="select count(*) from marts.fct_trips")["proof"]
-    assert proof["covers"] == "every month that is held"
+    assert proof["covers"] == "every month that is loaded"
     shown = {
         (m["dataset"], month, version)
         for m in proof["months"]
