@@ -1,5 +1,6 @@
 """A small Spark cluster on this machine: ``spark up``, ``spark down``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,13 +15,24 @@ spark = typer.Typer(
 
 @spark.command()
 def up(
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Workers; each takes one core.")] = 2,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Workers; each takes one core. With 0, the server does their work on every core.",
+        ),
+    ] = 2,
     memory: Annotated[
         str, typer.Option(help="Memory of each worker's executor, and of the server.")
     ] = "1g",
     conf: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A setting of Spark's; may be given several times."),
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Another Spark than that of the wheel, such as 3.5."),
     ] = None,
 ) -> None:
     """Start a master, workers and a Thrift server, and return when they answer.
@@ -35,7 +47,7 @@ def up(
 
         with progress(quiet=False) as shown:
             started = cluster.up(
-                settings.spark_dir, settings.spark_port, workers, memory, conf or [], shown
+                settings.spark_dir, settings.spark_port, workers, memory, conf or [], shown, home
             )
         stdout.print(
             f"Spark answers at {cluster.HOST}:{started.port}, with {workers} workers."

@@ -1,5 +1,6 @@
 """dbt on a real Spark cluster: its marts are those of DuckDB, and what a killed run leaves."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import MARTS, Place
 from tests.support.processes import wait_until
-from tests.support.samples import publish_part
 from tests.support.spark import new_prefix
 
 pytestmark = pytest.mark.slow
@@ -20,11 +20,12 @@ BUILDS = ("month_builds", "dbt_invocations")
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory, spark: dict[str, str]) -> Iterator[Place]:
+def night(
+    part: Place, tmp_path_factory: pytest.TempPathFactory, spark: dict[str, str]
+) -> Iterator[Place]:
     """A place with a part of the sample, built on DuckDB and on Spark from one lake."""
-    place = Place(tmp_path_factory.mktemp("spark_build"))
-    publish_part(place.published)
-    place.medallion("run", "--quiet")
+    place = Place(tmp_path_factory.mktemp("spark_build") / "copy")
+    shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
     place.env |= spark | {
         "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
         "MEDALLION_SPARK_THREADS": "6",

@@ -1,9 +1,9 @@
-"""A real Spark cluster: master, two workers and a Thrift server, shared by all test processes."""
+"""A real Spark cluster: master, worker and a Thrift server, shared by all test processes."""
 
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,14 @@ from ingestion.warehouse.spark import cluster
 from ingestion.warehouse.spark.engine import Spark
 from tests.support.debian_postgres import free_port
 
-MEMORY = "900m"
+MEMORY = "1g"
+# Tests have many statements over few rows: to compile code for them, twice, takes most of the time.
+JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+SETTINGS = (
+    "spark.sql.codegen.wholeStage=false",
+    "spark.sql.shuffle.partitions=1",
+    "spark.ui.enabled=false",
+)
 
 
 @contextmanager
@@ -28,7 +35,7 @@ def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
     with _users(folder) as users:
         users["count"] = users.get("count", 0) + 1
         port = users.setdefault("port", free_port())
-        cluster.up(folder / "cluster", port, memory=MEMORY)
+        start(folder / "cluster", port)
     try:
         yield {
             "MEDALLION_TARGET": "spark",
@@ -40,6 +47,19 @@ def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
             users["count"] -= 1
             if not users["count"]:
                 cluster.down(folder / "cluster")
+
+
+def start(
+    folder: Path,
+    port: int,
+    workers: int = 1,
+    settings: Sequence[str] = (),
+    home: Path | None = None,
+) -> cluster.Cluster:
+    """Start a cluster that is quick with small tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", JAVA)
+        return cluster.up(folder, port, workers, MEMORY, (*SETTINGS, *settings), home=home)
 
 
 @contextmanager

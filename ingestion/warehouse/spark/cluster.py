@@ -53,24 +53,27 @@ def up(
     memory: str = "1g",
     settings: Sequence[str] = (),
     progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Cluster:
     """Start a cluster, and return when it answers; one that runs already is given back.
 
-    Each worker has one core and one executor of ``memory``. ``settings`` are further ones of the
-    Thrift server, as ``key=value``. Raises ``UsageError`` where pyspark or Java is missing or the
-    port is taken, and ``MedallionError`` where it does not answer in time.
+    Each worker has one core and one executor of ``memory``. Without workers, the Thrift server does
+    their work too, on every core. ``settings`` are further ones of the Thrift server, as
+    ``key=value``, and ``home`` is the folder of another Spark than that of the wheel. Raises
+    ``UsageError`` where Spark or Java is missing or the port is taken, and ``MedallionError`` where
+    it does not answer in time.
     """
     progress = progress or Quiet()
     if running := find(folder):
         return running
-    command = _spark_class()
+    command = _spark_class(home)
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     for name in ("logs", "work", "local", "scratch"):
         (folder / name).mkdir(exist_ok=True)
     _refuse_taken(port)
     master_port = _free_port()
-    master = f"spark://{HOST}:{master_port}"
+    master = f"spark://{HOST}:{master_port}" if workers else "local[*]"
     pids: dict[str, int] = {}
 
     def start(name: str, *arguments: str) -> None:
@@ -79,12 +82,13 @@ def up(
         _write(folder, Cluster(port, master, pids))
 
     try:
-        start(
-            "master",
-            "org.apache.spark.deploy.master.Master",
-            *("--host", HOST, "--port", str(master_port), "--webui-port", "0"),
-        )
-        _await(folder, "master", pids, lambda: _answers(master_port))
+        if workers:
+            start(
+                "master",
+                "org.apache.spark.deploy.master.Master",
+                *("--host", HOST, "--port", str(master_port), "--webui-port", "0"),
+            )
+            _await(folder, "master", pids, lambda: _answers(master_port))
         for number in range(1, workers + 1):
             start(
                 f"worker-{number}",
@@ -151,6 +155,12 @@ def _thrift(
         "spark.sql.shuffle.partitions": "4",
         # statements of several dbt threads share the cluster
         "spark.scheduler.mode": "FAIR",
+        # Each thread opens the metastore, which takes as long as a small statement, and by default
+        # each statement has a thread of its own. Another cost stays, that each session has a user:
+        # with enable.doAs=false, a session may never end, as Spark lacks a class of Hive.
+        "spark.hadoop.hive.server2.async.exec.threads": "16",
+        "spark.hadoop.hive.server2.async.exec.keepalive.time": "3600s",
+        "spark.log.level": "WARN",
     }
     yield from ("org.apache.spark.deploy.SparkSubmit", "--master", master)
     yield from ("--name", "medallion", "--driver-memory", memory)
@@ -164,17 +174,22 @@ def _thrift(
     yield from ("--hiveconf", f"hive.server2.thrift.bind.host={HOST}")
 
 
-def _spark_class() -> str:
-    found = find_spec("pyspark")
-    if not found or not found.submodule_search_locations:
-        raise UsageError("Spark is not installed. Run: uv sync --extra spark")
+def _spark_class(home: Path | None) -> str:
+    if home is None:
+        found = find_spec("pyspark")
+        if not found or not found.submodule_search_locations:
+            raise UsageError("Spark is not installed. Run: uv sync --extra spark")
+        home = Path(found.submodule_search_locations[0])
+    program = home / "bin" / "spark-class"
+    if not program.is_file():
+        raise UsageError(f"There is no Spark in {home}: it has no bin/spark-class.")
     java = os.environ.get("JAVA_HOME", "") and f"{os.environ['JAVA_HOME']}/bin/java"
     if not shutil.which(java or "java"):
         raise UsageError(
             f"Spark needs Java {JAVA}, and there is none. Install one, as by apt-get install"
             f" openjdk-{JAVA}-jre-headless, or set JAVA_HOME."
         )
-    return f"{found.submodule_search_locations[0]}/bin/spark-class"
+    return str(program)
 
 
 def _start(folder: Path, name: str, command: Sequence[str]) -> int:
