@@ -1,17 +1,22 @@
 -- A row here is a month of which the trips by zone and hour and those by zone do not add up to the
--- same, or to more than its valid trips: both leave out trips without a zone, and no others.
+-- same, or to more than its valid trips: both leave out trips without a zone, and no others. A build
+-- looks at the months that are new in one of the two.
 
 with hours as (
 
     select * from {{ ref('hourly_zone_demand') }}
-    where {{ is_to_be_tested(ref('hourly_zone_demand')) }}
+    where
+        {{ is_to_be_tested(ref('hourly_zone_demand')) }}
+        or {{ is_to_be_tested(ref('monthly_zone_revenue')) }}
 
 ),
 
 zones as (
 
     select * from {{ ref('monthly_zone_revenue') }}
-    where {{ is_to_be_tested(ref('hourly_zone_demand')) }}
+    where
+        {{ is_to_be_tested(ref('hourly_zone_demand')) }}
+        or {{ is_to_be_tested(ref('monthly_zone_revenue')) }}
 
 ),
 

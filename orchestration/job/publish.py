@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -29,10 +30,12 @@ ALSO = (
 COMPUTED = ("tsvector",)  # types of columns that PostgreSQL computes for its own searches
 # They change with each run of dbt, also with one that changes no mart.
 NO_NEWS = {("intermediate", "dbt_invocations"), ("intermediate", "month_builds")}
-# build_key and built_at of a month, or built_at of a table that is written as a whole, change with
-# its rows
+# What changes with the rows of a month, or of a table that is written as a whole. The build_key of
+# such a table is that of its descriptions.
 STATE = (
-    "select table_name, service, source_month, build_key, built_at from intermediate.month_builds",
+    "select table_name, definition, service, source_month,"
+    " case when source_month is not null then build_key end, built_at"
+    " from intermediate.month_builds where table_name like 'marts.%'",
     "select * from raw.files",
 )
 
@@ -194,8 +197,14 @@ def _state(session: Session, exports: list[Export]) -> str:
     if REASONS in {(export.schema, export.name) for export in exports}:
         statements.append(f"select * from {'.'.join(REASONS)}")  # no build record tells of a seed
     for statement in statements:
-        digest.update(repr(sorted(map(repr, session.query(statement).rows))).encode())
+        rows = (tuple(map(_in_utc, row)) for row in session.query(statement).rows)
+        digest.update(repr(sorted(map(repr, rows))).encode())
     return digest.hexdigest()
+
+
+def _in_utc(value: Any) -> Any:
+    """The value; a point in time by one clock, whatever the time zone of this process."""
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
 
 
 def _versions(session: Session) -> dict[str, dict[str, str]]:

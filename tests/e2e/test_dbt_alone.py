@@ -134,6 +134,40 @@ def test_a_changed_model_rebuilds_what_it_must(copy: Place, project: Path) -> No
     assert "[0 months" in built["marts.hourly_zone_demand"]
 
 
+def test_a_mart_that_alone_is_built_anew_is_compared_with_the_others(
+    copy: Place, project: Path
+) -> None:
+    model = project / "models" / "marts" / "revenue" / "monthly_zone_revenue.sql"
+    edit(model, "count(*) as trips", "2 * count(*) as trips")
+    nodes = ("--select", "monthly_zone_revenue", "assert_zones_add_up", *WITHOUT_UNIT_TESTS)
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    assert "assert_zones_add_up" in copy.dbt("build", *nodes, *folder, expect=1)
+
+
+def test_a_mart_that_is_removed_is_not_published_and_hinders_no_other(
+    copy: Place, project: Path
+) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    marts = project / "models" / "marts" / "core"
+    (marts / "dim_extra.sql").write_text(
+        "-- Grain: one row.\n\nselect cast(1 as integer) as extra_id\n"
+    )
+    (marts / "_dim_extra.yml").write_text(
+        "models:\n  - name: dim_extra\n    columns:\n"
+        "      - {name: extra_id, data_type: integer, data_tests: [{accepted_values:"
+        " {arguments: {values: [2], quote: false}}}]}\n"
+    )
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    copy.dbt("build", "--select", "dim_extra", *folder, expect=1)
+    copy.dbt("build", "--select", "dim_vendors", *folder)
+    copy.medallion("publish", "--quiet", expect=1)
+    assert "marts.dim_extra was not tested" in copy.last_stderr
+    for path in marts.glob("*dim_extra*"):
+        path.unlink()
+    copy.dbt("build", "--select", "dim_vendors", *folder)
+    copy.medallion("publish", "--quiet")
+
+
 def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
     yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
     what = """'{{ doc("median_trip_minutes") }}'"""
@@ -284,6 +318,8 @@ def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> Non
     copy.dbt("build", *test)
     # two outcomes of one month and one of another, as they are and as they were counted
     assert "Got 6 results" in copy.dbt("test", *test, expect=1)
+    # which of the months are bad is not known, so the next build looks at all
+    assert "Got 6 results" in copy.dbt("build", *test, expect=1)
     copy.medallion("audit", expect=1)
     assert re.search(r"fhvhv 20\d\d-\d\d does not balance", copy.last_stderr)
     assert copy.last_stderr.count("does not balance") == 1

@@ -60,11 +60,23 @@
             succeeded boolean not null,
             inputs varchar(64)
         );
+        delete from {{ month_builds() }} where {{ is_of_no_model() }};
         {# until its end says otherwise: one that is killed has failed, and may have built months #}
         {{ record_invocation_as(false) }}
         {{ build_anew() }}
     {% endif %}
 {% endmacro %}
+
+
+{# Whether a record is of a table that no model makes any more, because it was renamed or removed. Nobody
+   would build or test that table again, so it is not to be published. #}
+{% macro is_of_no_model() -%}
+    {%- set names = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ('model', 'seed', 'snapshot') -%}
+        {%- do names.append("'" ~ node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias ~ "'") -%}
+    {%- endfor -%}
+    replace(table_name, '__rebuild', '') not in ({{ names | join(', ') }})
+{%- endmacro %}
 
 
 {# Make the intervals stale that MEDALLION_BUILD_ANEW names, in every by_month table: JSON with

@@ -81,7 +81,8 @@
 
 
 {# Write what the tests said of tables: whether all of a table's `passed`, and of by_month tables how many
-   `seconds` ago the first of them began. #}
+   `seconds` ago the first of them began. `dbt test` looks at every interval: if a test fails there, it may
+   be in any of them, and the next build tests all of the table again. #}
 {% macro write_judged(judged) %}
     {{ return(adapter.dispatch('write_judged')(judged)) }}
 {% endmacro %}
@@ -90,7 +91,8 @@
     {% for table in judged %}
         update {{ month_builds() }}
         set tested_at = {{ clock_time() if table.passed else 'null' }}
-        where table_name = '{{ table.table_name }}' and source_month is null;
+        where table_name = '{{ table.table_name }}'
+            {{ 'and source_month is null' if table.passed or flags.WHICH != 'test' }};
         {% if table.seconds is not none %}
             update {{ month_builds() }} set tested_at = {{ clock_time() }}
             where table_name = '{{ table.table_name }}'

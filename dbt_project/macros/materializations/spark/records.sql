@@ -41,6 +41,11 @@
         ) %}
         {% do drop_earlier_versions() %}
         {% do finish_promotions() %}
+        {%- for row in run_query(
+            'select distinct table_name from ' ~ month_builds() ~ ' where ' ~ is_of_no_model()
+        ).rows -%}
+            {% do write_record(row[0], '') %}
+        {%- endfor -%}
         {% do spark__record_invocation_as(false) %}
         {% do build_anew_on_spark() %}
     {% endif %}
@@ -160,8 +165,9 @@
         {%- for table in judged -%}
             {%- do names.append("'" ~ table.table_name ~ "'") -%}
             {%- do cases.append(
-                "when table_name = '" ~ table.table_name ~ "' and source_month is null then "
-                ~ ('current_timestamp()' if table.passed else 'null')
+                "when table_name = '" ~ table.table_name ~ "'"
+                ~ (' and source_month is null' if table.passed or flags.WHICH != 'test' else '')
+                ~ (' then current_timestamp()' if table.passed else ' then null')
             ) -%}
             {%- if table.seconds is not none -%}
                 {%- do cases.append(

@@ -105,7 +105,7 @@
 {% endmacro %}
 
 {% macro move_records(work, target_relation) %}
-    {%- set columns = record_columns() | replace('built_at', 'if(built_at is null, null, current_timestamp()) as built_at') -%}
+    {%- set columns = record_columns() | replace('built_at', 'current_timestamp() as built_at') -%}
     {% do rewrite_records(
         recorded_name(target_relation),
         'select ' ~ columns ~ ' from ' ~ month_builds() ~ " where table_name = '" ~ recorded_name(work) ~ "'"
