@@ -168,6 +168,42 @@ def test_a_mart_that_is_removed_is_not_published_and_hinders_no_other(
     copy.medallion("publish", "--quiet")
 
 
+AIRPORTS = "airport_trips_hourly"
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_months_count_by_the_seed_that_was_loaded(
+    copy: Place, project: Path, is_recorded: bool
+) -> None:
+    """A changed seed counts once it is loaded; an upgrade alone builds nothing."""
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    line = f" marts.{AIRPORTS} "
+
+    def months(*command: str) -> int:
+        output = copy.dbt(*command, *folder).replace("\x1b[32m", "")
+        (found,) = re.findall(rf"OK created sql by_month model{line}\.* \[(\d+) months", output)
+        return int(found)
+
+    copy.dbt("seed", "--select", "zone_groups", *folder)
+    assert months("run", "--select", AIRPORTS) == 0
+    if not is_recorded:
+        with duckdb.connect(copy.warehouse) as connection:
+            connection.execute(
+                "delete from intermediate.month_builds where table_name = 'staging.zone_groups'"
+            )
+        assert months("run", "--select", AIRPORTS) == 0
+    at_airports = f"select count(*) from marts.{AIRPORTS}"
+    ((before,),) = copy.query(at_airports)
+    assert before > 0
+    edit(project / "seeds" / "zone_groups.csv", ",true,false,", ",false,false,")
+    # the seed is not loaded: what is built is of the one before
+    assert months("run", "--select", AIRPORTS) == (0 if is_recorded else 6)
+    assert copy.query(at_airports) == [(before,)]
+    assert months("build", *WITHOUT_UNIT_TESTS, "--select", "zone_groups", AIRPORTS) == 6
+    assert copy.query(at_airports) == [(0,)]
+    assert months("run", "--select", AIRPORTS) == 0
+
+
 def test_a_changed_constraint_reaches_the_table(copy: Place, project: Path) -> None:
     yml = project / "models" / "marts" / "demand" / "_demand__models.yml"
     what = """'{{ doc("median_trip_minutes") }}'"""

@@ -1,8 +1,10 @@
 {#
   intermediate.month_builds: the build records. Grain: one table and interval (service and month),
-  which was built, and one table or view without service and month, which was begun.
+  which was built, and one table or view without service and month, which was begun, or seed, which was
+  loaded.
 
-    definition  the fingerprint of the table or view (by_month.sql)
+    definition  the fingerprint of the table or view (by_month.sql). Of a seed, the checksum of the file
+                that was loaded
     build_key   md5 of the fingerprint and of what the interval was built from: an interval is stale
                 when this is not what it would be built from now. Of a table or view, md5 of its
                 descriptions
@@ -32,7 +34,7 @@
         {% endif %}
         create table if not exists {{ month_builds() }} (
             table_name varchar(200) not null,
-            definition varchar(32) not null,
+            definition varchar(64) not null,
             service varchar(64),
             source_month date,
             file_key bigint,
@@ -43,12 +45,14 @@
         );
         {% if target.type == 'postgres' and run_query(
             "select 1 from information_schema.columns where table_schema = 'intermediate'"
-            ~ " and table_name = 'month_builds' and column_name = 'service'"
+            ~ " and table_name = 'month_builds' and column_name in ('service', 'definition')"
             ~ " and character_maximum_length < 64"
         ).rows %}
-            {# an earlier release had no datasets of other sources, whose names may be longer #}
+            {# an earlier release had no datasets of other sources, whose names may be longer, and no
+               checksums of seeds #}
             {{ try_patiently(
-                'alter table ' ~ month_builds() ~ ' alter column service type varchar(64)',
+                'alter table ' ~ month_builds() ~ ' alter column service type varchar(64),'
+                ~ ' alter column definition type varchar(64)',
                 api.Relation.create(schema='intermediate', identifier='month_builds')
             ) }};
         {% endif %}
@@ -109,13 +113,13 @@
 
 {# The fingerprint of a by_month model: md5 of its own SQL, contract with its constraints, and
    partitions, of the SQL of every view it reads, directly or through others, of the columns of the
-   sources at their end, and of the content of seeds. By_month models that it reads are no part of
+   sources at their end, and of the content of seeds as they were loaded. By_month models that it reads are no part of
    it: their intervals are followed instead (built_from). #}
 {% macro interval_fingerprint(sql) %}
     {%- if config.get('fingerprint_of') == 'code' -%}
         {{ return(local_md5(model.raw_code)) }}
     {%- endif -%}
-    {%- set views, parts = [], [sql] -%}
+    {%- set views, parts, unknown_seeds = [], [sql], [] -%}
     {%- if target.type == 'postgres' and config.get('partitioned', false) -%}
         {%- do parts.append('partitioned') -%}
     {%- endif -%}
@@ -136,7 +140,13 @@
                     {%- do parts.append(column.name ~ ' ' ~ column.dtype) -%}
                 {%- endfor -%}
             {%- elif node.resource_type == 'seed' -%}
-                {%- do parts.append(node.checksum.checksum) -%}
+                {%- set loaded = loaded_checksum(api.Relation.create(
+                    database=target.database or none, schema=node.schema, identifier=node.alias
+                )) -%}
+                {%- if loaded is none -%}
+                    {%- do unknown_seeds.append(unique_id) -%}
+                {%- endif -%}
+                {%- do parts.append(loaded or node.checksum.checksum) -%}
             {%- elif node.config.materialized == 'view' and node.schema ~ '.' ~ node.alias not in views -%}
                 {%- do views.append(node.schema ~ '.' ~ node.alias) -%}
                 {%- do queue.extend(node.depends_on.nodes) -%}
@@ -146,7 +156,29 @@
     {%- if views -%}
         {%- do parts.extend(recorded_fingerprints(views)) -%}
     {%- endif -%}
-    {{ return(local_md5(parts | join('\n'))) }}
+    {%- set fingerprint = local_md5(parts | join('\n')) -%}
+    {%- if unknown_seeds and not has_fingerprint(this, fingerprint)
+        and not has_fingerprint(rebuilt_beside(), fingerprint) -%}
+        {# an earlier release loaded the seed and recorded nothing. What was built then stays; what is built
+           now may be of another file than the one that is here, and is stale once the seed is loaded #}
+        {{ return(local_md5(fingerprint ~ ' of unknown seeds')) }}
+    {%- endif -%}
+    {{ return(fingerprint) }}
+{% endmacro %}
+
+
+{# The checksum of the file that a seed was loaded from; none where none was recorded. The file that is here
+   may be another: it is loaded by `dbt build` and `dbt seed`, where they select it, and not by `dbt run`. #}
+{% macro loaded_checksum(seed) %}
+    {{ return(adapter.dispatch('loaded_checksum')(seed)) }}
+{% endmacro %}
+
+{% macro default__loaded_checksum(seed) %}
+    {%- set found = run_query(
+        "select definition from " ~ month_builds() ~ " where source_month is null and table_name = '"
+        ~ recorded_name(seed) ~ "'"
+    ).rows -%}
+    {{ return(found[0][0] if found else none) }}
 {% endmacro %}
 
 
@@ -186,12 +218,14 @@
 {% endmacro %}
 
 
-{# Record the fingerprint of a view: a post-hook of every view that by_month models may read. The
-   engine's own text of a view does not serve: DuckDB spells types in another way once a file was
-   closed and opened again, and any engine may do so in its next version. #}
+{# Record the fingerprint of a view, or the checksum of a seed: a post-hook of all that by_month models may
+   read. The engine's own text of a view does not serve: DuckDB spells types in another way once a file
+   was closed and opened again, and any engine may do so in its next version. #}
 {% macro record_fingerprint() %}
     {%- if execute and model.config.materialized == 'view' -%}
         {{ write_fingerprint(recorded_name(this), local_md5(model.compiled_code)) }}
+    {%- elif execute and model.resource_type == 'seed' -%}
+        {{ write_fingerprint(recorded_name(this), model.checksum.checksum) }}
     {%- endif -%}
 {% endmacro %}
 

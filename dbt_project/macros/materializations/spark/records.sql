@@ -115,8 +115,20 @@
 {%- endmacro %}
 
 
-{# The fingerprint of a view is a property of the view (views.sql): a record would cost as much as the view. #}
+{# The fingerprint of a view is a property of the view (views.sql): a record would cost as much as the view.
+   So it is of a seed, but there it is written here. #}
 {% macro spark__write_fingerprint(table_name, fingerprint) %}
+    {%- if model.resource_type == 'seed' and loaded_checksum(this) != fingerprint -%}
+        alter table {{ this }} set tblproperties ('medallion.fingerprint' = '{{ fingerprint }}')
+    {%- endif -%}
+{% endmacro %}
+
+{# All properties are asked for: for one that is not there, Spark answers with a sentence. #}
+{% macro spark__loaded_checksum(seed) %}
+    {%- for name, value in run_query('show tblproperties ' ~ seed).rows if name == 'medallion.fingerprint' -%}
+        {{ return(value) }}
+    {%- endfor -%}
+    {{ return(none) }}
 {% endmacro %}
 
 {% macro spark__recorded_fingerprints(views) %}
