@@ -235,7 +235,7 @@ def _is_up_to_date(
             return False
         files = files_table.recorded(session)
         loaded = engine.loaded_tables(session)
-        in_view = files_table.shown(catalog.versions(), current, loaded)
+        in_view = files_table.shown(catalog, loaded)
         if files_table.orphaned(session, catalog) or files_table.stale_views(
             session, engine, catalog, in_view.values()
         ):
@@ -257,16 +257,14 @@ def _loaded(said: Mapping[str, files_table.Recorded]) -> set[str]:
 def _before(
     catalog: Catalog, unreadable: Sequence[FileVersion], loaded: set[str]
 ) -> list[FileVersion]:
-    """For each unreadable version, the trusted version before it, unless that is loaded."""
+    """For each unreadable version, the one that was current before it, unless that is loaded."""
+    trusted = catalog.trusted() if unreadable else {}
     found = []
     for failed in unreadable:
-        older = [
-            v
-            for v in catalog.versions()
-            if v.key == failed.key and v.status == "landed" and v.landed_at < failed.landed_at
-        ]
-        if older and older[-1].table_name not in loaded:
-            found.append(older[-1])
+        names = [v.table_name for v in trusted[failed.key]]
+        older = trusted[failed.key][names.index(failed.table_name) + 1 :]
+        if older and older[0].table_name not in loaded:
+            found.append(older[0])
     return found
 
 

@@ -237,9 +237,21 @@ class Catalog:
         """The latest trusted version of each file; with ``as_of``, at the end of that day (UTC)."""
         if as_of:
             return self.as_of(as_of).current()
-        last = filter(None, (_trusted(of, self._decided) for of in self._by_file.values()))
-        found = [self._versions[*landing.key, landing.file_id] for landing in last]
+        found = [versions[0] for versions in self.trusted().values() if versions]
         return sorted(found, key=lambda x: (x.dataset, x.month or date.min, x.item or ""))
+
+    def trusted(self) -> dict[Key, list[FileVersion]]:
+        """The trusted versions of each file, by their last landing, the latest first.
+
+        The first is the current version. While it cannot be used, the next one stands in for it.
+        ``landed_at`` gives another order: a content that is published again is current again.
+        """
+        found = {}
+        for key, landings in self._by_file.items():
+            latest_first = dict.fromkeys(landing.file_id for landing in reversed(landings))
+            versions = [self._versions[*key, file_id] for file_id in latest_first]
+            found[key] = [version for version in versions if version.status == "landed"]
+        return found
 
     def days_current(self) -> list[tuple[FileVersion, date, date]]:
         """Each version that was current at the end of some day: version, first day, day after last.

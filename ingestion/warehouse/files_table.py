@@ -5,13 +5,13 @@ each month, and what the views show, are written here, in one transaction of the
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, FileVersion
-from ingestion.lake.file_version import PASSED_OVER, Key, names_of
+from ingestion.lake.file_version import PASSED_OVER, names_of
 from ingestion.schema_on_read import Branch, read_view_sql
 from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session, write_load_record
@@ -56,7 +56,7 @@ def publish(
             write_load_record(
                 session.execute, files_row(version) | {"status": "quarantined", "error": reason}
             )
-    in_view = shown(versions, catalog.current(), loaded)
+    in_view = shown(catalog, loaded)
     before = recorded(session)
     for gone in orphaned(session, catalog):
         session.execute(
@@ -233,19 +233,13 @@ def record_in_place(session: Session, version: FileVersion) -> None:
     write_load_record(session.execute, files_row(version) | {"loaded_at": datetime.now(UTC)})
 
 
-def shown(
-    versions: Sequence[FileVersion], current: Sequence[FileVersion], loaded: set[str]
-) -> dict[str, FileVersion]:
-    """The version of each file that readers see.
+def shown(catalog: Catalog, loaded: set[str]) -> dict[str, FileVersion]:
+    """The version of each file that readers see, by table name.
 
-    It is the current version; while that is not loaded, the newest loaded one before it.
+    It is the current version; while that is not loaded, the loaded one that was current before it.
     """
-    wanted = {v.key: v for v in current}
-    found: dict[Key, FileVersion] = {}
-    for version in versions:  # oldest first
-        target = wanted.get(version.key)
-        is_there = version.table_name in loaded and version.status not in PASSED_OVER
-        if target and is_there and version.landed_at <= target.landed_at:
-            found[version.key] = version
-    found |= {key: v for key, v in wanted.items() if v.table_name in loaded}
-    return {v.table_name: v for v in found.values()}
+    found = (
+        next((v for v in versions if v.table_name in loaded), None)
+        for versions in catalog.trusted().values()
+    )
+    return {v.table_name: v for v in found if v}

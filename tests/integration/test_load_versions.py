@@ -16,6 +16,7 @@ from ingestion.errors import MedallionError
 from ingestion.land import land
 from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
+from tests.support.damage import damage_page
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import (
     contents,
@@ -117,6 +118,43 @@ def test_a_version_that_comes_back_is_shown_again_without_a_load(
     assert rows(
         settings, "select is_current from raw.files where month = '2024-01-01' order by landed_at"
     ) == [(True,), (False,)]
+
+
+def test_a_version_that_comes_back_unloaded_takes_no_month_away(
+    published: Path, settings: Settings
+) -> None:
+    """As when another warehouse over the same lake has landed it."""
+    first = publish(published, "green", JANUARY, trips("green", JANUARY, rows=5)).read_bytes()
+    land(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    publish(published, "yellow", JANUARY, trips("yellow", JANUARY))
+    landed_and_loaded(settings)
+    publish(published, "green", JANUARY, first)
+    publish(published, "yellow", FEBRUARY, trips("yellow", FEBRUARY))
+    land(settings)
+    assert [v.name for v in load(settings, ["yellow"]).loaded] == ["yellow 2024-02"]
+    assert list(shown_months(settings).values()) == [7]
+    assert load(settings, ["yellow"]) == LoadReport()
+    assert [v.name for v in load(settings).loaded] == ["green 2024-01"]
+    assert list(shown_months(settings).values()) == [5]
+
+
+def test_before_a_version_that_cannot_be_read_comes_the_one_that_was_current_last(
+    published: Path, settings: Settings
+) -> None:
+    first = publish(published, "green", JANUARY, trips("green", JANUARY, rows=5)).read_bytes()
+    landed_and_loaded(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    landed_and_loaded(settings)
+    publish(published, "green", JANUARY, first)
+    landed_and_loaded(settings)
+    damage_page(publish(published, "green", JANUARY, trips("green", JANUARY, rows=30, seed=2)))
+    assert len(landed_and_loaded(settings).quarantined) == 1
+    assert list(shown_months(settings).values()) == [5]
+    # and a warehouse that has none of them loads that one, and no other
+    settings.duckdb_path.unlink()
+    assert [v.row_count for v in load(settings).loaded] == [5]
+    assert list(shown_months(settings).values()) == [5]
 
 
 def test_what_a_lake_from_a_backup_knows_nothing_of_is_shown_until_it_is_dropped(

@@ -13,6 +13,7 @@ from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, FileVersion, key_of, version_name
 from ingestion.lake.decision import Decision, Verdict, decide
 from ingestion.sources.base import PublishedFile
+from ingestion.warehouse.files_table import shown
 
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -353,6 +354,30 @@ def test_a_content_that_is_published_again_is_current_again(lake: str) -> None:
     assert ids(versions) == ["a", "b"]
     assert first.landed_at == NOON  # when it first came
     assert first.etag == '"2"'  # as it is published now
+
+
+def test_while_the_current_version_cannot_be_used_the_one_before_it_stands_in(lake: str) -> None:
+    """By what was current when, and not by which content came first."""
+    catalog = Catalog(lake)
+    for day, content in enumerate("abac"):
+        catalog.append(landing(content, NOON + timedelta(days=day), etag=f'"{day}"'))
+    key = ("green", JANUARY, None)
+    a, b, c = (v.table_name for v in catalog.versions())
+
+    def seen(day: int, *loaded: str) -> list[str]:
+        then = catalog.as_of((NOON + timedelta(days=day)).date())
+        return list(shown(then, set(loaded)))
+
+    assert [
+        ids(catalog.as_of(NOON.date() + timedelta(days=n)).trusted()[key]) for n in range(4)
+    ] == [["a"], ["b", "a"], ["a", "b"], ["c", "a", "b"]]
+    assert [seen(day, a, b, c) for day in range(4)] == [[a], [b], [a], [c]]
+    assert [seen(day, a, b) for day in range(4)] == [[a], [b], [a], [a]]
+    assert [seen(day, b) for day in range(4)] == [[], [b], [b], [b]]
+    assert [seen(day, a) for day in range(4)] == [[a], [a], [a], [a]]
+    catalog.append(landing("a", NOON + timedelta(days=4), status="quarantined", error="stricter"))
+    assert ids(catalog.trusted()[key]) == ["c", "b"]
+    assert seen(4, a, b) == [b]
 
 
 def test_a_past_catalog_knows_nothing_of_what_came_later(lake: str) -> None:
