@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.catalog import Catalog
 from ingestion.progress import Quiet
 from ingestion.publications import storage
 from ingestion.publications.manifest import Publication
@@ -123,7 +124,12 @@ def promote(main: Settings, name: str) -> Promotion:
         this = locks.enter_context(reported(main, f"promote {name}"))
         this.begin("audit")
         published = tested_publication(settings, audit(settings))
-        _check_holds_as_much(main, settings)
+        if lost := lacking(main, settings):
+            more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+            raise UntestedError(
+                f"The environment {name} lacks what people see:"
+                f" {', '.join(lost[:SHOWN])}{more}. {settings.run_command} loads and builds it."
+            )
         before = current(main)
         this.begin("promote")
         environments_of(main).take_place(settings)
@@ -138,37 +144,47 @@ def _publish(main: Settings, settings: Settings, published: Publication, name: s
     return take_over(main, settings, published, origin)
 
 
-def _check_holds_as_much(main: Settings, settings: Settings) -> None:
-    """Raise if readers would lose months because the environment never loaded them."""
+def lacking(main: Settings, settings: Settings) -> list[str]:
+    """The versions that readers of the main warehouse would lose, by the name of their table.
+
+    The environment never loaded them, and shows nothing that was landed after them.
+    """
     if not engine_for(main).exists():
-        return
+        return []
     with connect(main, read_only=True) as session:
         seen = _versions(session, "is_current and status = 'loaded'")
     with connect(settings, read_only=True) as session:
-        known = {table for table, *_ in _versions(session, "true")}
-        in_use = {of: landed for _, of, landed in _versions(session, "is_current")}
-    # a version that a newer one has replaced may have been pruned there
-    lacking = sorted(
-        table
-        for table, of, landed in seen
-        if table not in known and not (of in in_use and in_use[of] > landed)
-    )
-    if lacking:
-        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-        raise UntestedError(
-            f"The environment {settings.environment} lacks what people see:"
-            f" {', '.join(lacking[:SHOWN])}{more}. {settings.run_command} loads and builds it."
-        )
+        held = {table for table, _ in _versions(session, "loaded_at is not null")}
+        refused = {table for table, _ in _versions(session, "loaded_at is null")}
+        in_use = {of: table for table, of in _versions(session, "is_current")}
+    absent = [(table, of) for table, of in seen if table not in held]
+    if not absent:
+        return []
+    catalog = Catalog(main.lake_url)
+    # by the last landing: a content that was published again replaces what came between
+    landed = {landing.table_name: landing.landed_at for landing in catalog.landings}
+    trusted = {v.table_name for versions in catalog.trusted().values() for v in versions}
+
+    def is_lost(table: str, of: tuple[Any, ...]) -> bool:
+        if table not in landed:  # the lake has lost its record: nobody can load it again
+            return True
+        if table in refused and table not in trusted:  # no run would show it any more
+            return False
+        # a version that a later one has replaced may have been pruned there
+        shown = landed.get(in_use.get(of, ""))
+        return shown is None or shown < landed[table]
+
+    return sorted(table for table, of in absent if is_lost(table, of))
 
 
-def _versions(session: Session, condition: str) -> list[tuple[str, tuple[Any, ...], datetime]]:
-    """The table of each file version, its dataset and month, and when it was landed."""
+def _versions(session: Session, condition: str) -> list[tuple[str, tuple[Any, ...]]]:
+    """The table of each file version, and its dataset and month."""
     if ("raw", FILES_TABLE) not in tables(session):
         return []
     found = session.query(
-        f"select table_name, dataset, month, landed_at from raw.{FILES_TABLE} where {condition}"
+        f"select table_name, dataset, month from raw.{FILES_TABLE} where {condition}"
     )
-    return [(table, (dataset, month), landed) for table, dataset, month, landed in found.rows]
+    return [(table, (dataset, month)) for table, dataset, month in found.rows]
 
 
 def _built_at(settings: Settings) -> datetime | None:

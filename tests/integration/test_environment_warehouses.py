@@ -2,21 +2,32 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from ingestion.errors import MedallionError, UsageError
+from ingestion.lake.catalog import Catalog
+from ingestion.lake.storage.store import open_lake
+from ingestion.land import land
 from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.environments import environments_of
 from ingestion.warehouse.postgres.engine import Postgres
 from ingestion.warehouse.postgres.roles import Roles
+from orchestration.job.environments import lacking
 from tests.conftest import MakeSettings
 from tests.support import postgres
+from tests.support.damage import damage_page
+from tests.support.lakes import lake_file
+from tests.support.trips import publish, trips
 from tests.support.warehouses import landed_and_loaded
+
+JANUARY = date(2024, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +111,59 @@ def test_a_warehouse_that_is_not_there_or_is_open_is_not_copied(settings: Settin
     log.touch()
     with pytest.raises(MedallionError, match="was not closed"):
         environments.take_place(trial)
+
+
+def test_an_environment_lacks_what_was_landed_after_what_it_shows(
+    month: Path, published: Path, settings: Settings
+) -> None:
+    """Be it a content that was there before: then what came between is the older one."""
+    trial, other = (settings.in_environment(name) for name in ("try", "other"))
+    original = month.read_bytes()
+    (old,) = landed_and_loaded(settings).loaded
+    environments_of(settings).create(other, empty=False)  # it shows the original
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    land(settings)
+    environments_of(settings).create(trial, empty=True)
+    assert lacking(settings, trial) == [old.table_name]
+    assert len(load(trial).loaded) == 1
+    assert lacking(settings, trial) == []
+    publish(published, "green", JANUARY, original)
+    land(settings)
+    assert lacking(settings, trial) == [old.table_name]
+    # seen from the other side, the original is what came last
+    assert lacking(trial, other) == []
+    assert [v.table_name for v in load(trial).loaded] == [old.table_name]
+    assert lacking(settings, trial) == []
+
+
+def test_an_environment_lacks_what_only_it_could_not_read(month: Path, settings: Settings) -> None:
+    (version,) = landed_and_loaded(settings).loaded
+    trial = settings.in_environment("try")
+    environments_of(settings).create(trial, empty=True)
+    path = lake_file(settings, version)
+    whole = path.read_bytes()
+    damage_page(path)
+    assert load(trial).quarantined == {version.table_name}
+    assert lacking(settings, trial) == [version.table_name]
+    path.write_bytes(whole)
+    load(trial)
+    assert lacking(settings, trial) == []
+
+
+def test_an_environment_need_not_show_what_the_lake_trusts_no_more(
+    month: Path, published: Path, settings: Settings
+) -> None:
+    landed_and_loaded(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=7, seed=1))
+    (version,) = landed_and_loaded(settings).loaded
+    trial = settings.in_environment("try")
+    environments_of(settings).create(trial, empty=True)
+    Catalog(open_lake(settings)).append(
+        replace(version, status="quarantined", error="a check is stricter")
+    )
+    assert lacking(settings, trial) == [version.table_name]  # it shows nothing of the month yet
+    assert len(load(trial).loaded) == 1
+    assert lacking(settings, trial) == []
 
 
 def test_files_of_others_are_no_environments(settings: Settings, tmp_path: Path) -> None:
