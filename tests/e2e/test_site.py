@@ -231,6 +231,12 @@ def test_the_map_shows_every_zone_and_what_is_chosen(
             " group by 1 having sum(card_fare_usd) > 0",
         ),
         (
+            # most of these trips name no pickup zone
+            {"service": "fhv", "year": 2023, "month": "all", "measure": "dropoffs"},
+            "select dropoff_zone_id, count(*) from marts.fct_trips where is_valid"
+            " and service = 'fhv' and dropoff_zone_id is not null group by 1",
+        ),
+        (
             {"service": "fhvhv", "measure": "wait"},
             "select pickup_zone_id, round(sum(avg_wait_minutes * waited_trips)"
             " / sum(waited_trips), 4) from marts.fhvhv_service where waited_trips > 0 group by 1",
