@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ingestion.sources.base import name_of
 from ingestion.warehouse.base import Session, tables
 from orchestration.assistants.values import short
-from orchestration.job.verdict import verdict_of
+from orchestration.job.verdict import held, verdict_of
 from orchestration.site.figures import query
 from orchestration.site.trust import moment
 
@@ -170,7 +170,7 @@ def _last_run(session: Session) -> str | None:
 
 
 def _months(ledger: Iterable[Mapping[str, Any]]) -> Iterable[DatasetMonths]:
-    for dataset, rows in groupby(ledger, key=lambda row: row["dataset"]):
+    for dataset, rows in groupby(held(ledger), key=lambda row: row["dataset"]):
         own = sorted(rows, key=lambda row: row["month"], reverse=True)
         valid = [row["valid_rows"] for row in own if row["valid_rows"] is not None]
         yield DatasetMonths(
@@ -190,7 +190,7 @@ def _months(ledger: Iterable[Mapping[str, Any]]) -> Iterable[DatasetMonths]:
 def _ledger_exceptions(books: Books) -> Iterable[str]:
     for row in [*books.ledger, *books.single_files]:
         name = name_of(row["dataset"], row.get("month"))
-        if not row["is_balanced"]:
+        if not row["is_absent"] and not row["is_balanced"]:
             yield f"{name} does not balance: rows were lost or doubled"
         if row["missing_reason"]:
             yield f"{name} is missing: {row['missing_reason']}"

@@ -13,6 +13,7 @@ ASSESSED = ("reconciled", "known_divergence", "out_of_tolerance")
 class Verdict:
     """The sums of the ledger's months, and how many of them have each status beside the report.
 
+    Months of which no version is in use are in no sum and no balance: they are only ``missing``.
     ``missing`` are the files whose newest version is not in use; ``first`` and ``last`` are months
     as 2024-01, or "none".
     """
@@ -69,16 +70,25 @@ class Verdict:
         return f"{balance}{missing} {beside}{apart}"
 
 
+def held(ledger: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The lines of the site's ledger queries that have a balance: those with rows to be used.
+
+    A file of which no version is in use has none; that it is missing is told apart.
+    """
+    return [row for row in ledger if not row["is_absent"]]
+
+
 def verdict_of(
     ledger: Iterable[Mapping[str, Any]],
     single_files: Iterable[Mapping[str, Any]],
     statuses: Iterable[str],
 ) -> Verdict:
-    """The verdict of rows of ``marts.ledger`` and ``marts.ledger_single_files``.
+    """The verdict of rows of the site's queries ``ledger`` and ``ledger_single_files``.
 
     ``statuses`` are those of the same months in ``marts.tlc_reconciliation``.
     """
-    rows, single = list(ledger), list(single_files)
+    lines, single_lines = list(ledger), list(single_files)
+    rows, single = held(lines), held(single_lines)
     months = sorted(row["month"] for row in rows)
     return Verdict(
         files=len(rows),
@@ -86,7 +96,7 @@ def verdict_of(
         valid_rows=sum(row["valid_rows"] or 0 for row in rows),
         invalid_rows=sum(row["invalid_rows"] or 0 for row in rows),
         is_balanced=all(row["is_balanced"] for row in [*rows, *single]),
-        missing=sum(bool(row["missing_reason"]) for row in [*rows, *single]),
+        missing=sum(bool(row["missing_reason"]) for row in [*lines, *single_lines]),
         first=f"{months[0]:%Y-%m}" if months else "none",
         last=f"{months[-1]:%Y-%m}" if months else "none",
         statuses=Counter(statuses),

@@ -1,7 +1,7 @@
 """What the page Trust shows besides its figures: the ledger, examples, versions and runs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -10,16 +10,17 @@ from ingestion.errors import MedallionError
 from ingestion.sources.base import name_of
 from ingestion.warehouse.base import Engine, Session
 from orchestration.job.explain import explain_in
+from orchestration.job.verdict import held
 from orchestration.site.data import plain
 from orchestration.site.figures import query
 
 COUNTS = ("file_rows", "raw_rows", "fact_rows", "valid_rows", "invalid_rows")
 
 
-def balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The sums of the ledger by dataset."""
+def balances(ledger: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The sums of the ledger by dataset, without months of which no version is in use."""
     found = []
-    for dataset, rows in groupby(ledger, key=lambda row: row["dataset"]):
+    for dataset, rows in groupby(held(ledger), key=lambda row: row["dataset"]):
         own = list(rows)
         sums = [[row[name] for row in own if row[name] is not None] for name in COUNTS]
         found.append(
@@ -33,7 +34,7 @@ def balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def single_balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def single_balances(ledger: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The same as ``balances`` for files without a month, each on its own line."""
     return [
         {
@@ -42,7 +43,7 @@ def single_balances(ledger: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             "numbers": [1, row["file_rows"], row["raw_rows"], None, None, None],
             "is_balanced": row["is_balanced"],
         }
-        for row in ledger
+        for row in held(ledger)
     ]
 
 

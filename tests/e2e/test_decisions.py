@@ -14,6 +14,8 @@ import pytest
 from ingestion.lake.catalog import Catalog
 from ingestion.lake.decision import decide
 from ingestion.settings import PROJECT_ROOT
+from orchestration.job.verdict import verdict_of
+from orchestration.site.figures import query as site_query
 from tests.e2e.conftest import FACTS, Place
 from tests.support import postgres
 from tests.support.trips import ZONES, publish, trips
@@ -109,6 +111,10 @@ def test_a_withdrawn_version_is_passed_over_until_it_is_taken_back(
         (line,) = query(place, "select raw_rows, fact_rows, missing_reason from marts.ledger")
         assert (line["raw_rows"], line["fact_rows"]) == (0, 0)
         assert REASON in line["missing_reason"]
+        # nothing was lost: the pages and the assistants say no worse
+        ledgers = [query(place, site_query(n)) for n in ("ledger", "ledger_single_files")]
+        verdict = verdict_of(*ledgers, [])
+        assert (verdict.is_balanced, verdict.missing, verdict.file_rows) == (True, 1, 0)
         assert january(place)["stale"] is None
 
         # taken back, and then replaced by the publisher's own
