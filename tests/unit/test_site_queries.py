@@ -99,3 +99,46 @@ def test_rows_of_a_version_that_is_not_in_use_do_not_balance(marts: Marts, count
     assert [line["is_balanced"] for line in balances(ledger)] == [False]
     assert not proof.ledger_balances
     assert "green 2024-03 does not balance: rows were lost or doubled" in proof.exceptions
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def test_what_passengers_paid_is_of_all_valid_trips(marts: Marts) -> None:
+    summary = """
+        create table marts.monthly_service_summary as
+        select 'fhvhv' as service, 1 as company_id, date '2024-01-01' as source_month,
+            10 as trips, 200.00 as total_usd, 120.00 as driver_pay_usd
+        union all select 'fhvhv', 2, date '2024-01-01', 30, 400.00, null
+        union all select 'fhv', null, date '2024-01-01', 50, null, null;
+        -- trips with a pickup zone only
+        create table marts.monthly_zone_revenue as
+        select 'fhvhv' as service, date '2024-01-01' as source_month, 132 as pickup_zone_id,
+            9 as trips, 180.00 as total_usd, 110.00 as driver_pay_usd
+    """
+    with marts(summary) as session:
+        (line,) = session.query(query("revenue_by_month")).records()
+    assert (line["service"], line["trips"]) == ("fhvhv", 40)
+    assert (line["total_usd"], line["driver_pay_usd"]) == (600, 120)
+    assert line["avg_total_usd"] == 15
+
+
+def test_driver_pay_is_divided_by_the_hours_and_fares_of_the_same_trips(marts: Marts) -> None:
+    # Of zone 1: 100 USD of pay, of which 60 are of 2 hours that count; 125 USD of fares are of
+    # trips with pay. Zone 2: 30 USD, all in an hour, of 35 USD. Zone 3: nobody was paid.
+    # Zone 4: a pay of 0 for 40 USD.
+    cars = """
+        create table marts.dim_companies as select 1 as company_id, 'Uber' as company;
+        create table marts.fhvhv_service as
+        select 1 as company_id, 'fhvhv' as service, date '2024-01-01' as source_month,
+            1 as pickup_zone_id, 200.00 as fare_usd, 100.00 as driver_pay_usd,
+            2.0::double as driver_hours, 30.0::double as driver_pay_per_hour_usd,
+            (25 / 125)::double as platform_share
+        union all select 1, 'fhvhv', date '2024-01-01', 2, 35, 30, 1, 30, 5 / 35
+        union all select 1, 'fhvhv', date '2024-01-01', 3, 90, null, null, null, null
+        union all select 1, 'fhvhv', date '2024-01-01', 4, 40, 0, 1, 0, 1
+    """
+    with marts(cars) as session:
+        (line,) = session.query(query("driver_pay")).records()
+    assert line["usd_per_hour"] == pytest.approx((60 + 30) / 4)
+    assert line["share_of_fares"] == pytest.approx((100 + 30) / (125 + 35 + 40))

@@ -1,4 +1,4 @@
-/* What the totals of valid trips consist of, in USD, by service and year. */
+/* What the totals of valid trips with a pickup zone consist of, in USD, by service and year. */
 with years as (
     select
         service,

@@ -8,7 +8,7 @@ select
     sum(driver_pay_usd) as driver_pay_usd,
     cast(extract(year from source_month) * 12 + extract(month from source_month) as bigint)
         - row_number() over (partition by service order by source_month) as stretch
-from marts.monthly_zone_revenue
+from marts.monthly_service_summary
 group by service, source_month
 having sum(total_usd) is not null
 order by service, source_month
