@@ -338,6 +338,34 @@ def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Pa
         assert "unique_fct_trips_trip_id" in output
 
 
+def test_a_changed_test_sees_the_months_that_were_tested_before(copy: Place, project: Path) -> None:
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    builds = "intermediate.month_builds"
+    tested = f"select count(tested_at) from {builds} where table_name = 'marts.daily_trips'"
+
+    def build_days(expect: int = 0) -> str:
+        nodes = ("--select", "daily_trips", *WITHOUT_UNIT_TESTS)
+        return copy.dbt("build", *nodes, *folder, expect=expect)
+
+    assert copy.query(tested) == [(7,)]  # the months, and the table as a whole
+    generic = project / "tests" / "generic" / "unique_combination.sql"
+    edit(generic, "having count(*) > 1", "having count(*) > 0")
+    assert "Failure in test unique_combination_daily_trips" in build_days(expect=1)
+    assert copy.query(tested) == [(0,)]
+    edit(generic, "having count(*) > 0", "having count(*) > 1")
+    build_days()
+    assert copy.query(tested) == [(7,)]
+    # an upgrade from a release that recorded no tests tests no month again
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(f"update {builds} set service = null where source_month is null")
+    further = project / "tests" / "assert_no_trips.sql"
+    days = "{{ ref('daily_trips') }} where {{ is_to_be_tested(ref('daily_trips')) }}"
+    further.write_text(f"select * from {days} and trips > 0\n")
+    build_days()
+    edit(further, "trips > 0", "trips >= 1")
+    assert "Failure in test assert_no_trips" in build_days(expect=1)
+
+
 def test_facts_that_somebody_changed_are_seen_by_testing_all(copy: Place) -> None:
     """The counts are of the day when the month was built, and so is the ledger."""
     with duckdb.connect(copy.warehouse) as connection:

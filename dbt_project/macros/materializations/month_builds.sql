@@ -5,6 +5,8 @@
 
     definition  the fingerprint of the table or view (by_month.sql). Of a seed, the checksum of the file
                 that was loaded
+    service     of an interval. Of a table as a whole, md5 of its tests (tested_intervals.sql): tested_at is
+                by these
     build_key   md5 of the fingerprint and of what the interval was built from: an interval is stale
                 when this is not what it would be built from now. Of a table or view, md5 of its
                 descriptions

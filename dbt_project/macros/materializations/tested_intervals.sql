@@ -44,6 +44,83 @@
 {%- endmacro %}
 
 
+{% macro tests_of(node) %}
+    {%- set tests = [] -%}
+    {%- for test in graph.nodes.values()
+        if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes -%}
+        {%- do tests.append(test) -%}
+    {%- endfor -%}
+    {{ return(tests) }}
+{% endmacro %}
+
+
+{# md5 of what the tests of a table ask. The SQL of a generic test is part of it, so it is rendered here, as
+   for a table of another name: such a test cannot query while it is rendered. Of a test that is a file of
+   its own, the file is part of it, and no macro that it calls. #}
+{% macro tests_key(node) %}
+    {%- set asked = [] -%}
+    {%- for test in tests_of(node) -%}
+        {%- set parts = [test.raw_code] -%}
+        {%- for name in ('where', 'severity', 'error_if', 'warn_if', 'fail_calc', 'limit') -%}
+            {%- do parts.append(name ~ ' ' ~ test.config.get(name)) -%}
+        {%- endfor -%}
+        {%- if test.test_metadata -%}
+            {%- set arguments = dict(test.test_metadata.kwargs, model='tested') -%}
+            {%- do parts.append(tojson(arguments, sort_keys=true)) -%}
+            {%- set test_macro = context.get('test_' ~ test.test_metadata.name) -%}
+            {%- if test_macro -%}
+                {%- do parts.append(test_macro(**arguments)) -%}
+            {%- endif -%}
+        {%- endif -%}
+        {%- do asked.append(parts | join('\n')) -%}
+    {%- endfor -%}
+    {{ return(local_md5(asked | sort | join('\n'))) }}
+{% endmacro %}
+
+
+{# Tables whose tests are others than those that they were tested by count as untested, with all their
+   intervals: the next build tests them again. Where an earlier release recorded no tests, what it tested
+   stays so. #}
+{% macro untest_where_tests_changed() %}
+    {% if execute and flags.WHICH in ('run', 'build', 'test') %}
+        {%- set recorded = {} -%}
+        {%- for table_name, key in run_query(
+            'select table_name, service from ' ~ month_builds() ~ ' where source_month is null'
+        ).rows -%}
+            {%- do recorded.update({table_name: key}) -%}
+        {%- endfor -%}
+        {%- set changed = [] -%}
+        {%- for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') -%}
+            {%- set table_name = node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias -%}
+            {%- if table_name in recorded and recorded[table_name] != tests_key(node) -%}
+                {%- do changed.append({
+                    'table_name': table_name,
+                    'tests_key': tests_key(node),
+                    'is_untested': recorded[table_name] is not none
+                }) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {{ write_tests(changed) }}
+    {% endif %}
+{% endmacro %}
+
+
+{# Write the md5 of the tests of these tables, and forget that they were tested where one `is_untested`. #}
+{% macro write_tests(changed) %}
+    {{ return(adapter.dispatch('write_tests')(changed)) }}
+{% endmacro %}
+
+{% macro default__write_tests(changed) %}
+    {% for table in changed %}
+        {% if table.is_untested %}
+            update {{ month_builds() }} set tested_at = null where table_name = '{{ table.table_name }}';
+        {% endif %}
+        update {{ month_builds() }} set service = '{{ table.tests_key }}'
+        where table_name = '{{ table.table_name }}' and source_month is null;
+    {% endfor %}
+{% endmacro %}
+
+
 {# Mark as tested the intervals of each table all of whose tests ran in this run and passed: those that
    were there when the first of these tests began. Another dbt may have put one there since. How
    long ago that was is told by our clock, and when that was by the engine's, as they may differ. #}
@@ -52,11 +129,8 @@
         {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
         {% set judged = [] %}
         {% for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') %}
-            {% set tests, ran, passed, begun = [], [], [], [] %}
-            {% for test in graph.nodes.values()
-                if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes %}
-                {% do tests.append(test.unique_id) %}
-            {% endfor %}
+            {% set ran, passed, begun = [], [], [] %}
+            {% set tests = tests_of(node) | map(attribute='unique_id') | list %}
             {% for result in results if result.node.unique_id in tests %}
                 {% do ran.append(result.node.unique_id) %}
                 {% if result.status in ('pass', 'warn') %}
@@ -69,6 +143,7 @@
                 {% do judged.append({
                     'table_name': node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias,
                     'passed': passed | length == tests | length,
+                    'tests_key': tests_key(node),
                     'seconds': (now - begun | min).total_seconds()
                         if tests and passed | length == tests | length
                         and node.config.materialized == 'by_month' else none
@@ -91,6 +166,7 @@
     {% for table in judged %}
         update {{ month_builds() }}
         set tested_at = {{ clock_time() if table.passed else 'null' }}
+            {%- if table.passed %}, service = '{{ table.tests_key }}'{% endif %}
         where table_name = '{{ table.table_name }}'
             {{ 'and source_month is null' if table.passed or flags.WHICH != 'test' }};
         {% if table.seconds is not none %}

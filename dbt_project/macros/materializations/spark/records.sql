@@ -171,9 +171,34 @@
 {% endmacro %}
 
 
+{% macro spark__write_tests(changed) %}
+    {%- if changed -%}
+        {%- set untested = changed | selectattr('is_untested') | map(attribute='table_name') | join("', '") -%}
+        {% do change_records(
+            "table_name in ('" ~ changed | map(attribute='table_name') | join("', '") ~ "')",
+            {
+                'tested_at': "if(table_name in ('" ~ untested ~ "'), null, tested_at)",
+                'service': with_tests_keys(changed)
+            }
+        ) %}
+    {%- endif -%}
+{% endmacro %}
+
+{# The column `service`, with the md5 of the tests in the records of these tables as a whole. #}
+{% macro with_tests_keys(tables) -%}
+    case
+        {%- for table in tables %}
+        when table_name = '{{ table.table_name }}' and source_month is null then '{{ table.tests_key }}'
+        {%- endfor %}
+        else service
+    end
+{%- endmacro %}
+
+
 {% macro spark__write_judged(judged) %}
     {%- if judged -%}
         {%- set cases, names = [], [] -%}
+        {%- set passed = judged | selectattr('passed') | list -%}
         {%- for table in judged -%}
             {%- do names.append("'" ~ table.table_name ~ "'") -%}
             {%- do cases.append(
@@ -191,7 +216,10 @@
         {%- endfor -%}
         {% do change_records(
             'table_name in (' ~ names | join(', ') ~ ')',
-            {'tested_at': 'case ' ~ cases | join(' ') ~ ' else tested_at end'}
+            {
+                'tested_at': 'case ' ~ cases | join(' ') ~ ' else tested_at end',
+                'service': with_tests_keys(passed) if passed else 'service'
+            }
         ) %}
     {%- endif -%}
 {% endmacro %}
