@@ -263,7 +263,7 @@ def test_documents_of_one_name_in_two_datasets_are_told_apart(
     settings = declare('pattern = "*"\n[datasets.news]\npattern = "g*"\n')
     land(settings)
     with pytest.raises(
-        UsageError, match=r"guide\.txt is in the datasets news, papers: name one by"
+        UsageError, match=r"guide\.txt is in the datasets news, papers: choose one with --dataset"
     ):
         text_of(settings, "guide.txt")
     assert text_of(settings, "guide.txt", "news") == ["The guide."]
