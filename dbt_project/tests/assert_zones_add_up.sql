@@ -1,6 +1,6 @@
 -- A row here is a month of which the trips by zone and hour and those by zone do not add up to the
--- same, or to more than its valid trips: both leave out trips without a zone, and no others. A build
--- looks at the months that are new in one of the two.
+-- same, or to more than its valid trips: both leave out trips without a zone, and no others. A
+-- build looks at the months that are new in one of the two.
 
 with hours as (
 
