@@ -16,7 +16,7 @@ from ingestion.progress import Quiet
 from ingestion.publications import storage
 from ingestion.publications.manifest import Publication
 from ingestion.publications.read import current
-from ingestion.publications.write import take_over
+from ingestion.publications.write import check_owner, take_over
 from ingestion.settings import Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import FILES_TABLE, Session, no_environment, tables
@@ -115,7 +115,8 @@ def promote(main: Settings, name: str) -> Promotion:
     First its warehouse takes the place of the main warehouse, then its publication that of the main
     publication. Each of the two steps is atomic. If this is killed between them, the next call does
     the rest. Raises ``UntestedError`` if the environment's last build failed, its ledger does not
-    balance, its present state is not published, or it lacks months of the main warehouse.
+    balance, its present state is not published, or it lacks months of the main warehouse. Raises
+    ``UsageError`` if another warehouse publishes at the address of the main one.
     """
     settings = check_known(main, name)
     with ExitStack() as locks:
@@ -131,6 +132,8 @@ def promote(main: Settings, name: str) -> Promotion:
                 f" {', '.join(lost[:SHOWN])}{more}. {settings.run_command} loads and builds it."
             )
         before = current(main)
+        if main.publications_url:  # before the warehouse is replaced, which cannot be taken back
+            check_owner(storage.open_publications(main), before, engine_for(main).label)
         this.begin("promote")
         environments_of(main).take_place(settings)
         made = _publish(main, settings, published, name) if published else None

@@ -132,6 +132,7 @@ STEPS = {
     "let readers see it": "ingestion.publications.write:swap_in",
 }
 ROWS = "select count(*) as n from marts.fct_trips"
+ANOTHER = {"warehouse": "the warehouse of others", "run": "", "project_version": "", "state": ""}
 
 
 @pytest.fixture(scope="module", params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -274,6 +275,13 @@ def test_it_waits_for_nobody_and_takes_only_what_is_good(changed: Place) -> None
         changed.medallion("env", "create", "third", expect=1)
         assert "--empty" in changed.last_stderr
         reader.close()
+    # nor does it replace what another warehouse has published at the address since
+    manifest = changed.folder / "gold" / "manifest.json"
+    own = manifest.read_text()
+    manifest.write_text(json.dumps(json.loads(own) | {"origin": ANOTHER}))
+    changed.medallion("promote", "try", expect=2)
+    assert "holds the publications of the warehouse of others" in changed.last_stderr
+    manifest.write_text(own)
     assert (rows(changed), published(changed)) == before
 
 
