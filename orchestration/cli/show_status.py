@@ -13,7 +13,7 @@ FEWEST = 3  # lines about single files
 
 
 def print_status(found: Status, whole: bool, site: Path | None) -> None:
-    """Print the files, the last run and the one under way; ``whole`` names each file."""
+    """Print the files, the runs and the publication; ``whole`` names each file."""
     lines = _ends(found, site)
     if whole:
         _print_files(found.files)
@@ -47,9 +47,19 @@ def _ends(found: Status, site: Path | None) -> list[tuple[str, str]]:
     lines = [("last run:", _run(last) if last else "none")]
     if found.run_under_way:
         lines.append(("under way:", str(found.run_under_way)))
+    if found.publication or found.publication_error:
+        lines.append(("readers see:", _seen(found)))
     if site:
         lines.append(("site:", str(site)))
     return lines
+
+
+def _seen(found: Status) -> str:
+    seen = found.publication
+    if seen is None:
+        return str(found.publication_error)
+    back = f", a rollback to {seen.restores} that hides {seen.hides}" if seen.hides else ""
+    return f"{seen.id}, made {seen.made_at:%Y-%m-%d %H:%M %Z}{back}"
 
 
 def _run(last: dict[str, Any]) -> str:

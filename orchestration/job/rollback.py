@@ -47,13 +47,20 @@ def rollback(settings: Settings, which: str) -> Rollback:
 
 
 def hidden_by(before: Publication, now: Publication) -> list[Hidden]:
-    """The tables and months that differ between two publications, by their files."""
+    """The tables and months that differ between two publications, by the bytes of their files.
+
+    Files of equal bytes may have different names: a month that was built anew has a new key.
+    """
     hidden = []
     for schema, name in sorted({(t.schema, t.name) for p in (before, now) for t in p.tables}):
         if schema != "marts":
             continue
         was, is_now = (_parts(p, schema, name) for p in (before, now))
-        differing = sorted(k for k in was.keys() | is_now.keys() if was.get(k) != is_now.get(k))
+        differing = sorted(
+            of
+            for of in was.keys() | is_now.keys()
+            if of not in was or of not in is_now or was[of].sha256 != is_now[of].sha256
+        )
         if differing:
             rows, hidden_rows = (
                 sum(parts[k].rows for k in differing if k in parts) for parts in (is_now, was)

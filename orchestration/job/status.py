@@ -18,7 +18,8 @@ from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
 from ingestion.land import published_now
 from ingestion.load import check_lake
-from ingestion.publications.storage import current as current_publication
+from ingestion.publications.read import current as current_publication
+from ingestion.publications.storage import current as current_at
 from ingestion.publications.storage import open_publications
 from ingestion.settings import Settings
 from ingestion.sources import registry
@@ -71,10 +72,25 @@ class FileStatus:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The publication that readers see.
+
+    After a rollback, ``restores`` is the publication that it published again, and ``hides`` the one
+    that it took out of sight.
+    """
+
+    id: str
+    made_at: datetime
+    restores: str | None
+    hides: str | None
+
+
+@dataclass(frozen=True)
 class Status:
-    """Every file, the last run, and the run under way.
+    """Every file, the last run, the run under way, and what readers see.
 
     The last run is a run of the whole job that this machine recorded, or a run of dbt alone.
+    ``publication`` is None if nothing was published; ``publication_error`` says why it is unknown.
     """
 
     files: list[FileStatus]
@@ -83,6 +99,8 @@ class Status:
     unknown: str | None  # the error for orphans: versions in use that the lake does not know
     last_run: dict[str, Any] | None
     run_under_way: RunUnderWay | None
+    publication: Seen | None = None
+    publication_error: str | None = None
 
 
 def status(
@@ -167,7 +185,19 @@ def status(
                 wanted=wanted is not None or not over,
             )
         )
-    return Status(files, unreachable, missing, warehouse.unknown, last_run, under_way)
+    seen, error = _seen(settings)
+    return Status(files, unreachable, missing, warehouse.unknown, last_run, under_way, seen, error)
+
+
+def _seen(settings: Settings) -> tuple[Seen | None, str | None]:
+    """The publication that readers see, or why it cannot be read."""
+    try:
+        found = current_publication(settings)
+    except MedallionError as exc:
+        return None, str(exc)
+    if found is None or found.origin.warehouse != engine_for(settings).label:
+        return None, None
+    return Seen(found.id, found.created_at, found.restores, found.hides), None
 
 
 def _single_files(settings: Settings, datasets: Sequence[str]) -> list[str]:
@@ -331,7 +361,7 @@ def _publications(settings: Settings) -> str:
         return "nothing is published: MEDALLION_PUBLISH_URL is off"
     store = open_publications(settings)
     store.probe()
-    latest = current_publication(store)
+    latest = current_at(store)
     seen = f"readers see {latest.id}" if latest else "the first run publishes"
     return f"{store.url} can be written; {seen}"
 

@@ -54,6 +54,8 @@ def test_any_past_night_by_the_page(place: Place) -> None:
     # the next run finds nothing new, and leaves the rollback as it is
     place.medallion("run", "--sample", "--quiet")
     assert place.medallion_json("publications", "--sample") == now
+    told = f"a rollback to {now[0]['publication']} that hides {now[1]['publication']}"
+    assert told in place.medallion("status", "--sample")
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

@@ -25,6 +25,7 @@ from ingestion.publications.verify import verify
 from ingestion.publications.write import restore, swap_in
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
+from orchestration.job.rollback import rollback
 from tests.support import processes
 from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold, Months
 from tests.support.stores import Store
@@ -323,6 +324,15 @@ def test_a_rollback_is_taken_back(gold: Gold) -> None:
     assert forward.hides is None
     with pytest.raises(UsageError, match="is what readers see already"):
         restore(gold.settings, bad, Quiet())
+
+
+def test_a_rollback_names_only_the_months_that_it_changes(gold: Gold) -> None:
+    label = engine_for(gold.settings).label
+    good = gold.publish(BEFORE, label).publication
+    gold.publish(AFTER, label, built="anew")  # January has the same rows in a file of another name
+    (changed,) = rollback(gold.settings, good.id).hidden
+    assert changed.months == ["green 2024-02", "green 2024-03"]
+    assert (changed.rows, changed.hidden_rows) == (2, 4)
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "a bit flipped"])

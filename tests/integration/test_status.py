@@ -10,10 +10,11 @@ from ingestion.land import land
 from ingestion.sources.files.publisher import months_between
 from ingestion.warehouse import engine_for
 from orchestration.job.reading import reading
-from orchestration.job.status import status
+from orchestration.job.rollback import rollback
+from orchestration.job.status import Seen, status
 from orchestration.job.under_way import only_run
 from tests.conftest import MakeSettings
-from tests.support.gold import BEFORE, Gold
+from tests.support.gold import AFTER, BEFORE, Gold
 from tests.support.trips import publish, trips
 from tests.support.web import Web
 
@@ -43,6 +44,25 @@ def test_what_was_not_asked_about_is_not_said_to_be_unpublished(
     web.withdraw(f"trip-data/green_tripdata_{MONTHS[-2]:%Y-%m}.parquet")
     found = status(settings, start=start).files
     assert [f.published for f in found if f.dataset == "green"] == published
+
+
+def test_what_readers_see_is_told_and_a_rollback_is_called_one(
+    make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    gold = Gold(make_settings(publish_url=str(tmp_path / "gold")))
+    label = engine_for(gold.settings).label
+    good = gold.publish(BEFORE, label).publication
+    assert status(gold.settings).publication == Seen(good.id, good.created_at, None, None)
+    bad = gold.publish(AFTER, label).publication
+    back = rollback(gold.settings, good.id)
+    seen = status(gold.settings).publication
+    assert seen is not None
+    assert (seen.id, seen.restores, seen.hides) == (back.publication, good.id, bad.id)
+    # the warehouse can be read meanwhile, so this stops nobody
+    (gold.folder / "manifest.json").write_text("{")
+    found = status(gold.settings)
+    assert found.publication is None
+    assert "manifest.json is no manifest" in (found.publication_error or "")
 
 
 def test_a_reader_says_that_the_publications_cannot_be_read(

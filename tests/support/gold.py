@@ -53,21 +53,26 @@ class Gold:
             for zone_id, zone in self.zones.items():
                 session.execute("insert into marts.zones values (?, ?)", [zone_id, zone])
 
-    def publish(self, months: Months, warehouse: str = "the small warehouse") -> Published:
+    def publish(
+        self, months: Months, warehouse: str = "the small warehouse", built: str = ""
+    ) -> Published:
         """Build these months, and publish them."""
         self.build(months)
-        return self.publish_again(months, warehouse)
+        return self.publish_again(months, warehouse, built)
 
-    def publish_again(self, months: Months, warehouse: str = "the small warehouse") -> Published:
-        """Publish what is built."""
+    def publish_again(
+        self, months: Months, warehouse: str = "the small warehouse", built: str = ""
+    ) -> Published:
+        """Publish what is built; another ``built`` means that every month was built anew."""
         intervals = tuple(
-            Interval("green", month, _digest(fares), len(fares)) for month, fares in months.items()
+            Interval("green", month, _digest((fares, built)), len(fares))
+            for month, fares in months.items()
         )
         exports = [
             Export("marts", "trips", ("service", "source_month", "fare_usd"), intervals),
             Export("marts", "zones", ("zone_id", "zone")),
         ]
-        origin = Origin(warehouse, "test", "0", _digest((dict(months), dict(self.zones))))
+        origin = Origin(warehouse, "test", "0", _digest((dict(months), dict(self.zones), built)))
         engine = engine_for(self.settings)
         with engine.session(read_only=True) as session:
             return publish(self.settings, engine, session, exports, origin, Quiet())
