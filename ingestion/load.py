@@ -240,11 +240,18 @@ def _is_up_to_date(
             session, engine, catalog, in_view.values()
         ):
             return False
+        read_as = files_table.readings(engine, catalog, in_view.values())
     in_use = {v.table_name for v in current}
     loaded = _loaded(files)
     wanted = {v.table_name for v in current if in_scope(v) or v.table_name in loaded}
     return wanted <= loaded and all(
-        files_table.agrees(files.get(v.table_name), catalog, v, v.table_name in in_use)
+        files_table.agrees(
+            files.get(v.table_name),
+            catalog,
+            v,
+            v.table_name in in_use,
+            read_as.get(v.table_name),
+        )
         for v in catalog.versions()
         if v.table_name in files or v.status != "landed"
     )

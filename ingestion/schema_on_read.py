@@ -5,6 +5,8 @@ versions. Each branch casts the file's own columns to the dataset's read schema 
 the columns that say where a row comes from.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -149,10 +151,31 @@ def rows_sql(
     return "\nunion all\n".join(selects)
 
 
+def reading_of(dataset: Dataset, columns: Sequence[tuple[str, str]], dialect: Dialect) -> str:
+    """An md5 of how the rows of a file with these columns, as (name, type), are read.
+
+    It is made of each column that the file has and the dataset reads: its read name, and the SQL of
+    its value. So it stays the same if the dataset reads a further column that the file lacks, if
+    the columns have another order, or if the file is in another place.
+    """
+    published = _published(dataset, columns)
+    values = [
+        (name, _value(published[name], read_type, dialect))
+        for name, read_type in sorted(dataset.read_schema.items())
+        if name in published
+    ]
+    return hashlib.md5(json.dumps(values).encode(), usedforsecurity=False).hexdigest()
+
+
+def _published(dataset: Dataset, columns: Sequence[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """The columns of a file, as (name, type), by their read names."""
+    return {dataset.read_name(name): (name, file_type) for name, file_type in columns}
+
+
 def _select(
     dataset: Dataset, schema: Mapping[str, ReadType], branch: Branch, dialect: Dialect
 ) -> str:
-    published = {dataset.read_name(name): (name, file_type) for name, file_type in branch.columns}
+    published = _published(dataset, branch.columns)
     parts = [
         f"{branch.source_month} as source_month",
         f"{branch.file_key} as file_key",

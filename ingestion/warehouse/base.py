@@ -247,15 +247,21 @@ def files_ddl(text: str, json_type: str) -> str:
             status {text} not null,
             error {text},
             is_current boolean not null,
-            is_newest boolean
+            is_newest boolean,
+            read_as {text},
+            read_as_at_upgrade {text}
         )
     """
 
 
+# The columns of raw.files that an earlier release did not have; each may be null.
+_LATER_COLUMNS = {"is_newest": "boolean", "read_as": "text", "read_as_at_upgrade": "text"}
+
+
 def complete_files(session: Session, comment: str | None) -> None:
     """Add to ``raw.files`` its format, and the columns that an earlier release did not have."""
-    if not has_all_columns(session):
-        session.execute("alter table raw.files add column is_newest boolean")
+    for name in _lacking_columns(session):
+        session.execute(f"alter table raw.files add column {name} {_LATER_COLUMNS[name]}")
     if comment != format_comment():
         session.execute(f"comment on table raw.files is '{format_comment()}'")
 
@@ -277,7 +283,12 @@ def refuse_later_format(comment: str | None, label: str) -> None:
 
 def has_all_columns(session: Session) -> bool:
     """Whether ``raw.files`` has every column of this release."""
-    return "is_newest" in session.query(f"select * from raw.{FILES_TABLE} where false").columns
+    return not _lacking_columns(session)
+
+
+def _lacking_columns(session: Session) -> list[str]:
+    there = session.query(f"select * from raw.{FILES_TABLE} where false").columns
+    return [name for name in _LATER_COLUMNS if name not in there]
 
 
 def tables_loaded(session: Session) -> set[str]:

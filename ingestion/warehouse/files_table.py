@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.lake.catalog import Catalog, FileVersion
 from ingestion.lake.file_version import PASSED_OVER, names_of
-from ingestion.schema_on_read import Branch, read_view_sql
+from ingestion.schema_on_read import Branch, read_view_sql, reading_of
 from ingestion.sources import registry
 from ingestion.warehouse.base import Engine, Session, write_load_record
 
@@ -26,6 +26,8 @@ class Recorded(NamedTuple):
     is_newest: bool | None  # none if an earlier release wrote the row
     status: str
     error: str | None
+    read_as: str | None  # none if an earlier release wrote the row
+    read_as_at_upgrade: str | None
     is_loaded: bool
 
 
@@ -57,7 +59,7 @@ def publish(
                 session.execute, files_row(version) | {"status": "quarantined", "error": reason}
             )
     in_view = shown(catalog, loaded)
-    before = recorded(session)
+    before, read_as = recorded(session), readings(engine, catalog, in_view.values())
     for gone in orphaned(session, catalog):
         session.execute(
             "update raw.files set is_current = false, is_newest = false where table_name = ?",
@@ -66,7 +68,7 @@ def publish(
     for version in versions:
         is_current = version.table_name in in_view
         row = before.get(version.table_name)
-        if agrees(row, catalog, version, is_current):
+        if agrees(row, catalog, version, is_current, read_as.get(version.table_name)):
             continue
         is_newest = _is_newest(catalog, version)
         if version.status == "quarantined" or (version.status in PASSED_OVER and not row):
@@ -77,8 +79,9 @@ def publish(
         elif row:
             status, error = _standing(version, row)
             session.execute(
-                "update raw.files set source_url = ?, etag = ?, last_modified = ?,"
-                " is_current = ?, is_newest = ?, status = ?, error = ? where table_name = ?",
+                "update raw.files set source_url = ?, etag = ?, last_modified = ?, is_current = ?,"
+                " is_newest = ?, status = ?, error = ?, read_as = ?, read_as_at_upgrade = ?"
+                " where table_name = ?",
                 [
                     version.source_url,
                     version.etag,
@@ -87,6 +90,7 @@ def publish(
                     is_newest,
                     status,
                     error,
+                    *_read_as(row, read_as.get(version.table_name)),
                     version.table_name,
                 ],
             )
@@ -104,18 +108,57 @@ def publish(
 def recorded(session: Session) -> dict[str, Recorded]:
     """The record of each version in ``raw.files``, by table name."""
     rows = session.query(
-        "select table_name, source_url, etag, is_current, is_newest, status, error,"
-        " loaded_at is not null from raw.files"
+        "select table_name, source_url, etag, is_current, is_newest, status, error, read_as,"
+        " read_as_at_upgrade, loaded_at is not null from raw.files"
     ).rows
     return {name: Recorded(*row) for name, *row in rows}
 
 
-def agrees(row: Recorded | None, catalog: Catalog, version: FileVersion, is_current: bool) -> bool:
-    """Whether a version's row in ``raw.files`` agrees with the catalog and with ``is_current``."""
+def readings(engine: Engine, catalog: Catalog, versions: Iterable[FileVersion]) -> dict[str, str]:
+    """How each of these versions is read, by table name: the md5 of ``reading_of()``.
+
+    Versions of a dataset whose source is not there are left out: no view reads them.
+    """
+    known, wanted = registry.datasets(), list(versions)
+    datasets = {name: catalog.dataset(name) for name in {v.dataset for v in wanted} & set(known)}
+    return {
+        v.table_name: reading_of(datasets[v.dataset], v.columns, engine.dialect)
+        for v in wanted
+        if v.dataset in datasets
+    }
+
+
+def agrees(
+    row: Recorded | None,
+    catalog: Catalog,
+    version: FileVersion,
+    is_current: bool,
+    read_as: str | None,
+) -> bool:
+    """Whether a version's row in ``raw.files`` agrees with the catalog and with ``is_current``.
+
+    ``read_as`` is how it is read now; none for a version that no view reads.
+    """
     if row is None:
         return False
     is_newest, standing = _is_newest(catalog, version), _standing(version, row)
-    return row[:6] == (version.source_url, version.etag, is_current, is_newest, *standing)
+    return row[:6] == (version.source_url, version.etag, is_current, is_newest, *standing) and (
+        read_as is None or read_as == row.read_as
+    )
+
+
+def _read_as(row: Recorded, read_as: str | None) -> tuple[str | None, str | None]:
+    """The ``read_as`` and ``read_as_at_upgrade`` that the row of a version should have.
+
+    An earlier release built months from the rows that it recorded, and its builds do not name how
+    those were read. They are taken as read in the way that is found first, as an upgrade must not
+    make every month stale. Later rows, and later readings of these rows, are named
+    (``version_inputs`` in dbt). If such a row is written anew, its month is built once more.
+    """
+    if read_as is None:
+        return row.read_as, row.read_as_at_upgrade
+    is_upgrade = row.read_as is None and row.is_current
+    return read_as, read_as if is_upgrade else row.read_as_at_upgrade
 
 
 def _standing(version: FileVersion, row: Recorded) -> tuple[str, str | None]:
@@ -225,6 +268,7 @@ def files_row(version: FileVersion) -> dict[str, Any]:
         "error": version.error,
         "is_current": False,
         "is_newest": False,
+        "read_as": "",  # until it is shown; null is of an earlier release
     }
 
 

@@ -18,7 +18,7 @@ from ingestion.errors import MedallionError, first_line
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse import connect, engine_for
-from ingestion.warehouse.base import tables
+from ingestion.warehouse.base import has_all_columns, tables
 
 if TYPE_CHECKING:
     from dbt.events.base_types import EventMsg  # type: ignore[attr-defined]
@@ -116,11 +116,20 @@ def transform(
 
 
 def build_inputs(settings: Settings) -> str:
-    """sha256 of the inputs of a build: the dbt project's files and the raw versions in use."""
+    """sha256 of what a build follows from: the dbt project, and the raw versions as they are read.
+
+    Raises ``MedallionError`` if an earlier release loaded the warehouse, and this one has not.
+    """
     digest = _project_hash()
     with connect(settings, read_only=True) as session:
+        if not has_all_columns(session):
+            raise MedallionError(
+                "raw.files was written by an earlier release, and lacks columns that this release"
+                " builds from. Add them with: medallion load"
+            )
         files = session.query(
-            "select table_name, is_current, is_newest, error from raw.files order by table_name"
+            "select table_name, is_current, is_newest, error,"
+            " case when is_current then read_as end from raw.files order by table_name"
         )
     digest.update(repr(files.rows).encode())
     return digest.hexdigest()

@@ -31,6 +31,7 @@ from ingestion.warehouse.postgres.session import connect_libpq
 from tests.conftest import MakeSettings
 from tests.support import postgres
 from tests.support.processes import PATIENCE_SECONDS
+from tests.support.readings import follow_through_an_upgrade, readings
 from tests.support.stores import Store, fresh_environment
 from tests.support.trips import publish, trips
 
@@ -231,6 +232,21 @@ def test_a_second_load_does_nothing_and_a_republication_is_shown(
     assert rows(settings, "select count(*), count(*) filter (where is_current) from raw.files") == [
         (2, 1)
     ]
+
+
+def test_how_a_version_is_read_is_recorded(settings: Settings, published: Path) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    load(settings)
+    with open_warehouse(settings) as session:  # as an earlier release made it
+        session.execute("alter table raw.files drop column read_as, drop column is_newest")
+        session.execute("update raw.files set read_as_at_upgrade = null")
+    assert load(settings).loaded == []
+    ((read_as, at_upgrade),) = readings(settings)
+    assert read_as == at_upgrade
+    with open_warehouse(settings) as session:
+        session.execute("update raw.files set read_as_at_upgrade = null")
+    follow_through_an_upgrade(settings)
 
 
 def test_workers_that_begin_at_once_in_an_empty_database_all_load(settings: Settings) -> None:

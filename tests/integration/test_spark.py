@@ -20,6 +20,7 @@ from ingestion.warehouse.spark.session import SparkSession
 from orchestration.job.ask import answer, within
 from tests.conftest import settings_in
 from tests.support.lakes import objects
+from tests.support.readings import follow_through_an_upgrade
 from tests.support.spark import drop_schemas, spark_settings
 from tests.support.trips import publish, trips, with_column
 
@@ -107,6 +108,11 @@ def test_a_second_load_does_nothing_and_a_month_opens_its_own_file_only(
     assert rows(settings, f"{sql} date '2024-02-01'") == [(30, 29)]
     with pytest.raises(WarehouseError):
         rows(settings, f"{sql} date '2024-01-01'")
+
+
+def test_how_a_version_is_read_is_recorded(settings: Settings) -> None:
+    load(settings)
+    follow_through_an_upgrade(settings)
 
 
 def test_dropping_a_warehouse_leaves_the_lake_as_it_was(settings: Settings) -> None:

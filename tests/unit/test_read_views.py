@@ -6,7 +6,19 @@ from datetime import date, datetime
 import duckdb
 import pytest
 
-from ingestion.schema_on_read import DUCKDB, ORIGIN, Branch, key_sql, month_sql, read_view_sql
+from ingestion.schema_on_read import (
+    DUCKDB,
+    ORIGIN,
+    POSTGRES,
+    SPARK,
+    Branch,
+    Dialect,
+    key_sql,
+    month_sql,
+    read_view_sql,
+    reading_of,
+)
+from ingestion.sources.base import Column, Dataset, Era
 from ingestion.sources.tlc.datasets import DATASETS
 
 GREEN, YELLOW = DATASETS["green"], DATASETS["yellow"]
@@ -147,3 +159,41 @@ def test_four_hundred_versions_are_one_view(connection: duckdb.DuckDBPyConnectio
         "explain (format json) from tlc.green_tripdata where source_month = date '2010-05-01'"
     ).fetchone()[1]
     assert plan.count("Sequential Scan") == 1
+
+
+# --- how a file is read --------------------------------------------------------------------------
+
+RIDES = {"Left_At": "timestamp", "riders": "bigint", "note": "text"}
+CSV = [(name, "text") for name in RIDES]
+
+
+def dataset(**columns: str) -> Dataset:
+    """A dataset of CSV files that reads these columns as these types."""
+    declared = tuple(Column(n, t, frozenset({"text"}), False) for n, t in columns.items())
+    return Dataset("rides", "harbour", "{month}.csv", "csv", JANUARY, (Era(JANUARY, declared),))
+
+
+@pytest.mark.parametrize("dialect", [DUCKDB, POSTGRES, SPARK])
+def test_a_reading_follows_the_columns_of_the_file_that_are_read(dialect: Dialect) -> None:
+    reading = reading_of(dataset(**RIDES), CSV, dialect)
+    same = [
+        reading_of(dataset(**RIDES, fare="double"), CSV, dialect),  # the file lacks it
+        reading_of(dataset(**RIDES), [*CSV, ("unread", "text")], dialect),
+        reading_of(dataset(**RIDES), CSV[::-1], dialect),
+        reading_of(dataset(**dict(reversed(RIDES.items()))), CSV, dialect),
+    ]
+    assert set(same) == {reading}
+    with_fare = [*CSV, ("fare", "text")]
+    other = [
+        reading_of(dataset(**RIDES | {"riders": "double"}), CSV, dialect),
+        reading_of(dataset(**RIDES, fare="double"), with_fare, dialect),
+        reading_of(dataset(**RIDES, fare="text"), with_fare, dialect),
+        # another type in the file is cast in another way
+        reading_of(dataset(**RIDES), [("riders", "int64"), *CSV[::2]], dialect),
+    ]
+    assert len({reading, *other}) == 5
+
+
+def test_engines_that_cast_in_different_ways_have_different_readings() -> None:
+    found = {reading_of(YELLOW, [("total_amount", "text")], d) for d in (DUCKDB, POSTGRES, SPARK)}
+    assert len(found) == 3

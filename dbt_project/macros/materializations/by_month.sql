@@ -86,13 +86,13 @@
                 {% else %}
                 select
                     dataset as service, month as source_month, file_key, row_count as input_rows,
-                    cast(file_key as varchar(20))
+                    {{ version_inputs() }}
                     {%- if also %} || case
                         when {% for column in also.columns -%}
                         lower(cast(columns as {{ sql_type('varchar') }})) like '%{{ column }}%'{{ ' or ' if not loop.last }}
                         {%- endfor %}
                         then coalesce((
-                            select ' ' || cast(min(file_key) as varchar(20)) from {{ files }}
+                            select ' ' || min({{ version_inputs() }}) from {{ files }}
                             where is_current and dataset = '{{ also.dataset }}'
                         ), '')
                         else ''
@@ -135,6 +135,15 @@
     {%- endfor -%}
     {{ return(intervals) }}
 {% endmacro %}
+
+
+{# What the rows of a file version follow from: its content, and how raw.files says that it is read. How it
+   was read when an earlier release built from it is left out: that release named the content only, and an
+   upgrade must not make every month stale. #}
+{% macro version_inputs() -%}
+    cast(file_key as varchar(20))
+    || case when read_as <> coalesce(read_as_at_upgrade, '') then ' ' || read_as else '' end
+{%- endmacro %}
 
 
 {# Replace the rows and the build records of these intervals; returns the rows that they have now. #}
