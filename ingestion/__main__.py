@@ -18,6 +18,7 @@ from ingestion.out_of_memory import exit_when_out_of_memory
 from ingestion.progress import Lines
 from ingestion.settings import Settings, dataset_names, load_settings
 from ingestion.warehouse import engine_for
+from ingestion.words import counted
 
 
 @exit_when_out_of_memory()
@@ -82,8 +83,8 @@ def _summary(settings: Settings, landed: LandReport, loaded: LoadReport) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     how = "read in place" if settings.raw == "in_place" else "loaded"
     return (
-        f"{len(landed.files)} files looked at: {counts or 'nothing is published'};"
-        f" {len(loaded.loaded)} versions {how}, {loaded.rows:,} rows"
+        f"{counted(len(landed.files), 'file')} looked at: {counts or 'nothing is published'};"
+        f" {counted(len(loaded.loaded), 'version')} {how}, {counted(loaded.rows, 'row')}"
     )
 
 

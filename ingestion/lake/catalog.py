@@ -35,6 +35,7 @@ from ingestion.lake.file_version import (
 from ingestion.lake.storage.store import Store
 from ingestion.sources import registry
 from ingestion.sources.base import Dataset, PublishedFile, name_of
+from ingestion.words import counted
 
 __all__ = ["Catalog", "FileVersion", "file_key", "key_of", "name_of", "version_name"]
 
@@ -362,10 +363,11 @@ def _day(landing: FileVersion) -> date:
 
 def clock_warning(ahead: Sequence[FileVersion], now: datetime) -> str:
     """The warning about landings dated long after ``now``."""
-    first = ahead[0]
+    first, are = ahead[0], "is" if len(ahead) == 1 else "are"
     return (
-        f"{len(ahead)} landings in the catalog are ahead of this machine's clock, from {first.name}"
-        f" at {first.landed_at:%Y-%m-%d %H:%M} UTC on, where it is {now:%Y-%m-%d %H:%M} here: what"
+        f"{counted(len(ahead), 'landing')} in the catalog {are} ahead"
+        f" of this machine's clock, from {first.name} at {first.landed_at:%Y-%m-%d %H:%M} UTC on,"
+        f" where it is {now:%Y-%m-%d %H:%M} here: what"
         " is landed now counts as landed after them, and is not known as of the days before. Set"
         " this clock; or, where the one that they were landed by was wrong, do as medallion verify"
         " says"

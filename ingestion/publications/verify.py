@@ -9,6 +9,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.publications import storage
 from ingestion.publications.manifest import Part
 from ingestion.settings import Settings
+from ingestion.words import counted_are
 
 READS_AT_ONCE = 4
 
@@ -59,7 +60,9 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
         for name, parts in tables.items():
             files = list(pool.map(one, parts.values()))
             faulty = sum(file.error is not None for file in files)
-            progress.file_done(name, f"{faulty} files are damaged" if faulty else "intact")
+            progress.file_done(
+                name, f"{counted_are(faulty, 'file')} damaged" if faulty else "intact"
+            )
             verified += files
     damaged = sorted(file.path for file in verified if file.error and file.path in holders)
     if damaged or store.names(storage.DAMAGED):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingestion.errors import UsageError
+from ingestion.words import counted_are
 from orchestration.cli.options import (
     DATASET_NAMES,
     Env,
@@ -120,7 +121,7 @@ def forget(
         if as_json:
             print_json({"removed": found, "left": left})
             return
-        stdout.print(f"{len(found.versions)} versions are forgotten.")
+        stdout.print(f"{counted_are(len(found.versions), 'version')} forgotten.")
         if left.marts:
             tables = ", ".join(sorted({mart.table for mart in left.marts}))
             stdout.print(f"Still in {tables}, until: {settings.run_command}")

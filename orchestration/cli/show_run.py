@@ -7,6 +7,7 @@ which command shows them.
 from collections.abc import Sequence
 from pathlib import Path
 
+from ingestion.words import counted
 from orchestration.cli.console import listed, print_lines, stdout
 from orchestration.job.comparisons import summary as comparison_lines
 from orchestration.job.pipeline import RunReport, passed_over_lines
@@ -32,7 +33,8 @@ def print_run(report: RunReport, flags: str, site: Path | None, is_new_site: boo
         *_lines("odd", report.remarks, status),
         (
             "read in place" if report.in_place else "loaded",
-            f"{len(report.loaded.loaded)} versions, {report.loaded.rows:,} rows",
+            f"{counted(len(report.loaded.loaded), 'version')},"
+            f" {counted(report.loaded.rows, 'row')}",
         ),
         ("rows", f"{result.file_rows:,} in {result.files} files, {result.valid_rows:,} valid"),
         (

@@ -265,6 +265,7 @@ def audit(
     A file is missing if its newest version is not in the facts.
     """
     with command(sample, target, as_of=as_of, env=env) as settings:
+        from ingestion.words import counted, counted_are
         from orchestration.cli.console import notice, print_json, print_table, stdout
         from orchestration.job.audit import audit as audit_stage
         from orchestration.job.comparisons import summary
@@ -296,13 +297,15 @@ def audit(
             )
             if result.reasons:
                 print_table(("flagged", "rows"), result.reasons.items(), "\n")
+            missing = f", and {counted_are(len(result.missing), 'file')} missing"
             stdout.print(
-                f"\n{result.files} files, {result.file_rows:,} rows: {result.valid_rows:,} valid,"
+                f"\n{counted(result.files, 'file')}, {counted(result.file_rows, 'row')}:"
+                f" {result.valid_rows:,} valid,"
                 f" {result.invalid_rows:,} flagged."
-                f" {len(result.single_files)} files without a month,"
-                f" {sum(s.raw_rows for s in result.single_files):,} rows."
+                f" {counted(len(result.single_files), 'file')} without a month,"
+                f" {counted(sum(s.raw_rows for s in result.single_files), 'row')}."
                 f" The ledger {'does not balance' if result.unbalanced else 'balances'}"
-                f"{f', and {len(result.missing)} files are missing' if result.missing else ''}."
+                f"{missing if result.missing else ''}."
             )
             for line in passed_over_lines(result.passed_over):
                 stdout.print(line, markup=False, highlight=False)

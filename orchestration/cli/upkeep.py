@@ -102,6 +102,7 @@ def prune(
     """Drop raw tables of superseded versions from the warehouse; the lake keeps every version."""
     with command(sample, target, env=env) as settings:
         from ingestion.warehouse.retention import prune as prune_versions
+        from ingestion.words import counted
         from orchestration.cli.console import print_json, print_table, stdout
         from orchestration.job.retention import superseded
 
@@ -135,6 +136,7 @@ def catalog(
     """
     with command(sample, None, env="") as settings:
         from ingestion.lake.reading.views import write_lake_views
+        from ingestion.words import counted_are
         from orchestration.cli.console import print_json, stdout
 
         beside = f"lake.{settings.variant}.duckdb" if settings.variant else "lake.duckdb"
@@ -144,7 +146,7 @@ def catalog(
             print_json(written)
             return
         lines = [
-            f"{written.versions} versions are in {written.database}",
+            f"{counted_are(written.versions, 'version')} in {written.database}",
             f"script  {written.script}",
         ]
         if written.connect:

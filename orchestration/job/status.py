@@ -27,6 +27,7 @@ from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
 from ingestion.warehouse.base import files_are_there, tables
 from ingestion.warehouse.files_table import orphan_error
+from ingestion.words import counted, counted_are
 from orchestration.job.last_run import last_recorded
 from orchestration.job.reading import reading
 from orchestration.job.sources import has_fingerprint
@@ -344,7 +345,7 @@ def _reach(settings: Settings) -> str:
     if missing := [f"{file.name}: {file.error}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
     places = ", ".join(publisher.url for publisher in settings.publishers())
-    return f"{len(found)} files at {places} are landed by default"
+    return f"{counted_are(len(found), 'file')} landed by default, at {places}"
 
 
 def _lake(settings: Settings) -> str:
@@ -353,7 +354,7 @@ def _lake(settings: Settings) -> str:
     catalog, now = Catalog(store), datetime.now(UTC)
     if ahead := catalog.ahead_of(now):
         raise MedallionError(clock_warning(ahead, now))
-    return f"{settings.lake_url} can be written, {len(catalog.versions())} versions"
+    return f"{settings.lake_url} can be written, {counted(len(catalog.versions()), 'version')}"
 
 
 def _publications(settings: Settings) -> str:
@@ -386,4 +387,4 @@ def _open_warehouse(settings: Settings) -> str:
             raise MedallionError(f"{engine.label} opens. {' '.join(lacking)}")
         versions = engine.loaded_tables(session) if files_are_there(session) else ()
     check_lake(settings, Catalog(settings.lake_url))
-    return f"{engine.label} opens, {len(versions)} versions in it"
+    return f"{engine.label} opens, {counted(len(versions), 'version')} in it"

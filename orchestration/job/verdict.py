@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingestion.words import counted_are
+
 # what a comparison with a report can be where both sides and a tolerance are known
 ASSESSED = ("reconciled", "known_divergence", "out_of_tolerance")
 
@@ -46,7 +48,8 @@ class Verdict:
             if self.is_balanced
             else "The ledger does not balance: do not use these numbers."
         )
-        named = f" {self.missing} files are missing; they are named below."
+        them = "it is" if self.missing == 1 else "they are"
+        named = f" {counted_are(self.missing, 'file')} missing; {them} named below."
         missing = named if self.missing else ""
         if not self.assessed:
             return f"{balance}{missing} No month could be compared with a report."

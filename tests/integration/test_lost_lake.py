@@ -206,7 +206,7 @@ def test_landings_from_the_future_are_told_of(published: Path, settings: Setting
     publish(published, "green", FEBRUARY, trips("green", FEBRUARY))
     land(settings, progress=Listening())
     (line,) = said
-    assert line.startswith("warning: 1 landings in the catalog are ahead of this machine's clock")
+    assert line.startswith("warning: 1 landing in the catalog is ahead of this machine's clock")
     assert "ahead of this machine's clock" in next(
         c.detail for c in doctor(settings) if c.name == "lake" and not c.good
     )

@@ -24,10 +24,10 @@ def test_it_says_what_it_did_also_where_that_was_nothing(
 ) -> None:
     publish(published, "green", JANUARY, trips("green", JANUARY))
     assert main([]) == 0
-    assert "1 files looked at: 1 new; 1 versions loaded, 20 rows\n" in capsys.readouterr().err
+    assert "1 file looked at: 1 new; 1 version loaded, 20 rows\n" in capsys.readouterr().err
     assert main([]) == 0
     done = capsys.readouterr()
-    assert done.err == "1 files looked at: 1 unchanged; 0 versions loaded, 0 rows\n"
+    assert done.err == "1 file looked at: 1 unchanged; 0 versions loaded, 0 rows\n"
     assert done.out == ""
 
 
@@ -37,7 +37,7 @@ def test_what_is_named_and_not_published_ends_with_1(
     publish(published, "green", JANUARY, trips("green", JANUARY))
     assert main(["--dataset", "green", "--from", "2024-01", "--to", "2024-02"]) == 1
     said = capsys.readouterr().err
-    assert "2 files looked at: 1 new, 1 failed; 1 versions loaded, 20 rows\n" in said
+    assert "2 files looked at: 1 new, 1 failed; 1 version loaded, 20 rows\n" in said
     assert "error: green 2024-02 failed: it is not published" in said
 
 
