@@ -254,6 +254,26 @@ class Catalog:
             found[key] = [version for version in versions if version.status == "landed"]
         return found
 
+    def superseded_at(self, key: Key) -> dict[str, datetime]:
+        """When each version of a file stopped being current, by sha256.
+
+        Versions that are current, and those that never were, are left out. A version that was
+        withdrawn and taken back, or published again, has stopped when it did so last.
+        """
+        landings = [x for x in self.landings if x.key == key]
+        decisions = [x for x in self.decisions if x.key == key]
+        found: dict[str, datetime] = {}
+        before = None
+        for now in sorted({x.landed_at for x in landings} | {x.decided_at for x in decisions}):
+            landed = [x for x in landings if x.landed_at <= now]
+            then = _trusted(landed, _holding(x for x in decisions if x.decided_at <= now))
+            if before and (not then or then.file_id != before.file_id):
+                found[before.file_id] = now
+            if then:
+                found.pop(then.file_id, None)
+            before = then
+        return found
+
     def days_current(self) -> list[tuple[FileVersion, date, date]]:
         """Each version that was current at the end of some day: version, first day, day after last.
 

@@ -17,33 +17,48 @@ class Superseded:
     """A loaded version that no reader sees, as another version of the same file is current."""
 
     table_name: str
-    landed_at: datetime
+    landed_at: datetime  # first
+    superseded_at: datetime  # when another version took its place in the lake
     rows: int
 
 
 def superseded(
     settings: Settings, older_than: timedelta, in_use: Collection[Version] = ()
 ) -> list[Superseded]:
-    """Loaded versions that are not current and were landed longer ago than that, oldest first.
+    """Loaded versions that have not been current for longer than that, oldest first.
 
-    Leaves out versions that are still ``in_use``, and versions that the lake's catalog does not
-    know: the warehouse may have the only copy.
+    The time counts from when another version took a version's place, or it was withdrawn. For one
+    that never was current, it counts from its last landing. Leaves out versions that are still
+    ``in_use``, and versions that the lake's catalog does not know: the warehouse may have the only
+    copy.
     """
-    in_lake = {version.table_name for version in Catalog(settings.lake_url).versions()}
+    catalog = Catalog(settings.lake_url)
+    in_lake = {version.table_name: version for version in catalog.versions()}
     engine = engine_for(settings)
     with engine.session(read_only=True) as session:
         if not files_are_there(session):
             return []
         found = session.query(
-            "select table_name, landed_at, row_count, dataset, month, file_key from raw.files"
-            " where loaded_at is not null and not is_current and landed_at < ? order by landed_at",
-            [datetime.now(UTC) - older_than],
+            "select table_name, row_count, dataset, month, file_key from raw.files"
+            " where loaded_at is not null and not is_current"
         )
-    return [
-        Superseded(table_name, landed_at, row_count)
-        for table_name, landed_at, row_count, *version in found.rows
-        if table_name in in_lake and tuple(version) not in in_use
+    versions = [
+        Superseded(name, in_lake[name].landed_at, _superseded_at(catalog, in_lake[name]), rows)
+        for name, rows, *version in found.rows
+        if name in in_lake and tuple(version) not in in_use
     ]
+    before = datetime.now(UTC) - older_than
+    long_ago = [version for version in versions if version.superseded_at < before]
+    return sorted(long_ago, key=lambda version: version.superseded_at)
+
+
+def _superseded_at(catalog: Catalog, version: FileVersion) -> datetime:
+    last = max(
+        x.landed_at
+        for x in catalog.landings
+        if x.key == version.key and x.file_id == version.file_id
+    )
+    return catalog.superseded_at(version.key).get(version.file_id, last)
 
 
 def drop_for_good(settings: Settings, versions: Sequence[FileVersion]) -> None:

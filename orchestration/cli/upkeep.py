@@ -88,7 +88,7 @@ def prune(
             min=0,
             max=36500,
             metavar="DAYS",
-            help="Only versions that were landed more than so many days ago.",
+            help="Only versions that another version replaced more than so many days ago.",
         ),
     ] = 90,
     yes: Annotated[
@@ -112,10 +112,13 @@ def prune(
         if as_json:
             print_json({"dropped": yes, "versions": versions})
             return
-        rows = [(v.table_name, f"{v.landed_at:%Y-%m-%d}", v.rows) for v in versions]
-        print_table(("table", "landed", "rows"), rows)
+        rows = [
+            (v.table_name, f"{v.landed_at:%Y-%m-%d}", f"{v.superseded_at:%Y-%m-%d}", v.rows)
+            for v in versions
+        ]
+        print_table(("table", "landed", "superseded", "rows"), rows)
         verb = "dropped" if yes else "would be dropped; add --yes to drop them"
-        stdout.print(f"{len(versions)} superseded versions {verb}")
+        stdout.print(f"{counted(len(versions), 'superseded version')} {verb}")
 
 
 def catalog(

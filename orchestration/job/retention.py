@@ -11,7 +11,7 @@ from ingestion.warehouse.retention import superseded as superseded_versions
 
 
 def superseded(settings: Settings, older_than: timedelta) -> list[Superseded]:
-    """Loaded versions that are not current and landed before ``older_than`` ago, oldest first.
+    """Loaded versions that stopped being current before ``older_than`` ago, oldest first.
 
     Versions from which the present facts were built are left out, so that a trip still leads back
     to its raw row. Raises ``WarehouseError`` if this account may not see from what the facts were

@@ -1,6 +1,7 @@
 """Pruning: superseded versions leave the warehouse, and nothing leaves the lake."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -76,6 +77,28 @@ def test_what_was_superseded_long_ago_is_dropped_and_can_be_loaded_again(
     publish(published, "green", JANUARY, trips("green", JANUARY, rows=5, seed=0))
     land(settings)
     assert [v.table_name for v in load(settings).loaded] == [old]
+
+
+def test_the_time_counts_from_when_a_version_was_replaced(
+    published: Path, make_settings: MakeSettings
+) -> None:
+    """The first landing of its bytes says nothing of how long it has not been shown."""
+    settings = make_settings()
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=5))
+    land(settings)
+    (record,) = (published.parent / "lake" / "catalog").rglob("*.json")
+    (landed,) = Catalog(settings.lake_url).landings
+    record.unlink()
+    long_ago = landed.landed_at - timedelta(days=100)
+    Catalog(settings.lake_url).append(replace(landed, landed_at=long_ago))
+    load(settings)
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=6, seed=1))
+    land(settings)
+    load(settings)
+    assert superseded(settings, timedelta(days=1)) == []
+    (found,) = superseded(settings, timedelta(0))
+    assert (found.landed_at, found.rows) == (long_ago, 5)
+    assert found.superseded_at == Catalog(settings.lake_url).landings[-1].landed_at
 
 
 def test_a_version_that_became_current_meanwhile_is_left_alone(

@@ -569,3 +569,25 @@ def test_a_landing_has_no_status_of_a_decision(lake: str) -> None:
     changed_record(lake, status="withdrawn")
     (found,) = Catalog(lake).unreadable
     assert found.reason == "status: 'withdrawn' is no status of a landing"
+
+
+def test_a_version_is_superseded_when_it_was_last_replaced_or_withdrawn(lake: str) -> None:
+    def at(day: int) -> datetime:
+        return NOON + timedelta(days=day)
+
+    catalog = Catalog(lake)
+    first, second, again, third = (
+        catalog.append(landing(content, at(day)))
+        for content, day in (("a", 1), ("b", 2), ("a", 3), ("c", 5))
+    )
+    assert first.file_id == again.file_id
+    assert catalog.superseded_at(first.key) == {second.file_id: at(3), first.file_id: at(5)}
+    # while the third is withdrawn, the first is current again
+    withdrawn = catalog.decide(decided(third, "withdrawn", 7))
+    assert catalog.superseded_at(first.key) == {
+        second.file_id: at(3),
+        third.file_id: withdrawn.decided_at,
+    }
+    back = catalog.decide(decided(third, "taken back", 9))
+    assert catalog.superseded_at(first.key)[first.file_id] == back.decided_at
+    assert Catalog(lake).superseded_at(first.key) == catalog.superseded_at(first.key)
