@@ -19,7 +19,7 @@ class VerifiedFile:
     """One published file; ``error`` is none if it is intact."""
 
     path: str
-    publications: tuple[str, ...]  # the ids of those that hold it
+    publications: tuple[str, ...]  # the ids of those that hold it; none for a damaged manifest
     error: str | None
 
 

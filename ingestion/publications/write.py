@@ -75,7 +75,8 @@ class Published:
     def summary(self) -> str:
         """One line for people."""
         if not self.is_new:
-            return f"nothing new to publish: readers see {self.publication.id}"
+            mended = f"{self.files_written} files written again" if self.files_written else ""
+            return f"{mended or 'nothing new to publish'}: readers see {self.publication.id}"
         return (
             f"published {self.publication.id}: {self.files_written} new files,"
             f" {self.bytes_written / 1e6:,.1f} MB"

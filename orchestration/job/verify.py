@@ -32,7 +32,9 @@ class Verification:
         for s in self.orphans:
             yield f"{s.path}: {s.error}; {s.remedy}"
         for f in self.published:
-            if f.error:
+            if f.error and not f.publications:
+                yield f.error  # of a manifest: it has its path and what to do
+            elif f.error:
                 yield (
                     f"{f.path}: {f.error}; it is part of {', '.join(f.publications)}. medallion run"
                     " writes it again, if the marts still hold it"

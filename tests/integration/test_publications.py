@@ -26,6 +26,7 @@ from ingestion.publications.write import restore, swap_in
 from ingestion.settings import Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.rollback import rollback
+from orchestration.job.verify import Verification
 from tests.support import processes
 from tests.support.gold import AFTER, BEFORE, FEBRUARY, MARCH, Gold, Months
 from tests.support.stores import Store
@@ -280,7 +281,9 @@ def test_a_folder_that_may_not_be_read_is_named(
     lines = done.stdout.splitlines()
     assert [line.startswith("found") for line in lines] == read, done.stderr
     for line in lines:
-        refused = line.startswith("Cannot read the publications") and "Permission denied" in line
+        refused = line.startswith("Cannot read the publications") and (
+            "Permission denied: '" in line and line.endswith("Check that path and its permissions.")
+        )
         assert refused or line.startswith("found")
 
 
@@ -353,8 +356,13 @@ def test_a_damaged_file_is_found_and_written_again(gold: Gold, damage: str) -> N
     assert path not in other.parts
     with pytest.raises(MedallionError, match="gone or damaged"):
         restore(gold.settings, published, Quiet())
-    gold.build(AFTER)
-    gold.publish_again(AFTER)
+    gold.publish(AFTER)
+    assert not [f for f in verify(gold.settings) if f.error]
+    assert gold.shown() == AFTER
+    # one of the present publication is written again, and the run says so
+    file.write_bytes(content[:-1])
+    mended = gold.publish_again(AFTER)
+    assert (mended.is_new, mended.summary.partition(":")[0]) == (False, "1 files written again")
     assert not [f for f in verify(gold.settings) if f.error]
     assert gold.shown() == AFTER
 
@@ -438,6 +446,10 @@ def test_one_bad_manifest_stops_no_other(gold: Gold) -> None:
     assert gold.shown() == AFTER
     (faulty,) = [f for f in verify(gold.settings) if f.error]
     assert storage.manifest_of(old.id) in faulty.path
+    (line,) = Verification([], [], [faulty]).faults
+    assert line.count(faulty.path) == 1
+    assert "delete it" in line
+    assert "it is part of" not in line
     # what it names is not known, so nothing is deleted
     store = storage.open_publications(gold.settings)
     files = gold.files()
