@@ -3,6 +3,7 @@
 Errors are recognized by the SDKs' own names for them, so no SDK need be installed.
 """
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ BUSY = {
     "ProxyError",
     *(str(status) for status in (408, 429, 500, 502, 503, 504)),
 }
+FULL = {errno.ENOSPC, errno.EDQUOT}
 SILENT = {
     "EndpointConnectionError",
     "ConnectTimeoutError",
@@ -103,6 +105,11 @@ def explained(exc: Exception, doing: str, url: str) -> MedallionError:
             f" {scheme}"
         )
     reason = first_line(exc)
+    if scheme == "file" and isinstance(exc, OSError) and exc.strerror and exc.filename:
+        what = f"{exc.strerror}: {exc.filename2 or exc.filename!r}"  # of a copy, the target
+        if exc.errno in FULL:
+            return MedallionError(f"{cannot}{what}. Free some space, and try again.")
+        return MedallionError(f"{cannot}{what}. Check that path and its permissions.")
     if scheme == "file":
         return MedallionError(f"{cannot}{reason}.")
     for cause in reversed(list(_causes(exc))):
