@@ -2,13 +2,14 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ingestion.settings import PROJECT_ROOT
+from ingestion.settings import PROJECT_ROOT, Settings
+from ingestion.warehouse.spark.connection import close, connect
+from ingestion.warehouse.spark.statements import Statements
 from tests.e2e.conftest import MARTS, Place
 from tests.support.processes import wait_until
 from tests.support.spark import new_prefix
@@ -43,17 +44,12 @@ def prefix(place: Place) -> str:
 
 def statement(place: Place, sql: str) -> list[tuple[Any, ...]]:
     """Run one statement of Spark; ``{p}`` in it stands for the prefix of the schemas."""
-    from pyhive import hive
-
-    connection = hive.connect("127.0.0.1", int(place.env["MEDALLION_SPARK_PORT"]), auth="NONE")
+    connection = connect(Settings(spark_port=int(place.env["MEDALLION_SPARK_PORT"])))
     try:
-        cursor = connection.cursor()
-        cursor.execute(sql.replace("{p}", prefix(place)))
-        return cursor.fetchall() if cursor.description else []
+        statements = Statements(connection, (), prefix(place))
+        return statements.fetch(sql.replace("{p}", prefix(place))).rows
     finally:
-        # the session ends, but the server may say that a class of Hive is not in its wheel
-        with suppress(hive.OperationalError):
-            connection.close()
+        close(connection)
 
 
 def differing(place: Place) -> dict[str, int]:

@@ -156,8 +156,7 @@ def _thrift(
         # statements of several dbt threads share the cluster
         "spark.scheduler.mode": "FAIR",
         # Each thread opens the metastore, which takes as long as a small statement, and by default
-        # each statement has a thread of its own. Another cost stays, that each session has a user:
-        # with enable.doAs=false, a session may never end, as Spark lacks a class of Hive.
+        # each statement has a thread of its own.
         "spark.hadoop.hive.server2.async.exec.threads": "16",
         "spark.hadoop.hive.server2.async.exec.keepalive.time": "3600s",
         "spark.log.level": "WARN",

@@ -72,10 +72,7 @@ def connect(settings: Settings) -> Any:
 
 
 def close(connection: Any) -> None:
-    """Close a session; it is over in any case, whatever the server says.
-
-    Spark 4.3 now and then lacks a class there: NoClassDefFoundError of LlapSigner$Signable.
-    """
+    """Close a session; it is over in any case, whatever the server says."""
     from pyhive.exc import Error
     from thrift.Thrift import TException
 
@@ -92,9 +89,7 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except Error as exc:
-        text = _told_by(exc)
-        error = UnreadableError if _IN_FILE.search(text) else WarehouseError
-        raise error(reason_of(text)) from exc
+        raise error_of(_told_by(exc)) from exc
     except (TException, OSError) as exc:
         raise UnreachableError(
             "Spark's Thrift server has ended or broke off the connection; see its log, and run it"
@@ -102,10 +97,11 @@ def one_line() -> Iterator[None]:
         ) from exc
 
 
-def reason_of(text: str) -> str:
-    """Spark's reason for a failed statement, on one line, without its own SQL and traces."""
-    line = " ".join(text.split())
-    return _AFTER.sub("", _BEFORE.sub("", line)).rstrip(" .;") or "Spark gives no reason"
+def error_of(text: str) -> WarehouseError:
+    """What Spark says of a failed statement, as an error of one line without its SQL and traces."""
+    reason = _AFTER.sub("", _BEFORE.sub("", " ".join(text.split()))).rstrip(" .;")
+    error = UnreadableError if _IN_FILE.search(text) else WarehouseError
+    return error(reason or "Spark gives no reason")
 
 
 def _told_by(exc: Exception) -> str:

@@ -4,12 +4,13 @@ import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import WarehouseError
 from ingestion.warehouse.base import Column, Kind, Most, Result
-from ingestion.warehouse.spark.connection import one_line, reason_of
+from ingestion.warehouse.spark.connection import error_of, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +38,7 @@ class Statements:
 
     def fetch(self, sql: str) -> Result:
         """Run a statement in Spark's own words and fetch its result."""
-        with one_line(), self.connection.cursor() as cursor:
-            cursor.execute(sql)
+        with self._done(sql) as cursor:
             if not cursor.description:
                 return Result([], [])
             kinds = self._kinds(sql, cursor.description)
@@ -47,23 +47,35 @@ class Statements:
 
     def first(self, sql: str, most: Most) -> Result:
         """Run a query in Spark's own words, and fetch no more than ``most`` of it."""
+        with self._done(sql) as cursor:
+            kinds = self._kinds(sql, cursor.description or ())
+            fetched, is_cut = most.fetch(cursor.fetchmany)
+            rows = [_row(row, kinds) for row in fetched]
+            return Result([name for name, *_ in cursor.description or ()], rows, is_cut)
+
+    @contextmanager
+    def _done(self, sql: str) -> Iterator[Any]:
+        """A cursor on a statement that Spark has run to its end.
+
+        The server runs it in another thread than that of the connection. In the latter, statements
+        of several sessions at once can break the close of sessions, which then never ends: Spark
+        4's jars lack a class of Hive, https://github.com/apache/spark/pull/49736.
+        """
         from pyhive.hive import ttypes
 
         states = ttypes.TOperationState
         running = (states.INITIALIZED_STATE, states.PENDING_STATE, states.RUNNING_STATE)
         with one_line(), self.connection.cursor() as cursor:
-            # nobody else may use a connection of Thrift that waits for an answer
             cursor.execute(sql, async_=True)
+            # the server answers when the statement has ended, or after some time
             while (told := cursor.poll()).operationState in running:
+                # nobody else may use a connection of Thrift that waits for an answer
                 if self._is_cancelled.wait(POLL_SECONDS):
                     cursor.cancel()
                     raise WarehouseError("it was cancelled")
             if told.operationState != states.FINISHED_STATE:
-                raise WarehouseError(reason_of(told.errorMessage or ""))
-            kinds = self._kinds(sql, cursor.description or ())
-            fetched, is_cut = most.fetch(cursor.fetchmany)
-            rows = [_row(row, kinds) for row in fetched]
-            return Result([name for name, *_ in cursor.description or ()], rows, is_cut)
+                raise error_of(told.errorMessage or "")
+            yield cursor
 
     def cancel(self) -> None:
         """End the query that another thread runs here; that raises ``WarehouseError``."""
@@ -72,8 +84,8 @@ class Statements:
     def run(self, sql: str) -> None:
         """Run a statement in Spark's own words."""
         self._seen.clear()
-        with one_line(), self.connection.cursor() as cursor:
-            cursor.execute(sql)
+        with self._done(sql):
+            pass
 
     def batches(self, sql: str) -> "pa.RecordBatchReader":
         """The rows of a query in Spark's own words, with its exact types, in bounded memory."""
@@ -84,9 +96,8 @@ class Statements:
         kinds = [kind for _, kind in described]
 
         def batches() -> Iterator[pa.RecordBatch]:
-            with one_line(), self.connection.cursor() as cursor:
+            with self._done(sql) as cursor:
                 cursor.arraysize = FETCH_ROWS
-                cursor.execute(sql)
                 while rows := cursor.fetchmany(FETCH_ROWS):
                     columns = zip(*(_row(row, kinds) for row in rows), strict=True)
                     arrays = [
@@ -99,9 +110,7 @@ class Statements:
 
     def described(self, sql: str) -> list[tuple[str, str]]:
         """The name and type of each column that a query gives."""
-        with one_line(), self.connection.cursor() as cursor:
-            cursor.execute(f"describe query {sql}")
-            return [(name, kind) for name, kind, _ in cursor.fetchall()]
+        return [(name, kind) for name, kind, _ in self.fetch(f"describe query {sql}").rows]
 
     def relations(self) -> dict[tuple[str, str], Kind]:
         """The kind of every table and view, by schema and name."""
