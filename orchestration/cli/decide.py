@@ -131,7 +131,7 @@ def forget(
                 " the next run, give this command again."
             )
         for copy in left.as_of:
-            stdout.print(f"A warehouse of an earlier day may have it; remove that with: {copy}")
+            stdout.print(f"Another warehouse or environment may have a copy. To remove it: {copy}")
         if settings.lake_url.partition(":")[0] != "file":
             stdout.print(
                 "A bucket that keeps versions of objects still has it: delete those there."

@@ -127,6 +127,9 @@ def rollback(
             print_json(done)
             return
         stdout.print(f"readers see {done.restores} again, as {done.publication}")
+        if not done.hidden:
+            stdout.print("it hides nothing: the files of every mart are equal")
+            return
         print_table(
             ("table", "months", "rows then", "rows hidden"),
             [(h.table, ", ".join(h.months), h.rows, h.hidden_rows) for h in done.hidden],

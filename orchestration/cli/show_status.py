@@ -57,7 +57,7 @@ def _ends(found: Status, site: Path | None) -> list[tuple[str, str]]:
 def _seen(found: Status) -> str:
     seen = found.publication
     if seen is None:
-        return str(found.publication_error)
+        return f"unknown: {found.publication_error}"
     back = f", a rollback to {seen.restores} that hides {seen.hides}" if seen.hides else ""
     return f"{seen.id}, made {seen.made_at:%Y-%m-%d %H:%M %Z}{back}"
 

@@ -23,7 +23,7 @@ from ingestion.publications.read import PublishedDuckDb, current, find, kept
 from ingestion.publications.retention import delete_old
 from ingestion.publications.verify import verify
 from ingestion.publications.write import restore, swap_in
-from ingestion.settings import Settings
+from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse import engine_for
 from orchestration.job.rollback import rollback
 from orchestration.job.verify import Verification
@@ -249,7 +249,7 @@ import sys
 from ingestion.errors import MedallionError
 from ingestion.publications.read import current, kept
 from ingestion.publications.storage import listing, open_publications
-from ingestion.settings import Settings
+from ingestion.settings import PROJECT_ROOT, Settings
 settings = Settings(publish_url=sys.argv[1], duckdb_path=sys.argv[2], work_dir=sys.argv[3])
 for read in (current, kept, lambda settings: listing(open_publications(settings))):
     try:
@@ -336,6 +336,12 @@ def test_a_rollback_names_only_the_months_that_it_changes(gold: Gold) -> None:
     (changed,) = rollback(gold.settings, good.id).hidden
     assert changed.months == ["green 2024-02", "green 2024-03"]
     assert (changed.rows, changed.hidden_rows) == (2, 4)
+    gold.publish(BEFORE, label, built="anew")
+    values = {f"MEDALLION_{n.upper()}": str(v) for n, v in gold.settings.model_dump().items() if v}
+    done = processes.run_command(
+        "orchestration.cli", ["rollback", good.id], PROJECT_ROOT, dict(os.environ) | values
+    )
+    assert "it hides nothing: the files of every mart are equal" in done.stdout
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "a bit flipped"])

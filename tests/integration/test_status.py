@@ -9,6 +9,7 @@ from ingestion.errors import MedallionError
 from ingestion.land import land
 from ingestion.sources.files.publisher import months_between
 from ingestion.warehouse import engine_for
+from orchestration.cli.show_status import print_status
 from orchestration.job.reading import reading
 from orchestration.job.rollback import rollback
 from orchestration.job.status import Seen, status
@@ -47,7 +48,7 @@ def test_what_was_not_asked_about_is_not_said_to_be_unpublished(
 
 
 def test_what_readers_see_is_told_and_a_rollback_is_called_one(
-    make_settings: MakeSettings, tmp_path: Path
+    make_settings: MakeSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gold = Gold(make_settings(publish_url=str(tmp_path / "gold")))
     label = engine_for(gold.settings).label
@@ -63,6 +64,8 @@ def test_what_readers_see_is_told_and_a_rollback_is_called_one(
     found = status(gold.settings)
     assert found.publication is None
     assert "manifest.json is no manifest" in (found.publication_error or "")
+    print_status(found, False, None)
+    assert "readers see: unknown: " in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_reader_says_that_the_publications_cannot_be_read(
