@@ -31,10 +31,9 @@ COMPUTED = ("tsvector",)  # types of columns that PostgreSQL computes for its ow
 # They change with each run of dbt, also with one that changes no mart.
 NO_NEWS = {("intermediate", "dbt_invocations"), ("intermediate", "month_builds")}
 # What changes with the rows of a month, or of a table that is written as a whole. The record of
-# such a table also has keys of its descriptions and tests.
+# such a table also has a key of its descriptions.
 STATE = (
-    "select table_name, definition, source_month, built_at,"
-    " case when source_month is not null then service end,"
+    "select table_name, definition, service, source_month, built_at,"
     " case when source_month is not null then build_key end"
     " from intermediate.month_builds where table_name like 'marts.%'",
     "select * from raw.files",

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.slow
 
 # what was built when
 BUILDS = ("month_builds", "dbt_invocations")
+TABLES = (
+    "select table_name, service, tests from {p}intermediate.month_builds"
+    " where source_month is null order by table_name"
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +89,23 @@ def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
 
 
 def test_a_second_build_writes_nothing(night: Place) -> None:
+    """Also where an earlier release had the md5 of a table's tests in another column."""
+    versions, before = "{p}intermediate.month_build_versions", statement(night, TABLES)
+    columns = "source_month, file_key, build_key, row_count, built_at, tested_at"
+    statement(
+        night,
+        f"create table {versions}_before using parquet partitioned by (table_name, version) as"
+        f" select definition, coalesce(service, tests) as service, {columns}, table_name, version"
+        f" from {versions}",
+    )
+    statement(night, f"drop table {versions}")
+    statement(night, f"alter table {versions}_before rename to {versions}")
     said = night.dbt("run", "--no-use-colors")
     built = [line for line in said.splitlines() if " OK created " in line]
     assert len(built) > len(MARTS)
     assert [line for line in built if "UNCHANGED" not in line and "[0 months" not in line] == []
+    assert statement(night, TABLES) == before
+    assert [tests for _, service, tests in before if tests and not service]
 
 
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
@@ -136,9 +153,9 @@ def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
     version = f"(select max(version) + 1 from {records})"
     columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
     for sql in (
-        f"select {columns}, tested_at, 'marts.daily_trips__rebuild', {version}"
+        f"select {columns}, tested_at, tests, 'marts.daily_trips__rebuild', {version}"
         " from {p}intermediate.month_builds where table_name = 'marts.daily_trips'",
-        f"select 'promoting', {'null, ' * 7} 'marts.daily_trips', {version}",
+        f"select 'promoting', {'null, ' * 8} 'marts.daily_trips', {version}",
     ):
         statement(night, f"insert into {records} partition (table_name, version) {sql}")
     statement(night, "alter table {p}marts.daily_trips rename to {p}marts.daily_trips__rebuild")

@@ -5,8 +5,7 @@
 
     definition  the fingerprint of the table or view (by_month.sql). Of a seed, the checksum of the file
                 that was loaded
-    service     of an interval. Of a table as a whole, md5 of its tests (tested_intervals.sql): tested_at is
-                by these
+    service     of an interval; null of a table as a whole
     build_key   md5 of the fingerprint and of what the interval was built from: an interval is stale
                 when this is not what it would be built from now. Of a table or view, md5 of its
                 descriptions
@@ -15,6 +14,7 @@
     tested_at   when a run had run every test of the table over this interval, and all passed. Of a
                 table, when all its tests passed last; null when one has failed since, or other
                 rows came into it as a whole
+    tests       of a table as a whole, md5 of the tests that tested_at is by (tested_intervals.sql)
 #}
 {% macro month_builds() -%}
     {{ api.Relation.create(
@@ -43,7 +43,8 @@
             build_key varchar(32),
             row_count bigint,
             built_at timestamp with time zone,
-            tested_at timestamp with time zone
+            tested_at timestamp with time zone,
+            tests varchar(32)
         );
         {% if target.type == 'postgres' and run_query(
             "select 1 from information_schema.columns where table_schema = 'intermediate'"
@@ -57,6 +58,18 @@
                 ~ ' alter column definition type varchar(64)',
                 api.Relation.create(schema='intermediate', identifier='month_builds')
             ) }};
+        {% endif %}
+        {%- set columns = run_query(
+            "select column_name from information_schema.columns where table_catalog = current_database()"
+            ~ " and table_schema = 'intermediate' and table_name = 'month_builds'"
+        ).columns[0].values() %}
+        {% if columns and 'tests' not in columns %}
+            {# an earlier release had this md5 in the column service #}
+            {%- set add_tests = 'alter table ' ~ month_builds() ~ ' add column tests varchar(32)' %}
+            {{ try_patiently(
+                add_tests, api.Relation.create(schema='intermediate', identifier='month_builds')
+            ) if target.type == 'postgres' else add_tests }};
+            update {{ month_builds() }} set tests = service, service = null where source_month is null;
         {% endif %}
         create table if not exists intermediate.dbt_invocations (
             invocation_id varchar(40) not null,

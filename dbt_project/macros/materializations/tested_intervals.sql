@@ -85,7 +85,7 @@
     {% if execute and flags.WHICH in ('run', 'build', 'test') %}
         {%- set recorded = {} -%}
         {%- for table_name, key in run_query(
-            'select table_name, service from ' ~ month_builds() ~ ' where source_month is null'
+            'select table_name, tests from ' ~ month_builds() ~ ' where source_month is null'
         ).rows -%}
             {%- do recorded.update({table_name: key}) -%}
         {%- endfor -%}
@@ -115,7 +115,7 @@
         {% if table.is_untested %}
             update {{ month_builds() }} set tested_at = null where table_name = '{{ table.table_name }}';
         {% endif %}
-        update {{ month_builds() }} set service = '{{ table.tests_key }}'
+        update {{ month_builds() }} set tests = '{{ table.tests_key }}'
         where table_name = '{{ table.table_name }}' and source_month is null;
     {% endfor %}
 {% endmacro %}
@@ -166,7 +166,7 @@
     {% for table in judged %}
         update {{ month_builds() }}
         set tested_at = {{ clock_time() if table.passed else 'null' }}
-            {%- if table.passed %}, service = '{{ table.tests_key }}'{% endif %}
+            {%- if table.passed %}, tests = '{{ table.tests_key }}'{% endif %}
         where table_name = '{{ table.table_name }}'
             {{ 'and source_month is null' if table.passed or flags.WHICH != 'test' }};
         {% if table.seconds is not none %}

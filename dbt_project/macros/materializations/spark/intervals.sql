@@ -124,7 +124,8 @@
 {% macro records_of_built(fingerprint, intervals, counted) -%}
     select
         '{{ fingerprint }}' as definition, built.service, built.source_month, built.file_key, built.build_key,
-        built.row_count, current_timestamp() as built_at, cast(null as timestamp_ltz) as tested_at
+        built.row_count, current_timestamp() as built_at, cast(null as timestamp_ltz) as tested_at,
+        cast(null as string) as tests
     from values
         {% for interval in intervals -%}
         (

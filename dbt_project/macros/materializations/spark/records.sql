@@ -18,7 +18,7 @@
 {%- endmacro %}
 
 {% macro record_columns() -%}
-    definition, service, source_month, file_key, build_key, row_count, built_at, tested_at
+    definition, service, source_month, file_key, build_key, row_count, built_at, tested_at, tests
 {%- endmacro %}
 
 {% macro spark__create_month_builds() %}
@@ -27,9 +27,13 @@
         {% do run_query(
             'create table if not exists ' ~ record_versions() ~ ' (definition string, service string,'
             ~ ' source_month date, file_key bigint, build_key string, row_count bigint, built_at timestamp_ltz,'
-            ~ ' tested_at timestamp_ltz, table_name string, version bigint) using parquet'
+            ~ ' tested_at timestamp_ltz, tests string, table_name string, version bigint) using parquet'
             ~ ' partitioned by (table_name, version)'
         ) %}
+        {%- set has_tests = 'tests' in run_query('describe ' ~ record_versions()).columns[0].values() -%}
+        {%- if not has_tests -%}
+            {% do run_query('alter table ' ~ record_versions() ~ ' add columns (tests string)') %}
+        {%- endif -%}
         {% do run_query(
             'create or replace view ' ~ month_builds() ~ ' as select table_name, ' ~ record_columns()
             ~ ' from ' ~ newest_records() ~ " where definition not in ('', 'promoting')"
@@ -41,6 +45,13 @@
         ) %}
         {% do drop_earlier_versions() %}
         {% do finish_promotions() %}
+        {%- if not has_tests -%}
+            {# an earlier release had this md5 in the column service #}
+            {% do change_records('true', {
+                'tests': 'if(source_month is null, service, null)',
+                'service': 'if(source_month is null, null, service)'
+            }) %}
+        {%- endif -%}
         {%- for row in run_query(
             'select distinct table_name from ' ~ month_builds() ~ ' where ' ~ is_of_no_model()
         ).rows -%}
@@ -106,7 +117,7 @@
 {% macro write_record(table_name, definition) %}
     {% call statement('write_record') -%}
         insert overwrite {{ record_versions() }} partition (table_name, version)
-        select '{{ definition }}', null, null, null, null, null, null, null, '{{ table_name }}', {{ next_version() }}
+        select '{{ definition }}', null, null, null, null, null, null, null, null, '{{ table_name }}', {{ next_version() }}
     {%- endcall %}
 {% endmacro %}
 
@@ -178,19 +189,19 @@
             "table_name in ('" ~ changed | map(attribute='table_name') | join("', '") ~ "')",
             {
                 'tested_at': "if(table_name in ('" ~ untested ~ "'), null, tested_at)",
-                'service': with_tests_keys(changed)
+                'tests': with_tests_keys(changed)
             }
         ) %}
     {%- endif -%}
 {% endmacro %}
 
-{# The column `service`, with the md5 of the tests in the records of these tables as a whole. #}
+{# The column `tests`, with the md5 of the tests in the records of these tables as a whole. #}
 {% macro with_tests_keys(tables) -%}
     case
         {%- for table in tables %}
         when table_name = '{{ table.table_name }}' and source_month is null then '{{ table.tests_key }}'
         {%- endfor %}
-        else service
+        else tests
     end
 {%- endmacro %}
 
@@ -218,7 +229,7 @@
             'table_name in (' ~ names | join(', ') ~ ')',
             {
                 'tested_at': 'case ' ~ cases | join(' ') ~ ' else tested_at end',
-                'service': with_tests_keys(passed) if passed else 'service'
+                'tests': with_tests_keys(passed) if passed else 'tests'
             }
         ) %}
     {%- endif -%}
