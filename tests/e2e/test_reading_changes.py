@@ -23,7 +23,7 @@ MILES = (
 
 @pytest.fixture
 def other_release(tmp_path: Path) -> Path:
-    """This release, but that it reads the column ``trip_distance`` one mile too long."""
+    """This release, but that it reads distances one mile too long, and zones in capital letters."""
     folder = tmp_path / "release"
     for part in ("ingestion", "orchestration", "dbt_project"):
         unneeded = shutil.ignore_patterns("target", "logs", "__pycache__")
@@ -34,7 +34,8 @@ def other_release(tmp_path: Path) -> Path:
     text, asked = module.read_text(), "    value = dialect.quote(name)\n"
     assert asked in text
     longer = "    if name.lower() == 'trip_distance':\n        value = f'({value} + 1)'\n"
-    module.write_text(text.replace(asked, asked + longer))
+    capital = "    if name.lower() == 'zone':\n        value = f'upper({value})'\n"
+    module.write_text(text.replace(asked, asked + longer + capital))
     return folder
 
 
@@ -50,7 +51,7 @@ def test_an_upgrade_builds_nothing_and_a_release_that_reads_otherwise_what_it_re
     with duckdb.connect(copy.warehouse) as connection:
         connection.execute("update raw.files set read_as_at_upgrade = read_as")
     copy.dbt("run")
-    before, miles = set(copy.query(BUILT)), copy.query(MILES)
+    before, miles, marts = set(copy.query(BUILT)), copy.query(MILES), copy.fingerprint()
     with duckdb.connect(copy.warehouse) as connection:
         for column in ("read_as", "read_as_at_upgrade"):
             connection.execute(f"alter table raw.files drop column {column}")
@@ -68,8 +69,13 @@ def test_an_upgrade_builds_nothing_and_a_release_that_reads_otherwise_what_it_re
         for service, count, total in miles
     ]
     assert copy.query(MILES) == longer
+    # a table that is compared as a whole follows too
+    capital = "select bool_and(zone = upper(zone)) from marts.dim_zones"
+    assert copy.query(capital) == [(True,)]
     copy.medallion("run", "--quiet")
     assert copy.query(MILES) == miles
+    assert copy.fingerprint() == marts
+    assert copy.query(capital) == [(False,)]
     assert copy.medallion_json("run", "--quiet")["built"] is False
 
 
