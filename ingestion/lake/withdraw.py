@@ -72,7 +72,9 @@ def take_back(
             version = _named(catalog, key, short_id)
         else:
             found = [v for v in catalog.passed_over() if v.key == key and v.status == "withdrawn"]
-            if len(found) != 1:
+            if not found:
+                raise UsageError(f"No version of {name_of(*key)} is withdrawn.")
+            if len(found) > 1:
                 raise UsageError(
                     f"{len(found)} versions of {name_of(*key)} are withdrawn: name the one that is"
                     f" to be taken back. {_versions(catalog, key)}"

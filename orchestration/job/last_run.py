@@ -5,13 +5,14 @@ build, has no record there. Nor can a run write one if the warehouse is out of r
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from ingestion.errors import MedallionError, WarehouseBusyError
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
+from ingestion.warehouse import engine_for
 from orchestration.job import run_files
 from orchestration.job.metrics import write_metrics
 from orchestration.job.under_way import Run, kind_of, only_run
@@ -48,7 +49,15 @@ def recorded(
 
 
 def last_recorded(settings: Settings) -> dict[str, Any] | None:
-    """The last run on this warehouse that this machine recorded; None if there is none."""
+    """The last run on this warehouse that this machine recorded; None if there is none.
+
+    A run that was killed counts too: ``completed_at`` is when it was last heard of.
+    """
+    found = filter(None, [_ended(settings), _broken_off(settings)])
+    return max(found, key=lambda run: run["completed_at"], default=None)
+
+
+def _ended(settings: Settings) -> dict[str, Any] | None:
     found = run_files.read(run_files.record_file(settings))
     for name in ("took", "good_at"):
         found.pop(name, None)
@@ -56,6 +65,26 @@ def last_recorded(settings: Settings) -> dict[str, Any] | None:
         return {**found, "completed_at": datetime.fromisoformat(found["completed_at"])}
     except (ValueError, KeyError, TypeError):
         return None  # no record yet, or another release wrote it in another format
+
+
+def _broken_off(settings: Settings) -> dict[str, Any] | None:
+    """The run that left the file of its progress, which each run removes at its end."""
+    path = run_files.under_way_file(settings)
+    said = run_files.read(path)
+    if not {"holder", "by", "command"} <= said.keys():
+        return None
+    if engine_for(settings).holder() == said["holder"]:
+        return None  # it still runs
+    with suppress(OSError):  # it is gone where another run ends meanwhile
+        at = f" at {said['stage']}" if "stage" in said else ""
+        return {
+            "by": said["by"],
+            "command": said["command"],
+            "completed_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
+            "succeeded": False,
+            "error": f"it was ended from outside{at}; run it again",
+        }
+    return None
 
 
 def _record(settings: Settings, run: Run) -> None:

@@ -115,6 +115,8 @@ def test_the_text_of_a_document_is_withdrawn_and_forgotten_with_it(
     assert outcomes(settings) == {"rules.txt": Outcome.PASSED_OVER}
     assert [text for _, _, text, _ in pages(settings)] == ["No smoking."]
     take_back(settings, key, None, "")
+    with pytest.raises(UsageError, match=r"^No version of papers rules\.txt is withdrawn\.$"):
+        take_back(settings, key, None, "")
     assert outcomes(settings) == {"rules.txt": Outcome.UNCHANGED}
     assert [text for _, _, text, _ in pages(settings)] == ["Smoking."]
     withdraw(settings, key, None, "It is a joke.")

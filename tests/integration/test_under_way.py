@@ -130,6 +130,11 @@ def test_others_see_who_runs_and_how_far_until_it_is_killed(
     assert run_files.read(run_files.under_way_file(settings))["stage"] == "load"
     # a server takes a moment to see that a client is gone
     processes.wait_until(lambda: run_under_way(settings) is None)
+    shown = medallion(settings, "status").stdout
+    told = (
+        r"^last run: +medallion run at .*, failed: it was ended from outside at load; run it again"
+    )
+    assert re.search(told, shown, re.MULTILINE)
     with engine_for(settings).only_run():  # another one, which does not say what it is at
         later = run_under_way(settings)
     assert later is not None
