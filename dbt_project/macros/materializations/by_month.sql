@@ -172,9 +172,11 @@
 
     {% do begin_transaction() %}
     {% do write_interval(relation, columns, sql, interval, is_this_interval) %}
-    {% call statement('delete_build') -%}
-        delete from {{ month_builds() }} where table_name = '{{ table_name }}' and {{ is_this_interval }}
-    {%- endcall %}
+    {% if interval.is_held %}
+        {% call statement('delete_build') -%}
+            delete from {{ month_builds() }} where table_name = '{{ table_name }}' and {{ is_this_interval }}
+        {%- endcall %}
+    {% endif %}
     {% if is_wanted %}
         {# the rows are counted in the table, and not taken from what the insert says of itself #}
         {% call statement('insert_build', fetch_result=True) -%}
