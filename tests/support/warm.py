@@ -13,8 +13,9 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import KeysView, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
 from dbt.clients.jinja import MacroGenerator
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import Macro
 from dbt.parser.manifest import ManifestLoader, extended_mashumuro_decoder
 from dbt_common import behavior_flags, exceptions
 from dbt_common.clients import jinja
 from dbt_common.constants import SECRET_ENV_PREFIX
-from dbt_common.events import base_types, event_manager, logger
+from dbt_common.events import base_types, event_manager
 from dbt_common.events import functions as events
 from google.protobuf import json_format
 
@@ -54,14 +56,27 @@ def env_secrets_if_any() -> list[str]:
     return env_secrets() if any(name.startswith(prefix) for name in names) else []
 
 
-write_line = logger._Logger.write_line
+fire_event = event_manager.EventManager.fire_event
 
 
-def write_line_if_read(self: logger._Logger, message: Any) -> None:
-    """Write a line to a log; one for debugging is made only where the log holds such lines."""
-    log = self._python_logger
-    if message.info.level != "debug" or log is None or log.isEnabledFor(logging.DEBUG):
-        write_line(self, message)
+def fire_event_if_read(
+    self: event_manager.EventManager,
+    event: base_types.BaseEvent,
+    level: base_types.EventLevel | None = None,
+    *args: Any,
+    **kwargs: Any,
+) -> None:
+    """Tell logs and callbacks of an event; one for debugging only if somebody reads it.
+
+    Of these, the job's own callback reads the end of a node.
+    """
+    logs = [log._python_logger for log in self.loggers]
+    if (
+        (level or event.level_tag()).value != "debug"
+        or type(event).__name__ == "NodeFinished"
+        or any(log is None or log.isEnabledFor(logging.DEBUG) for log in logs)
+    ):
+        fire_event(self, event, level, *args, **kwargs)
 
 
 def message_of(event: base_types.BaseEvent, level: base_types.EventLevel | None = None) -> Any:
@@ -88,6 +103,22 @@ def parsed_message(values: dict[str, Any], message: Any) -> Any:
         return json_format.ParseDict(values, message)
 
 
+class Callable(tuple[Any, ...]):
+    """A macro, and where it is called from: most are never called, and this is made in no time."""
+
+    __slots__ = ()
+    # what dbt asks for before it replaces a macro in a unit test
+    __class__ = property(lambda _: MacroGenerator)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        macro, shared = self
+        return MacroGenerator(macro, *shared)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        macro, shared = self
+        return getattr(MacroGenerator(macro, *shared), name)
+
+
 def build_namespace(
     self: MacroNamespaceBuilder,
     macros_by_package: Mapping[str, Mapping[str, Macro]],
@@ -95,20 +126,14 @@ def build_namespace(
 ) -> MacroNamespace:
     """All macros as a node may call them; dbt makes them anew for each node, one by one."""
 
-    def callable_ones(package: str) -> dict[str, MacroGenerator]:
-        made = {}
-        for name, macro in macros_by_package.get(package, {}).items():
-            made[name] = generator = MacroGenerator.__new__(MacroGenerator)
-            generator.__dict__ = {
-                "macro": macro,
-                "context": context,
-                "node": self.node,
-                "stack": self.thread_ctx,
-            }
-        return made
+    shared = (context, self.node, self.thread_ctx)
+
+    def callable_ones(package: str) -> dict[str, Any]:
+        macros = macros_by_package.get(package, {})
+        return dict(zip(macros, map(Callable, zip(macros.values(), repeat(shared))), strict=True))
 
     made = {package: callable_ones(package) for package in macros_by_package}
-    internal: dict[str, MacroGenerator] = {}
+    internal: dict[str, Any] = {}
     for package in reversed(self.internal_package_names_order):
         internal |= made.pop(package, {})
     root, own = (made.get(package, {}) for package in (self.root_package, self.search_package))
@@ -117,14 +142,16 @@ def build_namespace(
     return namespace
 
 
-def names(self: MacroNamespace) -> KeysView[str]:
-    """The names that a node may call."""
-    return self.by_name.keys()
+context_to_dict = ManifestContext.to_dict
 
 
-def named(self: MacroNamespace, name: str) -> Any:
-    """The macro or package of a name."""
-    return self.by_name[name]
+def context_with_macros(self: ManifestContext) -> dict[str, Any]:
+    """What a node may name, with all macros at once; dbt adds them one by one."""
+    if not isinstance(self.namespace, MacroNamespace):
+        return context_to_dict(self)
+    values = super(ManifestContext, self).to_dict()
+    values.update(self.namespace.by_name)
+    return values
 
 
 def calling_module() -> str:
@@ -149,11 +176,11 @@ def compile_template_once(self: jinja2.Environment, *args: Any) -> Any:
 
 events.env_secrets = env_secrets_if_any
 jinja2.Environment.compile = compile_template_once
-logger._Logger.write_line = write_line_if_read
+event_manager.EventManager.fire_event = fire_event_if_read
 event_manager.msg_from_base_event = message_of
 base_types.ParseDict = parsed_message
 MacroNamespaceBuilder.build_namespace = build_namespace
-MacroNamespace.keys, MacroNamespace.__getitem__ = names, named
+ManifestContext.to_dict = context_with_macros
 behavior_flags.BehaviorFlagRendered._default_source = staticmethod(calling_module)
 # the words of a language's dates, made anew for each result of a query
 parsedatetime.Constants = functools.cache(parsedatetime.Constants)
