@@ -44,11 +44,13 @@
 {%- endmacro %}
 
 
-{% macro tests_of(node) %}
-    {%- set tests = [] -%}
-    {%- for test in graph.nodes.values()
-        if test.resource_type == 'test' and node.unique_id in test.depends_on.nodes -%}
-        {%- do tests.append(test) -%}
+{# The tests of each node, by its id. All at once: to go through the graph takes as long as to query. #}
+{% macro tests_by_node() %}
+    {%- set tests = {} -%}
+    {%- for test in graph.nodes.values() if test.resource_type == 'test' -%}
+        {%- for unique_id in test.depends_on.nodes | unique -%}
+            {%- do tests.setdefault(unique_id, []).append(test) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {{ return(tests) }}
 {% endmacro %}
@@ -57,9 +59,9 @@
 {# md5 of what the tests of a table ask. The SQL of a generic test is part of it, so it is rendered here, as
    for a table of another name: such a test cannot query while it is rendered. Of a test that is a file of
    its own, the file is part of it, and no macro that it calls. #}
-{% macro tests_key(node) %}
+{% macro tests_key(tests) %}
     {%- set asked = [] -%}
-    {%- for test in tests_of(node) -%}
+    {%- for test in tests -%}
         {%- set parts = [test.raw_code] -%}
         {%- for name in ('where', 'severity', 'error_if', 'warn_if', 'fail_calc', 'limit') -%}
             {%- do parts.append(name ~ ' ' ~ test.config.get(name)) -%}
@@ -89,15 +91,18 @@
         ).rows -%}
             {%- do recorded.update({table_name: key}) -%}
         {%- endfor -%}
-        {%- set changed = [] -%}
+        {%- set changed, tests = [], tests_by_node() -%}
         {%- for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') -%}
             {%- set table_name = node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias -%}
-            {%- if table_name in recorded and recorded[table_name] != tests_key(node) -%}
-                {%- do changed.append({
-                    'table_name': table_name,
-                    'tests_key': tests_key(node),
-                    'is_untested': recorded[table_name] is not none
-                }) -%}
+            {%- if table_name in recorded -%}
+                {%- set key = tests_key(tests.get(node.unique_id, [])) -%}
+                {%- if recorded[table_name] != key -%}
+                    {%- do changed.append({
+                        'table_name': table_name,
+                        'tests_key': key,
+                        'is_untested': recorded[table_name] is not none
+                    }) -%}
+                {%- endif -%}
             {%- endif -%}
         {%- endfor -%}
         {{ write_tests(changed) }}
@@ -127,10 +132,11 @@
 {% macro mark_tested_intervals(results) %}
     {% if execute and flags.WHICH in ('build', 'test') %}
         {% set now = modules.datetime.datetime.now(modules.pytz.utc).replace(tzinfo=none) %}
-        {% set judged = [] %}
+        {% set judged, tests_of = [], tests_by_node() %}
         {% for node in graph.nodes.values() if node.config.materialized in ('by_month', 'by_content') %}
             {% set ran, passed, begun = [], [], [] %}
-            {% set tests = tests_of(node) | map(attribute='unique_id') | list %}
+            {% set its_tests = tests_of.get(node.unique_id, []) %}
+            {% set tests = its_tests | map(attribute='unique_id') | list %}
             {% for result in results if result.node.unique_id in tests %}
                 {% do ran.append(result.node.unique_id) %}
                 {% if result.status in ('pass', 'warn') %}
@@ -143,7 +149,7 @@
                 {% do judged.append({
                     'table_name': node.schema.removeprefix(schema_prefix()) ~ '.' ~ node.alias,
                     'passed': passed | length == tests | length,
-                    'tests_key': tests_key(node),
+                    'tests_key': tests_key(its_tests),
                     'seconds': (now - begun | min).total_seconds()
                         if tests and passed | length == tests | length
                         and node.config.materialized == 'by_month' else none
