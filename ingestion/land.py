@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from importlib import import_module
 
 from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.formats.drift import Checked
@@ -276,6 +277,9 @@ def _land_batch(
     # another process may have landed some of them while this one waited for the lock
     landed = [_held(catalog, file) for file in batch if is_landed(catalog, file)]
     rest = [file for file in batch if not is_landed(catalog, file)]
+    if rest:
+        # Two threads that each begin with another module of dlt would block each other.
+        import_module("dlt.sources.helpers.requests")
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
         prepared = dict(zip(rest, pool.map(prepare, rest), strict=True))
         candidates = {f: c for f, c in prepared.items() if isinstance(c, _Candidate)}

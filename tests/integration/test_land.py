@@ -143,6 +143,47 @@ def test_what_is_unchanged_costs_no_slow_import(
     assert len(Catalog(settings.lake_url).landings) == 3
 
 
+LAND_IN_THREADS = """
+import json, sys
+from ingestion.errors import FetchError
+from ingestion.land import land_files, published_now
+from ingestion.settings import load_settings
+
+found = []
+
+def fetch(file):
+    found.append("dlt.sources.helpers.requests" in sys.modules)
+    raise FetchError("enough")
+
+settings = load_settings()
+land_files(settings, published_now(settings), fetch=fetch)
+print(json.dumps(found))
+"""
+
+
+def test_threads_that_fetch_find_dlt_imported(
+    published: Path, settings: Settings, tmp_path: Path
+) -> None:
+    # Two of them that each began with another module of it would block each other for good: the
+    # one of an API and the one of a database did.
+    for month in (JANUARY, FEBRUARY):
+        publish(published, "green", month, trips("green", month))
+    environment = {
+        "MEDALLION_TLC_URL": settings.tlc_url,
+        "MEDALLION_LAKE_URL": settings.lake_url,
+        "MEDALLION_WORK_DIR": str(settings.work_dir),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LAND_IN_THREADS],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout) == [True, True]
+
+
 def test_what_is_unchanged_costs_one_head_on_a_server(
     web: Web, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
