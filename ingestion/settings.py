@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     spark_format: Literal["parquet"] = "parquet"
     spark_dir: Path = DATA_DIR / "spark"
     work_dir: Path = DATA_DIR / "work"
+    least_download_rate: int = Field(default=1000, ge=0)  # bytes a second; 0: none is too slow
     publish_url: str = ""
     keep_publications: int = Field(default=30, ge=1, le=36500)
     metrics_path: Path | None = None
@@ -234,6 +235,7 @@ class Settings(BaseSettings):
             source,
             addresses[_field(source.url_variable)],
             {name: url for name, url in own.items() if url},
+            self.least_download_rate,
         )
 
     def publishers(self, datasets: Sequence[str] = ()) -> list[Publisher]:

@@ -243,6 +243,8 @@ class Publisher:
     source: Source
     url: str
     urls: Mapping[str, str] = field(default_factory=dict)  # by dataset, if set
+    # bytes a second of a download from a web server that is not given up as too slow
+    least_rate: int = 0
 
     @property
     def folder(self) -> Path | None:

@@ -13,11 +13,12 @@ import pytest
 from ingestion.errors import FetchError
 from ingestion.settings import Settings
 from ingestion.sources.base import PublishedFile
+from ingestion.sources.files import kind
 from ingestion.sources.files.download import CHUNK_BYTES, fetch
 from tests.conftest import MakeSettings
 from tests.support import processes
 from tests.support.publishing import published_files
-from tests.support.web import MODIFIED, Break, Stall, Status, Web
+from tests.support.web import MODIFIED, Break, Drip, Stall, Status, Web
 
 JANUARY = date(2024, 1, 1)
 PATH = "trip-data/green_tripdata_2024-01.parquet"
@@ -208,6 +209,34 @@ def test_a_connection_that_falls_silent_is_given_up_and_taken_up_again(
     assert done.is_set()
     assert sha256_of_file(settings.spool_dir) == sha256(BODY)
     assert "Range" in web.asked("GET", PATH)[1].headers
+
+
+def test_a_server_that_drips_is_given_up_and_what_came_is_kept(
+    web: Web, settings: Settings, file: PublishedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = settings.model_copy(update={"least_download_rate": 10**9})
+    (publisher,) = hasty.publishers(["green"])
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
+    web.fail("GET", PATH, repeat(Drip(pieces=400, pause=0.02)))  # each piece is in time
+    words = r"too slow: .* MEDALLION_LEAST_DOWNLOAD_RATE asks for 1,000,000,000 a second"
+    with pytest.raises(FetchError, match=words):
+        kind.fetch(publisher, file, settings.spool_dir)
+    starts = [int(r.headers["Range"].strip("bytes=-")) for r in web.asked("GET", PATH)[1:]]
+    assert starts == sorted(set(starts))  # each attempt goes on after the one before it
+    web.faults.clear()
+    assert fetch(file, settings.spool_dir).sha256 == sha256(BODY)
+    assert "Range" in web.asked("GET", PATH)[-1].headers
+
+
+@pytest.mark.parametrize("rate", [0, 10_000])
+def test_a_slow_server_is_waited_for(
+    web: Web, settings: Settings, file: PublishedFile, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (publisher,) = settings.model_copy(update={"least_download_rate": rate}).publishers(["green"])
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
+    web.fail("GET", PATH, [Drip(pieces=20, pause=0.02)])
+    assert kind.fetch(publisher, file, settings.spool_dir).sha256 == sha256(BODY)
+    assert len(web.asked("GET", PATH)) == 1
 
 
 BIG = 256 << 20

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -520,6 +521,21 @@ def test_a_server_that_is_silent_is_told(
     with pytest.raises(FetchError, match=r"observations: Cannot reach .*timed out"):
         get(declare('data_selector = "$"'))
     released.set()
+
+
+def test_a_server_that_drips_is_given_up(
+    api: Api, declare: Declare, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__REQUEST_TIMEOUT", "0.1")
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "2")
+    publisher = replace(declare('data_selector = "$"'), least_rate=1_000_000)
+    dripping = Reply(ROWS, pause=0.02)  # each byte is in time
+    api.answers("/v1/observations", dripping)
+    with pytest.raises(FetchError, match=r"observations: .*too slow: .*LEAST_DOWNLOAD_RATE"):
+        get(publisher)
+    assert len(api.asked) == 2
+    api.answers("/v1/observations", dripping, Reply(ROWS))
+    assert read(get(publisher)) == ROWS
 
 
 def test_endless_paging_ends(api: Api, declare: Declare, get: Get) -> None:

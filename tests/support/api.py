@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut_to: int | None = None  # bytes that are sent of those announced
+    pause: float = 0  # seconds before each byte of the content
 
     @property
     def body(self) -> bytes:
@@ -83,7 +85,13 @@ class _Handler(QuietHandler):
         for name, value in (own | reply.headers).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(reply.body[: reply.cut_to])
+        if reply.pause:
+            for byte in reply.body:
+                time.sleep(reply.pause)
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+        else:
+            self.wfile.write(reply.body[: reply.cut_to])
         self.close_connection = reply.cut_to is not None
 
     do_GET = do_POST = _answer  # noqa: N815

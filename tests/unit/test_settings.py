@@ -91,6 +91,7 @@ def test_defaults_lie_under_the_project_wherever_a_command_starts(
         "spark_format": "parquet",
         "spark_dir": str(project / "data" / "spark"),
         "work_dir": str(project / "data" / "work"),
+        "least_download_rate": 1000,
         "publish_url": "",
         "keep_publications": 30,
         "metrics_path": None,

@@ -49,7 +49,7 @@ def discover(
 
 
 def fetch(
-    _publisher: Publisher,
+    publisher: Publisher,
     file: PublishedFile,
     spool: Path,
     on_bytes: Callable[[int], None] = lambda _: None,
@@ -59,7 +59,7 @@ def fetch(
         raise FetchError(
             f"{file.name}: it is not published; medallion land makes it from the document."
         )
-    return download.fetch(file, spool, on_bytes)
+    return download.fetch(file, spool, on_bytes, publisher.least_rate)
 
 
 def _documents(publisher: Publisher, dataset: Dataset, progress: Progress) -> list[PublishedFile]:

@@ -27,6 +27,7 @@ from ingestion.sources.files.http import (
     response_fingerprint,
     root_cause,
 )
+from ingestion.sources.files.pace import keep_pace
 from ingestion.sources.spool import part_path
 
 if TYPE_CHECKING:
@@ -38,12 +39,16 @@ _HTML = ("<!doctype html", "<html")
 
 
 def fetch(
-    file: PublishedFile, spool: Path, on_bytes: Callable[[int], None] = lambda _: None
+    file: PublishedFile,
+    spool: Path,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    least_rate: int = 0,
 ) -> Fetched:
     """Download the whole ``file`` into the folder ``spool``, in bounded memory.
 
     If a killed run left a partial download of the same version there, continues it. Raises
-    ``FetchError`` if the download fails.
+    ``FetchError`` if the download fails, and if a web server sends less than ``least_rate`` bytes a
+    second, again and again.
     """
     part = part_path(file, spool)
     source = local_path(file.url)
@@ -56,7 +61,7 @@ def fetch(
             raise FetchError(f"{file.name}: {file.url} was published and is gone; run again.")
         chunks = read_object(file.url, version)
         return _copy(chunks, part, on_bytes, version.etag, version.last_modified)
-    return _download(file, part, on_bytes)
+    return _download(file, part, on_bytes, least_rate)
 
 
 def _copy(
@@ -100,7 +105,9 @@ def _unreadable(file: PublishedFile, source: Path, exc: OSError) -> FetchError:
     return FetchError(f"{file.name}: {source} cannot be read: {exc.strerror}; {what}run again.")
 
 
-def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) -> Fetched:
+def _download(
+    file: PublishedFile, part: Path, on_bytes: Callable[[int], None], least_rate: int
+) -> Fetched:
     """Stream one address into ``part``; a new attempt continues where the last one broke off."""
     import requests
 
@@ -130,6 +137,7 @@ def _download(file: PublishedFile, part: Path, on_bytes: Callable[[int], None]) 
                 if response.status_code != 206:
                     download.begin(found if not packed else Fingerprint(None, None, None))
                 _let_no_cut_pass(file, response, found)
+                keep_pace(response, least_rate)
                 with part.open("ab") as writer:
                     for chunk in _body(response, keep_packed=file.url.endswith(".gz")):
                         if not writer.tell() and not is_page(file):

@@ -11,10 +11,10 @@ __all__ = ["discover", "fetch"]
 
 
 def fetch(
-    _publisher: Publisher,
+    publisher: Publisher,
     file: PublishedFile,
     spool: Path,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> Fetched:
     """Download the whole ``file``; raises ``FetchError`` if that fails."""
-    return download.fetch(file, spool, on_bytes)
+    return download.fetch(file, spool, on_bytes, publisher.least_rate)

@@ -44,7 +44,8 @@ def rows(
         for part in (client, endpoint)
         if isinstance(part.get("auth"), dict) and "access_token_url" in part["auth"]
     ]
-    with session([publisher.url, *(auth["access_token_url"] for auth in oauth)]) as asks:
+    servers = [publisher.url, *(auth["access_token_url"] for auth in oauth)]
+    with session(servers, publisher.least_rate) as asks:
         try:
             _check(client, endpoint, f"{key}.endpoint")
             for auth in oauth:

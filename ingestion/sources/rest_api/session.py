@@ -17,6 +17,7 @@ from ingestion.sources.files.http import (
     patience,
     server_name,
 )
+from ingestion.sources.files.pace import keep_pace
 from ingestion.sources.rest_api import exact_json
 
 # the longest that one fetch waits for a server that refuses, over all its pages
@@ -25,11 +26,12 @@ WAIT_SECONDS = 1800.0
 PAGE_BYTES = 256 << 20
 
 
-def session(urls: Sequence[str]) -> Session:
+def session(urls: Sequence[str], least_rate: int = 0) -> Session:
     """A session that asks only the servers of these addresses.
 
     dlt tries again after 429, 5xx and broken connections, and waits as ``Retry-After`` says, each
-    time at most as long as its setting ``RUNTIME__REQUEST_MAX_RETRY_DELAY``.
+    time at most as long as its setting ``RUNTIME__REQUEST_MAX_RETRY_DELAY``. An answer of less than
+    ``least_rate`` bytes a second counts as a broken connection.
     """
     config = patience()
     found: Session = Client(
@@ -42,15 +44,16 @@ def session(urls: Sequence[str]) -> Session:
         retry_condition=lambda _, exc: exc is not None and may_pass(exc),
     ).session
     for scheme in ("http://", "https://"):
-        found.mount(scheme, _Adapter(urls))
+        found.mount(scheme, _Adapter(urls, least_rate))
     return found
 
 
 class _Adapter(HTTPAdapter):
     """Sends each request, also a redirect's and a next page's, or refuses it."""
 
-    def __init__(self, urls: Sequence[str]):
+    def __init__(self, urls: Sequence[str], least_rate: int):
         super().__init__()
+        self._least_rate = least_rate
         self._servers = [urlsplit(url) for url in urls]
         self._refused_at: float | None = None
         self._waited = 0.0
@@ -73,6 +76,7 @@ class _Adapter(HTTPAdapter):
         response = super().send(request, *args, **kwargs)
         is_refused = response.status_code == 429 or response.status_code >= 500
         self._refused_at = time.monotonic() if is_refused else None
+        keep_pace(response, self._least_rate)
         response.__class__ = _ExactResponse  # requests has no other way to name a class
         return response
 
