@@ -24,6 +24,7 @@ import parsedatetime
 from dbt.adapters.factory import reset_adapters
 from dbt.cli.main import dbtRunner
 from dbt.clients.jinja import MacroGenerator
+from dbt.context import providers
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
 from dbt.contracts.graph.manifest import Manifest
@@ -154,6 +155,18 @@ def context_with_macros(self: ManifestContext) -> dict[str, Any]:
     return values
 
 
+args_to_dict = providers.args_to_dict
+arguments: dict[int, tuple[Any, dict[str, Any]]] = {}
+
+
+def arguments_once(args: Any) -> dict[str, Any]:
+    """The arguments of a command, which dbt puts together anew for each node."""
+    known = arguments.get(id(args))
+    if known is None or known[0] is not args:
+        arguments[id(args)] = known = (args, args_to_dict(args))
+    return dict(known[1])
+
+
 def calling_module() -> str:
     """The module that declares a flag, without reading the source of every caller."""
     frame = sys._getframe(1)
@@ -181,6 +194,7 @@ event_manager.msg_from_base_event = message_of
 base_types.ParseDict = parsed_message
 MacroNamespaceBuilder.build_namespace = build_namespace
 ManifestContext.to_dict = context_with_macros
+providers.args_to_dict = arguments_once
 behavior_flags.BehaviorFlagRendered._default_source = staticmethod(calling_module)
 # the words of a language's dates, made anew for each result of a query
 parsedatetime.Constants = functools.cache(parsedatetime.Constants)
