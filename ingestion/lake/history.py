@@ -44,6 +44,7 @@ IDENTITY = (
     *("locationid", "month_year", "license_class"),
 )
 COUNTED_TO = "1e15"  # miles or USD; larger values, and NaN, are left out of sums
+NUMBERS = ("bigint", "double", "decimal")  # read types that can be summed
 DISTANCES = ("trip_distance", "trip_miles")  # miles
 MONEY = (  # USD
     *("fare_amount", "fare_amt", "base_passenger_fare", "extra", "surcharge", "mta_tax"),
@@ -122,13 +123,16 @@ def compare(
     progress.stage("compare", len(readable), sum(v.bytes for v in readable))
     found: list[Version] = []
     before: Version | None = None
+    read_as = registry.datasets()[dataset]
+    if not read_as.declares_columns:
+        read_as = read_as.with_columns(v.columns for v in readable)
     with _scratch(settings) as connection:
         for landing in landings:
             of_it = (x for x in catalog.decisions if x.key == landing.key)
             decisions = tuple(x for x in of_it if x.file_id == landing.file_id)
             version = Version(landing, landing.file_id in current, decisions=decisions)
             if landing in readable:
-                version = _read(settings, connection, version, before)
+                version = _read(settings, connection, read_as, version, before)
                 before = version if landing.status == "landed" else before
                 progress.advance(landing.bytes)
                 progress.file_done(landing.table_name, version.fault or "read", landing.row_count)
@@ -160,18 +164,19 @@ def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 def _read(
     settings: Settings,
     connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
     version: Version,
     before: Version | None,
 ) -> Version:
     landing = version.version
     changes = schema_changes(before.version, landing) if before else None
     try:
-        version = replace(version, figures=_figures(settings, connection, landing))
+        version = replace(version, figures=_figures(settings, connection, dataset, landing))
         if before and before.figures and version.figures and changes:
             changes = replace(
                 changes,
                 sums=_differences(before.figures, version.figures),
-                rows=_rows(settings, connection, before.version, landing),
+                rows=_rows(settings, connection, dataset, before.version, landing),
             )
     except duckdb.OutOfMemoryException as exc:
         raise MedallionError(
@@ -218,11 +223,15 @@ def _select(settings: Settings, dataset: Dataset, landing: FileVersion) -> str:
 
 
 def _figures(
-    settings: Settings, connection: duckdb.DuckDBPyConnection, landing: FileVersion
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    landing: FileVersion,
 ) -> Figures:
-    dataset = registry.datasets()[landing.dataset]
-    held = _names(landing)
-    summed = [name for name in (*DISTANCES, *MONEY) if name in held & dataset.read_schema.keys()]
+    held = _names(landing) & dataset.read_schema.keys()
+    summed = [
+        n for n in (*DISTANCES, *MONEY) if n in held and dataset.read_schema[n].startswith(NUMBERS)
+    ]
     pickup = next((DUCKDB.quote(name) for name in PICKUPS if name in held), "null")
     # The sum of a million fares as doubles is exact to the cent in any order. One NaN or one absurd
     # amount would drown all other values, so those are left out.
@@ -252,11 +261,12 @@ def _differences(before: Figures, after: Figures) -> dict[str, float]:
 def _rows(
     settings: Settings,
     connection: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
     before: FileVersion,
     after: FileVersion,
 ) -> RowChanges:
     held = _names(before) & _names(after)
-    dataset = _with_unknown(registry.datasets()[after.dataset], before, after)
+    dataset = _with_unknown(dataset, before, after)
     columns = [name for name in dataset.read_schema if name in held]
     identity = [name for name in IDENTITY if name in columns]
     measures = [name for name in (*DISTANCES, *MONEY) if name in columns]

@@ -16,6 +16,7 @@ import pytest
 
 import ingestion
 from ingestion.lake.catalog import Catalog
+from ingestion.lake.history import compare
 from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import Settings
@@ -158,6 +159,28 @@ def test_the_read_schema_is_the_widest_seen_and_a_new_column_is_told(
         ("12", 3.0, None),
         ("few", 2.5, 1),
     ]
+
+
+@pytest.mark.parametrize("settings", ["loaded"], indirect=True)
+def test_versions_of_files_with_columns_of_their_own_are_compared(
+    settings: Settings, wharf: Path
+) -> None:
+    # names as trips have them, with other types in other versions
+    ferry = {"pickup_datetime": "2024-01-01 08:00:00", "fare_amount": 4, "tips": "none"}
+    for later in ({"fare_amount": 5.5}, {"fare_amount": 5.5, "pier": "A"}, {"tips": "few"}):
+        write(wharf, "arrivals/2024-01.jsonl.gz", ferry, ferry | later)
+        land(settings, ["arrivals"])
+    first, second, third = compare(settings, "arrivals", date(2024, 1, 1))
+    assert [v.fault for v in (first, second, third)] == [None] * 3
+    assert first.figures
+    assert first.figures.first_pickup == datetime(2024, 1, 1, 8)
+    assert first.figures.sums == {"fare_amount": 9.5}
+    assert second.changes
+    assert second.changes.columns_new == ["pier"]
+    assert third.changes
+    assert third.changes.sums == {"fare_amount": -1.5}
+    assert third.changes.columns_gone == ["pier"]
+    assert third.changes.rows
 
 
 def test_a_parquet_file_keeps_the_types_of_its_columns(settings: Settings, wharf: Path) -> None:
