@@ -29,8 +29,10 @@ from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
 from ingestion.sources.kinds import kind_of
 from ingestion.sources.spool import forget_parts, has_parts
+from ingestion.words import counted_are
 
 FETCHES_AT_ONCE = 4
+GONE_NAMED = 3  # documents of a dataset that are named where they are not published any more
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
 # fixed cost, and no more than one batch waits in the spool.
 BATCH_FILES = 16
@@ -147,8 +149,27 @@ def published_now(
     for publisher in settings.publishers(named):
         theirs = [name for name in named if registry.source_of(name) == publisher.source]
         kind = kind_of(publisher)
-        found += kind.discover(publisher, theirs, start, end, progress, gave_months)
+        offered = kind.discover(publisher, theirs, start, end, progress, gave_months)
+        if progress and any(file.file_format == DOCUMENT for file in offered):
+            for line in _gone(settings, offered):
+                progress.say(line)
+        found += offered
     return found
+
+
+def _gone(settings: Settings, offered: Sequence[PublishedFile]) -> Iterator[str]:
+    """A line for each dataset with documents in use that its source does not have any more."""
+    there = {file.key for file in offered}
+    held = [v for v in Catalog(Store(settings.lake_url)).current() if not v.columns]
+    for dataset in dict.fromkeys(file.dataset for file in offered):
+        names = [v.item or "" for v in held if v.dataset == dataset and v.key not in there]
+        if names:
+            more = f" and {len(names) - GONE_NAMED:,} more" if len(names) > GONE_NAMED else ""
+            yield (
+                f"{dataset}: {counted_are(len(names), 'document')} not published any more, and"
+                f" still in use: {', '.join(map(repr, names[:GONE_NAMED]))}{more}. To take one out"
+                f" of use: medallion withdraw {dataset} --item NAME"
+            )
 
 
 Fetch = Callable[[PublishedFile], Fetched | None]

@@ -87,32 +87,26 @@ def show(
 @documents.command()
 def history(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The document, as it is listed.")],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Its dataset, if several have this name.")
+    ] = None,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Print the lines of the text that changed.")
+    ] = False,
     sample: Sample = False,
     as_json: Json = False,
 ) -> None:
-    """Show every version of a document; the lake keeps them all."""
+    """Show every version of a document, and how its text changed; the lake keeps them all."""
     with command(sample, None) as settings:
-        from orchestration.cli.console import print_json, print_table
-        from orchestration.job import documents as job
+        from orchestration.cli.console import print_json
+        from orchestration.cli.show_document_history import print_history
+        from orchestration.job.document_versions import history_of
 
-        found = job.versions_of(settings, name)
+        found = history_of(settings, name, dataset)
         if as_json:
             print_json(found)
-            return
-        print_table(
-            ("version", "landed", "bytes", "status", "in the lake", "published at"),
-            [
-                (
-                    v.file_id[:8],
-                    f"{v.landed_at:%Y-%m-%d %H:%M}",
-                    v.bytes,
-                    v.status,
-                    v.lake_path,
-                    v.source_url,
-                )
-                for v in found
-            ],
-        )
+        else:
+            print_history(found, diff)
 
 
 @documents.command()

@@ -77,14 +77,6 @@ def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[s
     return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
 
 
-def versions_of(settings: Settings, name: str) -> list[FileVersion]:
-    """Every version of a document, oldest first; raises ``UsageError`` if there is none."""
-    found = [v for v in Catalog(settings.lake_url).versions() if v.item == name and not v.columns]
-    if not found:
-        raise UsageError(f"There is no document {name}; medallion documents lists them.")
-    return found
-
-
 def version_of(settings: Settings, name: str, dataset: str | None = None) -> FileVersion:
     """The current version of a document; ``dataset`` chooses between documents of the same name.
 
@@ -118,15 +110,15 @@ def search(settings: Settings, words: str, limit: int = 10) -> list[Found]:
     ]
 
 
-def _held(settings: Settings) -> list[FileVersion]:
-    datasets = _document_datasets()
-    return [v for v in Catalog(settings.lake_url).current() if v.dataset in datasets]
-
-
-def _document_datasets() -> list[str]:
+def document_datasets() -> list[str]:
     """The datasets of documents that have pages."""
     found = registry.datasets()
     return [d.name for d in found.values() if not d.has_rows and pages_of(d.name) in found]
+
+
+def _held(settings: Settings) -> list[FileVersion]:
+    datasets = document_datasets()
+    return [v for v in Catalog(settings.lake_url).current() if v.dataset in datasets]
 
 
 def _document(version: FileVersion, rows: list[dict[str, Any]]) -> Document:
@@ -146,7 +138,7 @@ def _document(version: FileVersion, rows: list[dict[str, Any]]) -> Document:
 def _pages(settings: Settings) -> pa.Table:
     """Every page of every document, with the dataset of its document."""
     found = []
-    for dataset in _document_datasets():
+    for dataset in document_datasets():
         table = read(pages_of(dataset), settings=settings).read_all()
         name = pa.array([dataset] * table.num_rows, pa.string())
         found.append(table.append_column("dataset", name))
@@ -155,7 +147,7 @@ def _pages(settings: Settings) -> pa.Table:
 
 def _index(settings: Settings) -> Path:
     """The file of the search index over the current pages; creates it if it does not exist."""
-    pages = list(map(pages_of, _document_datasets()))
+    pages = list(map(pages_of, document_datasets()))
     current = [v for v in Catalog(settings.lake_url).current() if v.dataset in pages]
     versions = "\n".join(sorted(f"{v.dataset} {v.item} {v.file_id}" for v in current))
     folder = settings.work_dir / "search"

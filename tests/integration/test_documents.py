@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from ingestion.lake.verify import restore, verify
 from ingestion.lake.withdraw import take_back, withdraw
 from ingestion.land import Outcome, land
 from ingestion.load import load
-from ingestion.progress import Quiet
+from ingestion.progress import Lines, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
 from orchestration.cli.console import printable
-from orchestration.job.documents import documents, search, text_of, version_of, versions_of
+from orchestration.cli.show_document_history import print_history
+from orchestration.job.document_versions import history_of
+from orchestration.job.documents import documents, search, text_of, version_of
 from orchestration.job.sources import source_statuses
 from tests.support.declared import declare_source, settings_from
 from tests.support.web import Web
@@ -246,9 +249,9 @@ def test_documents_are_listed_shown_and_found(
     land(settings)
     assert [found.document for found in search(settings, "zeppelins")] == ["rules.txt"]
     assert search(settings, "surcharge") == []
-    assert [v.bytes for v in versions_of(settings, "rules.txt")] == [39, 24]
+    assert [v.bytes for v in history_of(settings, "rules.txt")] == [39, 24]
     # a damaged document is fetched again
-    (held,) = (v for v in versions_of(settings, "rules.txt") if v.bytes == 24)
+    (held,) = (v for v in history_of(settings, "rules.txt") if v.bytes == 24)
     place = tmp_path / "lake" / held.lake_path
     place.chmod(0o600)
     place.write_bytes(b"other bytes")
@@ -270,6 +273,68 @@ def test_documents_of_one_name_in_two_datasets_are_told_apart(
         text_of(settings, "guide.txt")
     assert text_of(settings, "guide.txt", "news") == ["The guide."]
     assert version_of(settings, "guide.txt", "papers").dataset == "papers"
+    with pytest.raises(UsageError, match=r"datasets news, papers: choose one with --dataset"):
+        history_of(settings, "guide.txt")
+    assert [v.dataset for v in history_of(settings, "guide.txt", "news")] == ["news"]
+
+
+def test_the_history_of_a_document_says_what_changed_in_its_text(
+    declare: Declare, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = declare('pattern = "*"')
+    rules = library / "rules.txt"
+    at = datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
+    for text in ("No smoking.\nNo dogs.", "No  smoking.\nNo dogs.\n", "No smoking.\nDogs.\nCats."):
+        rules.write_text(text)
+        os.utime(rules, (at.timestamp(), at.timestamp()))
+        land(settings)
+        at += timedelta(days=1)
+    rules.write_bytes(b"%PDF-1.4 damaged")
+    land(settings)
+    first, spaced, third, damaged = history_of(settings, "rules.txt")
+    assert first.published_at == datetime(2024, 3, 1, 12, 30, tzinfo=UTC)
+    assert (first.pages, first.changes, first.is_current) == (1, None, False)
+    assert spaced.changes
+    assert (spaced.changes.lines_new, spaced.changes.lines_gone, spaced.changes.pages) == (0, 0, ())
+    assert third.changes
+    assert third.changes.since == spaced.version
+    assert (third.changes.lines_new, third.changes.lines_gone) == (2, 1)
+    assert third.changes.pages == (1,)
+    assert {"-No dogs.", "+Dogs.", "+Cats."} <= set(third.changes.diff)
+    assert (damaged.is_current, damaged.pages, damaged.changes) == (True, 0, None)
+    assert damaged.reason
+    print_history([first, spaced, third, damaged], diff=True)
+    said = capsys.readouterr().out
+    assert "2024-03-01 12:30" in said
+    assert f"{third.version[:8]} changed, of {spaced.version[:8]}: 2 lines of its text new" in said
+    assert "+Dogs." in said
+    assert f"{damaged.version[:8]} has no text: {damaged.reason}" in said
+    with pytest.raises(UsageError, match=r"There is no document gone\.txt"):
+        history_of(settings, "gone.txt")
+
+
+def test_a_document_that_vanished_is_told_and_stays(declare: Declare, library: Path) -> None:
+    settings = declare('pattern = "*"')
+    for name in "abcdef":
+        (library / f"{name}.txt").write_text(name)
+    land(settings)
+    said: list[str] = []
+    land(settings, progress=Lines(said.append))
+    assert not [line for line in said if "not published any more" in line]
+    for name in "abcde":
+        (library / f"{name}.txt").unlink()
+    land(settings, progress=Lines(said.append))
+    (line,) = (line for line in said if "not published any more" in line)
+    assert line == (
+        "papers: 5 documents are not published any more, and still in use: 'a.txt', 'b.txt',"
+        " 'c.txt' and 2 more. To take one out of use: medallion withdraw papers --item NAME"
+    )
+    assert len(documents(settings)) == 6
+    for name in "abcd":
+        withdraw(settings, ("papers", None, f"{name}.txt"), None, "It is out of date.")
+    said.clear()
+    land(settings, progress=Lines(said.append))
+    assert [line for line in said if "1 document is not published any more" in line]
 
 
 def test_several_first_searches_at_once_find_the_same(declare: Declare, library: Path) -> None:
