@@ -293,10 +293,13 @@ class PublishedFile:
 def name_of(dataset: str, month: date | None, item: str | None = None) -> str:
     """What people call a published file: the dataset, and the month as 2024-01, or the item."""
     if item is not None:
-        # a name may hold line breaks and other signs that no line of output should have
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in item)
-        return f"{dataset} {shown}"
+        return f"{dataset} {shown(item)}"
     return f"{dataset} {month:%Y-%m}" if month else dataset
+
+
+def shown(item: str) -> str:
+    """An item's name on one line: it may hold line breaks and what a terminal would do."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in item)
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,7 @@ def _text(value: Any) -> str:
         case float():
             return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
         case _:
-            return str(value)
+            return printable(str(value))
 
 
 def printable(text: str) -> str:

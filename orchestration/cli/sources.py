@@ -70,7 +70,8 @@ def check(
                 stdout.print(f"  {remark}")
             if one.columns:
                 print_table(("column", "type in the file", "read as"), one.columns)
-        end_with([f"{one.item or one.dataset}: {one.error}" for one in tried if one.error])
+        faults = [(one.item or one.dataset, one.error) for one in tried if one.error]
+        end_with([f"{name}: {error.removeprefix(f'{name}: ')}" for name, error in faults])
 
 
 @source.command()

@@ -20,11 +20,14 @@ from ingestion.lake.withdraw import take_back, withdraw
 from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.progress import Lines, Quiet
-from ingestion.settings import Settings
+from ingestion.settings import Settings, load_settings
 from ingestion.sources import registry
+from ingestion.sources.documents import kind
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
 from orchestration.cli.console import printable
+from orchestration.cli.documents import list_documents
+from orchestration.cli.documents import search as search_documents
 from orchestration.cli.show_document_history import print_history
 from orchestration.job.document_versions import history_of
 from orchestration.job.documents import documents, search, text_of, version_of
@@ -313,6 +316,21 @@ def test_the_history_of_a_document_says_what_changed_in_its_text(
         history_of(settings, "gone.txt")
 
 
+def test_a_folder_of_very_many_files_asks_for_a_narrower_pattern(
+    declare: Declare, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        (library / f"{n}.txt").write_text(str(n))
+    settings = declare('pattern = "*.txt"')
+    monkeypatch.setattr(kind, "MOST_FILES", 3)
+    words = r"papers: file:.* has more than 3 files for the pattern \*\.txt: name a narrower one"
+    with pytest.raises(MedallionError, match=words):
+        land(settings)
+    assert Catalog(settings.lake_url).landings == []
+    monkeypatch.setattr(kind, "MOST_FILES", 4)
+    assert set(outcomes(settings).values()) == {Outcome.NEW}
+
+
 def test_a_document_that_vanished_is_told_and_stays(declare: Declare, library: Path) -> None:
     settings = declare('pattern = "*"')
     for name in "abcdef":
@@ -347,5 +365,16 @@ def test_several_first_searches_at_once_find_the_same(declare: Declare, library:
     assert [len(pages) for pages in found] == [50] * 4
 
 
-def test_what_a_document_says_to_a_terminal_is_not_done() -> None:
+def test_what_a_document_says_to_a_terminal_is_not_done(
+    declare: Declare, library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (library / "a\nb\x1b[31m.txt").write_text("Red \x1b[31m alert.")
+    declare('pattern = "*"')
+    land(load_settings())
+    list_documents()
+    search_documents(["alert"])
+    said = capsys.readouterr().out
+    assert said.count("a\\nb\\x1b[31m.txt") == 2
+    assert "Red \ufffd[31m alert." in said
+    assert "\x1b" not in said
     assert printable("a\x1b[31mb\r\nc\td\x9b") == "a\ufffd[31mb\nc\td\ufffd"
