@@ -1,7 +1,10 @@
 """dbt on a real Spark cluster: its marts are those of DuckDB, and what a killed run leaves."""
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,17 @@ def statement(place: Place, sql: str) -> list[tuple[Any, ...]]:
         return statements.fetch(sql.replace("{p}", prefix(place))).rows
     finally:
         close(connection)
+
+
+def executors(place: Place) -> list[int]:
+    """The processes that do the work of the cluster's worker."""
+    work = Path(place.env["MEDALLION_SPARK_DIR"]).resolve() / "work"
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            if (process / "cwd").readlink().is_relative_to(work):
+                found.append(int(process.name))
+    return found
 
 
 def differing(place: Place) -> dict[str, int]:
@@ -144,6 +158,25 @@ def test_a_build_that_is_killed_goes_on(night: Place) -> None:
     assert "drop view" in said
     night.dbt("run", "--select", "hourly_zone_demand", "--vars", "{spark_turn_minutes: 0}")
     assert len(statement(night, tables)) == 1
+    assert differing(night) == {}
+
+
+def test_a_build_goes_on_where_an_executor_is_killed(night: Place) -> None:
+    build = night.start(
+        "dbt.cli.main",
+        *("run", "--full-refresh", "--select", "hourly_zone_demand", "daily_trips"),
+        *("--target-path", str(night.folder / "other"), "--log-path", str(night.folder / "l")),
+        cwd=PROJECT_ROOT / "dbt_project",
+    )
+    tables = "show tables in {p}marts like 'hourly_zone_demand*'"
+    wait_until(lambda: len(statement(night, tables)) == 2)
+    killed = executors(night)
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    said, _ = build.communicate()
+    assert build.returncode == 0, said
+    assert not set(killed) & set(executors(night))
     assert differing(night) == {}
 
 

@@ -23,6 +23,7 @@ SETTINGS = (
     "spark.sql.codegen.wholeStage=false",
     "spark.sql.shuffle.partitions=1",
     "spark.ui.enabled=false",
+    "spark.task.reaper.killTimeout=5s",
 )
 
 

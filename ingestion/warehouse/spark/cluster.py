@@ -159,6 +159,9 @@ def _thrift(
         # each statement has a thread of its own.
         "spark.hadoop.hive.server2.async.exec.threads": "16",
         "spark.hadoop.hive.server2.async.exec.keepalive.time": "3600s",
+        # a task that does not end when it is asked to ends with its executor; another one starts
+        "spark.task.reaper.enabled": "true",
+        "spark.task.reaper.killTimeout": "30s",
         "spark.log.level": "WARN",
     }
     yield from ("org.apache.spark.deploy.SparkSubmit", "--master", master)
