@@ -7,6 +7,7 @@ also holds the weather of these months, it says what the weather adds.
 """
 
 import sys
+from contextlib import suppress
 from datetime import date
 from typing import NamedTuple
 
@@ -128,12 +129,15 @@ def forecast(name: str, start: str, end: str) -> Forecast:
 
 def _weather(start: str, end: str) -> pa.Table:
     """The days of these months in Central Park, as far as the lake holds them."""
-    try:
-        found = ingestion.dataset("central_park_daily", start, end, columns=["date", *WEATHER])
-        return found.read_all()
-    except MedallionError:  # the source is not in use, or has none of these months
-        none = {"date": pa.array([], pa.timestamp("us"))}
-        return pa.table(none | {name: pa.array([], pa.float64()) for name in WEATHER})
+    none = {"date": pa.array([], pa.timestamp("us"))}
+    days = [pa.table(none | {name: pa.array([], pa.float64()) for name in WEATHER})]
+    # the API first, as the marts do: it is asked again for what NOAA corrects
+    for name in ("central_park_daily", "central_park_weather"):
+        with suppress(MedallionError):  # the source is not in use, or has none of these months
+            found = ingestion.dataset(name, start, end, columns=["date", *WEATHER])
+            days.append(found.read_all())
+    every = pl.concat([pl.DataFrame(table) for table in days])
+    return every.unique("date", keep="first", maintain_order=True).to_arrow()
 
 
 def _off(past: pl.DataFrame, future: pl.DataFrame, features: list[str]) -> float:
@@ -154,7 +158,9 @@ def main(arguments: list[str]) -> None:
         off = forecast(name, start, end)
     except MedallionError as exc:
         sys.exit(str(exc))
-    weather = "" if off.with_weather is None else f", with the weather by {off.with_weather:.3f}"
+    weather = " (the lake has no weather of these months)"
+    if off.with_weather is not None:
+        weather = f", with the weather by {off.with_weather:.3f}"
     print(
         f"{name} {off.month:%Y-%m}: off by {off.model:.3f} trips an hour and zone{weather};"
         f" the usual of zone and hour by {off.usual:.3f}, one average by {off.average:.3f}"

@@ -251,6 +251,9 @@ def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_mo
     assert 0 < off.model < 0.95 * off.usual < off.average
     assert off.with_weather is None
     assert forecast("green", "2023-01", "2023-03") == off
+    monkeypatch.setenv("MEDALLION_WEATHER_CSV_URL", (real_data / "weather").as_uri())
+    land(make_settings(), ["central_park_weather"])
+    by_file = forecast("green", "2023-01", "2023-03")
     # the weather of the same months, from the station's own figures
     with serving_api() as api:
         days = records(real_data / "weather" / "central_park_weather.csv")
@@ -259,6 +262,7 @@ def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_mo
         land(make_settings(), ["central_park_daily"], date(2023, 1, 1), date(2023, 3, 1))
     knows_weather = forecast("green", "2023-01", "2023-03")
     assert knows_weather.with_weather is not None
+    assert knows_weather == by_file
     assert knows_weather._replace(with_weather=None) == off
     # it is another model, and as good
     assert knows_weather.with_weather != off.model
