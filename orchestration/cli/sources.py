@@ -88,17 +88,24 @@ def scaffold(
 ) -> None:
     """Write a staging model, its .yml and the dbt source for each dataset; never overwrite."""
     with command(sample, None) as settings:
-        from orchestration.cli.console import print_json, stdout
+        from orchestration.cli.console import notice, print_json, stdout
         from orchestration.job.scaffold import scaffold as write
 
         made = write(settings, _named(name), out)
         if as_json:
-            print_json({"written": list(map(str, made.written)), "kept": list(map(str, made.kept))})
+            files = {"written": list(map(str, made.written)), "kept": list(map(str, made.kept))}
+            print_json(files | {"undeclared": made.undeclared})
             return
         for path in made.written:
             stdout.print(f"written  {path}")
         for path in made.kept:
             stdout.print(f"kept     {path}")
+        if made.undeclared:
+            notice(
+                f"{', '.join(made.undeclared)}: source.toml declares no columns. A warehouse where"
+                " nothing of it is landed, such as the sample's, then cannot build its models."
+                " Declare the columns that they need."
+            )
 
 
 def _named(name: str) -> "Source":

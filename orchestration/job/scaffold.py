@@ -20,10 +20,15 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class Scaffold:
-    """The files that were written, and the existing files that were left unchanged."""
+    """The files that were written, and the existing files that were left unchanged.
+
+    ``undeclared`` names the datasets whose columns are known from landed files only. Where nothing
+    of them is landed, their read views have no columns, and their models cannot be built.
+    """
 
     written: list[Path]
     kept: list[Path]
+    undeclared: list[str]
 
 
 def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> Scaffold:
@@ -58,7 +63,7 @@ def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> 
                 written.append(path)
     except OSError as exc:
         raise MedallionError(f"Cannot write to {within}: {exc.strerror}.") from exc
-    return Scaffold(written, kept)
+    return Scaffold(written, kept, [d.name for d in datasets if d.from_files])
 
 
 def _model(dataset: Dataset) -> str:

@@ -20,7 +20,9 @@ from ingestion.lake.history import compare
 from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.settings import Settings
+from ingestion.sources import registry
 from ingestion.warehouse import connect
+from orchestration.job.scaffold import scaffold
 from tests.support import postgres
 from tests.support.declared import declare_source, settings_from
 
@@ -181,6 +183,18 @@ def test_versions_of_files_with_columns_of_their_own_are_compared(
     assert third.changes.sums == {"fare_amount": -1.5}
     assert third.changes.columns_gone == ["pier"]
     assert third.changes.rows
+
+
+@pytest.mark.parametrize("settings", ["loaded"], indirect=True)
+def test_a_scaffold_says_whose_models_need_a_landed_file(
+    settings: Settings, wharf: Path, tmp_path: Path
+) -> None:
+    write(wharf, "arrivals/2024-01.jsonl.gz", {"ship": "Ada"})
+    write(wharf, "tides.jsonl", FEET)
+    pq.write_table(pa.table({"fee": [1]}), wharf / "berths.parquet")
+    land(settings)
+    made = scaffold(settings, registry.sources()["wharf"], tmp_path / "models")
+    assert (len(made.written), made.undeclared) == (6, ["arrivals", "berths"])
 
 
 def test_a_parquet_file_keeps_the_types_of_its_columns(settings: Settings, wharf: Path) -> None:

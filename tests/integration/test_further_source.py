@@ -192,6 +192,7 @@ def _is_listed_tried_and_scaffolded(medallion: Medallion, tmp_path: Path) -> Non
     assert made.stdout.count("written") == 4, made.stderr
     model = tmp_path / "models" / "harbour" / "stg_harbour__piers.sql"
     model.write_text("-- mine")
+    assert made.stderr == ""
     again = medallion("source", "scaffold", "harbour", "--out", str(tmp_path / "models"))
     assert (again.returncode, again.stdout.count("kept")) == (0, 4)
     assert model.read_text() == "-- mine"
