@@ -28,11 +28,12 @@ class Missing:
     older_in_use: bool
     table_name: str  # the name of its raw table, also if it is not loaded
     still_in_use: bool = False  # withdrawn or forgotten, and still in the warehouse
+    item: str | None = None  # the name of one of several files of a dataset
 
     @property
     def name(self) -> str:
-        """What people call the file: the dataset, and the month as 2024-01."""
-        return name_of(self.dataset, self.month)
+        """What people call the file: the dataset, and the month as 2024-01, or the item."""
+        return name_of(self.dataset, self.month, self.item)
 
     @property
     def identity(self) -> Identity:
@@ -84,8 +85,9 @@ def find_missing(
         return "load", "it is not loaded" if files is not None else "it is not in the ledger"
 
     found = []
+    items_in_use = {v.key for v in catalog.current() if v.item is not None}
     for version in catalog.versions():
-        dataset, month, _ = version.key
+        dataset, month, item = version.key
         newest = catalog.newest(*version.key)
         is_newest = newest is not None and newest.file_id == version.file_id
         if not is_newest and version.status not in PASSED_OVER:
@@ -93,8 +95,11 @@ def find_missing(
         lacked = lacks(version)
         still = version.status in PASSED_OVER and lacked is not None and lacked[0] != "decided"
         if lacked and (is_newest or still):
-            older = (dataset, month) in shown and lacked[0] != "transform"
+            # the other items of a dataset are no older versions of this one
+            is_shown = (dataset, month) in shown if item is None else version.key in items_in_use
+            older = is_shown and lacked[0] != "transform"
+            name = version.table_name
             found.append(
-                Missing(dataset, month, version.file_id, *lacked, older, version.table_name, still)
+                Missing(dataset, month, version.file_id, *lacked, older, name, still, item)
             )
-    return sorted(found, key=lambda m: (m.dataset, m.month or date.min))
+    return sorted(found, key=lambda m: (m.dataset, m.month or date.min, m.item or ""))

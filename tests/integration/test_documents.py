@@ -31,6 +31,8 @@ from orchestration.cli.documents import search as search_documents
 from orchestration.cli.show_document_history import print_history
 from orchestration.job.document_versions import history_of
 from orchestration.job.documents import documents, search, text_of, version_of
+from orchestration.job.missing import find_missing
+from orchestration.job.pipeline import passed_over_lines
 from orchestration.job.sources import source_statuses
 from tests.support.declared import declare_source, settings_from
 from tests.support.web import Web
@@ -329,6 +331,23 @@ def test_a_folder_of_very_many_files_asks_for_a_narrower_pattern(
     assert Catalog(settings.lake_url).landings == []
     monkeypatch.setattr(kind, "MOST_FILES", 4)
     assert set(outcomes(settings).values()) == {Outcome.NEW}
+
+
+def test_a_withdrawn_document_is_told_by_its_own_versions(declare: Declare, library: Path) -> None:
+    settings = declare('pattern = "*"')
+    for text in ("one", "two"):
+        (library / "a.txt").write_text("one")
+        (library / "b.txt").write_text(text)
+        land(settings)
+    for name in ("a.txt", "b.txt"):
+        withdraw(settings, ("papers", None, name), None, "It is a joke.")
+    said = passed_over_lines(find_missing(Catalog(settings.lake_url), [], [], None, None))
+    assert [line.partition(" in use:")[0] for line in said] == [
+        "papers a.txt: no version is",
+        "papers b.txt: an older version is",
+        "papers_pages a.txt: no version is",
+        "papers_pages b.txt: an older version is",
+    ]
 
 
 def test_a_document_that_vanished_is_told_and_stays(declare: Declare, library: Path) -> None:
