@@ -64,14 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.drop_unknown:
             check_lake(settings, Catalog(settings.lake_url))
         landed = land(settings, *scope, progress)
+        faulty = landed.of(Outcome.QUARANTINED, Outcome.FAILED)
+        for file in faulty:
+            sys.stderr.write(f"error: {file.published.name} {file.outcome}: {file.error}\n")
         loaded = load(settings, *scope, None, progress, options.drop_unknown)
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return exc.exit_code
     sys.stderr.write(f"{_summary(settings, landed, loaded)}\n")
-    faulty = landed.of(Outcome.QUARANTINED, Outcome.FAILED)
-    for file in faulty:
-        sys.stderr.write(f"error: {file.published.name} {file.outcome}: {file.error}\n")
     for table, error in loaded.failed.items():
         sys.stderr.write(f"error: {table}: {error}\n")
     return 1 if faulty or loaded.failed else 0

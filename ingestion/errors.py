@@ -78,6 +78,11 @@ class ReplacedError(MedallionError):
     may_pass = True
 
 
+def errors_of(exc: MedallionError) -> list[str]:
+    """The errors of single files until a stage failed, which are notes, and then its own."""
+    return [*getattr(exc, "__notes__", ()), str(exc)]
+
+
 def first_line(exc: BaseException) -> str:
     """The first line of an exception, without a full stop; its type where it has no text."""
     lines = str(exc).strip().splitlines()

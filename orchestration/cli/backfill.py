@@ -58,7 +58,7 @@ def backfill(
             )
             typer.echo(f"nightly/nightly has a run {name}, which hands out the months")
             return
-        from ingestion.errors import MedallionError
+        from ingestion.errors import MedallionError, errors_of
         from ingestion.lake.catalog import Catalog
         from ingestion.load import check_lake
         from ingestion.sources.files.publisher import months_between
@@ -79,7 +79,7 @@ def backfill(
                         command=f"backfill of {month:%Y-%m}",
                     )
             except MedallionError as exc:
-                faults.append(f"{month:%Y-%m}: {exc}")
+                faults += [f"{month:%Y-%m}: {error}" for error in errors_of(exc)]
                 continue
             faults += [f"{month:%Y-%m}: {fault}" for fault in report.faults]
             # every run also looks at the files without a month, which belong to no month here

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ingestion.errors import MedallionError, UsageError
+from ingestion.errors import MedallionError, UsageError, errors_of
 from ingestion.sources import registry
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def command(
 
     Without ``env`` they are of the environment that MEDALLION_ENV names; an empty one is the main
     warehouse.
-    An expected error becomes one line on stderr and its exit code.
+    An expected error becomes a line on stderr and its exit code; its notes are lines before it.
     """
     try:
         from ingestion.progress import Lines
@@ -170,7 +170,8 @@ def command(
                 _check_environment(settings)
             yield settings
     except MedallionError as exc:
-        sys.stderr.write(f"error: {exc}\n")
+        for error in errors_of(exc):
+            sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(exc.exit_code) from exc
 
 

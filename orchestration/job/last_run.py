@@ -28,8 +28,9 @@ def recorded(
 ) -> Iterator[Run]:
     """Hold the run lock, report the progress of the run, and record its end and its metrics.
 
-    The caller appends errors to ``faults`` of the yielded ``Run``, or raises. ``lock`` takes the
-    lock in place of ``only_run``. Raises ``WarehouseBusyError`` while another run is active.
+    The caller appends errors to ``faults`` of the yielded ``Run``, or raises; the errors before
+    that are then notes of the exception. ``lock`` takes the lock in place of ``only_run``. Raises
+    ``WarehouseBusyError`` while another run is active.
     """
     run = Run(settings, command, by, progress or Quiet())
     with ExitStack() as held:
@@ -42,6 +43,8 @@ def recorded(
         except BaseException as exc:
             # if a signal comes while this waits for the lock, no run has begun
             if run.has_begun or isinstance(exc, MedallionError):
+                for fault in run.faults:
+                    exc.add_note(fault)
                 run.faults.append(str(exc) or type(exc).__name__)
                 _record(settings, run)
             raise

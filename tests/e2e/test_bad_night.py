@@ -1,5 +1,6 @@
 """Nights that are killed, or meet a file that cannot be trusted, and the nights after them."""
 
+import shutil
 import signal
 from datetime import date
 
@@ -73,8 +74,17 @@ def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place)
     kept = list((place.lake / "quarantine").iterdir())
     assert [k.read_bytes() for k in kept] == [broken.read_bytes()]
 
-    # the same the next night, until it is mended
-    place.medallion("run", "--quiet", expect=1)
+    # the same the next night, until it is mended, also where a later stage fails
+    logs = place.folder / "work" / "dbt"
+    shutil.rmtree(logs)
+    logs.touch()
+    place.medallion("run", "--quiet", "--full-refresh", expect=1)
+    told = place.last_stderr.splitlines()
+    assert [("XML error page" in line, str(logs) in line) for line in told] == [
+        (True, False),
+        (False, True),
+    ]
+    logs.unlink()
     publish_part(place.published)
     report = place.medallion_json("run", "--quiet")
     assert report["new"] == ["green 2023-02"]
