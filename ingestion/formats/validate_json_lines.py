@@ -78,6 +78,8 @@ def _check_values(
             counts.append(f"count({column})")  # so that DuckDB reads it
             checked.append((name, ""))
         read_type = None if dataset.from_files else dataset.read_schema.get(dataset.read_name(name))
+        if read_type == "boolean" and read_type_of(file_type) not in ("boolean", None):
+            raise UntrustedFileError(f"column {name} cannot be read as boolean: it is {file_type}")
         if read_type in PATTERNS and read_type_of(file_type) != read_type:
             fits = text_sql(f" *({PATTERNS[read_type]})? *")
             value = f"{column}::varchar"

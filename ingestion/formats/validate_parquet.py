@@ -18,7 +18,7 @@ from ingestion.formats.parquet_footer import Footer, is_something_else, read_foo
 from ingestion.formats.sniff import what_it_is
 from ingestion.formats.validate_csv import PATTERNS
 from ingestion.sources.base import Dataset
-from ingestion.sources.read_types import ReadType
+from ingestion.sources.read_types import ReadType, read_type_of, widest
 
 if TYPE_CHECKING:
     import duckdb
@@ -100,6 +100,11 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
             return None if file_type.unit == "ns" else True
         # with a time zone it is an instant, and engines convert that to different local times
         return None if t.is_date(file_type) or text else False
+    if read_type not in ("bigint", "double"):
+        known = read_type_of(str(file_type))
+        # engines round nanoseconds differently
+        is_rounded = t.is_timestamp(file_type) and file_type.unit == "ns"
+        return known is not None and widest([known, read_type]) == read_type and not is_rounded
     if t.is_integer(file_type):
         exact = read_type == "bigint" and not t.is_uint64(file_type)
         return True if exact or file_type.bit_width <= 32 else None

@@ -5,7 +5,7 @@ The folder's name is the source's name, and the schema of its read views.
 
 from abc import ABC, abstractmethod
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from ingestion.schema_on_read import ORIGIN
@@ -27,7 +28,7 @@ from ingestion.sources.base import (
     KindName,
     Source,
 )
-from ingestion.sources.read_types import ReadType
+from ingestion.sources.read_types import OF_TEXT, TYPES, ReadType, declared_type
 from ingestion.sources.sql_words import WORDS_OF_SQL
 
 NAME = r"^[a-z][a-z0-9_]{0,40}$"
@@ -37,6 +38,10 @@ _FILE_TYPES: dict[ReadType, frozenset[str]] = {
     "double": frozenset({"float", "double", "int8", "int16", "int32", "int64", "null"}),
     "text": frozenset({"string", "large_string", "null", JSON}),
     "timestamp": frozenset({"timestamp[s]", "timestamp[ms]", "timestamp[us]", "null"}),
+    "boolean": frozenset({"bool", "null"}),
+    "date": frozenset({"date32[day]", "date64[ms]", "null"}),
+    "binary": frozenset({"binary", "large_binary", "null"}),
+    "timestamptz": frozenset({f"timestamp[{unit}, tz=UTC]" for unit in ("s", "ms", "us")}),
 }
 
 
@@ -46,11 +51,11 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DeclaredDataset(Declared):
+class DeclaredDataset(Declared, ABC):
     """The keys that a dataset of every kind has."""
 
     first_month: Annotated[str, Field(pattern=r"^20\d{2}-(0[1-9]|1[0-2])$")] | None = None
-    columns: dict[str, Literal["bigint", "double", "text", "timestamp"]] = {}
+    columns: dict[str, Annotated[ReadType, AfterValidator(declared_type)]] = {}
     required: list[str] = []
 
     @field_validator("columns")
@@ -70,16 +75,31 @@ class DeclaredDataset(Declared):
             raise ValueError(f"{', '.join(unknown)} is not among its columns")
         return required
 
-    def dataset(
-        self, source: str, name: str, path: str, file_format: FileFormat, **options: Any
-    ) -> Dataset:
+    @property
+    @abstractmethod
+    def file_format(self) -> FileFormat:
+        """The format of its files in the lake."""
+
+    @model_validator(mode="after")
+    def _types_of_its_format(self) -> Self:
+        further = {"parquet": TYPES, "jsonl": (*OF_TEXT, "boolean"), "csv": OF_TEXT}
+        known = further[self.file_format.removesuffix(".gz")]
+        odd = [t for t in self.columns.values() if t not in known]
+        if odd and known != TYPES:
+            raise ValueError(
+                f"columns: {odd[0]} is a type of Parquet files; in {self.file_format} a column is"
+                f" {', '.join(known)}"
+            )
+        return self
+
+    def dataset(self, source: str, name: str, path: str, **options: Any) -> Dataset:
         """The dataset of this name, as files at ``path``."""
         since = date.fromisoformat(f"{self.first_month}-01") if self.first_month else date.min
         columns = tuple(
             Column(
                 column,
                 read_type,
-                frozenset({TEXT}) if "csv" in file_format else _FILE_TYPES[read_type],
+                frozenset({TEXT}) if "csv" in self.file_format else _file_types(read_type),
                 column in self.required,
             )
             for column, read_type in self.columns.items()
@@ -88,11 +108,16 @@ class DeclaredDataset(Declared):
             name=name,
             source=source,
             path=path,
-            file_format=file_format,
+            file_format=self.file_format,
             first_month=since if self.first_month else None,
             eras=(Era(since, columns),),
             options=options,
         )
+
+
+def _file_types(read_type: ReadType) -> frozenset[str]:
+    # a decimal is spelled with the digits of its own
+    return _FILE_TYPES.get(read_type) or frozenset({read_type.replace("decimal", "decimal128")})
 
 
 def _no_word_of_sql(name: str) -> str:

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable
 from functools import reduce
 
-# bigint, double, text, timestamp (without a zone), boolean, date, binary, timestamptz, or
-# decimal(digits, of which after the point)
+# one of TYPES (a timestamp is without a zone), or decimal(digits, digits after the point)
 ReadType = str
 
+# the types that a text can be read as
+OF_TEXT: tuple[ReadType, ...] = ("bigint", "double", "text", "timestamp")
+TYPES: tuple[ReadType, ...] = (*OF_TEXT, "boolean", "date", "binary", "timestamptz")
 MOST_DIGITS = 38  # of a decimal in every engine
 # A type to the right can hold every value of one to its left.
 _WIDTH: tuple[ReadType, ...] = ("bigint", "double", "timestamp", "text")
@@ -32,6 +34,20 @@ def read_type_of(file_type: str) -> ReadType | None:
     if found := _DECIMAL.fullmatch(file_type):
         return f"decimal({min(int(found[1]), MOST_DIGITS)}, {found[2]})"
     return next((t for pattern, t in _READ_AS if re.fullmatch(pattern, file_type)), "text")
+
+
+def declared_type(text: str) -> ReadType:
+    """The read type that a source declares; raises ``ValueError`` for any other text."""
+    if found := _DECIMAL.fullmatch(text):
+        digits, after = int(found[1]), int(found[2])
+        if not 1 <= digits <= MOST_DIGITS or after > digits:
+            raise ValueError(f"{text}: a decimal has at most {MOST_DIGITS} digits in all")
+        return f"decimal({digits}, {after})"
+    if text not in TYPES:
+        raise ValueError(
+            f"a type is {', '.join(TYPES)} or decimal(digits, of which after the point)"
+        )
+    return text
 
 
 def widest(read_types: Iterable[ReadType]) -> ReadType:

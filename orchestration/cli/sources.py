@@ -100,11 +100,11 @@ def scaffold(
             stdout.print(f"written  {path}")
         for path in made.kept:
             stdout.print(f"kept     {path}")
-        if made.undeclared:
+        for dataset, line in made.undeclared.items():
             notice(
-                f"{', '.join(made.undeclared)}: source.toml declares no columns. A warehouse where"
-                " nothing of it is landed, such as the sample's, then cannot build its models."
-                " Declare the columns that they need."
+                f"{dataset}: source.toml declares no columns. A warehouse where nothing of it is"
+                " landed, such as the sample's, then cannot build its model. These were found; put"
+                f" them below [datasets.{dataset}]:\n{line}"
             )
 
 

@@ -1,5 +1,6 @@
 """Write the staging model of each dataset of a source, and the dbt source that it reads."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,14 @@ _DESCRIPTIONS = {
 class Scaffold:
     """The files that were written, and the existing files that were left unchanged.
 
-    ``undeclared`` names the datasets whose columns are known from landed files only. Where nothing
-    of them is landed, their read views have no columns, and their models cannot be built.
+    ``undeclared`` has the datasets whose columns are known from landed files only, with the line of
+    ``source.toml`` that declares these. Without it, their read views have no columns where nothing
+    of them is landed, and their models cannot be built.
     """
 
     written: list[Path]
     kept: list[Path]
-    undeclared: list[str]
+    undeclared: dict[str, str]
 
 
 def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> Scaffold:
@@ -63,7 +65,15 @@ def scaffold(settings: Settings, source: Source, folder: Path | None = None) -> 
                 written.append(path)
     except OSError as exc:
         raise MedallionError(f"Cannot write to {within}: {exc.strerror}.") from exc
-    return Scaffold(written, kept, [d.name for d in datasets if d.from_files])
+    return Scaffold(written, kept, {d.name: _declaration(d) for d in datasets if d.from_files})
+
+
+def _declaration(dataset: Dataset) -> str:
+    columns = (
+        f"{name if re.fullmatch('[A-Za-z0-9_-]+', name) else json.dumps(name)} = {json.dumps(kind)}"
+        for name, kind in dataset.read_schema.items()
+    )
+    return f"columns = {{ {', '.join(columns)} }}"
 
 
 def _model(dataset: Dataset) -> str:

@@ -36,6 +36,17 @@ first_month = "2024-01"
 [datasets.berths]
 path = "berths.parquet"
 
+[datasets.moorings]
+path = "moorings.parquet"
+
+[datasets.moorings.columns]
+fee = "decimal(14, 2)"
+since = "date"
+seen = "timestamptz"
+open = "boolean"
+seal = "binary"
+depth = "bigint"
+
 [datasets.tides]
 path = "tides.jsonl"
 required = ["seen", "height"]
@@ -191,13 +202,22 @@ def test_a_scaffold_says_whose_models_need_a_landed_file(
 ) -> None:
     write(wharf, "arrivals/2024-01.jsonl.gz", {"ship": "Ada"})
     write(wharf, "tides.jsonl", FEET)
-    pq.write_table(pa.table({"fee": [1]}), wharf / "berths.parquet")
+    fees = pa.array([Decimal("1.10")], pa.decimal128(6, 2))
+    pq.write_table(pa.table({"a fee": fees}), wharf / "berths.parquet")
     land(settings)
     made = scaffold(settings, registry.sources()["wharf"], tmp_path / "models")
-    assert (len(made.written), made.undeclared) == (6, ["arrivals", "berths"])
+    assert len(made.written) == 8
+    assert made.undeclared == {
+        "arrivals": 'columns = { ship = "text" }',
+        "berths": 'columns = { "a fee" = "decimal(6, 2)" }',
+    }
 
 
-def test_a_parquet_file_keeps_the_types_of_its_columns(settings: Settings, wharf: Path) -> None:
+@pytest.mark.parametrize("dataset", ["berths", "moorings"])
+def test_a_parquet_file_keeps_the_types_of_its_columns(
+    settings: Settings, wharf: Path, dataset: str
+) -> None:
+    """Those of its own, and those that are declared."""
     noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
     columns = {
         "fee": pa.array([Decimal("1.10"), None], pa.decimal128(12, 2)),
@@ -207,16 +227,31 @@ def test_a_parquet_file_keeps_the_types_of_its_columns(settings: Settings, wharf
         "seal": pa.array([b"\x00\xff", None]),
         "depth": pa.array([1, None], pa.int16()),
     }
-    pq.write_table(pa.table(columns), wharf / "berths.parquet")
-    assert land_and_load(settings, "berths") == {"berths": Outcome.NEW}
+    pq.write_table(pa.table(columns), wharf / f"{dataset}.parquet")
+    assert land_and_load(settings, dataset) == {dataset: Outcome.NEW}
     (row, _) = query(
         settings,
-        "select fee, since, seen, open, seal, depth from wharf.berths order by row_ordinal",
+        f"select fee, since, seen, open, seal, depth from wharf.{dataset} order by row_ordinal",
     )
     fee, since, at, is_open, seal, depth = row
     assert (str(fee), since, at, is_open, depth) == ("1.10", date(2024, 1, 1), noon, True, 1)
     assert bytes(seal) == b"\x00\xff"
-    assert land_and_load(settings, "berths") == {"berths": Outcome.UNCHANGED}
+    assert land_and_load(settings, dataset) == {dataset: Outcome.UNCHANGED}
+
+
+@pytest.mark.parametrize("settings", ["loaded"], indirect=True)
+def test_a_value_of_another_type_than_declared_is_refused(settings: Settings, wharf: Path) -> None:
+    for column in (
+        {"open": ["yes"]},
+        {"since": [datetime(2024, 1, 1)]},
+        {"seen": [datetime(2024, 1, 1)]},
+        {"fee": pa.array([Decimal("1.105")], pa.decimal128(6, 3))},
+        {"seal": [1]},
+    ):
+        pq.write_table(pa.table(column), wharf / "moorings.parquet")
+        (refused,) = land(settings, ["moorings"]).of(Outcome.QUARANTINED)
+        (name,) = column
+        assert f"column {name} cannot be read as" in (refused.error or "")
 
 
 def test_declared_columns_are_held_to_their_types(settings: Settings, wharf: Path) -> None:

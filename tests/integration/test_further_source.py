@@ -264,6 +264,8 @@ def test_a_dotenv_may_name_it_and_a_wrong_one_is_one_line(
         (SOURCE.replace("https://", "ftp://"), "url: it starts with one of https://, http://"),
         (SOURCE.replace("https://", "https://me:secret@"), "url: it has no user and password"),
         (SOURCE.replace('"bigint"', '"int"'), r"datasets.ferry_rides.columns.Riders: "),
+        (SOURCE.replace('"bigint"', '"date"'), "ferry_rides: columns: date is a type of Parquet"),
+        (SOURCE.replace('"bigint"', '"decimal(40, 2)"'), "a decimal has at most 38 digits in all"),
         (SOURCE.replace('"Riders"]', '"Crew"]'), "ferry_rides.required: Crew is not among"),
         (SOURCE.replace("rides/{month}-", "rides/"), "path has {month} and first_month is given"),
         (SOURCE.replace("rides/{month}", "../{month}"), "ferry_rides.path: it is below"),

@@ -86,8 +86,7 @@ class FilesSource(DeclaredSource):
     def named(self, name: str) -> Source:
         """The source of this name."""
         datasets = (
-            replace(d.dataset(name, n, d.path, d.file_format), request=d.request)
-            for n, d in self.datasets.items()
+            replace(d.dataset(name, n, d.path), request=d.request) for n, d in self.datasets.items()
         )
         return self.source(name, self.url, tuple(datasets))
 

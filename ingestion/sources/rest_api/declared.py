@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from ingestion.sources.base import Source
+from ingestion.sources.base import FileFormat, Source
 from ingestion.sources.declaration import DatasetName, DeclaredDataset, DeclaredSource
 from ingestion.sources.rest_api.config import PLACEHOLDERS, variable_in
 
@@ -107,6 +107,11 @@ class ApiDataset(DeclaredDataset):
             raise ValueError(f"endpoint has {used[0]}: give first_month, or take it out")
         return self
 
+    @property
+    def file_format(self) -> FileFormat:
+        """Rows are kept as they were received."""
+        return "jsonl.gz"
+
 
 class ApiSource(DeclaredSource):
     """A ``source.toml`` of this kind."""
@@ -139,7 +144,6 @@ class ApiSource(DeclaredSource):
                 name,
                 n,
                 f"{n}_{{month}}.jsonl.gz" if d.first_month else f"{n}.jsonl.gz",
-                "jsonl.gz",
                 endpoint=d.endpoint,
                 lookback_months=d.lookback_months,
                 max_pages=d.max_pages,

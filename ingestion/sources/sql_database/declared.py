@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ingestion.sources.base import Source
+from ingestion.sources.base import FileFormat, Source
 from ingestion.sources.declaration import (
     DatasetName,
     Declared,
@@ -95,6 +95,11 @@ class SqlDataset(DeclaredDataset):
             "exclude_columns": self.exclude_columns,
         }
 
+    @property
+    def file_format(self) -> FileFormat:
+        """Rows keep the types of the database."""
+        return "parquet"
+
 
 class SqlSource(DeclaredSource):
     """A ``source.toml`` of this kind."""
@@ -120,7 +125,6 @@ class SqlSource(DeclaredSource):
                 name,
                 n,
                 f"{n}_{{month}}.parquet" if d.cursor else f"{n}.parquet",
-                "parquet",
                 **d.options,
             )
             for n, d in self.datasets.items()
