@@ -254,24 +254,27 @@ def _is_alive(pid: int) -> bool:
     with suppress(ChildProcessError):  # not started by this process
         if os.waitpid(pid, os.WNOHANG) != (0, 0):
             return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    # one that its parent does not wait for stays listed when it has ended
+    state = _ps("stat=", pid)
+    return bool(state) and not state.startswith("Z")
 
 
 def _is_ours(folder: Path, name: str, pid: int) -> bool:
     """Whether the process still runs; another one may have its number by now."""
     if not _is_alive(pid):
         return False
-    shown = subprocess.run(  # noqa: S603
-        ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607
+    shown = _ps("command=", pid)
+    return "org.apache.spark" in shown and (name != "thrift" or str(folder.resolve()) in shown)
+
+
+def _ps(column: str, pid: int) -> str:
+    """What ps says of a process; empty if there is no such process."""
+    return subprocess.run(  # noqa: S603
+        ["ps", "-ww", "-o", column, "-p", str(pid)],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
-    ).stdout
-    return "org.apache.spark" in shown and (name != "thrift" or str(folder.resolve()) in shown)
+    ).stdout.strip()
 
 
 def _last_line(folder: Path, name: str) -> str:
