@@ -168,6 +168,20 @@ def test_a_mart_that_is_removed_is_not_published_and_hinders_no_other(
     copy.medallion("publish", "--quiet")
 
 
+def test_the_contract_of_a_view_is_enforced(copy: Place, project: Path) -> None:
+    staging = project / "models" / "staging"
+    (staging / "stg_extra.sql").write_text(
+        "-- Grain: one row.\n\nselect cast(1 as integer) as extra_id\n"
+    )
+    (staging / "_stg_extra.yml").write_text(
+        "models:\n  - name: stg_extra\n    config: {contract: {enforced: true}}\n    columns:\n"
+        "      - {name: extra_id, data_type: varchar}\n"
+    )
+    folder = ("--project-dir", str(project), "--profiles-dir", str(project))
+    said = copy.dbt("build", "--select", "stg_extra", *folder, expect=1)
+    assert "This model has an enforced contract that failed" in said
+
+
 AIRPORTS = "airport_trips_hourly"
 
 

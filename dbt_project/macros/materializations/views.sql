@@ -12,6 +12,10 @@
 
 
 {% macro duckdb__create_view_as(relation, sql) %}
+    {% if config.get('contract').enforced %}
+        {{ get_assert_columns_equivalent(sql) }}
+    {% endif %}
+    {{ config.get('sql_header', '') }}
     create or replace view {{ relation }} as (
         {{ sql }}
     );
