@@ -82,8 +82,8 @@ class DeclaredDataset(Declared, ABC):
 
     @model_validator(mode="after")
     def _types_of_its_format(self) -> Self:
-        further = {"parquet": TYPES, "jsonl": (*OF_TEXT, "boolean"), "csv": OF_TEXT}
-        known = further[self.file_format.removesuffix(".gz")]
+        of_format = {"parquet": TYPES, "jsonl": (*OF_TEXT, "boolean"), "csv": OF_TEXT}
+        known = of_format[self.file_format.removesuffix(".gz")]
         odd = [t for t in self.columns.values() if t not in known]
         if odd and known != TYPES:
             raise ValueError(

@@ -44,9 +44,7 @@ def declared_type(text: str) -> ReadType:
             raise ValueError(f"{text}: a decimal has at most {MOST_DIGITS} digits in all")
         return f"decimal({digits}, {after})"
     if text not in TYPES:
-        raise ValueError(
-            f"a type is {', '.join(TYPES)} or decimal(digits, of which after the point)"
-        )
+        raise ValueError(f"a type is {', '.join(TYPES)} or decimal(digits, digits after the point)")
     return text
 
 
