@@ -1,6 +1,7 @@
 """Loading on a real Spark cluster: what the read views show, and what a load does to the lake."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,17 +16,22 @@ from ingestion.load import load
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.base import Most
+from ingestion.warehouse.spark import cluster
+from ingestion.warehouse.spark.connection import connect as hive_connect
 from ingestion.warehouse.spark.engine import Spark
 from ingestion.warehouse.spark.session import SparkSession
+from ingestion.warehouse.spark.statements import Statements
 from orchestration.job.ask import answer, within
 from tests.conftest import settings_in
+from tests.support.debian_postgres import free_port
 from tests.support.lakes import objects
 from tests.support.readings import follow_through_an_upgrade
-from tests.support.spark import drop_schemas, spark_settings
+from tests.support.spark import drop_schemas, spark_settings, start
 from tests.support.trips import publish, trips, with_column
 
 pytestmark = pytest.mark.slow
 
+SESSIONS = 30  # of each of eight clients
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
 
@@ -155,6 +161,41 @@ def test_a_lake_that_knows_nothing_of_what_is_shown_takes_nothing_away(loaded: S
     with pytest.raises(MedallionError, match="green 2024-01 to 2024-02"):
         load(empty)
     assert months(loaded) == {JANUARY: 20, FEBRUARY: 30}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Settings]:
+    """The settings of a server of its own that nobody has asked yet."""
+    port = free_port()
+    start(tmp_path / "cluster", port, workers=0)
+    yield Settings(spark_port=port)
+    cluster.down(tmp_path / "cluster")
+
+
+def test_the_sessions_of_several_clients_end(fresh: Settings) -> None:
+    """Where statements run in the thread of their connection, some fail to, or never do.
+
+    So it was in two of three tries with so many sessions, on a server that nobody has asked yet.
+    """
+    faults: list[Exception] = []
+
+    def client() -> None:
+        for _ in range(SESSIONS):
+            connection = hive_connect(fresh)
+            Statements(connection, (), "").fetch("show tables in default")
+            try:
+                connection.close()
+            except Exception as exc:  # it would end the thread unseen
+                faults.append(exc)
+
+    clients = [threading.Thread(target=client, daemon=True) for _ in range(8)]
+    for thread in clients:
+        thread.start()
+    deadline = time.monotonic() + 240
+    for thread in clients:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert faults == []
+    assert [thread for thread in clients if thread.is_alive()] == []
 
 
 def test_two_loads_at_once_lose_nothing(settings: Settings) -> None:
