@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import suppress
 from datetime import date
 
-from ingestion.errors import MedallionError, UnreachableError
+from ingestion.errors import MedallionError, UnreachableError, errors_of
 from ingestion.lake.catalog import Catalog
 from ingestion.land import LandReport, Outcome, land
 from ingestion.load import LoadReport, check_lake, load
@@ -64,17 +64,20 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.drop_unknown:
             check_lake(settings, Catalog(settings.lake_url))
         landed = land(settings, *scope, progress)
+        for error in landed.not_asked:
+            sys.stderr.write(f"error: {error}\n")
         faulty = landed.of(Outcome.QUARANTINED, Outcome.FAILED)
         for file in faulty:
             sys.stderr.write(f"error: {file.published.name} {file.outcome}: {file.error}\n")
         loaded = load(settings, *scope, None, progress, options.drop_unknown)
     except MedallionError as exc:
-        sys.stderr.write(f"error: {exc}\n")
+        for error in errors_of(exc):
+            sys.stderr.write(f"error: {error}\n")
         return exc.exit_code
     sys.stderr.write(f"{_summary(settings, landed, loaded)}\n")
     for table, error in loaded.failed.items():
         sys.stderr.write(f"error: {table}: {error}\n")
-    return 1 if faulty or loaded.failed else 0
+    return 1 if landed.not_asked or faulty or loaded.failed else 0
 
 
 def _summary(settings: Settings, landed: LandReport, loaded: LoadReport) -> str:

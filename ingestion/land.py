@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib import import_module
 
-from ingestion.errors import FetchError, MedallionError, UntrustedFileError
+from ingestion.errors import FetchError, MedallionError, UntrustedFileError, UsageError
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.lake.catalog import Catalog, FileVersion, clock_warning
@@ -26,7 +26,7 @@ from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
+from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile, Publisher
 from ingestion.sources.kinds import kind_of
 from ingestion.sources.spool import forget_parts, has_parts
 from ingestion.words import counted_are
@@ -71,9 +71,13 @@ class Landed:
 
 @dataclass(frozen=True)
 class LandReport:
-    """The result for every published file in scope."""
+    """The result for every published file in scope.
+
+    ``not_asked`` has one error for each source that could not be asked what it publishes.
+    """
 
     files: list[Landed] = field(default_factory=list)
+    not_asked: list[str] = field(default_factory=list)
 
     def of(self, *outcomes: Outcome) -> list[Landed]:
         """The files with one of these outcomes."""
@@ -90,19 +94,20 @@ def land(
     """Find the published files of the datasets and months, and land those the lake does not hold.
 
     Returns one entry for each published file, and one for each expected file that is not published.
-    Raises ``FetchError`` when the publisher cannot be reached at all, ``MedallionError`` when it
-    has nothing, or the lake or the disk refuses.
+    While one source cannot be asked, the others' files are landed. Raises ``FetchError`` when no
+    publisher can be reached, ``MedallionError`` when it has nothing, or the lake or the disk
+    refuses.
     """
     named = list(datasets)
-    published = published_now(settings, named, start, end, progress)
-    report = land_files(settings, published, progress)
+    published, faults = published_by_source(settings, named, start, end, progress)
+    files = land_files(settings, published, progress).files
     if named and start and start == end:
         # in a longer span it may be yet to come; a month that is named alone is expected
-        report = LandReport([_expected(file) for file in report.files])
+        files = [_expected(file) for file in files]
     if any(file.file_format == DOCUMENT for file in published):
         derived = land_derived(settings, progress)
-        return LandReport(report.files + derived.of(Outcome.FAILED, Outcome.QUARANTINED))
-    return report
+        files += derived.of(Outcome.FAILED, Outcome.QUARANTINED)
+    return LandReport(files, [str(fault) for fault in faults])
 
 
 def _expected(file: Landed) -> Landed:
@@ -135,26 +140,75 @@ def published_now(
     """The published files of the datasets and months, and the expected ones that are missing.
 
     A missing file has the reason in its ``error``. Without ``datasets``, gives the files of all
-    enabled sources. Raises ``MedallionError`` where a source has none of them, or no file any more.
+    enabled sources. Raises ``MedallionError`` where a source cannot be asked, has none of them, or
+    no file any more.
     """
+    found, faults = published_by_source(settings, datasets, start, end, progress)
+    for fault in faults:
+        raise fault
+    return found
 
+
+def published_by_source(
+    settings: Settings,
+    datasets: Iterable[str] = (),
+    start: date | None = None,
+    end: date | None = None,
+    progress: Progress | None = None,
+) -> tuple[list[PublishedFile], list[MedallionError]]:
+    """What ``published_now`` gives, of the sources that can be asked; and each other's error.
+
+    Raises ``MedallionError`` if no source can be asked, and ``UsageError`` for a wrong setting of
+    any source.
+    """
+    named = list(dict.fromkeys(datasets))
+    publishers = settings.publishers(named)
+    found: list[PublishedFile] = []
+    faults: list[MedallionError] = []
+    for publisher in publishers:
+        theirs = [name for name in named if registry.source_of(name) == publisher.source]
+        try:
+            found += _published_by(settings, publisher, theirs, start, end, progress)
+        except UsageError:
+            raise
+        except MedallionError as exc:
+            if len(publishers) == 1:
+                raise
+            faults.append(_of_source(publisher, exc))
+    if faults and len(faults) == len(publishers):
+        *others, last = faults
+        for other in others:
+            last.add_note(str(other))
+        raise last
+    return found, faults
+
+
+def _of_source(publisher: Publisher, exc: MedallionError) -> MedallionError:
+    """The error, which begins with the source's name."""
+    name = publisher.source.name
+    return exc if str(exc).startswith(f"{name}:") else type(exc)(f"{name}: {exc}")
+
+
+def _published_by(
+    settings: Settings,
+    publisher: Publisher,
+    datasets: Sequence[str],
+    start: date | None,
+    end: date | None,
+    progress: Progress | None,
+) -> list[PublishedFile]:
     def gave_months(url: str) -> bool:
         return any(
             landing.month and landing.source_url.startswith(f"{url}/")
             for landing in Catalog(Store(settings.lake_url)).landings
         )
 
-    named = list(dict.fromkeys(datasets))
-    found: list[PublishedFile] = []
-    for publisher in settings.publishers(named):
-        theirs = [name for name in named if registry.source_of(name) == publisher.source]
-        kind = kind_of(publisher)
-        offered = kind.discover(publisher, theirs, start, end, progress, gave_months)
-        if progress and any(file.file_format == DOCUMENT for file in offered):
-            for line in _gone(settings, offered):
-                progress.say(line)
-        found += offered
-    return found
+    kind = kind_of(publisher)
+    offered = kind.discover(publisher, datasets, start, end, progress, gave_months)
+    if progress and any(file.file_format == DOCUMENT for file in offered):
+        for line in _gone(settings, offered):
+            progress.say(line)
+    return offered
 
 
 def _gone(settings: Settings, offered: Sequence[PublishedFile]) -> Iterator[str]:

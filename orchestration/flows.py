@@ -148,11 +148,11 @@ async def ingest(
     runs.begin()
     first, last = _span(start, end)
     discovered = discover(datasets, first, last, return_state=True)
-    files = outcome_of(discovered)
     if not discovered.is_completed():
-        return _ingest_landed(files, datasets, first, last)
+        return _ingest_landed(outcome_of(discovered), datasets, first, last)
+    files, faults = outcome_of(discovered)
     in_lake, loaded = check_state(files)
-    done = Ingested()
+    done = Ingested(faults=faults)
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     night = present_run(Quiet())
     todo = {file.name for file in files} - loaded
@@ -211,13 +211,13 @@ async def ingest_spread(
     datasets: list[Dataset], start: Month | None, end: Month | None, at_once: int
 ) -> Ingested:
     """Ingest each month as a run of ``ingest/ingest`` on the work pool, ``at_once`` in parallel."""
-    files = discover(datasets, *_span(start, end))
+    files, faults = discover(datasets, *_span(start, end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
     before, tables_before = inventory()
     turns = asyncio.Semaphore(at_once)
     night = present_run(Quiet())
     night.stage("ingest", len(months))
-    done = Ingested(datasets={file.dataset for file in files})
+    done = Ingested(datasets={file.dataset for file in files}, faults=faults)
     # the run of a month reports the missing files of that month
     done.faults += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
 

@@ -134,10 +134,18 @@ def acquire_run_lock() -> ExitStack:
 
 
 @task(task_run_name="discover", timeout_seconds=DISCOVER_SECONDS, **tries)
-def discover(datasets: list[Dataset], start: date | None, end: date | None) -> list[PublishedFile]:
-    """Ask the publisher for its files, one HEAD a file; emit events for overdue datasets."""
+def discover(
+    datasets: list[Dataset], start: date | None, end: date | None
+) -> tuple[list[PublishedFile], list[str]]:
+    """Ask each publisher for its files, one HEAD a file; emit events for overdue datasets.
+
+    Returns the files, and the errors of the publishers that could not be asked, tries included.
+    """
     settings = load_settings()
-    files = lake.published_now(settings, datasets, start, end, Lines(print))
+    files, faults = lake.published_by_source(settings, datasets, start, end, Lines(print))
+    for fault in faults:
+        if fault.may_pass and _may_try_again():
+            raise fault
     if start is None and end is None:
         silent = [
             silence
@@ -148,9 +156,14 @@ def discover(datasets: list[Dataset], start: date | None, end: date | None) -> l
             events.source_stale(silence)
         months = [file for file in files if file.month]
         # if a file is missing or could not be asked about, it is not known to be fresh
-        if months and not silent and not any(file.error for file in months):
+        if months and not (silent or faults or any(file.error for file in months)):
             events.sources_fresh()
-    return files
+    return files, [str(fault) for fault in faults]
+
+
+def _may_try_again() -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.task_run.run_count <= len(TRY_AGAIN_SECONDS)
 
 
 @task(

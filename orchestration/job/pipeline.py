@@ -160,9 +160,9 @@ def in_scope(
 
 
 def land_errors(report: LandReport) -> list[str]:
-    """Errors of files that could not be landed or trusted, one line each."""
+    """Errors of sources, and of files that could not be landed or trusted, one line each."""
     faulty = report.of(Outcome.QUARANTINED, Outcome.FAILED)
-    return [f"{f.published.name} {f.outcome}: {f.error}" for f in faulty]
+    return [*report.not_asked, *(f"{f.published.name} {f.outcome}: {f.error}" for f in faulty)]
 
 
 def load_errors(report: LoadReport) -> list[str]:

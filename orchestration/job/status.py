@@ -11,12 +11,12 @@ from typing import Any
 
 import duckdb
 
-from ingestion.errors import MedallionError
+from ingestion.errors import MedallionError, errors_of
 from ingestion.lake.catalog import Catalog, FileVersion, clock_warning, file_key
 from ingestion.lake.file_version import PASSED_OVER, Key
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
-from ingestion.land import published_now
+from ingestion.land import published_by_source
 from ingestion.load import check_lake
 from ingestion.publications.read import current as current_publication
 from ingestion.publications.storage import current as current_at
@@ -127,11 +127,12 @@ def status(
     missing: list[str] = []
     try:
         if not as_of:
-            offers = published_now(settings, datasets, start, end)
+            offers, faults = published_by_source(settings, datasets, start, end)
+            unreachable = " ".join(map(str, faults)) or None
             published = [offer for offer in offers if not offer.is_missing]
             missing = [f"{offer.name}: {offer.error}" for offer in offers if offer.is_missing]
     except MedallionError as exc:
-        unreachable = str(exc)
+        unreachable = " ".join(errors_of(exc))
     catalog = Catalog(settings.lake_url)
     warehouse = _warehouse(settings, catalog, say)
     if as_of:
@@ -341,7 +342,9 @@ def _try(name: str, attempt: Any) -> Check:
 
 
 def _reach(settings: Settings) -> str:
-    found = published_now(settings)
+    found, faults = published_by_source(settings)
+    if faults:
+        raise MedallionError(" ".join(map(str, faults)))
     if missing := [f"{file.name}: {file.error}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
     places = ", ".join(publisher.url for publisher in settings.publishers())

@@ -42,7 +42,7 @@ recorder = fixtures.asserting_events_worker
 @pytest.fixture(scope="module", autouse=True)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("prefect")
-    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness():
+    with temporary_settings({PREFECT_HOME: home}), prefect_test_harness(server_startup_timeout=120):
         yield
 
 
@@ -348,7 +348,7 @@ def test_who_holds_the_warehouse_is_waited_for(
 
 
 def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told(
-    folder: Path,
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_all(load_settings())
     folder.rename(folder.with_name("away"))
@@ -358,6 +358,13 @@ def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told
     assert "Is it mounted?" in fault
     with connect(load_settings(), read_only=True) as session:
         assert session.query("select count(*) from tlc.green_tripdata").rows == [(20,)]
+    # the other sources have their night
+    sample = PROJECT_ROOT / "ingestion" / "sources" / "weather_csv" / "sample"
+    monkeypatch.setenv("MEDALLION_WEATHER_CSV_URL", sample.as_uri())
+    monkeypatch.setenv("MEDALLION_ENABLED_SOURCES", "tlc,weather_csv")
+    done = ingested()
+    assert (done.faults, done.new) == ([f"tlc: {fault}"], ["central_park_weather"])
+    assert done.rows > 0
 
 
 def test_months_the_wrong_way_round_fail_with_one_line_and_nothing_is_done(folder: Path) -> None:

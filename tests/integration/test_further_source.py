@@ -20,7 +20,10 @@ from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
 from ingestion.warehouse import connect
+from orchestration.job.pipeline import land_errors
+from orchestration.job.status import status
 from tests.support.declared import declare_source, settings_from
+from tests.support.stores import free_ports
 
 SOURCE = """
 title = "The harbour"
@@ -214,6 +217,30 @@ def test_a_source_with_a_fault_is_one_line_and_the_others_are_tried(
     _, piers = try_source(settings, registry.sources()["harbour"])
     assert piers.error is not None
     assert piers.error.startswith("it is not published: nothing is at file://")
+
+
+def test_a_source_that_cannot_be_asked_is_one_line_and_the_others_are_landed(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports(1)
+    away = {"ENABLED_SOURCES": "tlc,harbour", "TLC_URL": f"http://127.0.0.1:{port}"}
+    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
+    settings = settings_from(
+        environment | {f"MEDALLION_{name}": value for name, value in away.items()}, monkeypatch
+    )
+    report = land(settings)
+    assert [f.outcome for f in report.files] == [Outcome.NEW] * 3
+    (error,) = report.not_asked
+    assert error.startswith(f"tlc: Cannot reach {settings.publisher(registry.sources()['tlc']).url}")
+    assert land_errors(report) == [error]
+    found = status(settings)
+    assert (len(found.files), found.unreachable) == (3, error)
+    # without another source the command fails, in the same words
+    with pytest.raises(MedallionError, match="^Cannot reach "):
+        land(settings, ["yellow"])
+    run = subprocess.run(COMMANDS["pipelines"], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr.count("error: ")) == (1, 1)
+    assert f"error: {error}\n" in run.stderr
 
 
 COMMANDS = {
