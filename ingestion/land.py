@@ -366,7 +366,8 @@ def _land_batch(
         stored = _store(settings, store, catalog, candidates)
     for file, candidate in prepared.items():
         if isinstance(candidate, FetchError):
-            landed.append(Landed(file, Outcome.FAILED, error=str(candidate)))
+            error = str(candidate).removeprefix(f"{file.name}: ")
+            landed.append(Landed(file, Outcome.FAILED, error=error))
             continue
         if candidate is None:
             landed.append(_nothing_of(catalog, file))
@@ -386,8 +387,8 @@ def _nothing_of(catalog: Catalog, file: PublishedFile) -> Landed:
         file,
         Outcome.FAILED,
         last,
-        f"{file.name}: the source has nothing of it now, and had {last.row_count or 0:,} rows when"
-        f" it was landed on {last.landed_at:%Y-%m-%d}. The version that was landed stays in use.",
+        f"the source has nothing of it now, and had {last.row_count or 0:,} rows when it was landed"
+        f" on {last.landed_at:%Y-%m-%d}. The version that was landed stays in use.",
     )
 
 

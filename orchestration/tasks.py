@@ -234,9 +234,9 @@ def land(file: PublishedFile) -> tuple[str, tuple[str, ...]]:
         if offered.file_format == DOCUMENT:
             _land_derived()
     if landed.outcome is Outcome.FAILED:
-        fault = f"{file.name}: {landed.error}" if offered.is_missing else landed.error
         # no retry for a missing file: it will not appear within minutes
-        raise (MedallionError if offered.is_missing else FetchError)(fault)
+        kind = MedallionError if offered.is_missing else FetchError
+        raise kind(f"{file.name}: {landed.error}")
     if landed.outcome is Outcome.QUARANTINED:
         events.quarantined(file.name, landed.error or "")
         raise UntrustedFileError(f"{file.name} is in quarantine: {landed.error}")

@@ -13,6 +13,7 @@ from ingestion.lake.catalog import Catalog
 from ingestion.lake.verify import orphans, verify
 from ingestion.land import Outcome, land
 from ingestion.settings import Settings
+from orchestration.job.pipeline import land_errors
 from tests.conftest import MakeSettings
 from tests.support import processes
 from tests.support.lakes import BROKEN, objects, outcomes, said
@@ -33,7 +34,10 @@ def test_a_file_that_cannot_be_had_is_reported_and_the_rest_goes_on(
     report = land(settings, ["green"], JANUARY, FEBRUARY)
     assert outcomes(report) == {"green 2024-01": "failed", "green 2024-02": "new"}
     (failed,) = report.of(Outcome.FAILED)
-    assert "green 2024-01" in failed.error
+    assert failed.published.name == "green 2024-01"
+    (told,) = land_errors(report)
+    assert told == f"green 2024-01 failed: {failed.error}"
+    assert told.count("green 2024-01") == 1
     assert failed.landing is None
     web.faults.clear()
     report = land(settings, ["green"], JANUARY, FEBRUARY)
