@@ -21,7 +21,8 @@ select distinct
     {{ number_without_blanks('avg_days_drivers_on_road') }} as avg_days_per_driver,
     {{ number_without_blanks('avg_hours_per_day_per_vehicle') }} as avg_hours_per_vehicle_day,
     {{ number_without_blanks('avg_hours_per_day_per_driver') }} as avg_hours_per_driver_day,
-    {{ number_without_blanks('avg_minutes_per_trip') }} as avg_minutes_per_trip,
+    -- of FHV to 2017-05, and of some yellow months, it says 0.0: dropoffs were not known
+    nullif({{ number_without_blanks('avg_minutes_per_trip') }}, 0) as avg_minutes_per_trip,
     {{ number_without_blanks('percent_of_trips_paid_with_credit_card') }} as pct_paid_by_card
 from report
 where {{ text_without_blanks("coalesce(month_year, '') || coalesce(license_class, '')") }} <> ''
