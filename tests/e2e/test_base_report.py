@@ -113,6 +113,15 @@ def test_real_rows_are_found_at_the_bases_of_the_report(
         "select company, count(*) from marts.dim_bases where company is not null"
         " group by 1 order by 1"
     ) == [("Juno", 4), ("Lyft", 2), ("Uber", 30), ("Via", 2)]
+    # a company that ended has the last month of its trips in the report
+    assert there.query(
+        "select companies.company, companies.last_month = max(report.report_month)"
+        " from marts.dim_companies as companies"
+        " inner join staging.stg_nyc_open_data__fhv_base_report as report"
+        " on report.base_number = upper(companies.company)"
+        " where companies.last_month is not null"
+        " group by companies.company, companies.last_month order by 1"
+    ) == [("Juno", True), ("Via", True)]
 
     _count_published_rows(there, real_data)
     there.dbt("run", "--select", "base_reconciliation", "base_reconciliation_monthly")
