@@ -11,6 +11,16 @@
     end
 {%- endmacro %}
 
+{# Ours less TLC's, percent of TLC's: 0 if both are 0, and null if only TLC's is. #}
+{% macro difference_pct(ours, theirs) -%}
+    case
+        when {{ ours }} = {{ theirs }} then 0
+        else
+            100 * cast({{ ours }} - {{ theirs }} as {{ sql_type('double precision') }})
+            / nullif({{ theirs }}, 0)
+    end
+{%- endmacro %}
+
 {# The tolerance and the entry of the register that hold for the rows of a relation with service and
    month. #}
 {% macro join_reviewed(compared, measure) -%}

@@ -1,8 +1,6 @@
 -- Grain: one service and month that we hold and base, or high-volume company of whose bases the
 -- FHV Base Aggregate Report gives one figure.
 
-{% set double = sql_type('double precision') -%}
-
 with report_counts as (
 
     select * from {{ ref('int_report_counts') }}
@@ -160,8 +158,7 @@ compared as (
         divergences.reason as known_divergence,
         coalesce(paired.trips, 0) as trips,
         coalesce(paired.shared_trips, 0) as shared_trips,
-        100 * cast(coalesce(paired.trips, 0) - paired.tlc_trips as {{ double }})
-        / nullif(paired.tlc_trips, 0) as diff_pct
+        {{ difference_pct('coalesce(paired.trips, 0)', 'paired.tlc_trips') }} as diff_pct
     from paired
     inner join months_held
         on

@@ -42,8 +42,7 @@ compared as (
         divergences.min_diff_pct,
         divergences.max_diff_pct,
         divergences.reason as known_divergence,
-        100 * cast(months.trips - months.tlc_trips as {{ sql_type('double precision') }})
-        / nullif(months.tlc_trips, 0) as diff_pct
+        {{ difference_pct('months.trips', 'months.tlc_trips') }} as diff_pct
     from months
     {{ join_reviewed('months', "'trips_of_all_bases'") }}
 

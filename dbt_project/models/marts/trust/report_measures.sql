@@ -126,7 +126,7 @@ differing as (
 
     select
         *,
-        100 * (figure - tlc_figure) / nullif(tlc_figure, 0) as diff_pct
+        {{ difference_pct('figure', 'tlc_figure') }} as diff_pct
     from compared
 
 )

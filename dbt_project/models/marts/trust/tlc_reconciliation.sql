@@ -92,8 +92,7 @@ compared as (
         divergences.min_diff_pct,
         divergences.max_diff_pct,
         divergences.reason as known_divergence,
-        100 * (ours.trips_per_day - theirs.tlc_trips_per_day)
-        / nullif(theirs.tlc_trips_per_day, 0) as diff_pct
+        {{ difference_pct('ours.trips_per_day', 'theirs.tlc_trips_per_day') }} as diff_pct
     from ours
     left join theirs
         on
