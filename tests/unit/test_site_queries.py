@@ -126,7 +126,7 @@ def test_what_passengers_paid_is_of_all_valid_trips(marts: Marts) -> None:
 def test_driver_pay_is_divided_by_the_hours_and_fares_of_the_same_trips(marts: Marts) -> None:
     # Of zone 1: 100 USD of pay, of which 60 are of 2 hours that count; 125 USD of fares are of
     # trips with pay. Zone 2: 30 USD, all in an hour, of 35 USD. Zone 3: nobody was paid.
-    # Zone 4: a pay of 0 for 40 USD.
+    # Zone 4: pay that comes to 0, for 40 USD.
     cars = """
         create table marts.dim_companies as select 1 as company_id, 'Uber' as company;
         create table marts.fhvhv_service as

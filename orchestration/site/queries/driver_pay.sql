@@ -8,7 +8,7 @@ with cars as (
         driver_hours,
         driver_pay_usd,
         driver_pay_per_hour_usd * driver_hours as pay_of_hours_usd,
-        -- the fares that platform_share is of; a share of 1 is of trips with a pay of 0
+        -- the fares that platform_share is of; a share of 1 is of trips whose pay comes to 0
         case
             when platform_share <> 1 then driver_pay_usd / (1 - platform_share)
             when platform_share = 1 then fare_usd

@@ -2,14 +2,15 @@
 
 {{ config(materialized='by_month', built_from='fct_trips') }}
 
+{#- a pay of 0 was not recorded: there is a least pay for every trip since 2019-02 -#}
 {%- set paid_seconds -%}
-    case when driver_pay_usd is not null then {{ timed('trip_seconds') }} end
+    case when driver_pay_usd <> 0 then {{ timed('trip_seconds') }} end
 {%- endset -%}
 {%- set pay_of_timed -%}
     case when {{ timed('trip_seconds') }} is not null then driver_pay_usd end
 {%- endset -%}
 {%- set paid_miles -%}
-    case when driver_pay_usd is not null then trip_miles end
+    case when driver_pay_usd <> 0 then trip_miles end
 {%- endset -%}
 
 {% set double = sql_type('double precision') -%}
@@ -57,7 +58,7 @@ summed as (
         {{ as_usd('sum(case when trip_miles > 0 then driver_pay_usd end)') }}
             as pay_of_measured_usd,
         {{ sum_miles(paid_miles) }} as driver_miles,
-        {{ as_usd('sum(case when driver_pay_usd is not null then fare_usd end)') }}
+        {{ as_usd('sum(case when driver_pay_usd <> 0 then fare_usd end)') }}
             as fare_of_paid_usd
     from trips
     group by service, company_id, source_month, pickup_zone_id
