@@ -15,6 +15,7 @@ select
     cast(pickup_at as date) as pickup_date,
     count(*) as trips,
     cast(sum(passenger_count) as bigint) as passengers,
+    {{ count_of_taxis('passenger_count is not null') }} as passenger_known_trips,
     {{ sum_miles('trip_miles') }} as trip_miles,
     {{ average_miles('trip_miles') }} as avg_trip_miles,
     count({{ timed('trip_seconds') }}) as timed_trips,

@@ -36,7 +36,10 @@ summed as (
         cast(pickup_at as date) as pickup_date,
         is_cbd,
         count(*) as trips,
-        count(case when cbd_congestion_fee_usd > 0 then 1 end) as fee_trips,
+        -- FHV files have no column of the fee
+        case
+            when service <> 'fhv' then count(case when cbd_congestion_fee_usd > 0 then 1 end)
+        end as fee_trips,
         {{ as_usd('sum(cbd_congestion_fee_usd)') }} as cbd_congestion_fee_usd,
         {{ as_usd('sum(total_usd)') }} as total_usd,
         count({{ timed('trip_seconds') }}) as timed_trips,

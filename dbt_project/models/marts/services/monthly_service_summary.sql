@@ -15,6 +15,7 @@ select
     source_month,
     count(*) as trips,
     cast(sum(passenger_count) as bigint) as passengers,
+    {{ count_of_taxis('passenger_count is not null') }} as passenger_known_trips,
     {{ sum_miles('trip_miles') }} as trip_miles,
     {{ average_miles('trip_miles') }} as avg_trip_miles,
     {{ rounded_median('trip_miles', 4) }} as median_trip_miles,
