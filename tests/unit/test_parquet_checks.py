@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -109,6 +110,24 @@ def test_a_time_that_no_calendar_reaches_is_distrusted(
     assert "column lpep_dropoff_datetime" in fault(path)
     table = with_column(table, "lpep_dropoff_datetime", [datetime(9999, 1, 1), None])
     assert check(parquet(tmp_path, table), GREEN, MONTH).row_count == 2
+
+
+@pytest.mark.parametrize("inside", ["itself", "list", "struct", "dictionary"])
+def test_a_decimal_that_duckdb_reads_as_another_number_is_distrusted(
+    inside: str, tmp_path: Path
+) -> None:
+    value, wide = Decimal("2.55"), pa.decimal256(39, 2)
+    values = {
+        "itself": pa.array([value] * 20, wide),
+        "list": pa.array([[value]] * 20, pa.list_(wide)),
+        "struct": pa.array([{"a": [value]}] * 20, pa.struct({"a": pa.list_(wide)})),
+        "dictionary": pa.array([value] * 20, wide).dictionary_encode(),
+    }[inside]
+    path = parquet(tmp_path, with_column(trips("green", MONTH), "tax", values))
+    assert "column tax holds decimals of 39 digits" in fault(path)
+    narrow = pa.array([value] * 20, pa.decimal256(38, 2))
+    path = parquet(tmp_path, with_column(trips("green", MONTH), "fare_amount", narrow))
+    assert check(path, GREEN, MONTH).row_count == 20
 
 
 def _zip(content: bytes, name: str) -> bytes:
