@@ -24,3 +24,9 @@
             then {{ first }}{% for column in others %} + coalesce({{ column }}, 0){% endfor %}
     end
 {%- endmacro %}
+
+{# A double divided by another. Where the first is next to nothing, the quotient is 0: PostgreSQL fails where a
+   quotient is too small for a double. #}
+{% macro quotient(dividend, divisor) -%}
+    case when abs({{ dividend }}) < 1e-200 then 0 else {{ dividend }} / {{ divisor }} end
+{%- endmacro %}

@@ -70,12 +70,12 @@ select
     -- of valid trips; under a minute the clock is too coarse, as in the rule of impossible_speed
     case
         when invalid_reason is null and trip_seconds >= 60
-            then trip_miles * 3600 / trip_seconds
+            then {{ quotient('trip_miles * 3600', 'trip_seconds') }}
     end as speed_mph,
     -- 0.01 miles is the least that meters publish
     case
         when invalid_reason is null and trip_miles >= 0.01
-            then fare_usd / trip_miles
+            then {{ quotient('fare_usd', 'trip_miles') }}
     end as fare_per_mile,
     case
         when is_in_extra or is_in_extra_and_tax

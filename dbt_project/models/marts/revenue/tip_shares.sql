@@ -25,7 +25,10 @@ summed as (
         {{ as_usd('sum(fare_usd)') }} as card_fare_usd,
         {{ as_usd('sum(tip_usd)') }} as card_tip_usd,
         {{ as_usd('sum(total_usd)') }} as card_total_usd,
-        {{ rounded_median('case when fare_usd > 0 then tip_usd / fare_usd end', 6) }}
+        -- a fare below a cent is none, and a share of it has no end
+        {{ rounded_median(
+            'case when fare_usd >= 0.01 then ' ~ quotient('tip_usd', 'fare_usd') ~ ' end', 6
+        ) }}
             as median_card_tip_share
     from trips
     group by service, source_month, pickup_zone_id
