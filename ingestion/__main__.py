@@ -18,7 +18,7 @@ from ingestion.out_of_memory import exit_when_out_of_memory
 from ingestion.progress import Lines
 from ingestion.settings import Settings, dataset_names, load_settings
 from ingestion.warehouse import engine_for
-from ingestion.words import counted
+from ingestion.words import counted, on_one_line
 
 
 @exit_when_out_of_memory()
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         names = dataset_names()
     except MedallionError as exc:
-        sys.stderr.write(f"error: {exc}\n")
+        _print_error(str(exc))
         return exc.exit_code
     parser = argparse.ArgumentParser(
         prog="python -m ingestion",
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.start and options.end and options.start > options.end:
         parser.error(f"--from {options.start:%Y-%m} is after --to {options.end:%Y-%m}")
-    progress = Lines(lambda line: sys.stderr.write(f"{line}\n"))
+    progress = Lines(lambda line: sys.stderr.write(f"{on_one_line(line)}\n"))
     try:
         settings = load_settings()
         with suppress(UnreachableError):  # what is published can be landed meanwhile
@@ -65,19 +65,24 @@ def main(arguments: list[str] | None = None) -> int:
             check_lake(settings, Catalog(settings.lake_url))
         landed = land(settings, *scope, progress)
         for error in landed.not_asked:
-            sys.stderr.write(f"error: {error}\n")
+            _print_error(error)
         faulty = landed.of(Outcome.QUARANTINED, Outcome.FAILED)
         for file in faulty:
-            sys.stderr.write(f"error: {file.published.name} {file.outcome}: {file.error}\n")
+            _print_error(f"{file.published.name} {file.outcome}: {file.error}")
         loaded = load(settings, *scope, None, progress, options.drop_unknown)
     except MedallionError as exc:
         for error in errors_of(exc):
-            sys.stderr.write(f"error: {error}\n")
+            _print_error(error)
         return exc.exit_code
-    sys.stderr.write(f"{_summary(settings, landed, loaded)}\n")
+    sys.stderr.write(f"{_summary(settings, landed, loaded)}
+")
     for table, error in loaded.failed.items():
-        sys.stderr.write(f"error: {table}: {error}\n")
+        _print_error(f"{table}: {error}")
     return 1 if landed.not_asked or faulty or loaded.failed else 0
+
+
+def _print_error(error: str) -> None:
+    sys.stderr.write(f"error: {on_one_line(error)}\n")
 
 
 def _summary(settings: Settings, landed: LandReport, loaded: LoadReport) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from ingestion.addresses import local_path
 from ingestion.progress import Progress
 from ingestion.sources.read_types import ReadType, read_type_of, widest
+from ingestion.words import on_one_line
 
 # a document is any file: it has no rows, and keeps the ending of its name
 FileFormat = Literal["parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "document"]
@@ -293,13 +294,8 @@ class PublishedFile:
 def name_of(dataset: str, month: date | None, item: str | None = None) -> str:
     """What people call a published file: the dataset, and the month as 2024-01, or the item."""
     if item is not None:
-        return f"{dataset} {shown(item)}"
+        return f"{dataset} {on_one_line(item)}"
     return f"{dataset} {month:%Y-%m}" if month else dataset
-
-
-def shown(item: str) -> str:
-    """An item's name on one line: it may hold line breaks and what a terminal would do."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in item)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingestion.progress import Lines, Progress, Quiet
+from ingestion.words import on_one_line
 
 PATIENCE_SECONDS = 2.0  # what is over sooner needs no bar
 REDRAW_SECONDS = 0.2
@@ -170,7 +171,7 @@ def _show_waiting(
 
 def notice(line: str) -> None:
     """Say something beside the result, on stderr."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{on_one_line(line)}\n")
 
 
 def print_json(value: Any) -> None:
@@ -264,7 +265,7 @@ def printable(text: str) -> str:
 def print_errors(faults: Sequence[str]) -> None:
     """Print the errors on stderr, one line each."""
     for fault in faults:
-        sys.stderr.write(f"error: {fault}\n")
+        sys.stderr.write(f"error: {on_one_line(fault)}\n")
 
 
 def listed(names: Sequence[str], command: str, most: int = 6) -> str:

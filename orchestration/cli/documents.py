@@ -19,7 +19,7 @@ def _by_default(context: typer.Context, sample: Sample = False, as_json: Json = 
 def list_documents(sample: Sample = False, as_json: Json = False) -> None:
     """List the current version of each document; without a verb, this is done."""
     with command(sample, None) as settings:
-        from ingestion.sources.base import shown
+        from ingestion.words import on_one_line
         from orchestration.cli.console import print_json, print_table
         from orchestration.job import documents as job
 
@@ -41,7 +41,7 @@ def list_documents(sample: Sample = False, as_json: Json = False) -> None:
             [
                 (
                     d.dataset,
-                    shown(d.name),
+                    on_one_line(d.name),
                     d.media_type,
                     d.bytes,
                     d.pages,
@@ -119,7 +119,7 @@ def search(
 ) -> None:
     """Rank the pages that the words are about, with an excerpt of each."""
     with command(sample, None) as settings:
-        from ingestion.sources.base import shown
+        from ingestion.words import on_one_line
         from orchestration.cli.console import print_json, print_table
         from orchestration.job import documents as job
 
@@ -129,5 +129,8 @@ def search(
             return
         print_table(
             ("dataset", "document", "page", "score", "excerpt"),
-            [(f.dataset, shown(f.document), f.page, round(f.score, 2), f.excerpt) for f in found],
+            [
+                (f.dataset, on_one_line(f.document), f.page, round(f.score, 2), f.excerpt)
+                for f in found
+            ],
         )

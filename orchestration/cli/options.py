@@ -156,6 +156,8 @@ def command(
     warehouse.
     An expected error becomes a line on stderr and its exit code; its notes are lines before it.
     """
+    from orchestration.cli.console import print_errors
+
     try:
         from ingestion.progress import Lines
         from ingestion.progress import Quiet as Silence
@@ -170,8 +172,7 @@ def command(
                 _check_environment(settings)
             yield settings
     except MedallionError as exc:
-        for error in errors_of(exc):
-            sys.stderr.write(f"error: {error}\n")
+        print_errors(errors_of(exc))
         raise typer.Exit(exc.exit_code) from exc
 
 

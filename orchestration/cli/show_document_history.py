@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from ingestion.sources.base import shown
-from ingestion.words import counted
+from ingestion.words import counted, on_one_line
 from orchestration.cli.console import print_table, printable, stdout
 from orchestration.job.document_versions import DocumentVersion, TextChanges
 
@@ -27,7 +26,7 @@ def print_history(versions: Sequence[DocumentVersion], diff: bool = False) -> No
         ],
     )
     _say("")
-    for url in dict.fromkeys(shown(v.source_url) for v in versions):
+    for url in dict.fromkeys(on_one_line(v.source_url) for v in versions):
         _say(f"published at {url}")
     for version in versions:
         name = version.version[:8]

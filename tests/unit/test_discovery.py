@@ -167,13 +167,14 @@ def test_months_that_tlc_took_back_with_its_csv_are_not_missed(
         ("Trip-Data/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
         ("trip_data/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
         ("trip-data/2024/green_tripdata_2024-03.csv", "does not lie in trip-data/"),
+        ("trip-data/green/year=2024/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
     ],
 )
 def test_a_file_that_looks_like_a_month_is_named_with_what_to_do(
     name: str, words: str, folder: Path, settings: Settings
 ) -> None:
     path = folder / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"trips")
     march = "green_tripdata_2024-03"
     said = words.format(march=f"{march}.parquet", csv=f"{march}.csv", csv_gz=f"{march}.csv.gz")
@@ -248,6 +249,30 @@ def test_what_lies_beside_a_month_is_said_and_no_fault(folder: Path, settings: S
     assert said == [
         "not read, for another file gives its month: " + ", ".join([*beside[:5], "and 3 more"])
     ]
+
+
+def test_a_table_of_no_month_is_said_and_no_fault(folder: Path, settings: Settings) -> None:
+    months = folder / "trip-data"
+    strange = ["service=green/year=2024/month=03/part-0.parquet", "yelow_tripdata_2024-03.csv"]
+    for name in (*strange, "_delta_log/0.checkpoint.parquet", ".trash/a.parquet", "readme.txt"):
+        (months / name).parent.mkdir(parents=True, exist_ok=True)
+        (months / name).write_bytes(b"x")
+    said: list[str] = []
+    assert missing(discover(settings, progress=Lines(said.append))) == {}
+    names = ", ".join(str(months / name) for name in strange)
+    assert said == [f"not read, for no month is called so: {names}"]
+    for month in months.glob("*_tripdata_2024-0?.parquet"):
+        month.unlink()
+    with pytest.raises(
+        MedallionError, match=r"months are called trip-data/yellow_tripdata_{month}"
+    ):
+        discover(settings)
+
+
+def test_a_name_does_nothing_on_a_terminal(folder: Path, settings: Settings) -> None:
+    (folder / "trip-data" / "green_tripdata_2024-03\x1b[31m\n.parquet").write_bytes(b"trips")
+    found = missing(discover(settings))["green 2024-03"]
+    assert r"green_tripdata_2024-03\x1b[31m\n.parquet is not called as months are" in found
 
 
 # --- a folder that is not what it was ------------------------------------------------------------

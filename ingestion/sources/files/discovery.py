@@ -14,13 +14,14 @@ from pathlib import Path
 from ingestion.errors import MedallionError, UsageError
 from ingestion.progress import Progress, Quiet
 from ingestion.sources.base import Dataset, PublishedFile, Publisher
-from ingestion.sources.files.lookalikes import Lookalike, lookalikes
+from ingestion.sources.files.lookalikes import Lookalike, lookalikes, strange_tables
 from ingestion.sources.files.publisher import (
     is_overdue,
     listed_months,
     months_between,
     published_files,
 )
+from ingestion.words import on_one_line
 
 NAMED_AT_MOST = 5
 
@@ -82,7 +83,10 @@ def _look_into(
     source = publisher.source
     held = {d.name: [m for m, _ in listed_months(folder, d)] for d in source.monthly}
     unread = lookalikes(source, folder)
+    strange = _some([on_one_line(str(path)) for path in strange_tables(source, folder)])
     if not monthly or any(held.values()):
+        if monthly and strange:
+            progress.say(f"not read, for no month is called so: {', '.join(strange)}")
         return held, unread
     within = monthly[0].folder
     if (folder / within).is_dir():
@@ -93,11 +97,13 @@ def _look_into(
             why += "; name the folder above it"
     others = [d.path for d in source.datasets if not d.monthly]
     if any((folder / path).is_file() for path in others) and not (
-        are_named or unread or gave_months()
+        are_named or unread or strange or gave_months()
     ):
         progress.say(why)  # a folder of reference files that never had a month
         return held, unread
     words = [like.words for like in unread if like.dataset.monthly]
+    if strange:
+        words.append(f"months are called {monthly[0].path}, and not {', '.join(strange)}")
     raise MedallionError(
         ". ".join([f"Nothing is published at {publisher.url}: {why}", *_some(words)])
         + ". If it is a share, is it mounted?"

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from ingestion.sources.base import TABLE_FORMATS, Dataset, Source
 from ingestion.sources.files.publisher import month_of_name
+from ingestion.words import on_one_line
 
 _MONTH = r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)"
 _PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".lz4", ".tar", ".tgz")
+LEVELS = 4  # of folders below that of the months that are searched
 _UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".tmp", ".aria2")
 
 
@@ -35,6 +37,22 @@ def lookalikes(source: Source, folder: Path) -> list[Lookalike]:
     paths = sorted(_places(source, folder))
     months = [found for path in paths if (found := _judged(source, folder, path))]
     return months + [found for path in paths if (found := _reference(source, folder, path))]
+
+
+def strange_tables(source: Source, folder: Path) -> list[Path]:
+    """Tables where months are looked for, with names of no month at all; raises ``OSError``.
+
+    A source whose months lie in its folder itself may share that with others: it has none.
+    """
+    of_months = {d.folder for d in source.monthly} - {""}
+    paths = {
+        path
+        for months in (folder / name for name in of_months)
+        for path in (_below(source, months) if months.is_dir() else ())
+        if path.name.lower().endswith(tuple(f".{f}" for f in TABLE_FORMATS))
+        and not any(part.startswith((".", "_")) for part in path.relative_to(months).parts)
+    }
+    return sorted(path for path in paths if not _like(source, path.name))
 
 
 def _places(source: Source, folder: Path) -> Iterator[Path]:
@@ -56,8 +74,18 @@ def _places(source: Source, folder: Path) -> Iterator[Path]:
             if months != folder:
                 yield path
             if path.is_dir() and not _like(source, path.name):
-                with os.scandir(path) as entries:
-                    yield from (Path(entry.path) for entry in entries)
+                yield from _below(source, path)
+
+
+def _below(source: Source, folder: Path, levels: int = LEVELS) -> Iterator[Path]:
+    """Everything in a folder of months and its own folders, as of ``year=2024/month=01``."""
+    with os.scandir(folder) as entries:
+        paths = [Path(entry.path) for entry in entries]
+    for path in paths:
+        yield path
+        is_folder = path.is_dir() and not path.is_symlink()
+        if levels > 1 and is_folder and not _like(source, path.name):
+            yield from _below(source, path, levels - 1)
 
 
 def _plain(name: str) -> str:
@@ -112,7 +140,7 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
         words = "is no regular file: put the file itself there"
     else:
         words = f"is not called as months are: if it is one, call it {put}; if not, take it away"
-    return Lookalike(dataset, month, path, f"{path} {words}")
+    return Lookalike(dataset, month, path, f"{on_one_line(str(path))} {words}")
 
 
 def _reference(source: Source, folder: Path, path: Path) -> Lookalike | None:
