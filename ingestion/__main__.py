@@ -74,8 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         for error in errors_of(exc):
             _print_error(error)
         return exc.exit_code
-    sys.stderr.write(f"{_summary(settings, landed, loaded)}
-")
+    sys.stderr.write(f"{_summary(settings, landed, loaded)}\n")
     for table, error in loaded.failed.items():
         _print_error(f"{table}: {error}")
     return 1 if landed.not_asked or faulty or loaded.failed else 0

@@ -50,6 +50,8 @@ def test_a_row_of_the_report_that_is_understood(row: str, tmp_path: Path) -> Non
         (GREEN.replace("Green", " "), "License Class is blank: ' '"),
         (GREEN.replace("1,824", "about 1,800"), "Trips Per Day is no number: 'about 1,800'"),
         (GREEN.replace("1,824", "1.824,5"), "Trips Per Day is no number: '1.824,5'"),
+        (GREEN.replace("1,824", "1,5"), "Trips Per Day is no number: '1,5'"),
+        (GREEN.replace("1,824", "1,8245"), "Trips Per Day is no number: '1,8245'"),
         (GREEN.replace("829", "-829"), "Unique Drivers is no number: '-829'"),
         (GREEN.replace("75%", "#DIV/0!"), "Paid with Credit Card is no number: '#DIV/0!'"),
         (GREEN.replace("1,824", "1,825"), "License Class has other figures for 2024-01 on line 2"),

@@ -13,8 +13,9 @@ from ingestion.sources.base import RowCheck
 
 LARGEST_ZONE = 2**31 - 1
 _MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
-# 1,234 · 12.5 · 75% · - for none; a no-break space may separate thousands or surround the number
-_NUMBER = re.compile(r"\d[\d,]{0,17}(\.\d{0,17})?%?", re.ASCII)
+# 1,234 · 12.5 · 75% · - for none; a no-break space may separate thousands or surround the number.
+# 1,5 is none: whoever writes a comma for the point would be read as 15.
+_NUMBER = re.compile(r"(\d{1,18}|\d{1,3}([,\u00a0]\d{3}){1,5})(\.\d{0,17})?\u00a0?%?", re.ASCII)
 _NONE = ("", "-", "null")
 _BLANKS = " \t\u00a0"
 
@@ -74,7 +75,7 @@ def report_row_check(places: Mapping[str, int]) -> RowCheck:
         if not written.strip(_BLANKS):
             raise _misfit(line, class_name, "is blank", written)
         for name, place in numbers:
-            text = row[place].strip(_BLANKS).replace("\u00a0", "")
+            text = row[place].strip(_BLANKS)
             if text.lower() not in _NONE and not _NUMBER.fullmatch(text):
                 raise _misfit(line, name, "is no number", row[place])
         key = (month, written.strip(_BLANKS).lower())
