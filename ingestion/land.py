@@ -99,7 +99,7 @@ def land(
     refuses.
     """
     named = list(datasets)
-    published, faults = published_by_source(settings, named, start, end, progress)
+    published, errors = published_by_source(settings, named, start, end, progress)
     files = land_files(settings, published, progress).files
     if named and start and start == end:
         # in a longer span it may be yet to come; a month that is named alone is expected
@@ -107,7 +107,7 @@ def land(
     if any(file.file_format == DOCUMENT for file in published):
         derived = land_derived(settings, progress)
         files += derived.of(Outcome.FAILED, Outcome.QUARANTINED)
-    return LandReport(files, [str(fault) for fault in faults])
+    return LandReport(files, [str(error) for error in errors])
 
 
 def _expected(file: Landed) -> Landed:
@@ -143,9 +143,9 @@ def published_now(
     enabled sources. Raises ``MedallionError`` where a source cannot be asked, has none of them, or
     no file any more.
     """
-    found, faults = published_by_source(settings, datasets, start, end, progress)
-    for fault in faults:
-        raise fault
+    found, errors = published_by_source(settings, datasets, start, end, progress)
+    for error in errors:
+        raise error
     return found
 
 
@@ -164,7 +164,7 @@ def published_by_source(
     named = list(dict.fromkeys(datasets))
     publishers = settings.publishers(named)
     found: list[PublishedFile] = []
-    faults: list[MedallionError] = []
+    errors: list[MedallionError] = []
     for publisher in publishers:
         theirs = [name for name in named if registry.source_of(name) == publisher.source]
         try:
@@ -174,13 +174,13 @@ def published_by_source(
         except MedallionError as exc:
             if len(publishers) == 1:
                 raise
-            faults.append(_of_source(publisher, exc))
-    if faults and len(faults) == len(publishers):
-        *others, last = faults
+            errors.append(_of_source(publisher, exc))
+    if errors and len(errors) == len(publishers):
+        *others, last = errors
         for other in others:
             last.add_note(str(other))
         raise last
-    return found, faults
+    return found, errors
 
 
 def _of_source(publisher: Publisher, exc: MedallionError) -> MedallionError:

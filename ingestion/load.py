@@ -176,8 +176,8 @@ def check_lake(settings: Settings, catalog: Catalog) -> None:
 
     Checked before landing too: if the lake is not mounted, nothing must be landed in its place.
     """
-    if fault := lake_error(settings, catalog):
-        raise MedallionError(fault)
+    if error := lake_error(settings, catalog):
+        raise MedallionError(error)
 
 
 def lake_error(settings: Settings, catalog: Catalog) -> str | None:
@@ -329,7 +329,7 @@ def _read_versions(
     """
     progress.stage("read", len(todo), sum(v.bytes for v in todo))
 
-    def fault(version: FileVersion) -> tuple[Failure | None, float]:
+    def error(version: FileVersion) -> tuple[Failure | None, float]:
         begun = time.monotonic()
         return found(version), time.monotonic() - begun
 
@@ -346,7 +346,7 @@ def _read_versions(
 
     failed: dict[FileVersion, Failure] = {}
     with ThreadPoolExecutor(FOOTERS_AT_ONCE, thread_name_prefix="count") as pool:
-        for version, (failure, took) in zip(todo, pool.map(fault, todo), strict=True):
+        for version, (failure, took) in zip(todo, pool.map(error, todo), strict=True):
             seconds[version.name] += took
             if failure:
                 failed[version] = failure

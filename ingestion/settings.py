@@ -114,14 +114,14 @@ class Settings(BaseSettings):
             name: values.get(name) or environment.get(PREFIX + name.upper()) or url
             for name, url in defaults.items()
         }
-        faults = []
+        errors = []
         for name, url in given.items():
             try:
                 given[name] = _published_at(url)
             except ValueError as exc:
-                faults.append(f"{PREFIX}{name.upper()}: {exc}")
-        if faults:
-            raise ValueError("; ".join(faults))
+                errors.append(f"{PREFIX}{name.upper()}: {exc}")
+        if errors:
+            raise ValueError("; ".join(errors))
         if unknown := values.keys() - cls.model_fields.keys() - given.keys():
             raise ValueError(f"there is no setting {', '.join(sorted(unknown))}")
         return values | given
@@ -129,8 +129,8 @@ class Settings(BaseSettings):
     @field_validator("env")
     @classmethod
     def _nameable(cls, name: str) -> str:
-        if name and (fault := env_name_error(name)):
-            raise ValueError(fault)
+        if name and (error := env_name_error(name)):
+            raise ValueError(error)
         return name
 
     @field_validator("enabled_sources")
@@ -157,8 +157,8 @@ class Settings(BaseSettings):
     @field_validator("duckdb_path")
     @classmethod
     def _tells_from_schemas(cls, path: Path) -> Path:
-        if fault := name_error(path):
-            raise ValueError(fault)
+        if error := name_error(path):
+            raise ValueError(error)
         return path
 
     @field_validator("mcp_token")
@@ -328,8 +328,8 @@ class Settings(BaseSettings):
         name = self.env if name is None else name
         if not name:
             return self
-        if fault := env_name_error(name):
-            raise UsageError(f"{name!r} cannot name an environment: {fault}.")
+        if error := env_name_error(name):
+            raise UsageError(f"{name!r} cannot name an environment: {error}.")
         assert not self.variant or self.variant == "sample", "it is applied once"
         return self.model_copy(update=self._beside(f"{ENV_VARIANT}{name}"))
 
@@ -361,13 +361,13 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        faults = "; ".join(
+        errors = "; ".join(
             # a message about several settings names them itself
             (f"{PREFIX}{str(e['loc'][0]).upper()}: " if e["loc"] else "")
             + e["msg"].removeprefix("Value error, ")
             for e in exc.errors()
         )
-        raise UsageError(f"Wrong settings: {faults}. See .env.example.") from None
+        raise UsageError(f"Wrong settings: {errors}. See .env.example.") from None
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -395,7 +395,7 @@ def _refuse_unknown_names() -> None:
     """Refuse unknown names: a misspelled variable would silently leave its setting unchanged."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} - {"MEDALLION_VARIANT"}
     known |= registry.address_variables().keys()
-    faults = []
+    errors = []
     for name in sorted(os.environ):
         upper = name.upper()
         if not upper.startswith("MEDALLION_") or upper.startswith(FOR_TESTS):
@@ -403,9 +403,9 @@ def _refuse_unknown_names() -> None:
         if upper not in known | FOR_OTHERS:
             nearest = get_close_matches(upper, sorted(known), n=1)
             meant = f": do you mean {nearest[0]}?" if nearest else "."
-            faults.append(f"{name} is no setting{meant}")
-    if faults:
-        raise UsageError(f"Wrong settings: {' '.join(faults)} See .env.example for all of them.")
+            errors.append(f"{name} is no setting{meant}")
+    if errors:
+        raise UsageError(f"Wrong settings: {' '.join(errors)} See .env.example for all of them.")
 
 
 def env_name_error(name: str) -> str | None:

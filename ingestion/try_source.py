@@ -59,8 +59,8 @@ def _tried(settings: Settings, publisher: Publisher, dataset: Dataset, progress:
     found = [file for file in found if file.dataset == dataset.name]
     published = [file for file in found if not file.error]
     if not published:
-        faults = "; ".join(str(file.error) for file in found)
-        return Tried(dataset.name, 0, error=faults or "nothing of it is published")
+        errors = "; ".join(str(file.error) for file in found)
+        return Tried(dataset.name, 0, error=errors or "nothing of it is published")
     with _folder(settings.work_dir) as folder:
         return _fetched(publisher, dataset, published, folder, progress)
 

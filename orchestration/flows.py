@@ -75,10 +75,10 @@ class Ingested:
     republished: list[str] = field(default_factory=list)
     datasets: set[str] = field(default_factory=set)
     rows: int = 0
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     alerted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    at_fault: set[str] = field(default_factory=set)  # the files that have these errors
+    with_errors: set[str] = field(default_factory=set)  # the files that have these errors
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     newest_published: dict[str, date] = field(default_factory=dict)  # month, by dataset
     # the seconds of each file, retries included, by stage and file name
@@ -94,10 +94,10 @@ class Ingested:
         self.datasets.add(file.dataset)
         for state in (landed, loaded):
             if not state.is_completed():
-                fault = outcome_of(state)
-                alerted = isinstance(fault, UntrustedFileError)
-                (self.alerted if alerted else self.faults).append(str(fault))
-                self.at_fault.add(file.name)
+                error = outcome_of(state)
+                alerted = isinstance(error, UntrustedFileError)
+                (self.alerted if alerted else self.errors).append(str(error))
+                self.with_errors.add(file.name)
         if not landed.is_completed():
             is_untrusted = isinstance(outcome_of(landed), UntrustedFileError)
             outcome = Outcome.QUARANTINED if is_untrusted else Outcome.FAILED
@@ -119,7 +119,7 @@ class Ingested:
     @property
     def is_good(self) -> bool:
         """Whether there was no error."""
-        return not (self.faults or self.alerted)
+        return not (self.errors or self.alerted)
 
 
 def ingest_name() -> str:
@@ -150,9 +150,9 @@ async def ingest(
     discovered = discover(datasets, first, last, return_state=True)
     if not discovered.is_completed():
         return _ingest_landed(outcome_of(discovered), datasets, first, last)
-    files, faults = outcome_of(discovered)
+    files, errors = outcome_of(discovered)
     in_lake, loaded = check_state(files)
-    done = Ingested(faults=faults)
+    done = Ingested(errors=errors)
     bar = await acreate_progress_artifact(0.0, key="loading", description=f"{len(files)} files")
     night = present_run(Quiet())
     todo = {file.name for file in files} - loaded
@@ -176,24 +176,24 @@ async def ingest(
 
 
 def _ingest_landed(
-    fault: Exception, datasets: list[Dataset], start: date | None, end: date | None
+    error: Exception, datasets: list[Dataset], start: date | None, end: date | None
 ) -> Ingested | State:
     """Load what landed before, because the publisher cannot be reached.
 
-    Raises ``fault`` if the lake is empty. Also raises it if ``fault`` is a wrong setting: a person
+    Raises ``error`` if the lake is empty. Also raises it if ``error`` is a wrong setting: a person
     must correct the setting first, so nothing is loaded.
     """
-    if not isinstance(fault, MedallionError) or isinstance(fault, UsageError):
-        raise fault
+    if not isinstance(error, MedallionError) or isinstance(error, UsageError):
+        raise error
     loaded = load_landed(datasets, start, end, return_state=True)
     if loaded.is_completed() and outcome_of(loaded) is None:
-        raise fault
-    done = Ingested(faults=[str(fault)])
+        raise error
+    done = Ingested(errors=[str(error)])
     rows = outcome_of(loaded)
     if loaded.is_completed():
         done.rows += rows
     else:
-        (done.alerted if isinstance(rows, UntrustedFileError) else done.faults).append(str(rows))
+        (done.alerted if isinstance(rows, UntrustedFileError) else done.errors).append(str(rows))
     return _said(done)
 
 
@@ -211,15 +211,15 @@ async def ingest_spread(
     datasets: list[Dataset], start: Month | None, end: Month | None, at_once: int
 ) -> Ingested:
     """Ingest each month as a run of ``ingest/ingest`` on the work pool, ``at_once`` in parallel."""
-    files, faults = discover(datasets, *_span(start, end))
+    files, errors = discover(datasets, *_span(start, end))
     months = sorted({f"{file.month:%Y-%m}" for file in files if file.month})
     before, tables_before = inventory()
     turns = asyncio.Semaphore(at_once)
     night = present_run(Quiet())
     night.stage("ingest", len(months))
-    done = Ingested(datasets={file.dataset for file in files}, faults=faults)
+    done = Ingested(datasets={file.dataset for file in files}, errors=errors)
     # the run of a month reports the missing files of that month
-    done.faults += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
+    done.errors += [f"{f.name}: {f.error}" for f in files if f.is_missing and not f.month]
 
     async def one(month: str) -> None:
         async with turns:
@@ -232,15 +232,15 @@ async def ingest_spread(
         night.file_done(month, "")
         state = run.state
         if state is None or not state.is_completed():
-            fault = f"ingest {month}: {state.message or state.name if state else 'no state'}"
+            error = f"ingest {month}: {state.message or state.name if state else 'no state'}"
             alerted = state is not None and state.name == INCOMPLETE
-            (done.alerted if alerted else done.faults).append(fault)
+            (done.alerted if alerted else done.errors).append(error)
 
     await asyncio.gather(*(one(month) for month in months))
     # results of a run stay on its worker; the lake and the warehouse show what the run did
     looked = inventory(return_state=True)
     if not looked.is_completed():  # nothing but the report needs the inventory
-        done.faults.append(str(outcome_of(looked)))
+        done.errors.append(str(outcome_of(looked)))
         return done
     after, tables = outcome_of(looked)
     known = {landing.key for landing in before.values()}
@@ -328,15 +328,15 @@ async def nightly(
         except MedallionError as exc:
             if done.is_good:
                 raise
-            done.faults.append(str(exc))
-            this.faults += done.faults + done.alerted
+            done.errors.append(str(exc))
+            this.errors += done.errors + done.alerted
             return _failed(done)
         if unbalanced:
             events.unbalanced(unbalanced, engine_for(load_settings()).label)
             done.alerted += unbalanced
         missing = in_scope(result.missing, datasets, first, last)
-        done.faults += missing_errors(m for m in missing if m.name not in done.at_fault)
-        this.faults += done.faults + done.alerted
+        done.errors += missing_errors(m for m in missing if m.name not in done.with_errors)
+        this.errors += done.errors + done.alerted
     site = await _site(done)
     title = await _name_run(done)
     await artifacts.audited(result)
@@ -355,7 +355,7 @@ async def nightly(
         *([published.summary] if published else []),
         *([site] if site else []),
     ]
-    await artifacts.summary(title, lines, done.faults + done.alerted)
+    await artifacts.summary(title, lines, done.errors + done.alerted)
     for line in lines:
         print(line)  # noqa: T201
     return title if done.is_good else _failed(done)
@@ -372,12 +372,12 @@ async def verify(warehouse: bool = False, restore: bool = False) -> State | None
     """
     runs.begin()
     found = verify_bytes(warehouse, restore)
-    for line in (*found.summary, *found.faults):
+    for line in (*found.summary, *found.errors):
         print(line)  # noqa: T201
-    if not found.faults:
+    if not found.errors:
         return None
-    more = f"; and {len(found.faults) - 1} more, listed in the log" if found.faults[1:] else ""
-    return Failed(message=f"{found.faults[0]}{more}")
+    more = f"; and {len(found.errors) - 1} more, listed in the log" if found.errors[1:] else ""
+    return Failed(message=f"{found.errors[0]}{more}")
 
 
 def _failed(done: Ingested) -> State:
@@ -386,8 +386,8 @@ def _failed(done: Ingested) -> State:
     Its name is Incomplete, not Failed, if events were emitted for every error already. So each
     error causes only one alert.
     """
-    message = "; ".join(dict.fromkeys(done.faults + done.alerted))
-    return Failed(message=message) if done.faults else Failed(name=INCOMPLETE, message=message)
+    message = "; ".join(dict.fromkeys(done.errors + done.alerted))
+    return Failed(message=message) if done.errors else Failed(name=INCOMPLETE, message=message)
 
 
 async def _site(done: Ingested) -> str | None:
@@ -398,7 +398,7 @@ async def _site(done: Ingested) -> str | None:
     state = make_site(return_state=True)
     made = outcome_of(state)
     if not state.is_completed():
-        done.faults.append(f"the site could not be made: {made}")
+        done.errors.append(f"the site could not be made: {made}")
         return None
     if not isinstance(made, Built):
         return made and f"no site: {made}"
@@ -445,10 +445,10 @@ def main() -> int:
         return 1
     if state.is_completed():
         return 0
-    fault = outcome_of(state)
-    foreseen = isinstance(fault, MedallionError)
-    sys.stderr.write(f"error: {fault if foreseen else state.message}\n")
-    return fault.exit_code if foreseen else 1
+    error = outcome_of(state)
+    foreseen = isinstance(error, MedallionError)
+    sys.stderr.write(f"error: {error if foreseen else state.message}\n")
+    return error.exit_code if foreseen else 1
 
 
 if __name__ == "__main__":

@@ -93,15 +93,15 @@ def may_pass(_task: Any, run: TaskRun, state: State) -> bool:
     While another process holds the warehouse, retry without limit: that process is at work.
     Retry any other error a few times; the waits for the warehouse count as tries too.
     """
-    fault = outcome_of(state)
-    if isinstance(fault, WarehouseBusyError):
+    error = outcome_of(state)
+    if isinstance(error, WarehouseBusyError):
         return True
     if run.run_count > len(TRY_AGAIN_SECONDS):
         return False
-    if isinstance(fault, MedallionError):
-        return fault.may_pass
+    if isinstance(error, MedallionError):
+        return error.may_pass
     # of the unexpected errors: a network or a disk may recover, a timeout may not come again
-    return isinstance(fault, OSError)
+    return isinstance(error, OSError)
 
 
 tries: dict[str, Any] = {
@@ -142,10 +142,10 @@ def discover(
     Returns the files, and the errors of the publishers that could not be asked, tries included.
     """
     settings = load_settings()
-    files, faults = lake.published_by_source(settings, datasets, start, end, Lines(print))
-    for fault in faults:
-        if fault.may_pass and _may_try_again():
-            raise fault
+    files, errors = lake.published_by_source(settings, datasets, start, end, Lines(print))
+    for error in errors:
+        if error.may_pass and _may_try_again():
+            raise error
     if start is None and end is None:
         silent = [
             silence
@@ -156,9 +156,9 @@ def discover(
             events.source_stale(silence)
         months = [file for file in files if file.month]
         # if a file is missing or could not be asked about, it is not known to be fresh
-        if months and not (silent or faults or any(file.error for file in months)):
+        if months and not (silent or errors or any(file.error for file in months)):
             events.sources_fresh()
-    return files, [str(fault) for fault in faults]
+    return files, [str(error) for error in errors]
 
 
 def _may_try_again() -> bool:

@@ -104,8 +104,8 @@ def from_record(name: str, content: bytes) -> Decision | str:
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if fault := contradicted_key(name, decision.key):
-        return fault
+    if error := contradicted_key(name, decision.key):
+        return error
     if decision.decided_at.year not in YEARS:
         return f"{decision.decided_at.isoformat()} is no time that can be meant"
     if not decision.file_id.startswith(decision.short_id):

@@ -241,8 +241,8 @@ def _in_names(key: Key) -> Key:
 
 def _contradiction(name: str, landing: FileVersion) -> str | None:
     """How the parts of a record contradict each other; none if they do not."""
-    if fault := contradicted_key(name, landing.key):
-        return fault
+    if error := contradicted_key(name, landing.key):
+        return error
     if landing.status in PASSED_OVER:
         return f"status: {landing.status!r} is no status of a landing"
     if key_of(landing.lake_path) != _in_names(landing.key):

@@ -31,9 +31,9 @@ def delete(store: Store, gone: Collection[str]) -> bool:
     Deletes nothing, and returns false, while a manifest cannot be read: its files are not known.
     ``verify`` names it.
     """
-    faults: list[str] = []
-    there = storage.publications(store, faults)
-    if faults:
+    errors: list[str] = []
+    there = storage.publications(store, errors)
+    if errors:
         return False
     named = {path for p in there if p.id not in gone for path in p.parts}
     ours = {f"{table.schema}/{table.name}" for p in there for table in p.tables}

@@ -112,10 +112,10 @@ def ids(store: Store) -> list[str]:
     return sorted(match[1] for match in found if match)
 
 
-def publications(store: Store, faults: list[str] | None = None) -> list[Publication]:
+def publications(store: Store, errors: list[str] | None = None) -> list[Publication]:
     """Every publication that is there, the oldest first.
 
-    Raises ``MedallionError`` for a manifest that cannot be read; with ``faults``, it is left out,
+    Raises ``MedallionError`` for a manifest that cannot be read; with ``errors``, it is left out,
     and its error is added to them.
     """
     names = [manifest_of(publication_id) for publication_id in ids(store)]
@@ -124,9 +124,9 @@ def publications(store: Store, faults: list[str] | None = None) -> list[Publicat
         try:
             found.append(from_json(content, store.address(name)))
         except MedallionError as exc:
-            if faults is None:
+            if errors is None:
                 raise
-            faults.append(str(exc))
+            errors.append(str(exc))
     return found
 
 

@@ -35,9 +35,9 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
     store = storage.open_publications(settings)
     tables: dict[str, dict[str, Part]] = {}
     holders: dict[str, list[str]] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     verified: list[VerifiedFile] = []
-    for publication in storage.publications(store, faults):
+    for publication in storage.publications(store, errors):
         views = storage.views_of(publication.id)
         if publication.views_sha256 and (error := _error(store, views, publication.views_sha256)):
             verified.append(VerifiedFile(views, (publication.id,), error))
@@ -51,8 +51,8 @@ def verify(settings: Settings, progress: Progress | None = None) -> list[Verifie
         progress.advance(part.bytes)
         return VerifiedFile(part.path, tuple(holders[part.path]), error)
 
-    verified += [VerifiedFile(fault.partition(" ")[0], (), fault) for fault in faults]
-    seen = storage.current(store) if not faults else None
+    verified += [VerifiedFile(error.partition(" ")[0], (), error) for error in errors]
+    seen = storage.current(store) if not errors else None
     if seen and (error := _error(store, storage.VIEWS, seen.views_sha256)):
         verified.append(VerifiedFile(storage.VIEWS, (seen.id,), error))
     progress.stage("verify published", len(tables))

@@ -43,11 +43,11 @@ def read_source(path: Path) -> Source:
         kinds = ", ".join(f"'{kind}'" for kind in MODELS)
         raise UsageError(f"{path} declares no source: kind: there are {kinds}.") from None
     except ValidationError as exc:
-        faults = (
+        errors = (
             f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
             for e in exc.errors(include_url=False, include_input=False)
         )
-        raise UsageError(f"{path} declares no source: {'; '.join(faults)}.") from exc
+        raise UsageError(f"{path} declares no source: {'; '.join(errors)}.") from exc
     if not re.fullmatch(NAME, name) or name.startswith("pg_") or name in RESERVED | WORDS_OF_SQL:
         raise UsageError(
             f"{path.parent} cannot be a source's folder: its name is the schema of the read views,"

@@ -214,8 +214,8 @@ def refuse_orphans(session: Session, catalog: Catalog, label: str) -> None:
 
     The facts follow the read views: a lake that is not mounted would empty them.
     """
-    if fault := orphan_error(session, catalog, label):
-        raise MedallionError(fault)
+    if error := orphan_error(session, catalog, label):
+        raise MedallionError(error)
 
 
 Stale = dict[str, tuple[list[Branch], str]]

@@ -178,8 +178,8 @@ def main() -> int:
             "No receiver is named, so no alert was created; existing alerts are unchanged."
             " Set MEDALLION_ALERT_WEBHOOK_URL, or give --block.\n"
         )
-    if fault := page_error():
-        sys.stderr.write(f"warning: {fault}\n")
+    if error := page_error():
+        sys.stderr.write(f"warning: {error}\n")
     return 0
 
 

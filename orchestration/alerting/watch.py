@@ -30,7 +30,7 @@ VERIFIED = timedelta(days=15)  # two weekly runs: a single failed one has its ow
 
 
 @dataclass(frozen=True)
-class Fault:
+class Alert:
     """One error; the fields are those of its message."""
 
     what: str
@@ -63,7 +63,7 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
     memory_path = settings.work_dir / "watch.json"
     memory = _remembered(memory_path)
     try:
-        found = dict(_Api(api).faults(now, timedelta(hours=hours), late))
+        found = dict(_Api(api).errors(now, timedelta(hours=hours), late))
         over = set(memory) - set(found)
         if "server" in memory:
             # the server has just come back, and workers had no time yet to report to it
@@ -75,7 +75,7 @@ def watch(settings: Settings, hours: float = 26.0, late: timedelta = LATE) -> li
     return lines
 
 
-def tell_of_verification(settings: Settings, faults: Sequence[str]) -> list[str]:
+def tell_of_verification(settings: Settings, errors: Sequence[str]) -> list[str]:
     """Send a message when a verification first finds errors, and when it finds none again.
 
     ``verify.json`` in the work folder keeps whether the message was sent. Returns a line for each
@@ -84,10 +84,10 @@ def tell_of_verification(settings: Settings, faults: Sequence[str]) -> list[str]
     path = settings.work_dir / "verify.json"
     memory = _remembered(path)
     found = {}
-    if faults:
-        more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
-        found["verify"] = Fault(
-            what=f"Verification failed: {faults[0]}{more}",
+    if errors:
+        more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
+        found["verify"] = Alert(
+            what=f"Verification failed: {errors[0]}{more}",
             where=settings.lake_url,
             since=datetime.now(UTC).isoformat(),
             next="medallion verify lists all errors; medallion verify --restore restores files"
@@ -100,7 +100,7 @@ def _tell(
     settings: Settings,
     memory_path: Path,
     memory: dict[str, Any],
-    found: Mapping[str, Fault],
+    found: Mapping[str, Alert],
     over: Collection[str],
 ) -> tuple[list[str], list[str]]:
     """Send what is new or over, and remember it.
@@ -109,10 +109,10 @@ def _tell(
     """
     lines: list[str] = []
     unsent: list[str] = []
-    for key, fault in found.items():
+    for key, error in found.items():
         # keep the first message of an error: it has the time when the error began
-        known = memory.setdefault(key, {"message": asdict(fault), "told": False})
-        lines.append(f"{fault.what} (since {known['message']['since']}). {fault.next}")
+        known = memory.setdefault(key, {"message": asdict(error), "told": False})
+        lines.append(f"{error.what} (since {known['message']['since']}). {error.next}")
         if not known["told"]:
             known["told"] = _told(settings, known["message"], unsent)
     for key in over:
@@ -130,8 +130,8 @@ def _tell(
     return lines + unsent, unsent
 
 
-def _server_down(api: str, reason: _ServerDownError, now: datetime) -> Fault:
-    return Fault(
+def _server_down(api: str, reason: _ServerDownError, now: datetime) -> Alert:
+    return Alert(
         what=f"Prefect's server does not answer: {reason}",
         where=api,
         since=now.isoformat(),
@@ -150,9 +150,9 @@ class _Api:
         if user:
             self._session.auth = (user, password)
 
-    def faults(
+    def errors(
         self, now: datetime, silence: timedelta, late: timedelta
-    ) -> Iterator[tuple[str, Fault]]:
+    ) -> Iterator[tuple[str, Alert]]:
         """The errors, each with a key that stays the same while the error lasts."""
         self._ask("GET", "/health")
         yield from self._pool(now)
@@ -160,7 +160,7 @@ class _Api:
         if not deployment:
             yield (
                 "deployment",
-                Fault(
+                Alert(
                     what=f"there is no deployment {NIGHTLY}",
                     where=self._url,
                     since=now.isoformat(),
@@ -174,7 +174,7 @@ class _Api:
             yield from self._completed("verified", VERIFY, weekly, now, VERIFIED)
         yield from self._stuck(deployment, now, silence, late)
 
-    def _pool(self, now: datetime) -> Iterator[tuple[str, Fault]]:
+    def _pool(self, now: datetime) -> Iterator[tuple[str, Alert]]:
         workers = self._ask("POST", f"/work_pools/{POOL}/workers/filter", {})
         if any(worker["status"] == "ONLINE" for worker in workers or ()):
             return
@@ -182,7 +182,7 @@ class _Api:
         what = f"no worker of the work pool {POOL} is online"
         yield (
             "worker",
-            Fault(
+            Alert(
                 what=what if workers is not None else f"there is no work pool {POOL}",
                 where=f"{self._url}, work pool {POOL}",
                 since=seen,
@@ -193,7 +193,7 @@ class _Api:
 
     def _completed(
         self, key: str, name: str, deployment: dict[str, Any], now: datetime, silence: timedelta
-    ) -> Iterator[tuple[str, Fault]]:
+    ) -> Iterator[tuple[str, Alert]]:
         runs = self._runs(deployment, {"type": {"any_": ["COMPLETED"]}}, sort="END_TIME_DESC")
         # a new deployment had no time to complete a run: count from its creation
         since = runs[0]["end_time"] if runs else deployment["created"]
@@ -201,7 +201,7 @@ class _Api:
             last = runs[0] if runs else None
             yield (
                 key,
-                Fault(
+                Alert(
                     what=f"{name} has not completed for {silence / timedelta(hours=1):g} hours",
                     where=name,
                     since=since,
@@ -213,7 +213,7 @@ class _Api:
 
     def _stuck(
         self, deployment: dict[str, Any], now: datetime, silence: timedelta, late: timedelta
-    ) -> Iterator[tuple[str, Fault]]:
+    ) -> Iterator[tuple[str, Alert]]:
         for run in self._runs(deployment, {"name": {"any_": ["Late"]}}):
             since = run["expected_start_time"]
             if now - datetime.fromisoformat(since) > late:
@@ -232,9 +232,9 @@ class _Api:
                     self._error_of(run, since, "read its logs, cancel it, and run it again"),
                 )
 
-    def _error_of(self, run: dict[str, Any], since: str, next: str) -> Fault:  # noqa: A002
+    def _error_of(self, run: dict[str, Any], since: str, next: str) -> Alert:  # noqa: A002
         state = run["state"]["name"]
-        return Fault(
+        return Alert(
             what=f"a run of {NIGHTLY} is {state}, and has been for too long",
             where=NIGHTLY,
             since=since,

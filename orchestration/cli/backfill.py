@@ -66,7 +66,7 @@ def backfill(
         from orchestration.job import pipeline as stages
 
         check_lake(settings, Catalog(settings.lake_url))
-        rows, faults = [], []
+        rows, errors = [], []
         for month in months_between(first, last):
             try:
                 with progress(quiet) as watcher:
@@ -79,9 +79,9 @@ def backfill(
                         command=f"backfill of {month:%Y-%m}",
                     )
             except MedallionError as exc:
-                faults += [f"{month:%Y-%m}: {error}" for error in errors_of(exc)]
+                errors += [f"{month:%Y-%m}: {error}" for error in errors_of(exc)]
                 continue
-            faults += [f"{month:%Y-%m}: {fault}" for fault in report.faults]
+            errors += [f"{month:%Y-%m}: {error}" for error in report.errors]
             # every run also looks at the files without a month, which belong to no month here
             new = sum(f.published.month == month for f in report.new + report.republished)
             loaded = sum(v.row_count or 0 for v in report.loaded.loaded if v.month == month)
@@ -91,4 +91,4 @@ def backfill(
             print_json([dict(zip(columns, row, strict=True)) for row in rows])
         else:
             print_table(columns, rows)
-        end_with(list(dict.fromkeys(faults)))
+        end_with(list(dict.fromkeys(errors)))

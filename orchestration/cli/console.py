@@ -262,10 +262,10 @@ def printable(text: str) -> str:
     )
 
 
-def print_errors(faults: Sequence[str]) -> None:
+def print_errors(errors: Sequence[str]) -> None:
     """Print the errors on stderr, one line each."""
-    for fault in faults:
-        sys.stderr.write(f"error: {on_one_line(fault)}\n")
+    for error in errors:
+        sys.stderr.write(f"error: {on_one_line(error)}\n")
 
 
 def listed(names: Sequence[str], command: str, most: int = 6) -> str:

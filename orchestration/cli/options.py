@@ -209,10 +209,10 @@ def scope_of(
     return list(datasets or ()), start, end
 
 
-def end_with(faults: list[str]) -> None:
+def end_with(errors: list[str]) -> None:
     """Print the errors; exit with 1 if there are any."""
     from orchestration.cli.console import print_errors
 
-    print_errors(faults)
-    if faults:
+    print_errors(errors)
+    if errors:
         raise typer.Exit(1)

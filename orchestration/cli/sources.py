@@ -70,8 +70,8 @@ def check(
                 stdout.print(f"  {remark}")
             if one.columns:
                 print_table(("column", "type in the file", "read as"), one.columns)
-        faults = [(one.item or one.dataset, one.error) for one in tried if one.error]
-        end_with([f"{name}: {error.removeprefix(f'{name}: ')}" for name, error in faults])
+        errors = [(one.item or one.dataset, one.error) for one in tried if one.error]
+        end_with([f"{name}: {error.removeprefix(f'{name}: ')}" for name, error in errors])
 
 
 @source.command()

@@ -88,7 +88,7 @@ def run(
                 given.append(f"--as-of {as_of}")
             index = site.index if site else index_of(seen)
             print_run(report, " ".join(given), index, is_new_site=site is not None)
-        end_with(report.faults)
+        end_with(report.errors)
 
 
 def _run_json(report: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _run_json(report: Any) -> dict[str, Any]:
         "passed_over": report.audit.passed_over,
         "remarks": report.remarks,
         "largest_difference": worst,
-        "faults": report.faults,
+        "faults": report.errors,
         "warehouse": report.warehouse,
     }
 

@@ -61,8 +61,8 @@ def verify(
                     for v in found.versions
                 ]
                 + [
-                    {"path": path, "fault": fault, "restored": False, "not_restored": None}
-                    for path, fault in (
+                    {"path": path, "fault": error, "restored": False, "not_restored": None}
+                    for path, error in (
                         *((s.path, s.error) for s in found.orphans),
                         *((f.path, f.error) for f in found.published),
                         *((t.table, t.error) for t in found.raw_tables or ()),
@@ -72,12 +72,12 @@ def verify(
         else:
             for line in found.summary:
                 stdout.print(line)
-        faults = found.faults
+        errors = found.errors
         if alert:
             from orchestration.alerting.watch import tell_of_verification
 
-            faults += tell_of_verification(settings, faults)
-        end_with(faults)
+            errors += tell_of_verification(settings, errors)
+        end_with(errors)
 
 
 def prune(

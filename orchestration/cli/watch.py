@@ -22,10 +22,10 @@ def watch(
 
     try:
         # not `command`: it may start a warehouse server
-        faults = look(load_settings(), hours)
+        errors = look(load_settings(), hours)
     except MedallionError as exc:
         sys.stderr.write(f"error: {exc}\n")
         raise typer.Exit(exc.exit_code) from exc
     from orchestration.cli.options import end_with
 
-    end_with(faults)
+    end_with(errors)

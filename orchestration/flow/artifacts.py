@@ -17,11 +17,11 @@ MONTHS_SHOWN = 60
 FILES_NAMED = 8
 
 
-async def summary(title: str, lines: Sequence[str], faults: Sequence[str]) -> None:
+async def summary(title: str, lines: Sequence[str], errors: Sequence[str]) -> None:
     """Write the summary: what was new, what was done and what went wrong."""
     text = [f"# {title}", *(f"- {line}" for line in lines)]
-    if faults:
-        text += ["", "## What went wrong", *(f"- {fault}" for fault in dict.fromkeys(faults))]
+    if errors:
+        text += ["", "## What went wrong", *(f"- {error}" for error in dict.fromkeys(errors))]
         text += ["", "docs/operations.md, Alerts, says what each means, and what to do."]
     await acreate_markdown_artifact("\n".join(text), key="summary", description="What a run did")
 

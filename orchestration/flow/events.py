@@ -36,12 +36,12 @@ def odd(file: str, remarks: Sequence[str]) -> None:
     )
 
 
-def unbalanced(faults: list[str], place: str) -> None:
+def unbalanced(errors: list[str], place: str) -> None:
     """Say that rows were lost or doubled."""
     _emit(
         UNBALANCED,
         place,
-        what=f"The ledger does not balance: {'; '.join(faults[:5])}",
+        what=f"The ledger does not balance: {'; '.join(errors[:5])}",
         next="Run medallion audit, and see docs/troubleshooting.md, The ledger does not balance.",
     )
 

@@ -61,8 +61,8 @@ def check_change(main: Settings, name: str, progress: Progress | None = None) ->
         built = transform(settings, progress=this, unit_tests=True)
         this.begin("audit")
         result = audit(settings)
-        if faults := load_errors(loaded) + ledger_errors(result):
-            raise MedallionError(" ".join(faults))
+        if errors := load_errors(loaded) + ledger_errors(result):
+            raise MedallionError(" ".join(errors))
         this.begin("publish")
         publish(settings, result, COMMAND, this)
     return Checked(

@@ -123,8 +123,8 @@ def summary(comparisons: Comparisons) -> list[str]:
     if comparisons.measures:
         measures = _counted(Counter(c.status for c in comparisons.measures))
         lines.append(f"Published minutes, card shares and shared trips: {measures}.")
-    faults = comparison_errors(comparisons)
-    lines += faults[:NAMED]
-    if len(faults) > NAMED:
-        lines.append(f"and {len(faults) - NAMED} more, in marts.{BASES}")
+    errors = comparison_errors(comparisons)
+    lines += errors[:NAMED]
+    if len(errors) > NAMED:
+        lines.append(f"and {len(errors) - NAMED} more, in marts.{BASES}")
     return lines

@@ -22,8 +22,8 @@ class Plugin(BasePlugin):
         if creds.path == ":memory:":
             return
         path = Path(creds.path)
-        if fault := name_error(path):
-            raise DbtRuntimeError(f"MEDALLION_DUCKDB_PATH: {fault}.")
+        if error := name_error(path):
+            raise DbtRuntimeError(f"MEDALLION_DUCKDB_PATH: {error}.")
         if not path.exists():
             raise DbtRuntimeError(
                 f"There is no warehouse at {path.absolute()}, the file of MEDALLION_DUCKDB_PATH and"

@@ -28,7 +28,7 @@ def recorded(
 ) -> Iterator[Run]:
     """Hold the run lock, report the progress of the run, and record its end and its metrics.
 
-    The caller appends errors to ``faults`` of the yielded ``Run``, or raises; the errors before
+    The caller appends errors to ``errors`` of the yielded ``Run``, or raises; the errors before
     that are then notes of the exception. ``lock`` takes the lock in place of ``only_run``. Raises
     ``WarehouseBusyError`` while another run is active.
     """
@@ -43,9 +43,9 @@ def recorded(
         except BaseException as exc:
             # if a signal comes while this waits for the lock, no run has begun
             if run.has_begun or isinstance(exc, MedallionError):
-                for fault in run.faults:
-                    exc.add_note(fault)
-                run.faults.append(str(exc) or type(exc).__name__)
+                for error in run.errors:
+                    exc.add_note(error)
+                run.errors.append(str(exc) or type(exc).__name__)
                 _record(settings, run)
             raise
         _record(settings, run)
@@ -98,16 +98,16 @@ def _record(settings: Settings, run: Run) -> None:
     took = took if isinstance(took, dict) else {}
     # a run without work tells nothing about how long the next one takes
     kind = kind_of(run.command)
-    if not run.faults and (run.had_work or kind not in took):
+    if not run.errors and (run.had_work or kind not in took):
         took[kind] = run.seconds
     now = datetime.now(UTC)
-    good_at = before.get("good_at") if run.faults else now.isoformat()
+    good_at = before.get("good_at") if run.errors else now.isoformat()
     said = {
         "by": run.by,
         "command": run.command,
         "completed_at": now.isoformat(),
-        "succeeded": not run.faults,
-        "error": run.faults[0] if run.faults else None,
+        "succeeded": not run.errors,
+        "error": run.errors[0] if run.errors else None,
         "good_at": good_at,
         "took": took,
     }

@@ -97,8 +97,8 @@ def _text(settings: Settings, run: Run, good_at: datetime | None) -> bytes:
 def _of_run(run: Run, good_at: datetime | None) -> Iterator[Gauge]:
     now = datetime.now(UTC).timestamp()
     good = good_at.timestamp() if good_at else None
-    yield Gauge("run_success", "Whether the last run was good: 1 or 0.", float(not run.faults))
-    yield Gauge("run_errors", "Errors of the last run.", len(run.faults))
+    yield Gauge("run_success", "Whether the last run was good: 1 or 0.", float(not run.errors))
+    yield Gauge("run_errors", "Errors of the last run.", len(run.errors))
     yield Gauge("run_start_timestamp_seconds", "When it began.", run.since.timestamp())
     yield Gauge("run_end_timestamp_seconds", "When it ended.", now)
     yield Gauge("last_good_run_timestamp_seconds", "When the last good run ended.", good)

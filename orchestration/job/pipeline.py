@@ -53,7 +53,7 @@ class RunReport:
         return [f"{f.published.name}: {remark}" for f in self.landed.files for remark in f.remarks]
 
     @property
-    def faults(self) -> list[str]:
+    def errors(self) -> list[str]:
         """The errors of this run, one line each; empty if it is good."""
         return [
             *land_errors(self.landed),
@@ -94,7 +94,7 @@ def run(
     Raises ``MedallionError`` if a whole stage fails, or if the warehouse shows orphans (files
     that the lake does not know) and ``drop_unknown`` is not set; its notes are the errors of single
     files until then. Raises ``WarehouseBusyError`` while another run is active. If only single
-    files fail, their errors are in the report's ``faults``, and the run goes on with the others.
+    files fail, their errors are in the report's ``errors``, and the run goes on with the others.
     """
     if as_of:
         settings = settings.as_of(as_of)
@@ -111,11 +111,11 @@ def run(
             when = f" by {as_of}" if as_of else ""
             nothing = f"The lake {settings.lake_url} held nothing that can be loaded{when}."
             raise MedallionError(" ".join([*land_errors(landed), nothing]))
-        this.faults += land_errors(landed)
+        this.errors += land_errors(landed)
         this.begin("load")
         loaded = load(settings, datasets, start, end, as_of, this, drop_unknown)
         this.figures.add_loaded(loaded)
-        this.faults += load_errors(loaded)
+        this.errors += load_errors(loaded)
         this.begin("transform")
         this.figures.built = transformed = transform(
             settings, full_refresh, this, datasets, start, end
@@ -137,7 +137,7 @@ def run(
             # without as_of, landing has reported these already
             not_landed=not_landed(settings, datasets, start, end, as_of) if as_of else [],
         )
-        this.faults[:] = report.faults
+        this.errors[:] = report.errors
         return report
 
 

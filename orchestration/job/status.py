@@ -127,8 +127,8 @@ def status(
     missing: list[str] = []
     try:
         if not as_of:
-            offers, faults = published_by_source(settings, datasets, start, end)
-            unreachable = " ".join(map(str, faults)) or None
+            offers, errors = published_by_source(settings, datasets, start, end)
+            unreachable = " ".join(map(str, errors)) or None
             published = [offer for offer in offers if not offer.is_missing]
             missing = [f"{offer.name}: {offer.error}" for offer in offers if offer.is_missing]
     except MedallionError as exc:
@@ -342,9 +342,9 @@ def _try(name: str, attempt: Any) -> Check:
 
 
 def _reach(settings: Settings) -> str:
-    found, faults = published_by_source(settings)
-    if faults:
-        raise MedallionError(" ".join(map(str, faults)))
+    found, errors = published_by_source(settings)
+    if errors:
+        raise MedallionError(" ".join(map(str, errors)))
     if missing := [f"{file.name}: {file.error}" for file in found if file.is_missing]:
         raise MedallionError(" ".join(missing))
     places = ", ".join(publisher.url for publisher in settings.publishers())

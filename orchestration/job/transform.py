@@ -239,10 +239,10 @@ def run_dbt(
     nodes = tuple(_node(r) for r in getattr(outcome.result, "results", None) or ())
     bad = [n for n in nodes if n.status in BAD]
     if bad or not outcome.success:
-        faults = [f"{n.name}: {n.message}" for n in bad]
-        faults = faults or [" ".join(str(outcome.exception or "it gave no reason").split())]
+        errors = [f"{n.name}: {n.message}" for n in bad]
+        errors = errors or [" ".join(str(outcome.exception or "it gave no reason").split())]
         raise TransformError(
-            f"dbt failed at {len(faults)} place(s): {'; '.join(faults[:5])}."
+            f"dbt failed at {len(errors)} place(s): {'; '.join(errors[:5])}."
             f" Its log is {state / 'logs' / 'dbt.log'}.",
             nodes,
         )

@@ -70,7 +70,7 @@ class RunUnderWay:
 class Run:
     """The state of a run: a ``Progress`` that forwards each report and writes it to a file.
 
-    The code of the run appends to ``faults`` and fills in ``figures``. ``seconds`` has the time of
+    The code of the run appends to ``errors`` and fills in ``figures``. ``seconds`` has the time of
     each finished stage.
     """
 
@@ -78,7 +78,7 @@ class Run:
         self.command = command
         self.by = by
         self.since = datetime.now(UTC)
-        self.faults: list[str] = []
+        self.errors: list[str] = []
         self.figures = Figures()
         self.seconds: dict[str, float] = {}
         self.had_work = False

@@ -21,11 +21,11 @@ class Verification:
     raw_tables: list[Compared] | None = None  # None if they were not compared
 
     @property
-    def faults(self) -> list[str]:
+    def errors(self) -> list[str]:
         """The errors, one line each, with what to do."""
-        return list(self._faults())
+        return list(self._errors())
 
-    def _faults(self) -> Iterator[str]:
+    def _errors(self) -> Iterator[str]:
         for v in self.versions:
             if v.error:
                 yield f"{v.landing.name}, {v.landing.lake_path}: {v.error}; {v.remedy}"

@@ -109,7 +109,7 @@ def _work(
     for step, where in STEPS.items():
         watch(step, where, counted, moment, die)
     report = run(settings)
-    assert not report.faults, report.faults
+    assert not report.errors, report.errors
     if counts:
         counts.put(dict(counted))
 

@@ -97,7 +97,7 @@ def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(fold
     publish(folder, "green", JANUARY, b"no parquet")
     done = ingested()
     assert "green 2024-01 is in quarantine" in done.alerted[0]
-    assert done.faults == []
+    assert done.errors == []
     with connect(load_settings(), read_only=True) as session:
         files = session.query("select status, is_current from raw.files where month is not null")
         shown = session.query("select count(*) from tlc.green_tripdata").rows
@@ -113,7 +113,7 @@ def test_a_version_that_cannot_be_loaded_is_told_of_and_the_one_before_it_shown(
     done = ingested()
     (alerted,) = done.alerted
     assert alerted.startswith("green_tripdata_2024_01")
-    assert (done.faults, done.at_fault) == ([], {"green 2024-01"})
+    assert (done.errors, done.with_errors) == ([], {"green 2024-01"})
     assert [e.event for e in recorder._client.events].count(events.QUARANTINED) == 1
     with connect(load_settings(), read_only=True) as session:
         assert session.query("select count(*) from tlc.green_tripdata").rows == [(20,)]
@@ -126,7 +126,7 @@ def test_a_month_that_lost_rows_and_changed_its_columns_is_taken_and_told_of(
     fewer = trips("green", JANUARY, rows=19, seed=1)
     publish(folder, "green", JANUARY, with_column(fewer, "brand_new", [1] * 19))
     done = ingested()
-    assert (done.republished, done.faults, done.alerted) == (["green 2024-01"], [], [])
+    assert (done.republished, done.errors, done.alerted) == (["green 2024-01"], [], [])
     assert done.remarks == [
         "green 2024-01: 1 of 20 rows are gone, 5.0 %",
         "green 2024-01: unknown column brand_new (int64) is kept in raw and not read",
@@ -154,7 +154,7 @@ def test_an_api_is_asked_each_night_whatever_was_cached(
             api.answers("/eccv-9dzr.json", bases, [])
             done = asyncio.run(ingest(["fhv_bases"]))  # type: ignore[arg-type]
             assert isinstance(done, Ingested)
-            told.append((done.faults, done.new, done.republished))
+            told.append((done.errors, done.new, done.republished))
     assert told == [([], ["fhv_bases"], []), ([], [], []), ([], [], ["fhv_bases"])]
     with connect(load_settings(), read_only=True) as session:
         found = session.query("select entity_name from nyc_open_data.fhv_bases order by 1").rows
@@ -184,7 +184,7 @@ def test_a_table_of_a_database_is_read_each_night(
             ):
                 cursor.execute(change)
                 done = ingested()
-                told.append((done.faults, "licensed_bases" in done.new, done.republished))
+                told.append((done.errors, "licensed_bases" in done.new, done.republished))
     assert told == [([], True, []), ([], False, []), ([], False, ["licensed_bases"])]
     with connect(load_settings(), read_only=True) as session:
         found = session.query("select name from dispatch.licensed_bases order by base").rows
@@ -198,7 +198,7 @@ def test_the_text_of_documents_is_landed_and_loaded_with_them(
     monkeypatch.setenv("MEDALLION_TLC_DOCUMENTS_URL", sample.as_uri())
     done = asyncio.run(ingest(["tlc_documents"]))  # type: ignore[arg-type]
     assert isinstance(done, Ingested)
-    assert (done.faults, len(done.new)) == ([], 7)
+    assert (done.errors, len(done.new)) == ([], 7)
     with connect(load_settings(), read_only=True) as session:
         found = session.query(
             "select count(distinct document) from tlc_documents.tlc_documents_pages"
@@ -212,7 +212,7 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
     with connect(load_settings()) as session:
         session.execute("delete from raw.files where month is not null")
     again = ingested()
-    assert (again.new, again.republished, again.rows, again.faults) == ([], [], 20, [])
+    assert (again.new, again.republished, again.rows, again.errors) == ([], [], 20, [])
 
 
 def test_the_flow_works_in_the_environment_that_is_set(
@@ -249,7 +249,7 @@ def test_a_withdrawn_month_leaves_though_its_landing_and_its_load_were_cached(fo
     key = ("green", JANUARY, None)
     withdraw(load_settings(), key, None, "It has fares in cents.")
     done = ingested()
-    assert (done.faults, done.alerted, shown()) == ([], [], 20)
+    assert (done.errors, done.alerted, shown()) == ([], [], 20)
     take_back(load_settings(), key, None, "")
     ingested()
     assert shown() == 30
@@ -303,7 +303,7 @@ def test_a_month_that_is_named_and_not_published_is_a_fault_and_the_rest_goes_on
     done = asyncio.run(ingest(["green"], "2024-01", "2024-02"))  # type: ignore[arg-type]
     assert isinstance(done, Ingested)
     assert done.new == ["green 2024-01", "taxi_zone_lookup"]
-    (fault,) = done.faults
+    (fault,) = done.errors
     assert fault.startswith("green 2024-02: it is not published: there is no file://")
 
 
@@ -329,7 +329,7 @@ def test_who_holds_the_warehouse_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_state, "retry_delay_seconds", 1)
-    assert ingested().faults == []
+    assert ingested().errors == []
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
     held, let_go = processes.event(), processes.event()
     holder = processes.start(hold, load_settings(), held, let_go)
@@ -344,7 +344,7 @@ def test_who_holds_the_warehouse_is_waited_for(
         done = ingested()
         released.result()
     holder.join(processes.PATIENCE_SECONDS)
-    assert (done.republished, done.rows, done.faults) == (["green 2024-01"], 30, [])
+    assert (done.republished, done.rows, done.errors) == (["green 2024-01"], 30, [])
 
 
 def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told(
@@ -353,7 +353,7 @@ def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told
     land_all(load_settings())
     folder.rename(folder.with_name("away"))
     done = ingested()
-    (fault,) = done.faults
+    (fault,) = done.errors
     assert f"there is no folder {folder}" in fault
     assert "Is it mounted?" in fault
     with connect(load_settings(), read_only=True) as session:
@@ -363,7 +363,7 @@ def test_what_landed_is_loaded_where_the_publisher_is_gone_and_the_fault_is_told
     monkeypatch.setenv("MEDALLION_WEATHER_CSV_URL", sample.as_uri())
     monkeypatch.setenv("MEDALLION_ENABLED_SOURCES", "tlc,weather_csv")
     done = ingested()
-    assert (done.faults, done.new) == ([f"tlc: {fault}"], ["central_park_weather"])
+    assert (done.errors, done.new) == ([f"tlc: {fault}"], ["central_park_weather"])
     assert done.rows > 0
 
 

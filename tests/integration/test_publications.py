@@ -452,7 +452,7 @@ def test_one_bad_manifest_stops_no_other(gold: Gold) -> None:
     assert gold.shown() == AFTER
     (faulty,) = [f for f in verify(gold.settings) if f.error]
     assert storage.manifest_of(old.id) in faulty.path
-    (line,) = Verification([], [], [faulty]).faults
+    (line,) = Verification([], [], [faulty]).errors
     assert line.count(faulty.path) == 1
     assert "delete it" in line
     assert "it is part of" not in line

@@ -230,7 +230,7 @@ class TestExpectedEnd:
                     this.begin(stage)
                     this.stage(stage, 1)
                     this.file_done("a", "")
-                this.faults += [fault] * bool(fault)
+                this.errors += [fault] * bool(fault)
                 if fault:
                     this.begin("transform")
         last = last_recorded(settings)

@@ -60,7 +60,7 @@ class Store:
         self._holds = holds
         self._encryption = encryption
         self._storage_class = storage_class
-        with self.faults("open"):
+        with self.errors("open"):
             self.fs: fsspec.AbstractFileSystem = file_system(self.scheme, encryption)
 
     def path(self, name: str) -> str:
@@ -73,7 +73,7 @@ class Store:
 
     def names(self, folder: str) -> list[str]:
         """All objects below a folder; none if there is no such folder."""
-        with self.faults("read"):
+        with self.errors("read"):
             if self.is_local:  # fsspec shows a folder that cannot be read as empty
                 found = sorted(_files_below(self.path(folder)))
             else:
@@ -84,7 +84,7 @@ class Store:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The size in bytes of every object below a folder, by name."""
-        with self.faults("read"):
+        with self.errors("read"):
             if self.is_local:  # fsspec asks four times as long
                 found = _sizes_below(self.path(folder))
             else:
@@ -94,12 +94,12 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether there is an object of this name."""
-        with self.faults("read"):
+        with self.errors("read"):
             return bool(self.fs.exists(self.path(name)))
 
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""
-        with self.faults("write to"), suppress(FileNotFoundError):
+        with self.errors("write to"), suppress(FileNotFoundError):
             self.fs.rm_file(self.path(name))
 
     def delete_unfinished(
@@ -112,7 +112,7 @@ class Store:
         """
         if not self.is_local:
             return
-        with self.faults("write to"):
+        with self.errors("write to"):
             for path, is_there_a_folder in _entries_below(self.root):
                 name = path[len(self.root) + 1 :]
                 whole = name.removesuffix(PARTIAL)
@@ -130,7 +130,7 @@ class Store:
     def read(self, name: str) -> bytes:
         """The content of a small object; raises ``FileNotFoundError`` where there is none."""
         try:
-            with self.faults("read", or_missing=True):
+            with self.errors("read", or_missing=True):
                 content: bytes = self.fs.cat_file(self.path(name))
                 return content
         except FileNotFoundError:
@@ -140,7 +140,7 @@ class Store:
 
     def read_all(self, names: Sequence[str]) -> list[bytes]:
         """The contents of small objects, read in parallel."""
-        with self.faults("read"):
+        with self.errors("read"):
             # unlike cat(), this does not read a [ or a * in the lake's path as a pattern
             contents: list[bytes] = self.fs.cat_ranges(
                 [self.path(name) for name in names], None, None, on_error="raise"
@@ -153,7 +153,7 @@ class Store:
         Raises ``FileNotFoundError`` where there is no such object.
         """
         try:
-            with self.faults("read", or_missing=True):
+            with self.errors("read", or_missing=True):
                 return conditional.read(self.fs, self.scheme, self.path(name))
         except FileNotFoundError:
             if not self.is_local:
@@ -187,13 +187,13 @@ class Store:
         options = self._encryption_options()  # S3's file system adds its own
         if self.scheme == "gs" and self._encryption:
             options = {"kmsKeyName": self._encryption}
-        with self.faults("write to"):
+        with self.errors("write to"):
             path = self.path(name)
             return conditional.replace(self.fs, self.scheme, path, content, tag, options)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small object, which gets its name only when it is whole."""
-        with self.faults("write to"):
+        with self.errors("write to"):
             self._make_folder(name)
             if self.scheme == "gs" and self._encryption:
                 self._write_encrypted(io.BytesIO(content), name)
@@ -221,7 +221,7 @@ class Store:
         """
         target = self.path(name)
         # during the upload: both spend most of their time waiting
-        with self.faults("write to"), ThreadPoolExecutor(1, "digest") as beside:
+        with self.errors("write to"), ThreadPoolExecutor(1, "digest") as beside:
             found = found or self.digests_of(source, beside)
             self._make_folder(name)
             self._upload(source, target, name)
@@ -245,7 +245,7 @@ class Store:
         """
         in_one_cloud = self.scheme == other.scheme and not self.is_local and not self._encryption
         if self.is_local and other.is_local:
-            with self.faults("write to"):
+            with self.errors("write to"):
                 self._make_folder(name)
                 partial = Path(f"{self.path(name)}{PARTIAL}")
                 partial.unlink(missing_ok=True)
@@ -255,7 +255,7 @@ class Store:
                     self.fs.put_file(other.path(name), str(partial))
                 self._name_whole(self.path(name))
         elif in_one_cloud:
-            with self.faults("write to"):
+            with self.errors("write to"):
                 self.fs.cp_file(other.path(name), self.path(name))
         else:
             passing = scratch / "passing"
@@ -286,7 +286,7 @@ class Store:
         """Raise where an object cannot be written and deleted again."""
         name = ".doctor"
         self.write(name, b"")
-        with self.faults("write to"):
+        with self.errors("write to"):
             self.fs.rm(self.path(name))
 
     def sha256(self, name: str) -> str:
@@ -294,7 +294,7 @@ class Store:
 
         Every byte is read: what a store reports about its object does not prove its bytes.
         """
-        with self.faults("read", or_missing=True), self._open(name) as stored:
+        with self.errors("read", or_missing=True), self._open(name) as stored:
             return hashlib.file_digest(stored, "sha256").hexdigest()
 
     def fetch(self, name: str, target: Path) -> str:
@@ -304,7 +304,7 @@ class Store:
         """
         digest = hashlib.sha256()
         with (
-            self.faults("read", or_missing=True),
+            self.errors("read", or_missing=True),
             self._open(name) as stored,
             target.open("wb") as file,
         ):
@@ -358,7 +358,7 @@ class Store:
             raise FileNotFoundError(f"no container {bucket}")
 
     @contextmanager
-    def faults(self, doing: str, or_missing: bool = False) -> Iterator[None]:
+    def errors(self, doing: str, or_missing: bool = False) -> Iterator[None]:
         """Turn errors while ``doing`` something to this storage into ``MedallionError``."""
         try:
             yield

@@ -112,7 +112,7 @@ def _download(
     import requests
 
     download = _Download(part)
-    fault: Exception | None = None
+    error: Exception | None = None
     for _ in range(DOWNLOAD_ATTEMPTS):
         have, begun = download.begun()
         headers = {"Range": f"bytes={have}-", "If-Range": str(begun.etag)} if begun else {}
@@ -152,7 +152,7 @@ def _download(
                     f"{size:,} of {found.bytes:,} bytes came before the connection closed"
                 )
         except request_errors() as exc:
-            fault = exc
+            error = exc
             continue
         download.forget()
         if not packed and (file.etag, file.last_modified) == found[:2] and file.bytes:
@@ -160,9 +160,9 @@ def _download(
         with part.open("rb") as reader:
             digest = hashlib.file_digest(reader, "sha256").hexdigest()
         return Fetched(part, digest, size, found.etag, found.last_modified)
-    assert fault is not None
+    assert error is not None
     raise FetchError(
-        f"{file.name}: cannot download {file.url}: {root_cause(fault)}. Run again later."
+        f"{file.name}: cannot download {file.url}: {root_cause(error)}. Run again later."
     )
 
 

@@ -195,13 +195,13 @@ def no_way_to(url: str) -> str | None:
     if get_environ_proxies(url):  # the proxy looks for the server
         return None
     parts = urlsplit(url)
-    fault: Exception | None = None
+    error: Exception | None = None
     began = time.monotonic()
     for pause in (*_PAUSES_TO_FIND_A_WAY, None):
         try:
             _find_way(parts.hostname or "", parts.port or _PORTS[parts.scheme])
         except (OSError, UnicodeError) as exc:
-            fault = exc
+            error = exc
         else:
             return None
         # a name server that does not answer has taken long enough already
@@ -209,7 +209,7 @@ def no_way_to(url: str) -> str | None:
             break
         time.sleep(pause * patience().request_backoff_factor)
     return (
-        f"Cannot reach {url}: {root_cause(fault) if fault else ''}. Check the address and the"
+        f"Cannot reach {url}: {root_cause(error) if error else ''}. Check the address and the"
         " network. What needs no network: MEDALLION_TLC_URL=file:///path with a folder of files,"
         " and medallion run --sample."
     )
@@ -217,7 +217,7 @@ def no_way_to(url: str) -> str | None:
 
 def _find_way(host: str, port: int) -> None:
     """Look up the name and a route; sends nothing to the server."""
-    fault: OSError | None = None
+    error: OSError | None = None
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, port, type=socket.SOCK_DGRAM
     ):
@@ -225,11 +225,11 @@ def _find_way(host: str, port: int) -> None:
             with socket.socket(family, kind, protocol) as datagrams:
                 datagrams.connect(address)
         except OSError as exc:
-            fault = exc
+            error = exc
         else:
             return
-    if fault:
-        raise fault
+    if error:
+        raise error
 
 
 def response_fingerprint(response: "Response") -> Fingerprint:

@@ -32,7 +32,7 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Every row of a dataset, or of one month of it, as received.
 
-    Raises ``FetchError`` for every fault of the API, and ``UsageError`` where dlt refuses the
+    Raises ``FetchError`` for every error of the API, and ``UsageError`` where dlt refuses the
     configuration; neither has a secret in it.
     """
     secret = config.secrets(publisher, dataset)
@@ -75,13 +75,13 @@ def rows(
                     )
                 yield row
             pages.let_no_cut_pass()
-        except _faults() as exc:
+        except _errors() as exc:
             reason = _reason(exc, file, config.variables(*declared))
             # the exceptions of requests hold whole addresses, where a secret may be
             raise FetchError(config.redacted(f"{file.name}: {reason}", secret)) from None
 
 
-def _faults() -> tuple[type[Exception], ...]:
+def _errors() -> tuple[type[Exception], ...]:
     return DltException, FetchError, *request_errors()
 
 

@@ -81,12 +81,12 @@ def report_row_check(places: Mapping[str, int]) -> RowCheck:
         key = (month, written.strip(_BLANKS).lower())
         first, same = seen.setdefault(key, (line, row))
         if list(same) != list(row):
-            fault = f"has other figures for {month} on line {first}"
-            raise _misfit(line, class_name, fault, written)
+            error = f"has other figures for {month} on line {first}"
+            raise _misfit(line, class_name, error, written)
         return True
 
     return check
 
 
-def _misfit(line: int, column: str, fault: str, value: str) -> UntrustedFileError:
-    return UntrustedFileError(f"line {line}: {column} {fault}: {value[:SHOWN_CHARACTERS]!r}")
+def _misfit(line: int, column: str, error: str, value: str) -> UntrustedFileError:
+    return UntrustedFileError(f"line {line}: {column} {error}: {value[:SHOWN_CHARACTERS]!r}")

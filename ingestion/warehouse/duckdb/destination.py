@@ -50,8 +50,8 @@ class RawTableJob(RunnableLoadJob):
                 write_load_record(connection.execute, row, files)
             except engine.Error as exc:
                 # dlt would retry at once, which helps with neither error
-                fault = DestinationTerminalException if may_pass(exc) else UnreadableFileError
-                raise fault(first_line(exc)) from exc
+                error = DestinationTerminalException if may_pass(exc) else UnreadableFileError
+                raise error(first_line(exc)) from exc
             if raw_rows != record["row_count"]:
                 raise UnreadableFileError(
                     f"{raw_rows} rows were loaded of {record['row_count']} in the file"

@@ -187,9 +187,9 @@ class DuckDb:
                     self._path, read_only=read_only, config={"memory_limit": self._memory_limit}
                 )
             except duckdb.Error as exc:
-                fault = _cannot_open(self._path, exc)
-                if not isinstance(fault, WarehouseBusyError) or time.monotonic() > deadline:
-                    raise fault from exc
+                error = _cannot_open(self._path, exc)
+                if not isinstance(error, WarehouseBusyError) or time.monotonic() > deadline:
+                    raise error from exc
                 time.sleep(READERS_POLL_SECONDS)
             except OSError as exc:
                 raise MedallionError(f"Cannot write {self.label}: {exc.strerror}.") from exc

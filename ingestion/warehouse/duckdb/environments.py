@@ -30,7 +30,7 @@ class DuckDbEnvironments:
         """The environments by name, each with the size of its file."""
         stem, suffix = re.escape(self._path.stem), re.escape(self._path.suffix)
         is_ours = re.compile(rf"{stem}\.{ENV_VARIANT}({ENV_NAME}){suffix}")
-        with _faults(self._path.parent):
+        with _errors(self._path.parent):
             there = sorted(self._path.parent.iterdir()) if self._path.parent.exists() else []
             found = ((is_ours.fullmatch(path.name), path) for path in there)
             return {match[1]: path.stat().st_size for match, path in found if match}
@@ -39,7 +39,7 @@ class DuckDbEnvironments:
         """Copy the warehouse while no run writes it, or make an empty file."""
         if empty:
             partial = _partial(environment.duckdb_path)
-            with _faults(partial):
+            with _errors(partial):
                 partial.parent.mkdir(parents=True, exist_ok=True)
                 partial.unlink(missing_ok=True)
                 duckdb.connect(partial).close()
@@ -57,11 +57,11 @@ class DuckDbEnvironments:
     def drop(self, environment: Settings) -> None:
         """Delete the file."""
         path = environment.duckdb_path
-        with DuckDb(environment).only_run(), _faults(path):
+        with DuckDb(environment).only_run(), _errors(path):
             # the log first: one that is left would belong to the next file of this name
             _log(path).unlink(missing_ok=True)
             path.unlink()
-        with _faults(path):
+        with _errors(path):
             path.with_name(f"{path.name}.run").unlink(missing_ok=True)
 
     def take_place(self, environment: Settings) -> None:
@@ -79,7 +79,7 @@ def _copy(source: Path, target: Path) -> None:
                 " process that has it open; medallion run mends what a killed one left."
             )
     partial = _partial(target)
-    with _faults(partial):
+    with _errors(partial):
         try:
             with source.open("rb") as read, partial.open("wb") as written:
                 try:
@@ -106,7 +106,7 @@ def _log(path: Path) -> Path:
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
+def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:

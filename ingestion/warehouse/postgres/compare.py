@@ -64,7 +64,7 @@ class _Compared:
         self._expected = expected
         self._piece = memoryview(b"")
         self._differs = False
-        self._fault: Exception | None = None
+        self._error: Exception | None = None
 
     def write(self, data: bytes) -> None:
         """Compare the next bytes."""
@@ -78,8 +78,8 @@ class _Compared:
     def ends_equal(self) -> bool:
         """Whether all bytes were equal, and none is left."""
         self._advance()
-        if self._fault:
-            raise self._fault
+        if self._error:
+            raise self._error
         return not self._differs and not self._piece
 
     def _advance(self) -> None:
@@ -88,4 +88,4 @@ class _Compared:
         try:
             self._piece = memoryview(next(self._expected, b""))
         except Exception as exc:  # whatever reading the file raises; ends_equal() raises it again
-            self._differs, self._fault = True, exc
+            self._differs, self._error = True, exc

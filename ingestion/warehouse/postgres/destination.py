@@ -82,22 +82,22 @@ class RawTableJob(RunnableLoadJob):
             with sql.native_connection.cursor() as cursor:
                 cursor.execute(f"analyze {table}")
         except (pa.ArrowException, UntrustedFileError, ValueError, OSError) as exc:
-            raise _fault(_is_in_file(exc))(f"{path}: {first_line(exc)}") from exc
+            raise _error(_is_in_file(exc))(f"{path}: {first_line(exc)}") from exc
         except psycopg2.errors.LockNotAvailable as exc:
             held = who_holds(sql.native_connection, table, files)
             raise DestinationTerminalException(held) from exc
         except psycopg2.Error as exc:
             if stream and stream.error:
                 reason = f"{path}: {first_line(stream.error)}"
-                raise _fault(_is_in_file(stream.error))(reason) from exc
+                raise _error(_is_in_file(stream.error))(reason) from exc
             context = " ".join((exc.diag.context or "").split())
             where = f" ({context})" if context else ""  # row and column of a COPY
             code = exc.pgcode or ""
             unreadable = code.startswith(UNHOLDABLE) and code != NO_RIGHT
-            raise _fault(unreadable)(f"{table}: {first_line(exc)}{where}") from exc
+            raise _error(unreadable)(f"{table}: {first_line(exc)}{where}") from exc
 
 
-def _fault(unreadable: bool) -> type[DestinationTerminalException]:
+def _error(unreadable: bool) -> type[DestinationTerminalException]:
     return UnreadableFileError if unreadable else DestinationTerminalException
 
 
