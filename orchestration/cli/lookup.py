@@ -213,7 +213,7 @@ def doctor(
     """Check the settings, the addresses and the permissions; secrets are masked."""
     with command(sample, target, env=env) as settings:
         from orchestration.cli.console import print_json, print_table
-        from orchestration.job.status import doctor as doctor_checks
+        from orchestration.job.doctor import doctor as doctor_checks
 
         checks = doctor_checks(settings)
         if as_json:

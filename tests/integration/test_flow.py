@@ -25,7 +25,7 @@ from ingestion.warehouse import connect
 from orchestration.flow import events
 from orchestration.flows import Ingested, ingest, main, nightly
 from orchestration.job import environments
-from orchestration.job.status import doctor
+from orchestration.job.doctor import doctor
 from orchestration.tasks import acquire_run_lock, check_state, discover, outcome_of, rows_of
 from tests.support import postgres, processes
 from tests.support.api import serving_api

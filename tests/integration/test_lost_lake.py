@@ -25,8 +25,9 @@ from ingestion.load import LoadReport, load
 from ingestion.progress import Quiet
 from ingestion.settings import Settings
 from orchestration.job import pipeline as stages
+from orchestration.job.doctor import doctor
 from orchestration.job.retention import superseded
-from orchestration.job.status import doctor, status
+from orchestration.job.status import status
 from orchestration.tasks import check_state, inventory
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import contents, differences, landed_and_loaded, rows, shown_months

@@ -20,7 +20,7 @@ from ingestion.land import Outcome, land
 from ingestion.load import load
 from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
-from orchestration.job.status import Check, doctor
+from orchestration.job.doctor import Check, doctor
 from tests.support.fault_proxy import (
     Before,
     Cut,
