@@ -237,7 +237,10 @@ read_own = ManifestLoader.read_manifest_for_partial_parse
 
 
 def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
-    """What a command finds in its own folder, or what was parsed here if only the place differs."""
+    """What a command finds in its own folder, or what was parsed here.
+
+    dbt parses again what differs, as in a copy of the project that a test has changed.
+    """
     found: Manifest | None = read_own(loader)
     project = loader.root_project
     credentials = project.credentials
@@ -247,7 +250,7 @@ def read_own_or_parsed(loader: ManifestLoader) -> Manifest | None:
         or ours is None
         or len(credentials.database) != len(ours)
         or (credentials.type == "duckdb" and credentials.database != ours)
-        or project.project_root != PROJECT
+        or project.project_name != "medallion"
         or project.cli_vars
     ):
         return found
