@@ -8,6 +8,8 @@ import pyarrow.types as t
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer name
 # The extra column of each raw table: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
+# what each table of PostgreSQL has already; other cases of these names are free
+TAKEN = (ROW_ORDINAL, "ctid", "xmin", "cmin", "xmax", "cmax", "tableoid")
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,12 @@ class CopyColumn:
 def copy_columns(schema: pa.Schema) -> list[CopyColumn]:
     """The table's columns for a file's schema, and one more for each row's ordinal.
 
-    Raises ``pa.ArrowTypeError``, which names the column, for a type that has no exact counterpart.
+    Raises ``pa.ArrowTypeError``, which names the column, for a type that has no exact counterpart,
+    and for a name that no column can have.
     """
     for name in schema.names:
+        if name in TAKEN:
+            raise pa.ArrowTypeError(f"column {name} is one of its own there")
         if len(name.encode()) > LONGEST_NAME:
             raise pa.ArrowTypeError(
                 f"column {name}: PostgreSQL would cut its name after {LONGEST_NAME} bytes"

@@ -7,6 +7,7 @@ one is damaged, the load reports it.
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,8 +154,9 @@ def _check_texts(
     source = f"from read_parquet(?, {NO_HIVE})"
     found = connection.execute(f"select * {source} limit 0", [path_pattern(str(path))])
     names = [name for name, *_ in found.description or ()]
-    if names != schema.names:
-        raise UntrustedFileError(f"readers disagree on its columns: {schema.names} or {names}")
+    for name, other in zip_longest(schema.names, names):
+        if name != other:
+            raise UntrustedFileError(f"readers disagree on a column's name: {name!r} or {other!r}")
     texts = [f.name for f in schema if _has_text(f.type)]
     if not texts:
         return
@@ -287,12 +289,10 @@ def _not_in_postgres(schema: "pa.Schema") -> Iterator[str]:
     """Remarks on columns that PostgreSQL cannot store: DuckDB loads them, PostgreSQL refuses."""
     import pyarrow as pa
 
-    from ingestion.formats.postgres_types import ROW_ORDINAL, copy_columns
+    from ingestion.formats.postgres_types import copy_columns
 
     for column in schema:
         try:
-            if column.name == ROW_ORDINAL:
-                raise pa.ArrowTypeError(f"column {ROW_ORDINAL} is one of its own there")
             copy_columns(pa.schema([column]))
         except pa.ArrowTypeError as exc:
             yield f"cannot be loaded into PostgreSQL: {first_line(exc)}"
