@@ -23,6 +23,8 @@ from ingestion.errors import UsageError
 from ingestion.sources import registry
 from ingestion.sources.base import RESERVED, SCHEMES, Publisher, Source
 
+# s3:/bucket, md:trips, file:///data as a path, :memory:
+_BEGINS_AS_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)?:")
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
 
@@ -145,6 +147,8 @@ class Settings(BaseSettings):
     @field_validator("duckdb_path", "postgres_dir", "spark_dir", "work_dir", "metrics_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
+        if path and _BEGINS_AS_ADDRESS.match(str(path)):
+            raise ValueError(f"give a path, not an address; if it is one, write ./{path}")
         return path and path.expanduser().absolute()
 
     @field_validator("work_dir")
@@ -428,6 +432,11 @@ def name_error(path: Path) -> str | None:
 def _absolute_store(url: str) -> str:
     """The address of a folder or bucket, without a slash at its end; raises where it is none."""
     if "://" not in url:
+        if _BEGINS_AS_ADDRESS.match(url):  # a mistyped bucket would be a folder, and nobody see it
+            raise ValueError(
+                "give a folder, or an address with two slashes, as in s3://my-bucket/lake; if it"
+                f" is a folder, write ./{url}"
+            )
         url = Path(url).expanduser().absolute().as_uri()
     # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
     if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):

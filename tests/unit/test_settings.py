@@ -243,6 +243,19 @@ def test_keys_in_the_address_of_the_lake_are_sent_to_where_they_belong(
     assert "AKIA" not in str(fault.value)
 
 
+@pytest.mark.parametrize("url", ["s3:/bucket/lake", "gs:bucket", "file:/data/lake", ":memory:"])
+def test_a_mistyped_address_is_no_folder(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_LAKE_URL", url)
+    with pytest.raises(UsageError, match=f"MEDALLION_LAKE_URL: .* two slashes.* write ./{url}"):
+        load_settings()
+    monkeypatch.setenv("MEDALLION_LAKE_URL", f"./{url}")
+    assert load_settings().lake_url.startswith("file:///")
+    for path in (url, "md:trips", "s3://bucket/warehouse.duckdb"):
+        monkeypatch.setenv("MEDALLION_DUCKDB_PATH", path)
+        with pytest.raises(UsageError, match="MEDALLION_DUCKDB_PATH: give a path, not an address"):
+            load_settings()
+
+
 @pytest.mark.parametrize("url", ["s3://", "gs:///tlc", "az://"])
 def test_a_lake_in_no_bucket_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_LAKE_URL", url)
