@@ -386,7 +386,14 @@ def dataset_names() -> tuple[str, ...]:
 def read_env_files() -> None:
     """Add the variables of the ``.env`` files to the environment where it has none."""
     # libpq and the cloud SDKs read their variables from the environment only
-    for path in (Path(".env").absolute(), PROJECT_ROOT / ".env"):
+    try:
+        here = Path.cwd()
+    except OSError as exc:
+        raise UsageError(
+            f"The working directory cannot be used: {exc.strerror}. Change to a folder that"
+            " exists, and run the same again."
+        ) from exc
+    for path in (here / ".env", PROJECT_ROOT / ".env"):
         try:
             load_dotenv(path)
         except OSError as exc:

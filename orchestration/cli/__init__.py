@@ -5,6 +5,7 @@ failed, 2 that the command or a setting is wrong. A command imports what it need
 so that help is fast.
 """
 
+import errno
 import io
 import os
 import signal
@@ -28,6 +29,7 @@ from orchestration.cli import watch as watching
 
 SECONDS_TO_END = 4.0
 SIGNALLED = 128
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # How `medallion --help` groups the commands.
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -94,12 +96,32 @@ def _medallion(
     """Load New York City's trip records into a warehouse, and prove that no row is lost."""
 
 
+def _open_what_is_closed() -> None:
+    """Let a standard stream that was closed (``>&-``) lead nowhere.
+
+    Otherwise the first file that is opened would have its number, and get what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the least free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed lead nowhere: Python tries again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @exit_when_out_of_memory()
 def main() -> None:
     """Run the command line; after a signal exit with 128 plus its number: 130 for Ctrl-C.
 
     What was committed before the signal stays.
     """
+    _open_what_is_closed()
     asked: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
@@ -118,13 +140,23 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         # the reader of our output has closed it, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(141)
-    except BaseException:  # DuckDB makes an error of its own of the interrupt
-        if not asked:
+    except BaseException as exc:  # DuckDB makes an error of its own of the interrupt
+        if asked:
+            sys.stderr.write("interrupted; run the same again to go on\n")
+            sys.exit(SIGNALLED + asked[0])
+        if not (isinstance(exc, OSError) and exc.errno in NO_ROOM):
             raise
-        sys.stderr.write("interrupted; run the same again to go on\n")
-        sys.exit(SIGNALLED + asked[0])
+        _drop_output()
+        sys.stderr.write(
+            f"error: Cannot write: {exc.strerror}. Make room where files and output go, and run"
+            " the same again.\n"
+        )
+        sys.exit(1)

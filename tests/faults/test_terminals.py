@@ -1,6 +1,8 @@
 """Terminals that cannot show every sign."""
 
 import json
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +35,37 @@ def test_no_terminal_is_too_simple(place: Place, encoding: str, tally: Tally) ->
     place.medallion("land", "--dataset", "green", "--from", "2024-01", "--to", "2024-01", expect=1)
     assert "Traceback" not in place.last_stderr
     tally("terminals with another encoding", silent=int("[/b]" not in place.last_stderr))
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("{medallion} status >&-", 0, ""),
+        ("{medallion} status <&- >&- 2>&-", 0, ""),
+        ("{medallion} sources --json > /dev/full", 1, "error: Cannot write: No space left"),
+        ("{medallion} sources > /dev/full", 1, "error: Cannot write: No space left on device."),
+        (
+            "mkdir gone && cd gone && rmdir ../gone && {medallion} sources",
+            2,
+            "error: The working directory cannot be used: No such file or directory.",
+        ),
+    ],
+)
+def test_no_output_and_no_folder_to_stand_in(
+    place: Place, tmp_path: Path, shell: str, code: int, said: str
+) -> None:
+    medallion = f"'{Path(sys.executable).with_name('medallion')}'"
+    done = subprocess.run(
+        shell.format(medallion=medallion),
+        shell=True,
+        cwd=tmp_path,
+        env=place.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (code, bool(said)), done.stderr
+    assert done.stderr.startswith(said)
 
 
 def test_a_query_prints_what_others_wrote_as_it_is(place: Place) -> None:
