@@ -17,7 +17,7 @@ import pytest
 from ingestion.locks import turn_with_file
 from ingestion.progress import Quiet
 from ingestion.settings import PROJECT_ROOT
-from tests.support.processes import COMMANDS, Started
+from tests.support.processes import COMMANDS, Started, is_copy
 from tests.support.samples import publish_part
 
 FACTS = "marts.fct_trips"
@@ -94,7 +94,8 @@ class Place:
         shell; only then its stdout and stderr can be read while it runs.
         """
         module, *arguments = command
-        if not anew and module in COMMANDS and cwd.is_relative_to(PROJECT_ROOT):
+        is_ours = cwd.is_relative_to(PROJECT_ROOT) or is_copy(cwd)
+        if not anew and module in COMMANDS and is_ours:
             return Started(module, arguments, cwd, self.environment())
         return subprocess.Popen(
             [sys.executable, "-m", *command],

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from ingestion.settings import PROJECT_ROOT
+
 # Children are forked from a server that has done the slow imports and nothing else.
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
@@ -190,6 +192,8 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    if is_copy(cwd):
+        _import_anew(cwd)
     sys.argv = [module, *arguments]
     warnings.filterwarnings("ignore", "'.*' found in sys.modules after import", RuntimeWarning)
     try:
@@ -197,6 +201,19 @@ def _run(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def is_copy(folder: Path) -> bool:
+    """Whether a folder is a copy of the project, whose code a command that runs there uses."""
+    return folder != PROJECT_ROOT and (folder / "ingestion" / "settings.py").exists()
+
+
+def _import_anew(project: Path) -> None:
+    """Let this process import the project's packages from a copy: only other libraries stay."""
+    sys.path[:] = [str(project), *(p for p in sys.path if Path(p).resolve() != PROJECT_ROOT)]
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("ingestion", "orchestration"):
+            del sys.modules[name]
 
 
 def without_powers(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
