@@ -105,7 +105,13 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
 
 
 def test_a_worker_elsewhere_does_the_whole_night(team: Team) -> None:
-    run = team.server.ended(team.server.run())
+    team.worker.stop()
+    team.worker.start(anew=True)
+    try:
+        run = team.server.ended(team.server.run())
+    finally:
+        team.worker.stop()
+        team.worker.start()
     assert run["state_name"] == "Completed", (run["state"], team.server.logs(run["id"]))
     assert team.is_balanced()
     assert run["name"] == f"nightly {date.today()}: 4 new, 0 re-published"

@@ -16,6 +16,7 @@ import requests
 
 from ingestion.settings import PROJECT_ROOT
 from tests.support import postgres
+from tests.support.flow_forks import forks, name_of
 from tests.support.processes import wait_until
 
 POOL = "medallion"
@@ -43,6 +44,7 @@ class Server:
     folder: Path
     database: str
     port: int
+    forks: Path  # where its workers ask for processes of runs
     process: "subprocess.Popen[bytes] | None" = None
     password: str = ""  # as admin:PASSWORD
 
@@ -138,7 +140,7 @@ class Server:
             return self.get(f"/flow_runs/{run}")["state_type"] in final
 
         # more frequent requests would slow down the run on the same server
-        wait_until(is_over, seconds=240, pause=0.5)
+        wait_until(is_over, seconds=480, pause=0.5)
         return dict(self.get(f"/flow_runs/{run}"))
 
     def seconds(self, run: dict[str, Any]) -> float:
@@ -178,12 +180,18 @@ class Worker:
     name: str
     process: "subprocess.Popen[bytes] | None" = field(default=None)
 
-    def start(self) -> None:
+    def start(self, *, anew: bool = False) -> None:
+        """Start it.
+
+        The process of a run is forked from one that has done the imports, or starts ``anew``.
+        """
         home = self.folder / "home"
         home.mkdir(exist_ok=True, parents=True)
+        script = Path(__file__).with_name("forking_worker.py")
+        forking = (sys.executable, "-P", str(script), str(self.server.forks))
         self.process = subprocess.Popen(
             [
-                *_PREFECT,
+                *(_PREFECT if anew else forking),
                 "worker",
                 "start",
                 f"--pool={POOL}",
@@ -223,8 +231,9 @@ def flow_processes(run: str) -> list[int]:
     found = []
     for path in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
+            is_forked = (path / "comm").read_text().rstrip() == name_of(run)
             is_engine = b"prefect.engine" in (path / "cmdline").read_bytes()
-            if is_engine and run.encode() in (path / "environ").read_bytes():
+            if is_forked or (is_engine and run.encode() in (path / "environ").read_bytes()):
                 found.append(int(path.name))
     return found
 
@@ -233,13 +242,18 @@ def flow_processes(run: str) -> list[int]:
 def serving(folder: Path) -> Iterator[Server]:
     """Run a server with the project's deployments and an empty work pool."""
     folder.mkdir(parents=True)
-    with postgres.server(folder / "postgres") as variables, postgres.database(variables) as own:
+    with (
+        forks(folder) as address,
+        postgres.server(folder / "postgres") as variables,
+        postgres.database(variables) as own,
+    ):
         host, name = own["PGHOST"], own["PGDATABASE"]
         password = f":{own['PGPASSWORD']}" if "PGPASSWORD" in own else ""
         server = Server(
             folder,
             f"postgresql+asyncpg://{own['PGUSER']}{password}@/{name}?host={host}&port={own['PGPORT']}",
             _free_port(),
+            address,
         )
         server.start()
         try:
