@@ -26,7 +26,7 @@ from orchestration.flow import events
 from tests.conftest import settings_in
 from tests.e2e.conftest import Place
 from tests.support import orchestrator
-from tests.support.orchestrator import Server, Worker
+from tests.support.orchestrator import Server, Worker, wait_for
 from tests.support.processes import wait_until
 from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
@@ -77,7 +77,7 @@ class Team:
 
     def start_worker(self) -> None:
         if not self.worker.process:
-            self.worker.start()
+            self.worker.start(anew=True)
 
     def night(self, state: str = "Completed") -> str:
         """The id of a run that ended so."""
@@ -88,7 +88,7 @@ class Team:
     def waiting_run(self) -> str:
         """A run that is under way, and waits while the test holds the warehouse."""
         run = self.server.run()
-        wait_until(lambda: "waiting: " in self.server.logs(run))
+        wait_for(lambda: "waiting: " in self.server.logs(run))
         return run
 
     def message(self, text: str, start: int, seconds: float = 30.0) -> dict[str, str]:
@@ -241,7 +241,7 @@ def test_a_verification_that_is_missing_is_told_of_from_outside(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", team.server.api)
     team.start_worker()
-    wait_until(lambda: watching.watch(team.quiet) == [])
+    wait_for(lambda: watching.watch(team.quiet) == [])
     settings = team.settings.model_copy(update={"work_dir": tmp_path})
     start = len(team.webhook.messages)
     with monkeypatch.context() as patch:
@@ -366,7 +366,7 @@ def test_a_run_and_a_worker_that_vanish_are_noticed(
         os.killpg(team.worker.process.pid, signal.SIGKILL)
         team.kill(run)
         team.worker.stop()
-        wait_until(lambda: watching.watch(team.settings))
+        wait_for(lambda: watching.watch(team.settings))
         (line,) = watching.watch(team.settings)
         assert "no worker of the work pool medallion is online" in line
         assert team.message("no worker", start)
@@ -429,8 +429,8 @@ def test_a_password_of_the_server_that_changes(team: Team, monkeypatch: pytest.M
             monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
             worker.stop()
             worker.env["PREFECT_API_AUTH_STRING"] = password
-            worker.start()
-            wait_until(lambda: watching.watch(team.quiet) == [])
+            worker.start(anew=True)
+            wait_for(lambda: watching.watch(team.quiet) == [])
     finally:
         worker.stop()
         del worker.env["PREFECT_API_AUTH_STRING"]

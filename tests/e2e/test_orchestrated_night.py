@@ -16,7 +16,7 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from tests.e2e.conftest import Place
 from tests.support import orchestrator, postgres
-from tests.support.orchestrator import Server, Worker
+from tests.support.orchestrator import Server, Worker, wait_for
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 from tests.support.trips import ZONES, publish, trips
 
@@ -201,7 +201,7 @@ def test_it_is_scheduled_at_six_in_new_york_across_both_clock_changes(team: Team
     }
     team.server.set_schedules(active=True)
     try:
-        wait_until(lambda: team.server.post("/flow_runs/filter", flow_runs=scheduled))
+        wait_for(lambda: team.server.post("/flow_runs/filter", flow_runs=scheduled))
         coming = team.server.post("/flow_runs/filter", flow_runs=scheduled)
     finally:
         team.server.set_schedules(active=False)
@@ -215,7 +215,7 @@ def test_nights_missed_while_no_worker_was_there_are_caught_up_each_thing_once(t
     publish(team.place.published, "green", month := team.a_new_month(), trips("green", month))
     now = datetime.now(UTC)
     missed = [team.server.run_missed(now - timedelta(days=days)) for days in (2, 1)]
-    wait_until(lambda: all(team.server.state(run) == "Late" for run in missed))
+    wait_for(lambda: all(team.server.state(run) == "Late" for run in missed))
     team.worker.start()
     nights = [team.server.ended(run) for run in missed]
     assert {night["state_name"] for night in nights} == {"Completed"}
@@ -258,9 +258,9 @@ def test_months_are_shared_by_workers_and_none_is_loaded_twice(team: Team) -> No
 def test_it_queues_behind_a_run_started_by_hand(team: Team) -> None:
     with blocked(team, "raw.files") as release:
         by_hand = team.place.start("orchestration.cli", "run", "--quiet")
-        wait_until(team.is_blocked)
+        wait_for(team.is_blocked)
         run = team.server.run()
-        wait_until(lambda: "waiting: Another run" in team.server.logs(run))
+        wait_for(lambda: "waiting: Another run" in team.server.logs(run))
         release()
         assert by_hand.wait(PATIENCE_SECONDS) == 0
     assert team.server.ended(run)["state_name"] == "Completed"
@@ -274,7 +274,7 @@ def test_a_flow_that_is_killed_leaves_nothing_that_goes_on_and_the_next_run_does
     """In the middle of a load, and in the middle of dbt's build."""
     with blocked(team, table) as release:
         run = team.server.run()
-        wait_until(team.is_blocked)
+        wait_for(team.is_blocked)
         (process,) = orchestrator.flow_processes(run)
         os.kill(process, signal.SIGKILL)
         assert team.server.ended(run)["state_name"] == "Crashed"
@@ -287,7 +287,7 @@ def test_a_flow_that_is_killed_leaves_nothing_that_goes_on_and_the_next_run_does
 def test_a_server_that_is_stopped_and_started_disturbs_no_run(team: Team) -> None:
     with blocked(team, "raw.files") as release:
         run = team.server.run()
-        wait_until(team.is_blocked)
+        wait_for(team.is_blocked)
         team.server.stop()
         team.server.start()
         release()
@@ -300,7 +300,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
         pytest.skip("MEDALLION_TEST_PG names a server that is not ours to stop")
     with blocked(team, "raw.files"):
         run = team.server.run()
-        wait_until(team.is_blocked)
+        wait_for(team.is_blocked)
         start = postgres.stop(Path(team.place.env["PGHOST"]))
 
         def waits() -> bool:
@@ -308,7 +308,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
             return any(t["state_name"] == "AwaitingRetry" for t in tasks)
 
         try:
-            wait_until(waits)
+            wait_for(waits)
         finally:
             start()
     ended = team.server.ended(run)
@@ -319,7 +319,7 @@ def test_a_warehouse_that_is_away_for_a_while_is_waited_for(team: Team) -> None:
 def test_a_cancelled_run_leaves_no_process_and_the_next_is_fine(team: Team) -> None:
     with blocked(team, "raw.files") as release:
         run = team.server.run()
-        wait_until(team.is_blocked)
+        wait_for(team.is_blocked)
         team.server.post(
             f"/flow_runs/{run}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}
         )

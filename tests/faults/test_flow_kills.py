@@ -13,7 +13,7 @@ import pytest
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Night, copy_of
 from tests.faults.kills import compared
-from tests.support.orchestrator import Server, Worker, flow_processes, serving
+from tests.support.orchestrator import Server, Worker, flow_processes, serving, wait_for
 from tests.support.processes import wait_until
 from tests.support.web import Stall, Web
 from tests.support.web import serving as publisher
@@ -119,7 +119,7 @@ def test_a_night_whose_flow_is_killed_is_done_by_the_next(
     for moment in kills:
         run = team.begin()
         if isinstance(moment, str):
-            wait_until(lambda run=run, task=moment: task in team.tasks(run))
+            wait_for(lambda run=run, task=moment: task in team.tasks(run))
         else:
             wait_until(lambda run=run: flow_processes(run))
             time.sleep(moment)

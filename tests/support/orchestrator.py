@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ import requests
 from ingestion.settings import PROJECT_ROOT
 from tests.support import postgres
 from tests.support.flow_forks import forks, name_of
-from tests.support.processes import wait_until
+from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 POOL = "medallion"
 # The server's loops run often, so that a test need not wait long. All else is as on a real server,
@@ -35,6 +35,11 @@ SERVER = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
 }
 CLIENT = {"PREFECT_WORKER_QUERY_SECONDS": "1", "DO_NOT_TRACK": "1"}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+    """As ``wait_until``, twice a second: requests slow down the run on the same server."""
+    wait_until(condition, seconds, pause=0.5)
 
 
 @dataclass
@@ -139,8 +144,7 @@ class Server:
         def is_over() -> bool:
             return self.get(f"/flow_runs/{run}")["state_type"] in final
 
-        # more frequent requests would slow down the run on the same server
-        wait_until(is_over, seconds=480, pause=0.5)
+        wait_for(is_over, seconds=480)
         return dict(self.get(f"/flow_runs/{run}"))
 
     def seconds(self, run: dict[str, Any]) -> float:
