@@ -20,7 +20,9 @@ from ingestion.settings import Settings
 _BEFORE = re.compile(
     r"^(Error running query: |\[[A-Z0-9_.]+\] |[a-z]+(\.\w+)+(Exception|Error): )+"
 )
-_AFTER = re.compile(r"( SQLSTATE: \w+| == SQL .*|;\s*'?[A-Z]\w* .*).*$", re.DOTALL)
+_AFTER = re.compile(
+    r"( SQLSTATE: \w+| == SQL .*| at org\.apache\.spark\.\S+\(|;\s*'?[A-Z]\w* .*).*$", re.DOTALL
+)
 # errors of a file of the lake, not of the cluster or the network
 _IN_FILE = re.compile(
     r"\[(FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|PATH_NOT_FOUND|PARQUET_\w+|CANNOT_MERGE_\w+)"
