@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     # what the names of the schemas begin with, where others use the same metastore
     spark_schema_prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,40}_)?$")
     spark_threads: int = Field(default=2, ge=1, le=64)
-    spark_format: Literal["parquet"] = "parquet"
+    spark_format: Literal["parquet", "iceberg"] = "parquet"
     spark_dir: Path = DATA_DIR / "spark"
     work_dir: Path = DATA_DIR / "work"
     least_download_rate: int = Field(default=1000, ge=0)  # bytes a second; 0: none is too slow

@@ -65,7 +65,7 @@ class Spark:
         connection = connect(self._settings)
         try:
             session = self._session(connection)
-            requirements.put_in_force(session)
+            requirements.put_in_force(session, self._settings.spark_format)
             there = session.files.is_there()
             if self._settings.is_environment and not there:
                 raise no_environment(self._settings.environment)
@@ -125,7 +125,7 @@ class Spark:
 
     def lacks(self, session: SparkSession, /) -> list[str]:
         """What a run would lack there: for each, one sentence that also says what to do."""
-        return requirements.lacking(session)
+        return requirements.lacking(session, self._settings.spark_format)
 
     def prepare(self, session: SparkSession, /) -> None:
         """Create the schema raw, and one for each source, where they do not exist."""

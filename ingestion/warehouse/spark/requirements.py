@@ -14,25 +14,33 @@ SESSION = {
     ),
     "spark.sql.legacy.parquet.nanosAsLong": ("false", "moments would become numbers"),
 }
-CATALOG = "spark.sql.catalogImplementation"
+METASTORE = "spark.sql.catalogImplementation"
+CATALOG = "spark.sql.catalog.spark_catalog"
 
 
-def put_in_force(session: Statements) -> None:
+def put_in_force(session: Statements, table_format: str) -> None:
     """Set them for this session; raise ``MedallionError`` where one is not in force then."""
     for name, (value, _) in SESSION.items():
         session.run(f"set {name}={value}")
-    if lacking_now := lacking(session):
+    if lacking_now := lacking(session, table_format):
         raise MedallionError(" ".join(lacking_now))
 
 
-def lacking(session: Statements) -> list[str]:
-    """A sentence for each setting that is not in force."""
+def lacking(session: Statements, table_format: str) -> list[str]:
+    """A sentence for each setting that is not in force, for tables of this format."""
     found = []
-    ((_, catalog),) = session.fetch(f"set {CATALOG}").rows
-    if catalog != "hive":
+    ((_, metastore),) = session.fetch(f"set {METASTORE}").rows
+    if metastore != "hive":
         found.append(
-            f"Spark's server has no metastore ({CATALOG}={catalog}), so it would forget every table"
-            " when it stops: start it with Hive support, as docs/spark.md says."
+            f"Spark's server has no metastore ({METASTORE}={metastore}), so it would forget every"
+            " table when it stops: start it with Hive support, as docs/spark.md says."
+        )
+    ((_, catalog),) = session.fetch(f"set {CATALOG}").rows
+    if table_format == "iceberg" and "iceberg" not in catalog:
+        found.append(
+            "MEDALLION_SPARK_FORMAT is iceberg, but Spark's server has no catalog of Iceberg"
+            f" ({CATALOG}={catalog}): start it with one, as docs/spark.md says, or unset"
+            " MEDALLION_SPARK_FORMAT."
         )
     for name, (value, harm) in SESSION.items():
         ((_, now),) = session.fetch(f"set {name}").rows

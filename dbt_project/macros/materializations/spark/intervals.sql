@@ -1,22 +1,20 @@
 {#
-  by_month on Spark, on tables of Parquet files that are partitioned by service and source_month. Many
-  months are built by one statement, so that a cluster has enough to do, but it reads no more rows than
-  the variable spark_rows_per_statement says: a statement that is killed is repeated as a whole.
+  by_month on Spark, on tables that are partitioned by service and source_month. Many months are built by
+  one statement, so that a cluster has enough to do, but it reads no more rows than the variable
+  spark_rows_per_statement says: a statement that is killed is repeated as a whole.
 
   For each statement:
     1. drop the build records of the months that the table holds: they are stale from here on
-    2. overwrite the months. Each is replaced when all are computed
-    3. drop the rows of months that came out empty: an overwrite leaves their old rows
-    4. write the build records, with the rows counted in the table
+    2. replace the rows of the months
+    3. write the build records, with the rows counted in the table
   Whatever is killed, a month without a record is built again.
 #}
 {% macro spark__replace_intervals(relation, sql, fingerprint, intervals) %}
     {%- set counted = namespace(rows=0) -%}
     {%- set columns = adapter.get_columns_in_relation(relation) | map(attribute='quoted') | join(', ') -%}
-    {%- set there = run_query('show partitions ' ~ relation).columns[0].values() | list -%}
     {%- for statement_intervals in in_statements(intervals) -%}
         {%- set counted.rows = counted.rows + replace_together(
-            relation, columns, sql, fingerprint, statement_intervals, there
+            relation, columns, sql, fingerprint, statement_intervals
         ) -%}
     {%- endfor -%}
     {{ return(counted.rows) }}
@@ -56,21 +54,62 @@
 {%- endmacro %}
 
 
-{% macro replace_together(relation, columns, sql, fingerprint, intervals, there) %}
+{% macro replace_together(relation, columns, sql, fingerprint, intervals) %}
     {%- set table_name = recorded_name(relation) -%}
     {%- set wanted = intervals | rejectattr('build_key', 'none') | list -%}
-    {%- set held = [] -%}
-    {%- for interval in intervals
-        if 'service=' ~ interval.service ~ '/source_month=' ~ interval.source_month in there -%}
-        {%- do held.append(interval) -%}
-    {%- endfor -%}
     {% do give_sign_of_life() %}
     {% if intervals | selectattr('is_held') | list %}
         {% do rewrite_records(
             table_name, records_of(table_name) ~ ' and (source_month is null or not ' ~ is_of(intervals) ~ ')'
         ) %}
     {% endif %}
+    {% if is_iceberg() %}
+        {% do replace_months(relation, columns, sql, intervals, wanted) %}
+    {% else %}
+        {% do overwrite_partitions(relation, columns, sql, intervals, wanted) %}
+    {% endif %}
+    {% if wanted %}
+        {%- set counted = {} -%}
+        {%- for row in run_query(
+            'select service, cast(source_month as string), count(*) from ' ~ relation ~ ' where ' ~ is_of(wanted)
+            ~ ' group by service, source_month'
+        ).rows -%}
+            {%- do counted.update({row[0] ~ row[1]: row[2] | int}) -%}
+        {%- endfor -%}
+        {% do rewrite_records(table_name, records_of(table_name) ~ ' union all ' ~ records_of_built(
+            fingerprint, wanted, counted
+        )) %}
+        {{ return(counted.values() | sum) }}
+    {% endif %}
+    {{ return(0) }}
+{% endmacro %}
 
+
+{# Iceberg: all the months at once, with those that are gone or came out empty. #}
+{% macro replace_months(relation, columns, sql, intervals, wanted) %}
+    {% call statement('replace_months') -%}
+        {% if wanted %}
+        insert into {{ relation }} replace where {{ is_of(intervals) }}
+        select {{ columns }} from (
+            {{ sql }}
+        ) as model
+        where {{ is_of(wanted) }}
+        {% else %}
+        delete from {{ relation }} where {{ is_of(intervals) }}
+        {% endif %}
+    {%- endcall %}
+{% endmacro %}
+
+
+{# Parquet: each month is replaced when all are computed. Then the partitions of months that are gone or came
+   out empty are dropped: an overwrite leaves their old rows. #}
+{% macro overwrite_partitions(relation, columns, sql, intervals, wanted) %}
+    {%- set there = run_query('show partitions ' ~ relation).columns[0].values() | list -%}
+    {%- set held = [] -%}
+    {%- for interval in intervals
+        if 'service=' ~ interval.service ~ '/source_month=' ~ interval.source_month in there -%}
+        {%- do held.append(interval) -%}
+    {%- endfor -%}
     {%- set emptied = intervals | selectattr('build_key', 'none') | list -%}
     {% if wanted %}
         {%- set old_files = [] -%}
@@ -104,20 +143,6 @@
             {%- endfor %}
         {%- endcall %}
     {% endif %}
-    {% if wanted %}
-        {%- set counted = {} -%}
-        {%- for row in run_query(
-            'select service, cast(source_month as string), count(*) from ' ~ relation ~ ' where ' ~ is_of(wanted)
-            ~ ' group by service, source_month'
-        ).rows -%}
-            {%- do counted.update({row[0] ~ row[1]: row[2] | int}) -%}
-        {%- endfor -%}
-        {% do rewrite_records(table_name, records_of(table_name) ~ ' union all ' ~ records_of_built(
-            fingerprint, wanted, counted
-        )) %}
-        {{ return(counted.values() | sum) }}
-    {% endif %}
-    {{ return(0) }}
 {% endmacro %}
 
 

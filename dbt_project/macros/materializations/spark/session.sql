@@ -2,6 +2,7 @@
   What a run of dbt asks of Spark before it begins, and by what it keeps other runs out.
 #}
 
+
 {% macro spark__begin_run() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
         {% do check_session() %}
@@ -20,12 +21,6 @@
 {# The settings that results depend on, as the profile gives them: a proxy or a server may leave them
    out, and dbt-spark would not say so. #}
 {% macro check_session() %}
-    {%- if env_var('MEDALLION_SPARK_FORMAT', 'parquet') != 'parquet' -%}
-        {% do exceptions.raise_compiler_error(
-            'dbt builds tables of Parquet files on Spark, and none of ' ~ env_var('MEDALLION_SPARK_FORMAT')
-            ~ ' yet. Unset MEDALLION_SPARK_FORMAT.'
-        ) %}
-    {%- endif -%}
     {%- set in_force = {} -%}
     {%- for key, setting in run_query('set').rows -%}
         {%- do in_force.update({key: setting}) -%}
@@ -43,6 +38,12 @@
     {%- endfor -%}
     {%- if in_force.get('spark.sql.catalogImplementation') == 'in-memory' -%}
         {%- do wrong.append('it has no metastore (spark.sql.catalogImplementation is in-memory, not hive)') -%}
+    {%- endif -%}
+    {%- if is_iceberg() and 'iceberg' not in in_force.get('spark.sql.catalog.spark_catalog', '') -%}
+        {%- do wrong.append(
+            'MEDALLION_SPARK_FORMAT is iceberg, but it has no catalog of Iceberg (spark.sql.catalog.spark_catalog is '
+            ~ in_force.get('spark.sql.catalog.spark_catalog', 'not set') ~ ')'
+        ) -%}
     {%- endif -%}
     {%- if wrong -%}
         {% do exceptions.raise_compiler_error(

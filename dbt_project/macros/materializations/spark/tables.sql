@@ -1,7 +1,14 @@
 {#
   Tables on Spark. There are no transactions: each step is one statement, in an order in which a run that
   is killed after any of them leaves nothing wrong, and the next run goes on.
+
+  MEDALLION_SPARK_FORMAT says what the tables of models are: folders of Parquet files, or tables of Iceberg,
+  where each statement is seen as a whole or not at all. Seeds, build records and what is compared with a
+  table are of Parquet files with both.
 #}
+{% macro is_iceberg() %}
+    {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet') == 'iceberg') }}
+{% endmacro %}
 
 
 {# A property of the table, as for a view: it comes and goes with it. #}
@@ -9,8 +16,13 @@
     {%- set existing = load_cached_relation(relation) -%}
     {{ return(
         existing is not none and existing.is_table and not should_full_refresh()
-        and property_of(relation, 'fingerprint') == fingerprint
+        and property_of(relation, 'fingerprint') == fingerprint_with_format(fingerprint)
     ) }}
+{% endmacro %}
+
+{# A table of the other format is built anew. #}
+{% macro fingerprint_with_format(fingerprint) %}
+    {{ return(fingerprint ~ (' iceberg' if is_iceberg() else '')) }}
 {% endmacro %}
 
 {% macro property_of(relation, name) %}
@@ -26,8 +38,8 @@
     {% endif %}
     {% do create_empty_table(relation, sql) %}
     {% do run_query(
-        'alter table ' ~ relation ~ " set tblproperties ('medallion.fingerprint' = '" ~ fingerprint
-        ~ "', 'medallion.docs' = '" ~ docs_key() ~ "')"
+        'alter table ' ~ relation ~ " set tblproperties ('medallion.fingerprint' = '"
+        ~ fingerprint_with_format(fingerprint) ~ "', 'medallion.docs' = '" ~ docs_key() ~ "')"
     ) %}
     {% do adapter.cache_added(relation.incorporate(type='table')) %}
 {% endmacro %}
@@ -48,16 +60,32 @@
     {% call statement('create_empty_table') -%}
         create table {{ relation }} (
         {%- for name, type in columns.items() %}
-            {{ adapter.quote(name) }} {{ type }} comment {{ comment_text(model.columns.get(name, {}).description) }}
+            {{ adapter.quote(name) }} {{ type }} comment {{ comment_text(column_comment(name)) }}
             {{- ',' if not loop.last }}
         {%- endfor %}
         )
-        using parquet
+        using {{ 'iceberg' if is_iceberg() else 'parquet' }}
         {% if config.get('materialized') == 'by_month' -%}
         partitioned by (service, source_month)
         {%- endif %}
         comment {{ comment_text(model.description) }}
+        {% if is_iceberg() -%}
+        location {{ comment_text(new_location(relation)) }}
+        {%- endif %}
     {%- endcall %}
+{% endmacro %}
+
+{# A folder that no table of Iceberg had before: such a table keeps its folder when it is renamed. #}
+{% macro new_location(relation) %}
+    {%- for name, value in run_query('describe schema ' ~ relation.without_identifier()).rows if name == 'Location' -%}
+        {{ return(value ~ '/' ~ relation.identifier ~ '-' ~ invocation_id) }}
+    {%- endfor -%}
+{% endmacro %}
+
+{# Of tables of Iceberg, Hive's metastore keeps no more characters. #}
+{% macro column_comment(name) %}
+    {%- set description = model.columns.get(name, {}).description or '' -%}
+    {{ return(description if not is_iceberg() or description | length <= 256 else description[:255] ~ '…') }}
 {% endmacro %}
 
 {% macro comment_text(text) -%}
@@ -87,6 +115,14 @@
 {% macro column_and_type(name, type) %}
     {%- set type = type | lower | replace(' ', '') -%}
     {{ return({'name': name, 'data_type': type, 'formatted': name ~ ' ' ~ type}) }}
+{% endmacro %}
+
+
+{# A table of Iceberg that is dropped leaves its files, unless it is told not to. #}
+{% macro spark__drop_relation(relation) %}
+    {% call statement('drop_relation', auto_begin=False) -%}
+        drop {{ relation.type }} if exists {{ relation }}{{ ' purge' if relation.is_table }}
+    {%- endcall %}
 {% endmacro %}
 
 
@@ -138,10 +174,10 @@
     {%- if property_of(relation, 'docs') != docs_key() -%}
         {% do run_query('comment on table ' ~ relation ~ ' is ' ~ comment_text(model.description)) %}
         {%- for row in run_query('describe ' ~ relation).rows
-            if row[0] in model.columns and (row[2] or '') != model.columns[row[0]].description -%}
+            if row[0] in model.columns and (row[2] or '') != column_comment(row[0]) -%}
             {% do run_query(
                 'alter table ' ~ relation ~ ' change column ' ~ adapter.quote(row[0]) ~ ' comment '
-                ~ comment_text(model.columns[row[0]].description)
+                ~ comment_text(column_comment(row[0]))
             ) %}
         {%- endfor -%}
         {% do run_query('alter table ' ~ relation ~ " set tblproperties ('medallion.docs' = '" ~ docs_key() ~ "')") %}
@@ -156,11 +192,17 @@
 {# A small table is overwritten as a whole. If that is killed, the next run finds other rows in it. #}
 {% macro spark__insert_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
-    insert overwrite {{ relation }}
+    {{ overwritten(relation) }}
     select {{ columns }} from (
         {{ sql }}
     ) as model
 {% endmacro %}
+
+{# The beginning of the statement that overwrites a whole table. Of Iceberg, `insert overwrite` would leave a
+   table as it is where there are no new rows. #}
+{% macro overwritten(relation) -%}
+    {{ 'insert into ' ~ relation ~ ' replace where true' if is_iceberg() else 'insert overwrite ' ~ relation }}
+{%- endmacro %}
 
 {% macro spark__replace_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
@@ -180,7 +222,7 @@
     {%- if differs -%}
         {% do change_records("table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null', 'built_at': 'current_timestamp()'}) %}
         {% call statement('replace') -%}
-            insert overwrite {{ relation }} select {{ columns }} from {{ now }}
+            {{ overwritten(relation) }} select {{ columns }} from {{ now }}
         {%- endcall %}
     {%- endif -%}
     {% do run_query('drop table if exists ' ~ now) %}
