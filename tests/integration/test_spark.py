@@ -249,6 +249,12 @@ def test_a_setting_that_is_not_in_force_is_named(loaded: Settings) -> None:
     assert "set it to UTC" in told
 
 
+def test_a_server_without_iceberg_is_refused_where_tables_are_to_be_of_it(loaded: Settings) -> None:
+    with pytest.raises(MedallionError, match="no catalog of Iceberg") as told:
+        load(loaded.model_copy(update={"spark_format": "iceberg"}))
+    assert "\n" not in str(told.value)
+
+
 def test_a_server_that_does_not_answer_is_named(loaded: Settings) -> None:
     nobody = loaded.model_copy(update={"spark_port": 9})
     with pytest.raises(UnreachableError, match=r"Spark at 127\.0\.0\.1:9 does not answer"):
