@@ -92,7 +92,8 @@ class Version:
     is_current: bool
     figures: Figures | None = None
     changes: Changes | None = None
-    error: str | None = None  # why the lake's bytes could not be read
+    # why the lake's bytes could not be read; so called in the JSON of medallion history
+    fault: str | None = None
     decisions: tuple[Decision, ...] = ()
 
 
@@ -112,7 +113,7 @@ def compare(
 
     Each version is read once for its figures and twice for each comparison. One in quarantine is
     not read, and no version is compared with one that is withdrawn. A version that cannot be read
-    has a ``error`` in place of figures. ``MEDALLION_DUCKDB_MEMORY_LIMIT`` limits memory; the rest
+    has a ``fault`` in place of figures. ``MEDALLION_DUCKDB_MEMORY_LIMIT`` limits memory; the rest
     spills into the work folder.
     """
     progress = progress or Quiet()
@@ -135,7 +136,7 @@ def compare(
                 version = _read(settings, connection, read_as, version, before)
                 before = version if landing.status == "landed" else before
                 progress.advance(landing.bytes)
-                progress.file_done(landing.table_name, version.error or "read", landing.row_count)
+                progress.file_done(landing.table_name, version.fault or "read", landing.row_count)
             found.append(version)
     return found
 
@@ -184,12 +185,12 @@ def _read(
             f" Raise MEDALLION_DUCKDB_MEMORY_LIMIT, or make room in {settings.work_dir}."
         ) from exc
     except (duckdb.Error, OSError) as exc:
-        error = (
+        fault = (
             f"{landing.name}, {landing.lake_path} cannot be read from the lake:"
             f" {first_line(exc)}. Restore it from a backup; medallion verify says what else is"
             " damaged."
         )
-        return replace(version, changes=changes, error=error)
+        return replace(version, changes=changes, fault=fault)
     return replace(version, changes=changes)
 
 

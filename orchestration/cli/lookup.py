@@ -131,7 +131,7 @@ def history(
             print_json(versions)
         else:
             print_versions(name, versions)
-        end_with([v.error for v in versions if v.error])
+        end_with([v.fault for v in versions if v.fault])
 
 
 def trip_id_of(text: str) -> int:

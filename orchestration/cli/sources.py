@@ -104,8 +104,9 @@ def scaffold(
             notice(
                 f"{dataset}: source.toml declares no columns. A warehouse where nothing of it is"
                 " landed, such as the sample's, then cannot build its model. These were found; put"
-                f" them below [datasets.{dataset}]:\n{line}"
+                f" them below [datasets.{dataset}]:"
             )
+            notice(line)
 
 
 def _named(name: str) -> "Source":

@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -211,6 +213,15 @@ def test_a_scaffold_says_whose_models_need_a_landed_file(
         "arrivals": 'columns = { ship = "text" }',
         "berths": 'columns = { "a fee" = "decimal(6, 2)" }',
     }
+    command = ["source", "scaffold", "wharf", "--out", str(tmp_path / "models")]
+    run = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # as it is copied into source.toml
+    assert set(made.undeclared.values()) < set(run.stderr.splitlines())
 
 
 @pytest.mark.parametrize("dataset", ["berths", "moorings"])
