@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib import import_module
 
-from ingestion.errors import FetchError, MedallionError, UntrustedFileError, UsageError
+from ingestion.errors import FetchError, MedallionError, UntrustedFileError
 from ingestion.formats.drift import Checked
 from ingestion.formats.validate import check
 from ingestion.lake.catalog import Catalog, FileVersion, clock_warning
@@ -24,15 +24,14 @@ from ingestion.lake.storage.checksums import Digests
 from ingestion.lake.storage.store import Store, open_lake
 from ingestion.locks import turns_with_files
 from ingestion.progress import Progress, Quiet
+from ingestion.published import published_by_source
 from ingestion.settings import Settings
 from ingestion.sources import registry
-from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile, Publisher
+from ingestion.sources.base import DOCUMENT, Fetched, PublishedFile
 from ingestion.sources.kinds import kind_of
 from ingestion.sources.spool import forget_parts, has_parts
-from ingestion.words import counted_are
 
 FETCHES_AT_ONCE = 4
-GONE_NAMED = 3  # documents of a dataset that are named where they are not published any more
 # The most files and bytes in one load of dlt, whichever is reached first. Files share the load's
 # fixed cost, and no more than one batch waits in the spool.
 BATCH_FILES = 16
@@ -128,102 +127,6 @@ def land_derived(settings: Settings, progress: Progress | None = None) -> LandRe
         return make_derived(store, documents[file], file, settings.spool_dir)
 
     return land_files(settings, list(documents), progress, make)
-
-
-def published_now(
-    settings: Settings,
-    datasets: Iterable[str] = (),
-    start: date | None = None,
-    end: date | None = None,
-    progress: Progress | None = None,
-) -> list[PublishedFile]:
-    """The published files of the datasets and months, and the expected ones that are missing.
-
-    A missing file has the reason in its ``error``. Without ``datasets``, gives the files of all
-    enabled sources. Raises ``MedallionError`` where a source cannot be asked, has none of them, or
-    no file any more.
-    """
-    found, errors = published_by_source(settings, datasets, start, end, progress)
-    for error in errors:
-        raise error
-    return found
-
-
-def published_by_source(
-    settings: Settings,
-    datasets: Iterable[str] = (),
-    start: date | None = None,
-    end: date | None = None,
-    progress: Progress | None = None,
-) -> tuple[list[PublishedFile], list[MedallionError]]:
-    """What ``published_now`` gives, of the sources that can be asked; and each other's error.
-
-    Raises ``MedallionError`` if no source can be asked, and ``UsageError`` for a wrong setting of
-    any source.
-    """
-    named = list(dict.fromkeys(datasets))
-    publishers = settings.publishers(named)
-    found: list[PublishedFile] = []
-    errors: list[MedallionError] = []
-    for publisher in publishers:
-        theirs = [name for name in named if registry.source_of(name) == publisher.source]
-        try:
-            found += _published_by(settings, publisher, theirs, start, end, progress)
-        except UsageError:
-            raise
-        except MedallionError as exc:
-            if len(publishers) == 1:
-                raise
-            errors.append(_of_source(publisher, exc))
-    if errors and len(errors) == len(publishers):
-        *others, last = errors
-        for other in others:
-            last.add_note(str(other))
-        raise last
-    return found, errors
-
-
-def _of_source(publisher: Publisher, exc: MedallionError) -> MedallionError:
-    """The error, which begins with the source's name."""
-    name = publisher.source.name
-    return exc if str(exc).startswith(f"{name}:") else type(exc)(f"{name}: {exc}")
-
-
-def _published_by(
-    settings: Settings,
-    publisher: Publisher,
-    datasets: Sequence[str],
-    start: date | None,
-    end: date | None,
-    progress: Progress | None,
-) -> list[PublishedFile]:
-    def gave_months(url: str) -> bool:
-        return any(
-            landing.month and landing.source_url.startswith(f"{url}/")
-            for landing in Catalog(Store(settings.lake_url)).landings
-        )
-
-    kind = kind_of(publisher)
-    offered = kind.discover(publisher, datasets, start, end, progress, gave_months)
-    if progress and any(file.file_format == DOCUMENT for file in offered):
-        for line in _gone(settings, offered):
-            progress.say(line)
-    return offered
-
-
-def _gone(settings: Settings, offered: Sequence[PublishedFile]) -> Iterator[str]:
-    """A line for each dataset with documents in use that its source does not have any more."""
-    there = {file.key for file in offered}
-    held = [v for v in Catalog(Store(settings.lake_url)).current() if not v.columns]
-    for dataset in dict.fromkeys(file.dataset for file in offered):
-        names = [v.item or "" for v in held if v.dataset == dataset and v.key not in there]
-        if names:
-            more = f" and {len(names) - GONE_NAMED:,} more" if len(names) > GONE_NAMED else ""
-            yield (
-                f"{dataset}: {counted_are(len(names), 'document')} not published any more, and"
-                f" still in use: {', '.join(map(repr, names[:GONE_NAMED]))}{more}. To take one out"
-                f" of use: medallion withdraw {dataset} --item NAME"
-            )
 
 
 Fetch = Callable[[PublishedFile], Fetched | None]

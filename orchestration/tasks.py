@@ -30,6 +30,7 @@ from ingestion.land import Outcome
 from ingestion.load import LoadReport
 from ingestion.progress import Lines
 from ingestion.publications.write import Published
+from ingestion.published import published_by_source
 from ingestion.settings import dataset_names, load_settings
 from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, PublishedFile
@@ -142,7 +143,7 @@ def discover(
     Returns the files, and the errors of the publishers that could not be asked, tries included.
     """
     settings = load_settings()
-    files, errors = lake.published_by_source(settings, datasets, start, end, Lines(print))
+    files, errors = published_by_source(settings, datasets, start, end, Lines(print))
     for error in errors:
         if error.may_pass and _may_try_again():
             raise error

@@ -13,10 +13,10 @@ from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog, clock_warning
 from ingestion.lake.reading.attach import attach_lake, extensions
 from ingestion.lake.storage.store import open_lake
-from ingestion.land import published_by_source
 from ingestion.load import check_lake
 from ingestion.publications.storage import current as current_publication
 from ingestion.publications.storage import open_publications
+from ingestion.published import published_by_source
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.warehouse import engine_for

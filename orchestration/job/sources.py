@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
-from ingestion.land import published_now
+from ingestion.published import published_now
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile, Source

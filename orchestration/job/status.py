@@ -9,8 +9,8 @@ from typing import Any
 from ingestion.errors import MedallionError, errors_of
 from ingestion.lake.catalog import Catalog, FileVersion, file_key
 from ingestion.lake.file_version import PASSED_OVER, Key
-from ingestion.land import published_by_source
 from ingestion.publications.read import current as current_publication
+from ingestion.published import published_by_source
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile

@@ -146,7 +146,8 @@ def test_what_is_unchanged_costs_no_slow_import(
 LAND_IN_THREADS = """
 import json, sys
 from ingestion.errors import FetchError
-from ingestion.land import land_files, published_now
+from ingestion.land import land_files
+from ingestion.published import published_now
 from ingestion.settings import load_settings
 
 found = []

@@ -9,8 +9,8 @@ import pytest
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.land import Outcome, land
-from ingestion.land import published_now as discover
 from ingestion.progress import Lines
+from ingestion.published import published_now as discover
 from ingestion.settings import Settings
 from ingestion.sources.base import PublishedFile
 from ingestion.sources.files.publisher import months_between
@@ -325,7 +325,7 @@ def test_a_folder_that_has_gone_is_no_wrong_setting(
 
 MAY_NOT = """
 import sys
-from ingestion.land import published_now as discover
+from ingestion.published import published_now as discover
 from ingestion.errors import MedallionError
 from ingestion.settings import Settings
 try:
