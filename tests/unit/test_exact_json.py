@@ -1,12 +1,15 @@
 """JSON that is read and written without a change, in one form."""
 
 import gzip
+import io
 import json
 import random
+from functools import reduce
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+import simplejson
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingestion.sources.rest_api import exact_json
@@ -33,6 +36,24 @@ def test_rows_are_read_and_written_without_a_change(rows: list[dict[str, object]
     # repr tells -0.0 from 0.0 and 1 from 1.0 and True
     lines = written(json.dumps(rows).encode())
     assert [repr(_sorted(json.loads(line))) for line in lines] == [repr(_sorted(r)) for r in rows]
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.text(), VALUES, max_size=4), max_size=5))
+@example([{"\x7f\x1b\u2028": '"/\\', "😀": "é", "b": [10**19, -(2**63)], "": {}}])
+@example([{"half a pair": "\ud800", "n": 2**64}, reduce(lambda deep, _: [deep], range(300), {})])
+def test_the_one_form_is_that_of_every_release(rows: list[object]) -> None:
+    # other bytes would make a new version of every file that has not changed
+    content = json.dumps(rows).encode()
+    assert written(content) == [_as_ever(row) for row in exact_json.read(content)]
+
+
+def _as_ever(row: object, *, ascii_only: bool = False) -> str:
+    line = simplejson.dumps(
+        row, ensure_ascii=ascii_only, use_decimal=True, sort_keys=True, separators=(",", ":")
+    )
+    is_text = not any("\ud800" <= character <= "\udfff" for character in line)
+    return line if is_text else _as_ever(row, ascii_only=True)
 
 
 def _sorted(value: object) -> object:
@@ -79,5 +100,10 @@ def test_the_same_lines_are_the_same_bytes(tmp_path: Path) -> None:
     assert exact_json.write_sorted(lines, tmp_path / "one") == 100
     assert exact_json.write_sorted(reversed(lines), tmp_path / "another name") == 100
     assert (tmp_path / "one").read_bytes() == (tmp_path / "another name").read_bytes()
+    packed = io.BytesIO()
+    with gzip.GzipFile("", "wb", 6, packed, mtime=0) as line_by_line:
+        for line in sorted(lines):
+            line_by_line.write(line)
+    assert (tmp_path / "one").read_bytes() == packed.getvalue()
     assert gzip.decompress((tmp_path / "one").read_bytes()) == b"".join(sorted(lines))
     assert exact_json.write_sorted([], tmp_path / "one") == 0

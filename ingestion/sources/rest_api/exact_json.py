@@ -6,24 +6,27 @@ JSON is not kept: the order of an object's keys, and blanks between values.
 
 import gzip
 import heapq
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import orjson
 import simplejson
 from requests.utils import guess_json_utf
 
 _RUN_BYTES = 64 << 20  # as many are sorted in memory; what is beyond them waits on disk
+_BUFFER_BYTES = 128 << 10  # compressed at once
 _BYTES_OF_AN_OBJECT = 40  # what Python keeps besides the bytes of a line
 _COMPRESSION = 6
 _DIGITS_OF_INTEGERS = 4_000  # Python makes no integers of more than 4,300
 
 
 class Number(Decimal):
-    """A number that is written with the digits it was read with."""
+    """A number that is written with the digits it was read with, where a decimal has others."""
 
     __slots__ = ("_text",)
     _text: str
@@ -45,8 +48,13 @@ def read(content: bytes, declared_encoding: str | None = None) -> Any:
     except UnicodeDecodeError:
         text = content.decode(declared_encoding or "utf-8")
     return simplejson.loads(
-        text, parse_float=Number, parse_int=_integer, object_pairs_hook=_with_every_key
+        text, parse_float=_number, parse_int=_integer, object_pairs_hook=_with_every_key
     )
+
+
+def _number(text: str) -> Decimal:
+    number = Decimal(text)
+    return number if str(number) == text else Number(text)
 
 
 def _integer(text: str) -> int | Number:
@@ -63,7 +71,11 @@ def _with_every_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def lines(rows: Iterable[Any]) -> Iterator[bytes]:
-    """Each row as one line, with sorted keys."""
+    """Each row as one line, with sorted keys.
+
+    The same row must give the same bytes in every release, as a file of other bytes is a new
+    version. orjson is the fast way to them; it refuses what simplejson has to write.
+    """
     plain, escaped = (
         simplejson.JSONEncoder(
             ensure_ascii=escapes, use_decimal=True, sort_keys=True, separators=(",", ":")
@@ -72,9 +84,16 @@ def lines(rows: Iterable[Any]) -> Iterator[bytes]:
     )
     for row in rows:
         try:
-            yield plain.encode(row).encode() + b"\n"
-        except UnicodeEncodeError:  # half a surrogate pair: JSON has it only as an escape
-            yield escaped.encode(row).encode() + b"\n"
+            yield orjson.dumps(row, _digits, orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+        except orjson.JSONEncodeError:  # an integer of more than 64 bits, or a very deep value
+            try:
+                yield plain.encode(row).encode() + b"\n"
+            except UnicodeEncodeError:  # half a surrogate pair: JSON has it only as an escape
+                yield escaped.encode(row).encode() + b"\n"
+
+
+def _digits(number: Decimal) -> orjson.Fragment:
+    return orjson.Fragment(str(number))
 
 
 def write_sorted(unsorted: Iterable[bytes], path: Path) -> int:
@@ -94,7 +113,10 @@ def write_sorted(unsorted: Iterable[bytes], path: Path) -> int:
             count += len(run)
         packed = opened.enter_context(path.open("wb"))
         # without the moment and the file's name, which a gzip file holds otherwise
-        with gzip.GzipFile("", "wb", _COMPRESSION, packed, mtime=0) as writer:
+        with (
+            gzip.GzipFile("", "wb", _COMPRESSION, packed, mtime=0) as compressed,
+            io.BufferedWriter(cast(io.RawIOBase, compressed), _BUFFER_BYTES) as writer,
+        ):
             writer.writelines(heapq.merge(*runs))
     return count
 
