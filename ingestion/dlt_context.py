@@ -59,10 +59,11 @@ def our_configuration(run_dir: Path, **values: Any) -> Iterator[None]:
 
 
 def import_pandas() -> None:
-    """Import pandas as a whole, where it is installed.
+    """Import pandas as a whole, where it is installed; waits for a thread that does so now.
 
-    pyarrow imports it at its first array, in the thread of any file. dlt asks whether data is a
-    frame of the pandas that it finds, and fails if that is still being imported.
+    pyarrow imports it at its first array, and DuckDB at its first parameter, in the thread of any
+    file. dlt asks whether data is a frame of the pandas that it finds, and raises
+    ``AttributeError`` if that is still being imported.
     """
     with suppress(ImportError):
         import_module("pandas")

@@ -318,15 +318,17 @@ def _store(
     candidates: dict[PublishedFile, _Candidate],
 ) -> dict[PublishedFile, float]:
     """Put new files into the lake; return, once their bytes are proved to be there, the seconds."""
-    # The slow imports wait until there is something to land.
-    from ingestion.dlt_runner import Reference, run_references
-    from ingestion.lake.destination import lake_destination
-
     new = {
         file: candidate
         for file, candidate in candidates.items()
         if not _is_stored(catalog, file, candidate)
     }
+    if not new:
+        return {}
+    # The slow imports wait until there is something to land.
+    from ingestion.dlt_runner import Reference, run_references
+    from ingestion.lake.destination import lake_destination
+
     took: dict[PublishedFile, float] = {}
     for file, candidate in new.items():
         if candidate.distrust:

@@ -14,8 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from ingestion.errors import (
     CorruptedError,
     MedallionError,
@@ -271,6 +269,8 @@ class _Writer:
 
     def _write(self, folder: str, sql: str, key: str, interval: Interval | None) -> Part:
         """Export the rows to a file, and put it in its place if it is not there."""
+        import pyarrow.parquet as pq  # it is slow to import, and often nothing is new
+
         file = self._scratch / "part.parquet"
         try:
             self._engine.export(self._session, sql, file)

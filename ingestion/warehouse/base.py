@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ingestion.errors import MedallionError, UsageError, WarehouseError
+from ingestion.formats.duckdb_sql import text_sql
 from ingestion.lake.catalog import FileVersion
 from ingestion.schema_on_read import Branch, Dialect
 from ingestion.sources.base import Dataset
@@ -348,9 +349,9 @@ def columns_in(session: Session, schemas: Sequence[str]) -> list[Column]:
     found = session.query(
         "select table_schema, table_name, column_name, lower(data_type)"
         " from information_schema.columns"
-        f" where table_schema in ({', '.join('?' for _ in schemas)})"
-        " order by table_schema, table_name, ordinal_position",
-        list(schemas),
+        # no parameters: DuckDB imports pandas, if it is installed, before it binds one
+        f" where table_schema in ({', '.join(map(text_sql, schemas))})"
+        " order by table_schema, table_name, ordinal_position"
     )
     return [Column(*row) for row in found.rows]
 

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -690,6 +693,60 @@ def test_a_fault_of_one_item_leaves_the_others(api: Api, settings: Settings) -> 
     # what is named alone is meant
     (named,) = land(settings, ["observations"], today, today).files
     assert (named.outcome, named.error) == (Outcome.FAILED, "it is not published yet.")
+
+
+# A pandas whose import ends only when the thread that asks the API waits for it.
+SLOW_PANDAS = """
+import sys, time
+
+def names(frame):
+    while frame:
+        yield frame.f_code.co_name
+        frame = frame.f_back
+
+limit = time.monotonic() + 30
+while time.monotonic() < limit:
+    if any("import_pandas" in names(frame) for frame in sys._current_frames().values()):
+        break
+    time.sleep(0.01)
+
+class DataFrame:
+    pass
+"""
+WHILE_PANDAS_IS_IMPORTED = """
+import sys, time
+from pathlib import Path
+from threading import Thread
+from ingestion.sources.base import Publisher
+from ingestion.sources.declared import read_source
+from ingestion.sources.rest_api.kind import discover, fetch
+
+source = read_source(Path("sources/airfield/source.toml"))
+publisher = Publisher(source, source.url)
+(file,) = discover(publisher)
+fetch(publisher, file, Path("spool"))
+assert not {"pandas", "pyarrow"} & set(sys.modules)
+importing = Thread(target=__import__, args=("pandas",))
+importing.start()
+while "pandas" not in sys.modules:
+    time.sleep(0.01)
+fetch(publisher, file, Path("spool"))
+importing.join()
+"""
+
+
+def test_an_api_is_asked_without_pandas_and_while_another_thread_imports_it(
+    api: Api, declare: Declare, tmp_path: Path
+) -> None:
+    api.answers("/v1/observations", ROWS)
+    declare()
+    (tmp_path / "pandas.py").write_text(SLOW_PANDAS)
+    subprocess.run(
+        [sys.executable, "-c", WHILE_PANDAS_IS_IMPORTED],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        check=True,
+    )
 
 
 def test_a_month_that_had_rows_and_has_none_now_is_an_error(api: Api, settings: Settings) -> None:

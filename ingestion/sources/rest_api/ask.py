@@ -7,6 +7,7 @@ from typing import Any, cast
 from dlt.common import jsonpath
 from dlt.common.exceptions import DltException
 from dlt.common.validation import validate_dict
+from dlt.extract import DltResource
 from dlt.sources.rest_api import rest_api_resources
 from dlt.sources.rest_api.config_setup import create_paginator, get_auth_class
 from dlt.sources.rest_api.typing import ClientConfig, Endpoint, RESTAPIConfig
@@ -60,9 +61,8 @@ def rows(
                 "client": client | {"base_url": publisher.url, "session": asks},
                 "resources": [{"name": dataset.name, "endpoint": endpoint | {"paginator": pages}}],
             }
-            import_pandas()
             with _told_of(key):
-                (resource,) = rest_api_resources(cast(RESTAPIConfig, config_of_dlt))
+                (resource,) = _resources(cast(RESTAPIConfig, config_of_dlt))
         except _RefusedError as exc:
             told = config.redacted(f"{publisher.source.name}/source.toml: {exc}.", secret)
             raise UsageError(told) from None  # what dlt says may hold a secret
@@ -79,6 +79,15 @@ def rows(
             reason = _reason(exc, file, config.variables(*declared))
             # the exceptions of requests hold whole addresses, where a secret may be
             raise FetchError(config.redacted(f"{file.name}: {reason}", secret)) from None
+
+
+def _resources(config_of_dlt: RESTAPIConfig) -> list[DltResource]:
+    try:
+        return rest_api_resources(config_of_dlt)
+    except AttributeError:
+        # another thread imports pandas, and dlt asked the half of it that is there for its frames
+        import_pandas()
+        return rest_api_resources(config_of_dlt)
 
 
 def _errors() -> tuple[type[Exception], ...]:
