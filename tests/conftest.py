@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def at_length(request: pytest.FixtureRequest) -> bool:
-    """Whether faults are tried at length; if not, each is tried a few times."""
+    """Whether faults and real months are tried at length; if not, each kind a few times."""
     return bool(request.config.getoption("--faults"))
 
 
