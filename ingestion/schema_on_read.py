@@ -14,7 +14,9 @@ from datetime import date
 from ingestion.sources.base import TEXT, Dataset
 from ingestion.sources.read_types import ReadType
 
-_FRACTIONAL = (TEXT, "double", "float", "halffloat")
+_FLOATS = ("double", "float", "halffloat")
+_FRACTIONAL = (TEXT, *_FLOATS)
+_MICROSECONDS = {"s": "* 1000000", "ms": "* 1000", "us": "", "ns": "// 1000"}  # of a duration
 # Where a row comes from: the file's month and version, and the row's place in the file, from 0.
 ORIGIN: dict[str, str] = {"source_month": "date", "file_key": "bigint", "row_ordinal": "bigint"}
 
@@ -65,6 +67,38 @@ class Dialect:
         return f"cast({value} as {self.sql_type(read_type)})"
 
 
+class DuckDbDialect(Dialect):
+    """DuckDB's names and casts."""
+
+    def cast(self, value: str, file_type: str, read_type: ReadType) -> str:
+        """SQL of a value of a file's column as its read type."""
+        if read_type == "text" and file_type in _FLOATS:
+            return f"replace({super().cast(value, file_type, read_type)}, '-nan', 'nan')"
+        if read_type == "text" and file_type.startswith("duration["):
+            # DuckDB reads the number alone, as Parquet has no durations
+            unit = file_type.removeprefix("duration[").removesuffix("]")
+            value = f"to_microseconds({value} {_MICROSECONDS[unit]})"
+        return super().cast(value, file_type, read_type)
+
+
+class PostgresDialect(Dialect):
+    """PostgreSQL's names, and casts that give what DuckDB gives."""
+
+    def cast(self, value: str, file_type: str, read_type: ReadType) -> str:
+        """SQL of a value of a file's column as its read type."""
+        text = super().cast(value, file_type, read_type)
+        if read_type != "text" or file_type not in _FLOATS:
+            return text
+        # DuckDB writes 1.0, nan and inf, and has an exponent from 1e16
+        return (
+            f"case when {value} in ('NaN', 'Infinity', '-Infinity')"
+            f" then replace(lower({text}), 'infinity', 'inf')"
+            f" when abs({value}) < 1e16 then regexp_replace(case when strpos({text}, 'e+') > 0"
+            f" then cast(cast({text} as numeric) as text) else {text} end, '^[-0-9]+$', '\\&.0')"
+            f" else {text} end"
+        )
+
+
 class SparkDialect(Dialect):
     """Spark's names, and casts that give what DuckDB and PostgreSQL give."""
 
@@ -81,7 +115,7 @@ class SparkDialect(Dialect):
         return super().cast(value, file_type, read_type)
 
 
-DUCKDB = Dialect(
+DUCKDB: Dialect = DuckDbDialect(
     {
         "bigint": "bigint",
         "double": "double",
@@ -94,7 +128,7 @@ DUCKDB = Dialect(
     },
     decimal="decimal{digits}",
 )
-POSTGRES = Dialect(
+POSTGRES: Dialect = PostgresDialect(
     {
         "bigint": "bigint",
         "double": "double precision",

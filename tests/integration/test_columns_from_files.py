@@ -2,12 +2,13 @@
 
 import gzip
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ seen = "timestamp"
 height = "double"
 station = "text"
 """
+# one column of each type that a text may be declared for
+TEXTS = ["double", "float", "half", "us", "ms", "s", "ns", "flag", "day", "at", "clock", "fee"]
+TEXTS += ["count"]
+SOURCE += '[datasets.texts]\npath = "texts.parquet"\n[datasets.texts.columns]\n'
+SOURCE += "\n".join(f'{name} = "text"' for name in TEXTS)
 FEET = {"seen": "2024-01-01T06:30:00.000", "height": "4.10", "station": ""}
 
 
@@ -248,6 +254,66 @@ def test_a_parquet_file_keeps_the_types_of_its_columns(
     assert (str(fee), since, at, is_open, depth) == ("1.10", date(2024, 1, 1), noon, True, 1)
     assert bytes(seal) == b"\x00\xff"
     assert land_and_load(settings, dataset) == {dataset: Outcome.UNCHANGED}
+
+
+FLOATS = [
+    (0.0, "0.0"),
+    (-0.0, "-0.0"),
+    (1.0, "1.0"),
+    (-2.5, "-2.5"),
+    (0.1, "0.1"),
+    (1e6, "1000000.0"),
+    (123456789.125, "123456789.125"),
+    (-1e15, "-1000000000000000.0"),
+    (1234567890123456.5, "1234567890123456.5"),
+    (1e16, "1e+16"),
+    (1.5e300, "1.5e+300"),
+    (1e-4, "0.0001"),
+    (1e-5, "1e-05"),
+    (5e-324, "5e-324"),
+    (math.inf, "inf"),
+    (-math.inf, "-inf"),
+    (math.nan, "nan"),
+    (-math.nan, "nan"),
+]
+DURATIONS = [
+    (timedelta(days=1), "24:00:00"),
+    (timedelta(seconds=1.5), "00:00:01.5"),
+    (timedelta(days=-40, microseconds=-1), "-960:00:00.000001"),
+]
+
+
+def test_a_value_that_is_declared_as_text_is_the_same_text_on_both_engines(
+    settings: Settings, wharf: Path
+) -> None:
+    noon = datetime(2024, 1, 1, 12, 0, 0, 500)
+    cases: dict[str, tuple[pa.DataType, list[tuple[Any, str]]]] = {
+        "double": (pa.float64(), FLOATS),
+        "float": (pa.float32(), [(0.1, "0.1"), (1e6, "1000000.0"), (1e15, "1000000000000000.0")]),
+        "half": (pa.float16(), [(0.5, "0.5"), (2048.0, "2048.0"), (math.nan, "nan")]),
+        "us": (pa.duration("us"), DURATIONS),
+        "ms": (pa.duration("ms"), [(timedelta(days=1), "24:00:00")]),
+        "s": (pa.duration("s"), [(timedelta(days=1), "24:00:00")]),
+        "ns": (pa.duration("ns"), [(timedelta(days=1), "24:00:00")]),
+        "flag": (pa.bool_(), [(True, "true"), (False, "false")]),
+        "day": (pa.date32(), [(date(2024, 1, 31), "2024-01-31")]),
+        "at": (pa.timestamp("us"), [(noon, "2024-01-01 12:00:00.0005")]),
+        "clock": (pa.time64("us"), [(noon.time(), "12:00:00.0005")]),
+        "fee": (pa.decimal128(8, 2), [(Decimal("-1.10"), "-1.10")]),
+        "count": (pa.uint64(), [(2**64 - 1, "18446744073709551615")]),
+    }
+    assert [*cases] == TEXTS
+    rows = max(len(values) for _, values in cases.values())
+    columns = {
+        name: pa.array([v for v, _ in values] + [None] * (rows - len(values)), kind)
+        for name, (kind, values) in cases.items()
+    }
+    pq.write_table(pa.table(columns), wharf / "texts.parquet")
+    land_and_load(settings, "texts")
+    names = ", ".join(f'"{name}"' for name in cases)
+    found = query(settings, f"select {names} from wharf.texts order by row_ordinal")
+    for i, (name, (_, values)) in enumerate(cases.items()):
+        assert [row[i] for row in found[: len(values)]] == [text for _, text in values], name
 
 
 @pytest.mark.parametrize("settings", ["loaded"], indirect=True)
