@@ -33,6 +33,7 @@ def rows_of(tmp_path: Path, dataset: str, content: bytes) -> int:
         ),
         pytest.param("2023-12,Green" + "," * 12 + "\n", id="no-figures"),
         pytest.param(GREEN.replace("2024-01,Green", "2024-01,FHV - Robotaxi"), id="new-class"),
+        pytest.param(GREEN.replace("2024-01", "2024-02").replace("75%", "100%"), id="all-by-card"),
     ],
 )
 def test_a_row_of_the_report_that_is_understood(row: str, tmp_path: Path) -> None:
@@ -54,6 +55,8 @@ def test_a_row_of_the_report_that_is_understood(row: str, tmp_path: Path) -> Non
         (GREEN.replace("1,824", "1,8245"), "Trips Per Day is no number: '1,8245'"),
         (GREEN.replace("829", "-829"), "Unique Drivers is no number: '-829'"),
         (GREEN.replace("75%", "#DIV/0!"), "Paid with Credit Card is no number: '#DIV/0!'"),
+        (GREEN.replace("75%", "700%"), "Paid with Credit Card is more than 100 %: '700%'"),
+        (GREEN.replace("75%", "100.1\u00a0%"), "is more than 100 %: '100.1\\xa0%'"),
         (GREEN.replace("1,824", "1,825"), "License Class has other figures for 2024-01 on line 2"),
         (GREEN.replace("Green", "green "), "License Class has other figures for 2024-01 on line 2"),
     ],

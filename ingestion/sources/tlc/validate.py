@@ -12,6 +12,7 @@ from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.sources.base import RowCheck
 
 LARGEST_ZONE = 2**31 - 1
+WHOLE = 100  # percent
 _MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
 # 1,234 · 12.5 · 75% · - for none; a no-break space may separate thousands or surround the number.
 # 1,5 is none: whoever writes a comma for the point would be read as 15.
@@ -36,6 +37,7 @@ REPORT_COLUMNS = {
     "Percent of Trips Paid with Credit Card": "percent_of_trips_paid_with_credit_card",
     "Trips Per Day Shared": "trips_per_day_shared",
 }
+_SHARE = "Percent of Trips Paid with Credit Card"
 
 
 def zone_row_check(places: Mapping[str, int]) -> RowCheck:
@@ -78,6 +80,8 @@ def report_row_check(places: Mapping[str, int]) -> RowCheck:
             text = row[place].strip(_BLANKS)
             if text.lower() not in _NONE and not _NUMBER.fullmatch(text):
                 raise _misfit(line, name, "is no number", row[place])
+            if name == _SHARE and text.lower() not in _NONE and _value(text) > WHOLE:
+                raise _misfit(line, name, "is more than 100 %", row[place])
         key = (month, written.strip(_BLANKS).lower())
         first, same = seen.setdefault(key, (line, row))
         if list(same) != list(row):
@@ -86,6 +90,10 @@ def report_row_check(places: Mapping[str, int]) -> RowCheck:
         return True
 
     return check
+
+
+def _value(number: str) -> float:
+    return float(re.sub("[,\u00a0%]", "", number))
 
 
 def _misfit(line: int, column: str, error: str, value: str) -> UntrustedFileError:
