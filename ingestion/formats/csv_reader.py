@@ -49,7 +49,7 @@ class CsvRows:
     """The rows below the header, each with as many fields as the first of them.
 
     ``columns`` names every field: by the header, or by its position (``_21``) where the header has
-    no name for it. The header itself has ``named`` fields.
+    no name for it: these are ``unnamed``. The header itself has ``named`` fields.
     """
 
     def __init__(self, file: TextIO, line_breaks: bool, most_characters: int):
@@ -72,6 +72,7 @@ class CsvRows:
         self.named = len(header)
         header += [""] * (width - len(header))
         self.columns = [name if name.strip() else f"_{i}" for i, name in enumerate(header, 1)]
+        self.unnamed = [f"_{i}" for i, name in enumerate(header, 1) if not name.strip()]
 
     def __iter__(self) -> Iterator[list[str]]:
         """Every row; raises for the first row with more or fewer fields than the rows before."""

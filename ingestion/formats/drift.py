@@ -1,7 +1,6 @@
 """Schema drift: how the columns of a file differ from those of its era."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingestion.errors import UntrustedFileError
@@ -32,13 +31,32 @@ def compare(
     missing = [c.name for name, c in expected.items() if c.required and name not in found]
     if missing:
         raise UntrustedFileError(f"it has no column {', '.join(missing)}")
-    counts = Counter(dataset.read_name(name) for name, _ in columns)
-    twice = [name for name, n in counts.items() if n > 1]
-    if twice:
-        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+    refuse_alike([name for name, _ in columns], dataset.read_name)
     if may_lack:
         expected = {name: column for name, column in expected.items() if name in found}
     return tuple(_remarks(dataset, expected, found))
+
+
+def refuse_alike(names: Sequence[str], read_name: Callable[[str], str]) -> None:
+    """Raise ``UntrustedFileError`` where several columns have the same read name, and say why."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(read_name(name), []).append(name)
+    if errors := [_alike(same) for same in alike.values() if len(same) > 1]:
+        raise UntrustedFileError("; ".join(errors))
+
+
+def _alike(names: Sequence[str]) -> str:
+    first = names[0]
+    if not first.strip():
+        return f"{len(names)} columns have a blank name"
+    if all(name == first for name in names):
+        return f"{len(names)} columns have the same name: {first}"
+    if all(name.lower() == first.lower() for name in names):
+        return f"columns that differ only by case: {', '.join(names)}"
+    if all(name.strip().lower() == first.strip().lower() for name in names):
+        return f"columns that differ only by case or blanks: {', '.join(map(repr, names))}"
+    return f"columns that are read under one name: {', '.join(names)}"
 
 
 def _remarks(

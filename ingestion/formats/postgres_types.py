@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.types as t
 
+from ingestion.errors import first_line
+
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer name
 # The extra column of each raw table: a row's ordinal in its file, from 0.
 ROW_ORDINAL = "_row_ordinal"
@@ -36,6 +38,17 @@ def copy_columns(schema: pa.Schema) -> list[CopyColumn]:
             )
     columns = [CopyColumn(f.name, *_mapped(f.name, f.type)) for f in schema]
     return [*columns, CopyColumn(ROW_ORDINAL, "bigint", pa.int64())]
+
+
+def not_in_postgres(schema: pa.Schema) -> list[str]:
+    """Remarks on columns that PostgreSQL cannot store: DuckDB loads them, PostgreSQL refuses."""
+    remarks = []
+    for column in schema:
+        try:
+            copy_columns(pa.schema([column]))
+        except pa.ArrowTypeError as exc:
+            remarks.append(f"cannot be loaded into PostgreSQL: {first_line(exc)}")
+    return remarks
 
 
 def _mapped(name: str, file_type: pa.DataType) -> tuple[str, pa.DataType]:

@@ -35,7 +35,14 @@ _MAGICS = (
     (b"\xff\xfe", "text in UTF-16"),
     (b"\xfe\xff", "text in UTF-16"),
 )
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars (|)", "\x01": "the character 0x01"}
+_DELIMITERS = {
+    ";": "semicolons",
+    "\t": "tabs",
+    "|": "bars (|)",
+    "^": "carets (^)",
+    "~": "tildes (~)",
+    "\x01": "the character 0x01",
+}
 _SHORTEST_UTF_16 = 8
 
 
@@ -89,11 +96,14 @@ def _text_kind(head: bytes) -> str | None:
 
 def _other_delimiter(head: bytes) -> str | None:
     """The delimiter of the header, if it is not a comma."""
-    header = head.partition(b"\n")[0].decode("latin-1")
+    header, *rows = head.decode("latin-1").splitlines() or [""]
     mark = max(_DELIMITERS, key=header.count)
-    if header.count(mark) <= header.count(","):
-        return None
-    return f"its fields are separated by {_DELIMITERS[mark]}, not by commas"
+    if header.count(mark) > header.count(","):
+        return f"its fields are separated by {_DELIMITERS[mark]}, not by commas"
+    fields = len(header.split())  # a name may have blanks, so they count where nothing else does
+    if fields > 1 and "," not in header and rows and len(rows[0].split()) >= fields:
+        return "its fields seem to be separated by blanks, not by commas"
+    return None
 
 
 def _zip_kind(path: Path | None, head: bytes) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows
-from ingestion.formats.drift import Checked, compare
+from ingestion.formats.drift import Checked, compare, refuse_alike
 from ingestion.formats.limits import MOST_COLUMNS
 from ingestion.sources.base import TEXT, Dataset, RowCheck
 from ingestion.sources.read_types import ReadType
@@ -34,6 +34,7 @@ def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -
     """Read the whole file; raises ``UntrustedFileError`` with the reason."""
     with csv_rows(path, gzipped, line_breaks=not dataset.monthly) as rows:
         columns = [(name, TEXT) for name in rows.columns]
+        _check_unnamed(rows)
         era = dataset.csv_era(month, rows.columns)
         remarks = compare(dataset, era, columns[: rows.named])
         _check_names(rows.columns)
@@ -54,16 +55,23 @@ def _row_check(dataset: Dataset, columns: Sequence[str]) -> RowCheck | None:
     return dataset.row_check({dataset.read_name(name): i for i, name in enumerate(columns)})
 
 
+def _check_unnamed(rows: CsvRows) -> None:
+    """Refuse an unnamed third column beside one named `_3`."""
+    counts = Counter(name.lower() for name in rows.columns)
+    for name in rows.unnamed:
+        if counts[name] > 1:
+            raise UntrustedFileError(
+                f"column {name[1:]} has no name, and another has the name {name} that it would get"
+            )
+
+
 def _check_names(columns: Sequence[str]) -> None:
-    """Refuse names that no table can have: an unnamed third column beside one named `_3`, say."""
+    """Refuse names that no table can have."""
     if len(columns) > MOST_COLUMNS:
         raise UntrustedFileError(
             f"it has {len(columns):,} columns, where {MOST_COLUMNS:,} are the most"
         )
-    names = Counter(name.lower() for name in columns)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise UntrustedFileError(f"columns that differ only by case: {', '.join(twice)}")
+    refuse_alike(columns, str.lower)
 
 
 def _check_values(
@@ -120,8 +128,14 @@ def _line_of(path: Path, gzipped: bool, ordinal: int) -> int:
 
 
 def _remarks(rows: CsvRows) -> list[str]:
-    over = len(rows.columns) - rows.named
-    if not over:
-        return []
-    names = ", ".join(rows.columns[-over:])
-    return [f"its rows have more fields ({over}) than its header: {names} are kept in raw"]
+    import pyarrow as pa
+
+    from ingestion.formats.postgres_types import not_in_postgres
+
+    remarks = not_in_postgres(pa.schema([(name, pa.string()) for name in rows.columns]))
+    if over := len(rows.columns) - rows.named:
+        names = ", ".join(rows.columns[-over:])
+        remarks.append(
+            f"its rows have more fields ({over}) than its header: {names} are kept in raw"
+        )
+    return remarks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.duckdb_sql import path_pattern, text_sql
-from ingestion.formats.json_lines import MEMORY, json_lines_sql, structure
+from ingestion.formats.json_lines import MEMORY, arrow_schema, json_lines_sql, structure
 from ingestion.formats.limits import MOST_COLUMNS
 from ingestion.formats.validate_csv import PATTERNS
 from ingestion.sources.base import JSON, TEXT, Dataset
@@ -40,6 +40,8 @@ def _check(
 ) -> Checked:
     import duckdb
 
+    from ingestion.formats.postgres_types import not_in_postgres
+
     rows, columns = structure(connection, path, gzipped)
     if not columns:
         raise UntrustedFileError("the file has no rows" if not rows else "its objects are empty")
@@ -55,7 +57,7 @@ def _check(
         # a whole number of more than 64 bits: its column is kept as text, digit by digit
         columns = [(name, TEXT if t == "int64" else t) for name, t in columns]
         _check_values(connection, path, gzipped, dataset, columns, rows)
-    return Checked(rows, tuple(columns), remarks)
+    return Checked(rows, tuple(columns), (*remarks, *not_in_postgres(arrow_schema(columns))))
 
 
 def _check_values(

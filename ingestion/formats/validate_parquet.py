@@ -53,6 +53,8 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
     import duckdb
     import pyarrow.parquet as pq
 
+    from ingestion.formats.postgres_types import not_in_postgres
+
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         columns = tuple((f.name, str(f.type)) for f in schema)
@@ -67,7 +69,7 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
         _check_times(file, footer)
         for name in to_be_cast:
             _check_cast(file, footer, name, dataset.read_schema[dataset.read_name(name)])
-        return Checked(footer.rows, columns, (*remarks, *_not_in_postgres(schema)))
+        return Checked(footer.rows, columns, (*remarks, *not_in_postgres(schema)))
 
 
 def _to_be_cast(dataset: Dataset, schema: "pa.Schema") -> Iterator[str]:
@@ -283,19 +285,6 @@ def _exact_as_double(footer: Footer, name: str) -> bool:
     return leaf is not None and all(
         r and max(abs(r.least), abs(r.greatest)) <= EXACT_IN_DOUBLE for r in leaf.ranges
     )
-
-
-def _not_in_postgres(schema: "pa.Schema") -> Iterator[str]:
-    """Remarks on columns that PostgreSQL cannot store: DuckDB loads them, PostgreSQL refuses."""
-    import pyarrow as pa
-
-    from ingestion.formats.postgres_types import copy_columns
-
-    for column in schema:
-        try:
-            copy_columns(pa.schema([column]))
-        except pa.ArrowTypeError as exc:
-            yield f"cannot be loaded into PostgreSQL: {first_line(exc)}"
 
 
 def _what(path: Path) -> str:

@@ -213,8 +213,9 @@ def test_a_scaffold_says_whose_models_need_a_landed_file(
     fees = pa.array([Decimal("1.10")], pa.decimal128(6, 2))
     pq.write_table(pa.table({"a fee": fees}), wharf / "berths.parquet")
     land(settings)
-    made = scaffold(settings, registry.sources()["wharf"], tmp_path / "models")
-    assert len(made.written) == 8
+    source = registry.sources()["wharf"]
+    made = scaffold(settings, source, tmp_path / "models")
+    assert len(made.written) == 2 * len(source.datasets)
     assert made.undeclared == {
         "arrivals": 'columns = { ship = "text" }',
         "berths": 'columns = { "a fee" = "decimal(6, 2)" }',
@@ -341,6 +342,15 @@ def test_declared_columns_are_held_to_their_types(settings: Settings, wharf: Pat
         (at, 4.1, None),
         (at, 5.0, None),
     ]
+
+
+@pytest.mark.parametrize("settings", ["loaded"], indirect=True)
+def test_json_lines_with_a_column_that_postgresql_has_itself_are_remarked(
+    settings: Settings, wharf: Path
+) -> None:
+    write(wharf, "tides.jsonl", FEET | {"xmin": 1})
+    (tides,) = land(settings, ["tides"]).of(Outcome.NEW)
+    assert "cannot be loaded into PostgreSQL: column xmin is one of its own there" in tides.remarks
 
 
 def test_a_declared_text_may_be_an_object_and_a_number_need_not_be_a_text(

@@ -192,11 +192,22 @@ def test_columns_may_come_in_another_case_and_order(tmp_path: Path) -> None:
     assert [name for name, _ in file.columns] == [n.swapcase() for n in names]
 
 
-@pytest.mark.parametrize("twin", ["TRIP_DISTANCE", "trip_distance"])
-def test_columns_that_engines_take_for_one_are_distrusted(twin: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("twins", "reason"),
+    [
+        (["TRIP_DISTANCE"], "columns that differ only by case: trip_distance, TRIP_DISTANCE"),
+        (["trip_distance"], "2 columns have the same name: trip_distance"),
+        (["trip_distance "], "only by case or blanks: 'trip_distance', 'trip_distance '"),
+        (["", " "], "2 columns have a blank name"),
+    ],
+)
+def test_columns_that_engines_take_for_one_are_distrusted(
+    twins: list[str], reason: str, tmp_path: Path
+) -> None:
     table = trips("green", MONTH)
-    table = table.append_column(twin, table["trip_distance"])
-    with pytest.raises(UntrustedFileError, match="differ only by case: trip_distance"):
+    for twin in twins:
+        table = table.append_column(twin, table["trip_distance"])
+    with pytest.raises(UntrustedFileError, match=reason):
         checked(tmp_path, table)
 
 

@@ -95,7 +95,15 @@ def test_what_others_made_of_tlcs_files_is_trusted(
         (HEADER, "the file has a header and no rows"),
         (b"", "the file is empty (0 bytes)"),
         (b"a,b\n1,2\n", "it has no column lpep_pickup_datetime"),
-        (HEADER.replace(b"\n", b",vendorid \n"), "columns that differ only by case"),
+        (
+            HEADER.replace(b"\n", b",vendorid \n"),
+            "columns that differ only by case or blanks: 'VendorID', 'vendorid '",
+        ),
+        (HEADER.replace(b"\n", b",vendorid\n"), "differ only by case: VendorID, vendorid"),
+        (HEADER.replace(b"\n", b",tip,tip\n"), "2 columns have the same name: tip"),
+        (HEADER.replace(b",", b"^"), "(its fields are separated by carets (^), not by commas)"),
+        ((HEADER + ROW).replace(b",", b"~"), "separated by tildes (~), not by commas)"),
+        ((HEADER + ROW).replace(b",", b"  "), "seem to be separated by blanks, not by commas)"),
         (b'{\n  "code" : "not_found"\n}\n', "it is JSON"),
         (b"<html><body>503</body></html>", "it is an HTML error page"),
         (b"PAR1" + bytes(99), "it is a Parquet file"),
@@ -107,6 +115,15 @@ def test_what_is_no_month_is_distrusted_and_the_line_named(
     with pytest.raises(UntrustedFileError) as fault:
         checked(tmp_path, content)
     assert reason in str(fault.value)
+
+
+@pytest.mark.parametrize("name", ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"])
+def test_a_column_that_postgresql_has_itself_is_remarked(name: str, tmp_path: Path) -> None:
+    header = HEADER.replace(b"\n", f",{name},{name.upper()}_2\n".encode())
+    remarks = checked(tmp_path, header + ROW.replace(b"\n", b",x,y\n")).remarks
+    assert [r for r in remarks if "PostgreSQL" in r] == [
+        f"cannot be loaded into PostgreSQL: column {name} is one of its own there"
+    ]
 
 
 def test_an_empty_gzip_file_is_distrusted(tmp_path: Path) -> None:
@@ -199,5 +216,7 @@ def test_a_blank_line_for_each_row_is_let_pass(tmp_path: Path) -> None:
 
 def test_a_third_column_without_a_name_beside_one_of_its_name_is_distrusted(tmp_path: Path) -> None:
     content = HEADER.replace(b"\n", b",_11,\n") + ROW.replace(b"\n", b",x,y\n")
-    with pytest.raises(UntrustedFileError, match="differ only by case: _11"):
+    with pytest.raises(
+        UntrustedFileError, match="column 11 has no name, and another has the name _11"
+    ):
         checked(tmp_path, content)
