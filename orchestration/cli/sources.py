@@ -22,7 +22,7 @@ def sources(
         from orchestration.cli.console import print_json, print_table
         from orchestration.job.sources import source_statuses
 
-        found = list(source_statuses(settings))
+        found = source_statuses(settings)
         if as_json:
             print_json(found)
         else:

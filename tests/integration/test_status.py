@@ -2,20 +2,24 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.land import land
+from ingestion.sources import registry
 from ingestion.sources.files.publisher import months_between
 from ingestion.warehouse import engine_for
 from orchestration.cli.show_status import print_status
 from orchestration.job.reading import reading
 from orchestration.job.rollback import rollback
+from orchestration.job.sources import source_statuses
 from orchestration.job.status import Seen, status
 from orchestration.job.under_way import only_run
 from tests.conftest import MakeSettings
 from tests.support.gold import AFTER, BEFORE, Gold
+from tests.support.http_server import QuietHandler, on_loopback
 from tests.support.trips import publish, trips
 from tests.support.web import Web
 
@@ -85,3 +89,27 @@ def test_a_reader_says_that_the_publications_cannot_be_read(
     (tmp_path / "aside").rename(gold.folder)
     with only_run(gold.settings), reading(gold.settings) as (engine, _):
         assert "publication" in engine.label
+
+
+def test_the_sources_are_asked_side_by_side(make_settings: MakeSettings) -> None:
+    names = ("tlc", "weather_csv", "tlc_documents")
+    all_are_asked = Barrier(len(names), timeout=30)
+    asked: set[str] = set()
+
+    class Handler(QuietHandler):
+        def do_HEAD(self) -> None:  # noqa: N802
+            name = self.path.split("/")[1]
+            if name not in asked:
+                asked.add(name)
+                all_are_asked.wait()  # one that is asked alone is not answered
+            self.send_error(404)
+
+        do_GET = do_HEAD  # noqa: N815
+
+    with on_loopback(Handler) as url:
+        addresses = {f"{name}_url": f"{url}/{name}" for name in names}
+        found = source_statuses(make_settings(report_url=f"{url}/tlc/report", **addresses))
+    assert asked == {*names}
+    assert not all_are_asked.broken
+    assert [s.name for s in found] == [*registry.sources()]
+    assert not any(s.published for s in found if s.name in names)
