@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.start and options.end and options.start > options.end:
         parser.error(f"--from {options.start:%Y-%m} is after --to {options.end:%Y-%m}")
-    progress = Lines(lambda line: sys.stderr.write(f"{on_one_line(line)}\n"))
+    progress = Lines(lambda line: sys.stderr.write(f"{line}\n"))
     try:
         settings = load_settings()
         with suppress(UnreachableError):  # what is published can be landed meanwhile

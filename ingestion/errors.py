@@ -4,6 +4,8 @@ Each message says what happened, to which file or table, and what to do next. En
 it as one line and turn its type into an exit code.
 """
 
+from ingestion.words import on_one_line
+
 SHOWN_CHARACTERS = 40  # the longest part of a file's value in a message
 
 
@@ -12,6 +14,10 @@ class MedallionError(Exception):
 
     exit_code = 1
     may_pass = False  # whether a later try, with nothing changed, may succeed
+
+    def __str__(self) -> str:
+        """The message on one line, also in a log of others: it may hold text of a file."""
+        return on_one_line(super().__str__())
 
 
 class UsageError(MedallionError):

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from ingestion.words import on_one_line
+
 
 class Progress(Protocol):
     """Receives the progress of a stage."""
@@ -68,6 +70,6 @@ class Lines:
             self.say(f"{self._stage} {name}: {note}{count}")
 
     def say(self, message: str, /) -> None:
-        """Write the message."""
+        """Write the message on one line: it may hold text of a file."""
         with self._lock:
-            self._write(message)
+            self._write(on_one_line(message))

@@ -29,6 +29,7 @@ from ingestion.progress import Lines, Quiet
 from ingestion.settings import load_settings
 from ingestion.sources.base import PublishedFile
 from ingestion.warehouse import engine_for
+from ingestion.words import on_one_line
 from orchestration.flow import artifacts, events, runs
 from orchestration.job.comparisons import summary as comparison_lines
 from orchestration.job.figures import note_newest
@@ -357,7 +358,7 @@ async def nightly(
     ]
     await artifacts.summary(title, lines, done.errors + done.alerted)
     for line in lines:
-        print(line)  # noqa: T201
+        print(on_one_line(line))  # noqa: T201
     return title if done.is_good else _failed(done)
 
 
@@ -373,11 +374,11 @@ async def verify(warehouse: bool = False, restore: bool = False) -> State | None
     runs.begin()
     found = verify_bytes(warehouse, restore)
     for line in (*found.summary, *found.errors):
-        print(line)  # noqa: T201
+        print(on_one_line(line))  # noqa: T201
     if not found.errors:
         return None
     more = f"; and {len(found.errors) - 1} more, listed in the log" if found.errors[1:] else ""
-    return Failed(message=f"{found.errors[0]}{more}")
+    return Failed(message=on_one_line(f"{found.errors[0]}{more}"))
 
 
 def _failed(done: Ingested) -> State:
@@ -386,7 +387,7 @@ def _failed(done: Ingested) -> State:
     Its name is Incomplete, not Failed, if events were emitted for every error already. So each
     error causes only one alert.
     """
-    message = "; ".join(dict.fromkeys(done.errors + done.alerted))
+    message = on_one_line("; ".join(dict.fromkeys(done.errors + done.alerted)))
     return Failed(message=message) if done.errors else Failed(name=INCOMPLETE, message=message)
 
 

@@ -346,7 +346,7 @@ def make_site() -> Built | str | None:
         return None
     try:
         with deadline(TRANSFORM_SECONDS, "making the site"):
-            return build_site(settings, say=print)
+            return build_site(settings, say=Lines(print).say)
     except MissingExtraError as exc:
         return str(exc)
 

@@ -1,6 +1,7 @@
 """The flows on a Prefect server of the tests' own, in this process."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -92,11 +93,32 @@ def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     assert "Connection refused" in state.message
 
 
-def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(folder: Path) -> None:
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What Prefect writes into the logs of runs."""
+    loggers = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")]
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    yield caplog
+    for logger in loggers:
+        logger.removeHandler(caplog.handler)
+
+
+def test_what_landed_before_is_loaded_where_its_successor_cannot_be_trusted(
+    folder: Path, logged: pytest.LogCaptureFixture
+) -> None:
     land_all(load_settings())
-    publish(folder, "green", JANUARY, b"no parquet")
+    named_oddly, twice = trips("green", JANUARY), "\x1b[31mred\nerror: none"
+    for _ in range(2):
+        named_oddly = named_oddly.append_column(twice, named_oddly["fare_amount"])
+    publish(folder, "green", JANUARY, named_oddly)
     done = ingested()
-    assert "green 2024-01 is in quarantine" in done.alerted[0]
+    assert "green 2024-01 is in quarantine: 2 columns have the same name" in done.alerted[0]
+    # a log shows text of a file on the line where it stands, and a terminal does nothing for it
+    told = [line for line in logged.text.splitlines() if "have the same name" in line]
+    assert len(told) > 1
+    assert all(line.endswith(("error: none", "error: none')")) for line in told)
+    assert "\x1b" not in logged.text
     assert done.errors == []
     with connect(load_settings(), read_only=True) as session:
         files = session.query("select status, is_current from raw.files where month is not null")
