@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
+from ingestion.formats.decimals import wide_decimals
 from ingestion.formats.drift import Checked, compare
 from ingestion.formats.duckdb_sql import NO_HIVE, path_pattern
 from ingestion.formats.limits import LONGEST_DERIVED_TEXT, LONGEST_TEXT, most_unpacked
@@ -19,7 +20,7 @@ from ingestion.formats.parquet_footer import Footer, is_something_else, read_foo
 from ingestion.formats.sniff import what_it_is
 from ingestion.formats.validate_csv import PATTERNS
 from ingestion.sources.base import Dataset
-from ingestion.sources.read_types import MOST_DIGITS, ReadType, read_type_of, widest
+from ingestion.sources.read_types import ReadType, read_type_of, widest
 
 if TYPE_CHECKING:
     import duckdb
@@ -61,7 +62,8 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
         remarks = compare(dataset, dataset.era(month), columns)
         if footer.rows == 0:
             raise UntrustedFileError("the file has columns and no rows")
-        _check_decimals(schema)
+        if error := wide_decimals(columns):
+            raise UntrustedFileError(error)
         to_be_cast = list(_to_be_cast(dataset, schema))
         with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
             longest = LONGEST_DERIVED_TEXT if dataset.derived else LONGEST_TEXT
@@ -115,32 +117,6 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
     if t.is_floating(file_type):
         return True if read_type == "double" else None
     return None if t.is_decimal(file_type) or text else False
-
-
-def _check_decimals(schema: "pa.Schema") -> None:
-    """Refuse decimals, nested or not, that DuckDB does not read as they are.
-
-    DuckDB 1.5 takes a decimal of more digits for a double, and a wrong one: 2.55 becomes 7e14.
-    """
-    for column in schema:
-        digits = max(_digits(column.type), default=0)
-        if digits > MOST_DIGITS:
-            raise UntrustedFileError(
-                f"column {column.name} holds decimals of {digits} digits, where {MOST_DIGITS} are"
-                " the most that every engine reads"
-            )
-
-
-def _digits(file_type: "pa.DataType") -> Iterator[int]:
-    """The digits of each decimal in a type."""
-    import pyarrow.types as t
-
-    if t.is_dictionary(file_type):
-        file_type = file_type.value_type
-    if t.is_decimal(file_type):
-        yield file_type.precision
-    for i in range(file_type.num_fields):
-        yield from _digits(file_type.field(i).type)
 
 
 def _check_texts(

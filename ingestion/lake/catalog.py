@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 from ingestion.errors import MedallionError
+from ingestion.formats.decimals import wide_decimals
 from ingestion.lake import decision as decisions_in
 from ingestion.lake import file_version as landings_in
 from ingestion.lake.decision import Decision
@@ -71,6 +72,12 @@ def land_again(name: str) -> str:
     return f"medallion land --dataset {dataset}{months}"
 
 
+def _as_checked_now(landing: FileVersion) -> FileVersion:
+    """A landing; in quarantine if an earlier release let pass what would give wrong numbers."""
+    error = wide_decimals(landing.columns) if landing.status == "landed" else None
+    return replace(landing, status="quarantined", error=error) if error else landing
+
+
 class Catalog:
     """The landings of one lake, oldest first."""
 
@@ -86,7 +93,10 @@ class Catalog:
 
     @cached_property
     def landings(self) -> list[FileVersion]:
-        """Every landing, oldest first. Costs one listing, and a GET for each record."""
+        """Every landing, oldest first. Costs one listing, and a GET for each record.
+
+        A version whose columns are not trusted any more is in quarantine, though it was landed.
+        """
         if self.unreadable and not self._in_part:
             first, *others = self.unreadable
             more = f", and {len(others)} more that medallion verify lists" if others else ""
@@ -96,7 +106,9 @@ class Catalog:
                 f" {record_remedy(first.name)}."
             )
         parsed = [
-            landing for _, landing in self._parsed.values() if isinstance(landing, FileVersion)
+            _as_checked_now(landing)
+            for _, landing in self._parsed.values()
+            if isinstance(landing, FileVersion)
         ]
         return sorted(parsed, key=lambda landing: landing.landed_at)
 

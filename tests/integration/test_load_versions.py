@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ import pytest
 
 from ingestion.addresses import local_path
 from ingestion.errors import MedallionError
+from ingestion.lake import file_version
+from ingestion.lake.catalog import Catalog
 from ingestion.land import land
 from ingestion.load import LoadReport, load
 from ingestion.settings import Settings
+from orchestration.job.missing import find_missing
+from orchestration.job.status import status
 from tests.support.damage import damage_page
 from tests.support.trips import ZONES, publish, trips
 from tests.support.warehouses import (
@@ -65,6 +70,36 @@ def test_a_raw_table_that_somebody_dropped_is_loaded_again(
         connection.execute(f"drop table raw.{loaded.loaded[0].table_name}")
     assert [v.name for v in load(settings).loaded] == ["green 2024-01"]
     assert differences(before, contents(settings)) == {}
+    assert load(settings) == LoadReport()
+
+
+def test_a_version_that_is_not_trusted_any_more_leaves_and_is_told_of(
+    loaded: LoadReport, published: Path, settings: Settings
+) -> None:
+    """As an earlier release landed and loaded it, with decimals that DuckDB reads wrongly."""
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=30, seed=1))
+    (newer,) = landed_and_loaded(settings).loaded
+    older = next(v for v in loaded.loaded if v.month == JANUARY)
+    assert newer.file_id[:8] in shown_months(settings)
+    wide = tuple((n, "decimal256(40, 2)" if n == "tip_amount" else t) for n, t in newer.columns)
+    lake = local_path(settings.lake_url)
+    assert lake
+    record = lake / file_version.record_name(newer)
+    record.write_bytes(file_version.to_record(replace(newer, columns=wide)))
+    error = "column tip_amount holds decimals of 40 digits, where 38 are the most"
+
+    def told() -> list[str]:
+        return [f.quarantined or "" for f in status(settings).files if f.month == JANUARY]
+
+    assert error in told()[0]
+    load(settings)
+    assert newer.file_id[:8] not in shown_months(settings)
+    assert older.file_id[:8] in shown_months(settings)
+    assert error in told()[0]
+    lacking = find_missing(Catalog(settings.lake_url), [], [], None, None)
+    (missing,) = (m for m in lacking if m.month == JANUARY)
+    assert missing.stage == "land"
+    assert error in missing.reason
     assert load(settings) == LoadReport()
 
 
