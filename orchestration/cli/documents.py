@@ -1,10 +1,11 @@
 """Read documents: ``documents list``, ``show``, ``history``, ``search``."""
 
+from datetime import date
 from typing import Annotated
 
 import typer
 
-from orchestration.cli.options import Json, Sample, command
+from orchestration.cli.options import Json, Sample, command, day_of
 
 documents = typer.Typer(help="List, read and search the documents in the lake.")
 
@@ -63,6 +64,15 @@ def show(
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Its dataset, if several have this name.")
     ] = None,
+    as_of: Annotated[
+        date | None,
+        typer.Option(
+            "--as-of",
+            parser=day_of,
+            metavar="YYYY-MM-DD",
+            help="Its version at the end of that day, as the lake held it.",
+        ),
+    ] = None,
     sample: Sample = False,
 ) -> None:
     """Print the text of a document, page by page."""
@@ -77,9 +87,9 @@ def show(
             folder = local_path(settings.lake_url)
             if folder is None:
                 raise UsageError("--open needs a lake in a folder; this one is in a bucket.")
-            typer.launch(str(folder / job.version_of(settings, name, dataset).lake_path))
+            typer.launch(str(folder / job.version_of(settings, name, dataset, as_of).lake_path))
             return
-        pages = job.text_of(settings, name, dataset)
+        pages = job.text_of(settings, name, dataset, as_of)
         for number, text in enumerate(pages, 1):
             stdout.print(f"--- page {number} of {len(pages)} ---", highlight=False)
             stdout.print(printable(text), highlight=False)

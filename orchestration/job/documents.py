@@ -6,7 +6,7 @@ the work folder: a DuckDB file. It is made again when a document or its text has
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,15 @@ def documents(settings: Settings) -> list[Document]:
     return [_document(v, known.get((v.dataset, v.item or ""), [])) for v in _held(settings)]
 
 
-def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[str]:
-    """The text of a document, page by page; raises ``UsageError`` if there is no text."""
-    version = version_of(settings, name, dataset)
-    pages = _pages(settings)
+def text_of(
+    settings: Settings, name: str, dataset: str | None = None, as_of: date | None = None
+) -> list[str]:
+    """The text of a document, page by page; raises ``UsageError`` if there is no text.
+
+    With ``as_of``, it is the text that the lake had at the end of that day.
+    """
+    version = version_of(settings, name, dataset, as_of)
+    pages = _pages(settings, as_of)
     pages = pages.filter(pc.equal(pages["document_id"], version.file_id))
     rows = [
         row
@@ -71,26 +76,31 @@ def text_of(settings: Settings, name: str, dataset: str | None = None) -> list[s
         if (row["dataset"], row["document"]) == (version.dataset, name)
     ]
     if not rows:
-        raise UsageError(f"{name} has no text: {NOT_LANDED}.")
+        reason = f"its text was not landed by {as_of}" if as_of else NOT_LANDED
+        raise UsageError(f"{name} has no text: {reason}.")
     if rows[0]["reason"]:
         raise UsageError(f"{name} has no text: {rows[0]['reason']}.")
     return [row["text"] for row in sorted(rows, key=lambda row: row["page"])]
 
 
-def version_of(settings: Settings, name: str, dataset: str | None = None) -> FileVersion:
+def version_of(
+    settings: Settings, name: str, dataset: str | None = None, as_of: date | None = None
+) -> FileVersion:
     """The current version of a document; ``dataset`` chooses between documents of the same name.
 
-    Raises ``UsageError`` if there is no such document, or more than one.
+    With ``as_of``, it is the version that was current at the end of that day. Raises ``UsageError``
+    if there is no such document, or more than one.
     """
-    held = [v for v in _held(settings) if dataset in (None, v.dataset)]
+    held = [v for v in _held(settings, as_of) if dataset in (None, v.dataset)]
     found = [v for v in held if v.item == name]
     if len(found) > 1:
         datasets = ", ".join(sorted(v.dataset for v in found))
         raise UsageError(f"{name} is in the datasets {datasets}: choose one with --dataset.")
     if not found:
         names = sorted(v.item or "" for v in held)
+        by = f" by {as_of}" if as_of else ""
         listed = f"there are {', '.join(names)}" if names else "the lake holds no documents"
-        raise UsageError(f"There is no document {name}; {listed}.")
+        raise UsageError(f"There is no document {name}{by}; {listed}.")
     return found[0]
 
 
@@ -116,9 +126,9 @@ def document_datasets() -> list[str]:
     return [d.name for d in found.values() if not d.has_rows and pages_of(d.name) in found]
 
 
-def _held(settings: Settings) -> list[FileVersion]:
+def _held(settings: Settings, as_of: date | None = None) -> list[FileVersion]:
     datasets = document_datasets()
-    return [v for v in Catalog(settings.lake_url).current() if v.dataset in datasets]
+    return [v for v in Catalog(settings.lake_url).current(as_of) if v.dataset in datasets]
 
 
 def _document(version: FileVersion, rows: list[dict[str, Any]]) -> Document:
@@ -135,11 +145,11 @@ def _document(version: FileVersion, rows: list[dict[str, Any]]) -> Document:
     )
 
 
-def _pages(settings: Settings) -> pa.Table:
+def _pages(settings: Settings, as_of: date | None = None) -> pa.Table:
     """Every page of every document, with the dataset of its document."""
     found = []
     for dataset in document_datasets():
-        table = read(pages_of(dataset), settings=settings).read_all()
+        table = read(pages_of(dataset), as_of=as_of, settings=settings).read_all()
         name = pa.array([dataset] * table.num_rows, pa.string())
         found.append(table.append_column("dataset", name))
     return pa.concat_tables(found)

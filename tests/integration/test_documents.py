@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ingestion.warehouse import connect
 from orchestration.cli.console import printable
 from orchestration.cli.documents import list_documents
 from orchestration.cli.documents import search as search_documents
+from orchestration.cli.documents import show as show_document
 from orchestration.cli.show_document_history import print_history
 from orchestration.job.document_versions import history_of
 from orchestration.job.documents import documents, search, text_of, version_of
@@ -281,6 +282,28 @@ def test_documents_of_one_name_in_two_datasets_are_told_apart(
     with pytest.raises(UsageError, match=r"datasets news, papers: choose one with --dataset"):
         history_of(settings, "guide.txt")
     assert [v.dataset for v in history_of(settings, "guide.txt", "news")] == ["news"]
+
+
+def test_a_document_is_shown_as_it_was_on_a_day(
+    declare: Declare, library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = declare('pattern = "*"')
+    (library / "rules.txt").write_text("No dogs.")
+    land(settings)
+    for record in (tmp_path / "lake" / "catalog").rglob("*.json"):
+        landed = json.loads(record.read_text()) | {"landed_at": "2024-05-01T23:00:00+00:00"}
+        record.write_text(json.dumps(landed))
+    (library / "rules.txt").write_text("Dogs.")
+    (library / "later.txt").write_text("Cats.")
+    land(settings)
+    day = date(2024, 5, 1)
+    assert text_of(settings, "rules.txt") == ["Dogs."]
+    assert text_of(settings, "rules.txt", as_of=day) == ["No dogs."]
+    for name, before in (("later.txt", day), ("rules.txt", day - timedelta(days=1))):
+        with pytest.raises(UsageError, match=rf"no document {name} by {before}; "):
+            text_of(settings, name, as_of=before)
+    show_document("rules.txt", as_of=day)
+    assert capsys.readouterr().out == "--- page 1 of 1 ---\nNo dogs.\n"
 
 
 def test_the_history_of_a_document_says_what_changed_in_its_text(
