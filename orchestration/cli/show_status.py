@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cli.console import notice, print_lines, print_table, stdout
+from orchestration.job.reread import reread_line
 from orchestration.job.status import FileStatus, Status
 
 SCREEN = 23  # lines, and one for the prompt
@@ -45,6 +46,8 @@ def print_status(found: Status, whole: bool, site: Path | None) -> None:
 def _ends(found: Status, site: Path | None) -> list[tuple[str, str]]:
     last = found.last_run
     lines = [("last run:", _run(last) if last else "none")]
+    if reread := sum(file.reread for file in found.files):
+        lines.append(("to build:", reread_line(reread)))
     if found.run_under_way:
         lines.append(("under way:", str(found.run_under_way)))
     if found.publication or found.publication_error:

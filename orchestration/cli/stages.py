@@ -275,6 +275,7 @@ def audit(
             passed_over_lines,
             reconciliation_errors,
         )
+        from orchestration.job.reread import reread_line
 
         result = audit_stage(settings, recount, as_of, live=recount, say=notice)
         if as_json:
@@ -309,6 +310,8 @@ def audit(
             )
             for line in passed_over_lines(result.passed_over):
                 stdout.print(line, markup=False, highlight=False)
+            if result.reread:
+                stdout.print(reread_line(result.reread), markup=False, highlight=False)
             for line in summary(result.comparisons):
                 stdout.print(line, markup=False, highlight=False)
         end_with(

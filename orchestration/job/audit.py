@@ -31,6 +31,7 @@ from orchestration.job.ledger import (
 )
 from orchestration.job.missing import Missing, find_missing
 from orchestration.job.reading import reading
+from orchestration.job.reread import reread_months
 
 TABLES = ("fct_trips", "ledger", "ledger_reasons", "tlc_reconciliation")
 
@@ -79,6 +80,7 @@ class Audit:
     passed_over: list[Missing] = field(default_factory=list)  # by an operator's decision: no error
     raw_changed: list[RawChanged] = field(default_factory=list)
     unknown: str | None = None  # the error for orphans: versions in use that the lake does not know
+    reread: int = 0  # months that are read in another way since they were built
     reconciliation: list[Reconciled] = field(default_factory=list)
     comparisons: Comparisons = field(default_factory=Comparisons)
 
@@ -172,6 +174,7 @@ def audit(
             " status, known_divergence from marts.tlc_reconciliation order by service, month"
         ).rows
         comparisons = read_comparisons(session, there)
+        reread = len(reread_months(session))
     to_build = {(m.dataset, m.month) for m in missing if m.stage == "transform"}
     ledger.sort(key=lambda file: (file.dataset, file.month))
     balances = [
@@ -200,6 +203,7 @@ def audit(
         passed_over=[m for m in missing if m.stage == "decided"],
         raw_changed=raw_changed,
         unknown=unknown,
+        reread=reread,
         reconciliation=[Reconciled(*row) for row in reconciliation],
         comparisons=comparisons,
     )

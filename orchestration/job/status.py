@@ -19,6 +19,7 @@ from ingestion.warehouse.base import files_are_there, tables
 from ingestion.warehouse.files_table import orphan_error
 from orchestration.job.last_run import last_recorded
 from orchestration.job.reading import reading
+from orchestration.job.reread import reread_months
 from orchestration.job.sources import has_fingerprint
 from orchestration.job.under_way import RunUnderWay, run_under_way
 
@@ -42,6 +43,7 @@ class FileStatus:
     # false if that holds for every version: loaded and built then mean that the warehouse still
     # has one of them
     wanted: bool = True
+    reread: bool = False  # it is read in another way since it was built
 
     @property
     def stale(self) -> str | None:
@@ -54,7 +56,7 @@ class FileStatus:
             return None
         if self.versions and not self.loaded:
             return "load"
-        if self.loaded and self.month and not self.built:
+        if self.loaded and self.month and (self.reread or not self.built):
             return "transform"
         return None
 
@@ -172,6 +174,7 @@ def status(
                 # medallion history shows the decisions on older versions
                 withdrawn=newest.error if newest and newest.status in PASSED_OVER else None,
                 wanted=wanted is not None or not over,
+                reread=wanted is not None and (dataset, month, wanted.file_key) in warehouse.reread,
             )
         )
     seen, error = _seen(settings)
@@ -221,6 +224,7 @@ class _Warehouse:
     built: set[tuple[str, date | None, int]] = field(default_factory=set)  # with their file_key
     last_run: dict[str, Any] | None = None  # of dbt
     unknown: str | None = None
+    reread: set[tuple[str, date, int]] = field(default_factory=set)
 
 
 def _warehouse(settings: Settings, catalog: Catalog, say: Callable[[str], object]) -> _Warehouse:
@@ -266,4 +270,5 @@ def _warehouse(settings: Settings, catalog: Catalog, say: Callable[[str], object
             for version in [(dataset, month, file_key(file_id))]
             if version in built or not has_facts
         }
-    return _Warehouse(loaded, unreadable, built, last_run, unknown)
+        reread = reread_months(session)
+    return _Warehouse(loaded, unreadable, built, last_run, unknown, reread)

@@ -61,6 +61,7 @@ def test_an_upgrade_builds_nothing_and_a_release_that_reads_otherwise_what_it_re
     copy.medallion("run", "--quiet")
     copy.dbt("run")
     assert built_services(copy, before) == set()
+    assert "read in another way" not in copy.medallion("status")
 
     copy.run("orchestration.cli", "run", "--quiet", cwd=other_release)
     assert built_services(copy, before) == {"green", "yellow"}
@@ -89,9 +90,18 @@ def test_months_of_a_source_follow_its_declaration(copy: Place, tmp_path: Path) 
     copy.medallion("load", "--quiet")
     assert copy.medallion_json("transform")["built"] is False
 
+    def pending() -> tuple[list[str], bool, bool]:
+        files = copy.medallion_json("status")["files"]
+        told = [copy.medallion(*command) for command in (("status",), ("audit", "--no-recount"))]
+        line = "read in another way since"
+        return [f["dataset"] for f in files if f["reread"]], *(line in text for text in told)
+
+    assert pending() == ([], False, False)
     declared.write_text(HARBOUR.replace('"timestamp"', '"text"'))
     copy.medallion("load", "--quiet")
+    assert pending() == ([FERRY_RIDES] * 2, True, True)
     assert copy.medallion_json("transform")["built"] is True
+    assert pending() == ([], False, False)
     assert built_services(copy, before) == {FERRY_RIDES}
     assert copy.fingerprint() == facts
     assert copy.medallion_json("transform")["built"] is False

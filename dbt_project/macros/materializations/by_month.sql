@@ -139,7 +139,7 @@
 
 {# What the rows of a file version follow from: its content, and how raw.files says that it is read. How it
    was read when an earlier release built from it is left out: that release named the content only, and an
-   upgrade must not make every month stale. #}
+   upgrade must not make every month stale. `medallion status` and `audit` compare the same inputs. #}
 {% macro version_inputs() -%}
     cast(file_key as varchar(20))
     || case when read_as <> coalesce(read_as_at_upgrade, '') then ' ' || read_as else '' end
