@@ -13,6 +13,7 @@ from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.retention import prune
 from orchestration.job.retention import superseded
+from tests.support.readings import follow_through_an_upgrade, readings
 from tests.support.trips import publish, trips, with_column
 
 MakeSettings = Callable[..., Settings]
@@ -57,6 +58,12 @@ def test_a_raw_view_has_exactly_the_columns_and_rows_of_its_file(settings: Setti
         found = session.arrow(f"from raw.{view}").read_all()
     assert found.column_names == published.column_names
     assert found.to_pylist() == published.to_pylist()
+
+
+def test_how_a_file_is_read_in_place_is_recorded_and_followed(settings: Settings) -> None:
+    load(settings)
+    assert len(readings(settings)) == 2
+    follow_through_an_upgrade(settings)
 
 
 def test_a_file_that_is_gone_is_a_fault_and_the_others_go_on(
