@@ -11,6 +11,7 @@ import pytest
 from ingestion.land import LandReport, land
 from ingestion.load import LoadReport, load
 from ingestion.settings import PROJECT_ROOT, Settings
+from tests.support import processes
 from tests.support.spark import shared_cluster
 from tests.support.stores import S3, STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
@@ -31,8 +32,9 @@ def is_full(config: pytest.Config) -> bool:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Tell each process of pytest-xdist which lane it runs."""
+    """Tell each process of pytest-xdist which lane it runs, and from where it forks commands."""
     node.workerinput["is_full"] = is_full(node.config)
+    node.workerinput["forks"] = processes.shared_server()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,8 +52,10 @@ def at_length(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--faults"))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Remove the developer's environment variables, and the pauses between two attempts."""
+    if hasattr(config, "workerinput"):
+        processes.use_server(config.workerinput["forks"])
     for name in list(os.environ):
         ours = name.startswith(("MEDALLION_", "PG", "PREFECT_", "DBT_"))
         if ours and not name.startswith("MEDALLION_TEST_"):

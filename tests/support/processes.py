@@ -16,6 +16,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,6 +53,22 @@ context.set_forkserver_preload(
 COMMANDS = ("orchestration.cli", "ingestion", "dbt.cli.main")
 
 PATIENCE_SECONDS = 120
+
+
+def shared_server() -> str:
+    """Start the server for all processes of pytest-xdist; return its address."""
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server.ensure_running()
+    return str(server._forkserver_address)
+
+
+def use_server(address: str) -> None:
+    """Fork from a server that another process has started, and will end."""
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server._forkserver_address = address
+    # each child gets a file that it holds open for the server's sake: this one needs none
+    server._forkserver_alive_fd = os.open(os.devnull, os.O_WRONLY)
+    server.ensure_running = resource_tracker.ensure_running
 
 
 def start(work: Callable[..., object], *args: object) -> Any:
