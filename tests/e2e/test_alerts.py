@@ -77,7 +77,7 @@ class Team:
 
     def start_worker(self) -> None:
         if not self.worker.process:
-            self.worker.start(anew=True)
+            self.worker.start()
 
     def night(self, state: str = "Completed") -> str:
         """The id of a run that ended so."""
@@ -429,7 +429,7 @@ def test_a_password_of_the_server_that_changes(team: Team, monkeypatch: pytest.M
             monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
             worker.stop()
             worker.env["PREFECT_API_AUTH_STRING"] = password
-            worker.start(anew=True)
+            worker.start()
             wait_for(lambda: watching.watch(team.quiet) == [])
     finally:
         worker.stop()

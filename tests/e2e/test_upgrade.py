@@ -38,9 +38,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         server = stack.enter_context(postgres.server(tmp_path_factory.mktemp("postgres")))
         place.env |= stack.enter_context(postgres.database(server))
         for target in TARGETS:
-            place.run(
-                "orchestration.cli", "run", "--quiet", "--target", target, cwd=project, anew=True
-            )
+            place.run("orchestration.cli", "run", "--quiet", "--target", target, cwd=project)
         yield Place(place.folder, place.env)
 
 

@@ -50,7 +50,13 @@ context.set_forkserver_preload(
     ]
 )
 # only these may run forked: other modules read the environment when they are imported
-COMMANDS = ("orchestration.cli", "ingestion", "dbt.cli.main")
+COMMANDS = (
+    "orchestration.cli",
+    "ingestion",
+    "dbt.cli.main",
+    "orchestration.flows",
+    "orchestration.alerting.setup",
+)
 
 PATIENCE_SECONDS = 120
 
