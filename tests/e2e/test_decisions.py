@@ -61,7 +61,8 @@ def test_a_withdrawn_version_is_passed_over_until_it_is_taken_back(
     publish(place.published, "taxi_zone_lookup", None, ZONES)
     publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
     with engine(place, name, tmp_path):
-        place.medallion("run", "--quiet")
+        for verb in ("land", "load"):
+            place.medallion(verb, "--quiet")
         publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=25))
         place.medallion("run", "--quiet")
         assert facts(place) == 25
@@ -142,9 +143,10 @@ def test_the_page_on_repair_works_word_for_word(place: Place) -> None:
     ]
     assert {c[0] for c in commands} >= {"history", "withdraw", "run", "transform", "forget"}
     publish(place.published, "taxi_zone_lookup", None, ZONES)
-    for rows in (20, 25):
+    for rows, verbs in ((20, ("land", "load")), (25, ("run",))):
         publish(place.published, "green", MARCH, trips("green", MARCH, rows=rows))
-        place.medallion("run", "--quiet")
+        for verb in verbs:
+            place.medallion(verb, "--quiet")
     counted = []
     for command in commands:
         # the answer to what it asks, which a test cannot type
