@@ -429,7 +429,7 @@ def test_a_password_of_the_server_that_changes(team: Team, monkeypatch: pytest.M
             monkeypatch.setenv("PREFECT_API_AUTH_STRING", password)
             worker.stop()
             worker.env["PREFECT_API_AUTH_STRING"] = password
-            worker.start()
+            worker.start(anew=True)
             wait_for(lambda: watching.watch(team.quiet) == [])
     finally:
         worker.stop()

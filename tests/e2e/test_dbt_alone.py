@@ -29,7 +29,7 @@ def test_the_pipelines_run_by_themselves(place: Place) -> None:
     publish_part(place.published)
     place.run("ingestion", "--dataset", "green")
     assert place.query("select count(*) from tlc.green_tripdata")[0][0] > 0
-    place.dbt("build", *WITHOUT_UNIT_TESTS, "--select", "+ledger")
+    place.dbt("build", *WITHOUT_UNIT_TESTS)
     assert place.query("select bool_and(is_balanced), count(*) from marts.ledger") == [(True, 3)]
 
 
