@@ -18,9 +18,11 @@ from tests.support.web import Web, serving
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--full`` (run the slow tests too) and ``--faults`` (also try every fault at length)."""
+    """Add ``--full`` (run the slow tests too) and ``--faults`` (also try every fault and real month)."""
     parser.addoption("--full", action="store_true", help="Run the slow tests too (15 minutes).")
-    parser.addoption("--faults", action="store_true", help="Try faults at length (an hour).")
+    parser.addoption(
+        "--faults", action="store_true", help="Try faults and every real month at length (an hour)."
+    )
 
 
 def is_full(config: pytest.Config) -> bool:
