@@ -16,13 +16,13 @@ from tests.support.spark import shared_cluster
 from tests.support.stores import S3, STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
+AT_LENGTH = "Try every real month, and faults at length (an hour)."
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--full`` (run the slow tests too) and ``--faults`` (also try every fault and real month)."""
+    """Add ``--full`` (run the slow tests too) and ``--faults`` (try faults at length, too)."""
     parser.addoption("--full", action="store_true", help="Run the slow tests too (15 minutes).")
-    parser.addoption(
-        "--faults", action="store_true", help="Try faults and every real month at length (an hour)."
-    )
+    parser.addoption("--faults", action="store_true", help=AT_LENGTH)
 
 
 def is_full(config: pytest.Config) -> bool:
