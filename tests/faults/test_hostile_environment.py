@@ -12,6 +12,7 @@ from tests.faults.commands import variables
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Night, copy_of
 from tests.faults.kills import compared
+from tests.support.processes import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -157,14 +158,8 @@ def test_other_projects_do_not_steer_the_job(
 def test_dbt_by_itself_builds_no_empty_month(night: Night, tmp_path: Path, tally: Tally) -> None:
     night.job.put_back()
     places = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
-    done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "run"],
-        cwd=PROJECT_ROOT / "dbt_project",
-        env=os.environ | variables(night.job.settings) | places | {"DBT_EMPTY": "true"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    is_told = done.returncode and "--empty (DBT_EMPTY) builds months without rows" in done.stdout
+    environment = os.environ | variables(night.job.settings) | places | {"DBT_EMPTY": "true"}
+    done = run_command("dbt.cli.main", ["run"], PROJECT_ROOT / "dbt_project", environment)
+    is_told = done.code and "--empty (DBT_EMPTY) builds months without rows" in done.stdout
     counts, seconds = night.is_done()
     tally("dbt alone with --empty", silent=int(not is_told), **counts, seconds=seconds)
