@@ -56,6 +56,7 @@ class Place:
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    patience_seconds: float = 600  # for one command
 
     @property
     def published(self) -> Path:
@@ -114,7 +115,7 @@ class Place:
         Fails if the exit code is not ``expect``.
         """
         process = self.start(*command, cwd=cwd, anew=anew)
-        stdout, self.last_stderr = process.communicate(timeout=600)
+        stdout, self.last_stderr = process.communicate(timeout=self.patience_seconds)
         assert process.returncode == expect, stdout[-3000:] + self.last_stderr[-3000:]
         return stdout
 

@@ -32,7 +32,7 @@ def night(
     part: Place, tmp_path_factory: pytest.TempPathFactory, spark: dict[str, str]
 ) -> Iterator[Place]:
     """A place with a part of the sample, built on DuckDB and on Spark from one lake."""
-    place = Place(tmp_path_factory.mktemp("spark_build") / "copy")
+    place = Place(tmp_path_factory.mktemp("spark_build") / "copy", patience_seconds=1400)
     shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
     place.env |= spark | {
         "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
@@ -100,6 +100,15 @@ def differing(place: Place) -> dict[str, int]:
 
 def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
     assert differing(night) == {}
+
+
+def test_hive_reads_a_table_whose_columns_have_long_descriptions(night: Place) -> None:
+    described = statement(night, "describe extended {p}marts.report_measures")
+    (comment,) = (comment for name, _, comment in described if name == "measure")
+    assert comment
+    assert len(comment) == 256
+    (reader,) = (value for name, value, _ in described if name == "Serde Library")
+    assert "ParquetHiveSerDe" in reader
 
 
 def test_a_second_build_writes_nothing(night: Place) -> None:

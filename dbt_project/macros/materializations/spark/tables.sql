@@ -82,10 +82,13 @@
     {%- endfor -%}
 {% endmacro %}
 
-{# Of tables of Iceberg, Hive's metastore keeps no more characters. #}
+{#
+    Hive's metastore keeps no more characters of it. It tries ten times in 20 seconds to keep them;
+    then Spark describes the table in a way that only Spark reads, and Iceberg's table is not made.
+#}
 {% macro column_comment(name) %}
     {%- set description = model.columns.get(name, {}).description or '' -%}
-    {{ return(description if not is_iceberg() or description | length <= 256 else description[:255] ~ '…') }}
+    {{ return(description if description | length <= 256 else description[:255] ~ '…') }}
 {% endmacro %}
 
 {% macro comment_text(text) -%}
