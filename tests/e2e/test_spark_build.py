@@ -171,7 +171,7 @@ def test_a_build_that_is_killed_goes_on(night: Place) -> None:
         cwd=PROJECT_ROOT / "dbt_project",
     )
     tables = "show tables in {p}marts like 'hourly_zone_demand*'"
-    wait_until(lambda: len(statement(night, tables)) == 2)
+    wait_until(lambda: len(statement(night, tables)) == 2, night.patience_seconds, pause=0.5)
     build.kill()
     build.communicate()
     assert differing(night) == {}
@@ -192,12 +192,12 @@ def test_a_build_goes_on_where_an_executor_is_killed(night: Place) -> None:
         cwd=PROJECT_ROOT / "dbt_project",
     )
     tables = "show tables in {p}marts like 'hourly_zone_demand*'"
-    wait_until(lambda: len(statement(night, tables)) == 2)
+    wait_until(lambda: len(statement(night, tables)) == 2, night.patience_seconds, pause=0.5)
     killed = executors(night)
     assert killed
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    said, _ = build.communicate()
+    said, _ = build.communicate(night.patience_seconds)
     assert build.returncode == 0, said
     assert not set(killed) & set(executors(night))
     assert differing(night) == {}
