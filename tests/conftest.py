@@ -16,14 +16,14 @@ from tests.support.spark import shared_cluster
 from tests.support.stores import S3, STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
-AT_LENGTH = "Try every real month, and faults at length (an hour)."
+AT_LENGTH = "Try every real month, and faults at length (one more hour)."
 # one process waits for one server in it, so that it would end long after all others
 LONGEST = "test_spark_build.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--full`` (run the slow tests too) and ``--faults`` (try faults at length, too)."""
-    parser.addoption("--full", action="store_true", help="Run the slow tests too (15 minutes).")
+    parser.addoption("--full", action="store_true", help="Run the slow tests too (an hour).")
     parser.addoption("--faults", action="store_true", help=AT_LENGTH)
 
 
