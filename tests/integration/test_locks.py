@@ -78,6 +78,37 @@ def load_in(settings: Settings, variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("settings", ["postgres"], indirect=True)
+def test_workers_may_be_the_first_in_a_warehouse_at_the_same_time(
+    settings: Settings, published: Path
+) -> None:
+    publish(published, "green", JANUARY, trips("green", JANUARY, rows=10))
+    land(settings)
+    with connect(settings) as session:
+        engine_for(settings).prepare(session)
+        # a worker waits once it has found that dlt's tables are not there, and before it makes them
+        session.execute(
+            "create function public.wait() returns event_trigger language plpgsql as $$ begin"
+            " if current_query() like '%_dlt_loads%' then"
+            " perform pg_advisory_xact_lock_shared(1); end if; end $$"
+        )
+        session.execute(
+            "create event trigger wait on ddl_command_start when tag in ('CREATE TABLE')"
+            " execute function public.wait()"
+        )
+        session.query("select pg_advisory_lock(1)")
+        workers = [processes.start(load_in, settings, variables_now()) for _ in range(2)]
+        waiting = (
+            "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+        processes.wait_until(lambda: session.query(waiting).rows == [(2,)])
+        session.query("select pg_advisory_unlock(1)")
+        for worker in workers:
+            worker.join(processes.PATIENCE_SECONDS)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+@pytest.mark.parametrize("settings", ["postgres"], indirect=True)
 def test_workers_share_the_files_of_a_run_and_none_is_loaded_twice(
     settings: Settings, published: Path
 ) -> None:

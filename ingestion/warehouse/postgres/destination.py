@@ -6,6 +6,7 @@ and load record together.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -124,16 +125,21 @@ def _make_empty(cursor: Any, table: str, definitions: str) -> None:
 
 def _is_loaded(cursor: Any, files: str, table_name: str, table: str) -> bool:
     """Whether the version is loaded; waits while another session loads it."""
-    # wait without limit: the other session is at work, or its end has released its lock
-    cursor.execute("set local lock_timeout = 0")
-    cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [table_name])
-    cursor.execute("reset lock_timeout")
+    _wait_for_turn(cursor, table_name)
     cursor.execute(
         f"select 1 from {files} where table_name = %s and loaded_at is not null"
         " and to_regclass(%s) is not null",
         [table_name, table],
     )
     return cursor.fetchone() is not None
+
+
+def _wait_for_turn(cursor: Any, what: str) -> None:
+    """Hold the lock ``what`` until this transaction ends; wait for its current holder."""
+    # wait without limit: the other session is at work, or its end has released its lock
+    cursor.execute("set local lock_timeout = 0")
+    cursor.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", [what])
+    cursor.execute("reset lock_timeout")
 
 
 def open_file(
@@ -195,6 +201,19 @@ class RawClient(FileVersionClient, PostgresClient):
         self.sql_client = LibpqSqlClient(
             own.dataset_name, own.staging_dataset_name, config.credentials, capabilities
         )
+
+    @contextmanager
+    def maybe_ddl_transaction(self) -> Iterator[None]:
+        """Let one process at a time look which of dlt's own tables are missing and create these.
+
+        Two that are the first in a warehouse would both create them, and the second would fail.
+        dlt's ``retry_schema_update`` would run the whole pipeline again, which then tells nothing
+        of the jobs that were done before.
+        """
+        with super().maybe_ddl_transaction():
+            with self.sql_client.native_connection.cursor() as cursor:
+                _wait_for_turn(cursor, "dlt's tables")
+            yield
 
     def _build_schema_update_sql(
         self, storage_tables: Iterable[tuple[str, TTableSchemaColumns]]
