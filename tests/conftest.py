@@ -1,6 +1,7 @@
 """Options and fixtures of all tests. Each test has its own folders, ports and processes."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.web import Web, serving
 AT_LENGTH = "Try every real month, and faults at length (one more hour)."
 # one process waits for one server in it, so that it would end long after all others
 LONGEST = "test_spark_build.py"
+SLOWEST_FILES = 40
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +51,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in set(slow)]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the files that took longest: a process runs whole files, so these decide a lane."""
+    seconds = Counter[str]()
+    for report in (r for reports in terminalreporter.stats.values() for r in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    slowest = [(file, spent) for file, spent in seconds.most_common(SLOWEST_FILES) if spent > 5]
+    if slowest:
+        terminalreporter.section("slowest files")
+        for file, spent in slowest:
+            terminalreporter.write_line(f"{spent:7.0f} s  {file}")
 
 
 @pytest.fixture(scope="session")
