@@ -8,18 +8,10 @@ import duckdb
 import pytest
 
 from tests.e2e.conftest import FACTS, WITHOUT_UNIT_TESTS, Place, differing
-from tests.support import browser
+from tests.support import browser, real_months
 
 pytestmark = pytest.mark.slow
 
-# Each service, each set of columns and types, and each kind of answer of TLC's report; a month more
-# costs each mart as much as these do. With --faults, every month at hand.
-MONTHS = {
-    "fhv": ("2020-04",),
-    "fhvhv": ("2020-04",),
-    "green": ("2020-04", "2023-01", "2023-02", "2023-11", "2024-07", "2025-01", "2025-11"),
-    "yellow": ("2018-01", "2019-02", "2020-04"),
-}
 DIVERGENT = {"2024-07", "2024-12", "2025-01", "2025-02"}  # in seeds/known_divergences.csv
 AFTER_THE_REPORT = {"2025-11"}
 
@@ -36,22 +28,15 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def files(real_data: Path, at_length: bool) -> list[Path]:
-    """The months that are tried."""
-    at_hand = sorted((real_data / "trip-data").glob("*.parquet"))
-    chosen = {
-        f"{dataset}_tripdata_{month}" for dataset, months in MONTHS.items() for month in months
-    }
-    return [path for path in at_hand if at_length or path.stem in chosen]
+    """The months that are tried: with --faults, every month at hand."""
+    return real_months.at_hand(real_data) if at_length else real_months.twelve(real_data)
 
 
 @pytest.fixture(scope="module")
 def real(files: list[Path], real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place where these months were landed, loaded and transformed."""
     place = Place(tmp_path_factory.mktemp("real"))
-    shutil.copytree(real_data / "misc", place.published / "misc", copy_function=_copy)
-    (place.published / "trip-data").mkdir()
-    for path in files:
-        _copy(str(path), str(place.published / "trip-data" / path.name))
+    real_months.publish(place.published, real_data, files)
     place.report = place.medallion_json("run", "--quiet")  # type: ignore[attr-defined]
     return place
 
@@ -59,13 +44,6 @@ def real(files: list[Path], real_data: Path, tmp_path_factory: pytest.TempPathFa
 def _green(files: list[Path]) -> dict[str, Path]:
     """The months of green by their name."""
     return {path.stem[-7:]: path for path in files if path.stem.startswith("green")}
-
-
-def _copy(source: str, target: str) -> None:
-    """Copy a file that the test may replace, with its modification time."""
-    shutil.copyfile(source, target)
-    shutil.copystat(source, target)
-    Path(target).chmod(0o644)
 
 
 def test_every_month_balances(real: Place, files: list[Path]) -> None:
@@ -168,7 +146,7 @@ def test_trips_add_up_without_what_stands_twice(real: Place) -> None:
     months = ", ".join(
         f"('{service}', date '{month}-01')"
         for service in ("green", "yellow")
-        for month in MONTHS[service]
+        for month in real_months.MONTHS[service]
         if month >= "2019-02"
     )
     left = f"round(total_usd - {parts} - {{extra}}_usd - {{tax}}_usd, 2) <> 0"
@@ -225,7 +203,7 @@ def test_each_republished_copy_makes_one_version_and_the_facts_follow(
     copies = [copy for copy in found if copy.stem[-7:] in green]
     months = [copy.stem[-7:] for copy in copies]
     for copy in copies:
-        _copy(str(copy), str(place.published / "trip-data" / copy.name))
+        real_months.copy(str(copy), str(place.published / "trip-data" / copy.name))
     before = _unlike(place, months)
     report = place.medallion_json("run", "--quiet")
     assert report["republished"] == [f"green {month}" for month in months]
@@ -262,9 +240,9 @@ def test_broken_files_are_quarantined_with_their_reasons(place: Place, real_data
     (place.published / "trip-data").mkdir()
     shutil.copytree(real_data / "misc", place.published / "misc")
     for file in (real_data / "bad").glob("*.parquet"):
-        _copy(str(file), str(place.published / "trip-data" / file.name))
+        real_months.copy(str(file), str(place.published / "trip-data" / file.name))
     good = real_data / "trip-data" / "green_tripdata_2024-01.parquet"
-    _copy(str(good), str(place.published / "trip-data" / good.name))
+    real_months.copy(str(good), str(place.published / "trip-data" / good.name))
     report = place.medallion_json("run", expect=1)
     faults = {fault.partition(" quarantined: ")[0]: fault for fault in report["faults"]}
     assert faults.keys() == BROKEN.keys()
@@ -298,7 +276,7 @@ def test_a_broken_reference_file_stops_no_trips(place: Place, real_data: Path) -
     (place.published / "trip-data").mkdir()
     (place.published / "misc").mkdir()
     month = real_data / "trip-data" / "green_tripdata_2024-01.parquet"
-    _copy(str(month), str(place.published / "trip-data" / month.name))
+    real_months.copy(str(month), str(place.published / "trip-data" / month.name))
     (place.published / "misc" / "taxi_zone_lookup.csv").write_text("<html>no</html>")
     report = place.medallion_json("run", "--quiet", expect=1)
     assert report["files"] == 1

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pytest
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse.spark.connection import close, connect
 from ingestion.warehouse.spark.statements import Statements
-from tests.e2e.conftest import MARTS, Place
+from tests.e2e.conftest import FACTS, MARTS, Place
+from tests.support import real_months
 from tests.support.processes import wait_until
 from tests.support.spark import new_prefix
 
@@ -47,14 +48,21 @@ def night(
     """A place with a part of the sample, built and tested on DuckDB and on Spark from one lake."""
     place = Place(tmp_path_factory.mktemp("spark_build") / "copy", patience_seconds=2700)
     shutil.copytree(part.folder, place.folder, copy_function=shutil.copy2)
+    left_out = [] if at_length else [f"test_type:generic,path:{path}" for path in ALIKE]
+    with built_on_spark(place, spark, *(("--exclude", *left_out) if left_out else ())):
+        yield place
+
+
+@contextmanager
+def built_on_spark(place: Place, spark: dict[str, str], *arguments: str) -> Iterator[None]:
+    """Load the lake of a place and build it on Spark; its schemas are dropped at the end."""
     place.env |= spark | {
         "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
         "MEDALLION_SPARK_THREADS": "6",
     }
     place.medallion("load", "--quiet")
-    left_out = [] if at_length else [f"test_type:generic,path:{path}" for path in ALIKE]
-    place.dbt("build", *(("--exclude", *left_out) if left_out else ()))
-    yield place
+    place.dbt("build", *arguments)
+    yield
     for schema, *_ in statement(place, f"show schemas like '{prefix(place)}*'"):
         statement(place, f"drop schema `{schema}` cascade")
 
@@ -114,6 +122,23 @@ def differing(place: Place) -> dict[str, int]:
 
 def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
     assert differing(night) == {}
+
+
+def test_the_tables_of_real_months_are_those_of_duckdb(
+    real_data: Path, spark: dict[str, str], tmp_path: Path, at_length: bool
+) -> None:
+    if not at_length:
+        pytest.skip("tried with --faults")
+    place = Place(tmp_path, patience_seconds=2700)
+    real_months.publish(place.published, real_data, real_months.twelve(real_data))
+    place.medallion("run", "--quiet")
+    with built_on_spark(place, spark, "--exclude-resource-type", "unit_test"):
+        ((rows, files),) = statement(
+            place,
+            "select count(*), count(distinct service, source_month) from {p}marts.fct_trips",
+        )
+        assert (rows, files) == place.query(f"select count(*), 12 from {FACTS}")[0]
+        assert differing(place) == {}
 
 
 def test_hive_reads_a_table_whose_columns_have_long_descriptions(night: Place) -> None:
