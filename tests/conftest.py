@@ -17,7 +17,8 @@ from tests.support.spark import shared_cluster
 from tests.support.stores import S3, STORES, Store, fresh_environment, scratch, store_server
 from tests.support.web import Web, serving
 
-AT_LENGTH = "Try every real month, and faults at length (one more hour)."
+AT_LENGTH = "Try every real month, and faults at length (an hour or two more)."
+AT_LENGTH_SECONDS = 3 * 3600  # the most for one test: it may kill a job a hundred times
 # one process waits for one server in it, so that it would end long after all others
 LONGEST = "test_spark_build.py"
 SLOWEST_FILES = 40
@@ -46,6 +47,9 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest file, and leave the slow tests out of the fast lane."""
     items.sort(key=lambda item: item.path.name != LONGEST)
+    if config.getoption("--faults"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(AT_LENGTH_SECONDS))
     if is_full(config):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
