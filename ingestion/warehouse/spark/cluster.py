@@ -24,7 +24,7 @@ from ingestion.progress import Progress, Quiet
 HOST = "127.0.0.1"
 PORT = 10000
 WORKERS = 2
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.2
 JAVA = 17
