@@ -112,7 +112,21 @@ class SparkDialect(Dialect):
             # a cast would cut off what follows the point; the others round to the even number
             double = f"cast({value} as double)" if file_type == TEXT else value
             return f"cast(bround({double}) as bigint)"
-        return super().cast(value, file_type, read_type)
+        text = super().cast(value, file_type, read_type)
+        if read_type != "text" or file_type not in _FLOATS:
+            return text
+        # Java has an exponent below 1e-3 and from 1e7: DuckDB below 1e-4 and from 1e16
+        plain = f"cast(cast({text} as decimal(38, 21)) as string)"
+        exponent = f"regexp_replace(replace({text}, '.0E', 'E'), 'E([0-9])', 'e+$1')"
+        exponent = f"regexp_replace({exponent}, 'E-([0-9])$', 'E-0$1')"
+        return (
+            f"case when {value} in ('NaN', 'Infinity', '-Infinity')"
+            f" then replace(lower({text}), 'infinity', 'inf')"
+            f" when instr({text}, 'E') = 0 then {text}"
+            f" when abs({value}) >= 1e-4 and abs({value}) < 1e16"
+            f" then regexp_replace({plain}, '([.][0-9]+?)0+$', '$1')"
+            f" else replace({exponent}, 'E-', 'e-') end"
+        )
 
 
 DUCKDB: Dialect = DuckDbDialect(

@@ -1,5 +1,6 @@
 """Loading on a real Spark cluster: what the read views show, and what a load does to the lake."""
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion.errors import MedallionError, UnreachableError, UsageError, WarehouseError
@@ -24,6 +27,7 @@ from ingestion.warehouse.spark.statements import Statements
 from orchestration.job.ask import answer, within
 from tests.conftest import settings_in
 from tests.support.debian_postgres import free_port
+from tests.support.declared import declare_source, settings_from
 from tests.support.lakes import objects
 from tests.support.readings import follow_through_an_upgrade
 from tests.support.spark import drop_schemas, spark_settings, start
@@ -80,7 +84,8 @@ def test_a_read_view_shows_what_duckdb_shows(tmp_path: Path, spark: dict[str, st
         "B00013,2015-01-01 00:30:00,\n"
         '"B0, 14",2015-01-01 23:59:59, 7.0 \n'
     )
-    publish(published, "fhv", date(2015, 1, 1), old.encode(), "csv.gz")
+    for month in (date(2015, 1, 1), date(2015, 2, 1)):
+        publish(published, "fhv", month, old.encode(), "csv.gz")
     in_place = settings_in(tmp_path, raw="in_place")
     land(in_place)
     load(in_place)
@@ -88,17 +93,75 @@ def test_a_read_view_shows_what_duckdb_shows(tmp_path: Path, spark: dict[str, st
     before = objects(cluster)
     assert not load(cluster).failed
     assert before.items() <= objects(cluster).items()
+    # of two files of texts alone, the metastore would make a folder with the pattern's name
+    assert not list((tmp_path / "lake").rglob("*{*"))
     view = "tlc.fhv_tripdata"
     with connect(cluster) as session:
         assert isinstance(session, SparkSession)
         there = session.batches(session.in_spark(f"select * from {view}")).read_all()
     with duckdb.connect(in_place.duckdb_path) as local:
         here = local.sql(f"from {view}").to_arrow_table()
-        assert here.num_rows == there.num_rows == 1202
+        assert here.num_rows == there.num_rows == 1204
         assert here.column_names == there.column_names
         for a, b in (("here", "there"), ("there", "here")):
             assert local.sql(f"from {a} except all from {b}").fetchall() == []
     drop_schemas(cluster)
+
+
+def test_numbers_that_are_declared_as_text_are_the_texts_of_duckdb(
+    tmp_path: Path, spark: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [
+        0.0,
+        -0.0,
+        1.0,
+        -2.5,
+        0.1,
+        1234567.5,
+        12345678.0,
+        -123456789.125,
+        1e15,
+        1e16,
+        1.5e300,
+    ]
+    numbers += [
+        0.00123,
+        1e-3,
+        1.25e-4,
+        1e-4,
+        1e-5,
+        -2.5e-11,
+        math.inf,
+        -math.inf,
+        math.nan,
+        -math.nan,
+    ]
+    # Java 17 writes one digit more of some floats: https://bugs.openjdk.org/browse/JDK-4511638
+    floats = pa.array([n if 1e-3 <= abs(n) < 1e7 else 0.5 for n in numbers], pa.float32())
+    columns = pa.table({"double": numbers, "float": floats})
+    pq.write_table(columns, tmp_path / "depths.parquet")
+    source = (
+        'title = "Wharf"\nurl = "https://wharf.example"\n'
+        '[datasets.depths]\npath = "depths.parquet"\n'
+        '[datasets.depths.columns]\ndouble = "text"\nfloat = "text"\n'
+    )
+    declared = declare_source(
+        tmp_path,
+        "wharf",
+        source,
+        WHARF_URL=tmp_path.as_uri(),
+        ENABLED_SOURCES="wharf",
+    )
+    local = settings_from(declared, monkeypatch)
+    land(local)
+    texts = 'select "double", "float" from wharf.depths order by row_ordinal'
+    shown = []
+    for settings in (local, local.model_copy(update=spark_settings(spark))):
+        assert not load(settings).failed
+        shown.append(rows(settings, texts))
+    assert shown[0] == shown[1]
+    assert shown[0][:3] == [("0.0", "0.5"), ("-0.0", "0.5"), ("1.0", "1.0")]
+    drop_schemas(settings)
 
 
 def test_a_second_load_does_nothing_and_a_month_opens_its_own_file_only(

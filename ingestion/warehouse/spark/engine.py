@@ -202,9 +202,13 @@ class Spark:
         for branch in branches:
             assert isinstance(branch, relations.SparkBranch)
             source = relations.path_sql(self._lake_url, branch.files)
+            # Hive cannot read a pattern or a single file. Without this option, Spark asks the
+            # metastore whether it can: that makes a folder of the pattern's name in the lake, and
+            # tries ten times before it refuses a file.
             session.run(
                 f"create table if not exists {branch.relation}"
-                f" ({relations.schema_sql(branch.columns)}) using parquet options (path {source})"
+                f" ({relations.schema_sql(branch.columns)}) using parquet"
+                f" options (path {source}, skipHiveMetadata 'true')"
             )
             rows = rows_sql(dataset, [branch], SPARK)
             digest = hashlib.sha256(rows.encode()).hexdigest()[:16]
