@@ -3,8 +3,8 @@
   is killed after any of them leaves nothing wrong, and the next run goes on.
 
   MEDALLION_SPARK_FORMAT says what the tables of models are: folders of Parquet files, or tables of Iceberg,
-  where each statement is seen as a whole or not at all. Seeds, build records and what is compared with a
-  table are of Parquet files with both.
+  where each statement is seen as a whole or not at all. Seeds and build records are of Parquet files with
+  both.
 #}
 {% macro is_iceberg() %}
     {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet') == 'iceberg') }}
@@ -98,16 +98,11 @@
 
 {# Spark tells the columns of a query without running it. #}
 {% macro spark__get_assert_columns_equivalent(sql) %}
-    {% do assert_contract(run_query('describe query select * from (' ~ sql ~ ') as model').rows) %}
-{% endmacro %}
-
-{# Raises where these columns, as (name, type), are not those of the contract. #}
-{% macro assert_contract(columns) %}
     {%- set wanted, given = [], [] -%}
     {%- for name, column in model.columns.items() -%}
         {%- do wanted.append(column_and_type(name, sql_type(column.data_type))) -%}
     {%- endfor -%}
-    {%- for row in columns -%}
+    {%- for row in run_query('describe query select * from (' ~ sql ~ ') as model').rows -%}
         {%- do given.append(column_and_type(row[0], row[1])) -%}
     {%- endfor -%}
     {%- if wanted | map(attribute='formatted') | sort != given | map(attribute='formatted') | sort -%}
@@ -121,7 +116,7 @@
 {% endmacro %}
 
 
-{# A table of Iceberg that is dropped leaves its files, unless it is told not to. #}
+{# With Iceberg's catalog, a table of any format that is dropped leaves its files, unless it is told not to. #}
 {% macro spark__drop_relation(relation) %}
     {% call statement('drop_relation', auto_begin=False) -%}
         drop {{ relation.type }} if exists {{ relation }}{{ ' purge' if relation.is_table }}
@@ -207,15 +202,16 @@
     {{ 'insert into ' ~ relation ~ ' replace where true' if is_iceberg() else 'insert overwrite ' ~ relation }}
 {%- endmacro %}
 
+{# The table that is compared is made empty and then filled. Made by one statement, it would leave a folder
+   without a table where the server ends meanwhile, and Spark makes no table where a folder is. #}
 {% macro spark__replace_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
-    {%- set now = schema_named('intermediate') ~ '.' ~ adapter.quote(relation.identifier ~ '__now') -%}
-    {% do run_query('drop table if exists ' ~ now) %}
+    {%- set now = api.Relation.create(schema=schema_named('intermediate'), identifier=relation.identifier ~ '__now', type='table') -%}
+    {% do adapter.drop_relation(now) %}
+    {% do create_empty_table(now, sql) %}
     {% call statement('compute') -%}
-        create table {{ now }} using parquet as
-        {{ sql }}
+        {{ insert_content(now, sql) }}
     {%- endcall %}
-    {% do assert_contract(run_query('describe ' ~ now).rows) %}
     {%- set differs = run_query(
         'select 1 from ('
         ~ 'select ' ~ columns ~ ', 1 as more from ' ~ now
@@ -228,6 +224,6 @@
             {{ overwritten(relation) }} select {{ columns }} from {{ now }}
         {%- endcall %}
     {%- endif -%}
-    {% do run_query('drop table if exists ' ~ now) %}
+    {% do adapter.drop_relation(now) %}
     {{ return('REPLACED' if differs else 'UNCHANGED') }}
 {% endmacro %}
