@@ -62,7 +62,7 @@ fire_event = event_manager.EventManager.fire_event
 
 def fire_event_if_read(
     self: event_manager.EventManager,
-    event: base_types.BaseEvent,
+    e: base_types.BaseEvent,  # dbt names it so when it passes on the words of another library
     level: base_types.EventLevel | None = None,
     *args: Any,
     **kwargs: Any,
@@ -73,11 +73,11 @@ def fire_event_if_read(
     """
     logs = [log._python_logger for log in self.loggers]
     if (
-        (level or event.level_tag()).value != "debug"
-        or type(event).__name__ == "NodeFinished"
+        (level or e.level_tag()).value != "debug"
+        or type(e).__name__ == "NodeFinished"
         or any(log is None or log.isEnabledFor(logging.DEBUG) for log in logs)
     ):
-        fire_event(self, event, level, *args, **kwargs)
+        fire_event(self, e, level, *args, **kwargs)
 
 
 def message_of(event: base_types.BaseEvent, level: base_types.EventLevel | None = None) -> Any:
