@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,9 @@ MARTS = (
     "marts.report_measures",
     "marts.fleet_monthly",
 )
+
+# what was built when
+BUILDS = ("month_builds", "dbt_invocations")
 
 # Their data is in the project, so that they pass or fail whatever is loaded: on DuckDB
 # test_plain_dbt_build_passes_and_changes_nothing runs them, on PostgreSQL
@@ -209,6 +212,34 @@ def differing(left: Path, right: Path) -> dict[str, int]:
                 f"select count(*) from (({a} except all {b}) union all ({b} except all {a}))"
             )
         return {mart: count for mart, count in counted.items() if count}
+
+
+def differing_on_spark(place: Place, files: Callable[[str, str], Sequence[str]]) -> dict[str, int]:
+    """How many rows of each table that dbt built are only on DuckDB or only on Spark.
+
+    ``files`` gives the Parquet files of a table on Spark, by its schema and name. What was built
+    when is not compared. Tables without a difference are left out. Every column is compared to the
+    last bit.
+    """
+    with place.connect() as connection:
+        tables = connection.execute(
+            "select schema_name, table_name, list(column_name order by column_index),"
+            " list(data_type order by column_index)"
+            " from duckdb_columns() inner join duckdb_tables() using (schema_name, table_name)"
+            " where schema_name in ('staging', 'intermediate', 'marts')"
+            f" and table_name not in {BUILDS} group by all"
+        ).fetchall()
+        assert {f"{schema}.{name}" for schema, name, *_ in tables} >= set(MARTS)
+        counted = {}
+        for schema, name, columns, types in tables:
+            compared = here = f"(select {', '.join(columns)} from {schema}.{name})"
+            if paths := list(files(schema, name)):
+                casts = ", ".join(f"cast({c} as {t})" for c, t in zip(columns, types, strict=True))
+                there = f"(select {casts} from read_parquet({paths}, hive_partitioning = true))"
+                compared = f"(({here} except all {there}) union all ({there} except all {here}))"
+            found = connection.execute(f"select count(*) from {compared}").fetchone()
+            counted[f"{schema}.{name}"] = found[0] if found else -1
+    return {table: count for table, count in counted.items() if count}
 
 
 MakePlace = Callable[[Path], Place]

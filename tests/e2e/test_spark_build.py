@@ -6,17 +6,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ingestion.settings import PROJECT_ROOT, Settings
-from ingestion.warehouse.spark.connection import close, connect
-from ingestion.warehouse.spark.statements import Statements
-from tests.e2e.conftest import FACTS, MARTS, Place
+from ingestion.settings import PROJECT_ROOT
+from tests.e2e.conftest import FACTS, MARTS, Place, differing_on_spark
 from tests.support import real_months
 from tests.support.processes import wait_until
-from tests.support.spark import new_prefix
+from tests.support.spark import new_prefix, prefix, statement
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]  # a build takes minutes
 
@@ -30,8 +27,6 @@ ALIKE = (
         for folder in ("demand", "documents", "fleet", "revenue", "services", "trust")
     ),
 )
-# what was built when
-BUILDS = ("month_builds", "dbt_invocations")
 TABLES = (
     "select table_name, service, tests from {p}intermediate.month_builds"
     " where source_month is null order by table_name"
@@ -63,22 +58,8 @@ def built_on_spark(place: Place, spark: dict[str, str], *arguments: str) -> Iter
     place.medallion("load", "--quiet")
     place.dbt("build", *arguments)
     yield
-    for schema, *_ in statement(place, f"show schemas like '{prefix(place)}*'"):
-        statement(place, f"drop schema `{schema}` cascade")
-
-
-def prefix(place: Place) -> str:
-    return place.env["MEDALLION_SPARK_SCHEMA_PREFIX"]
-
-
-def statement(place: Place, sql: str) -> list[tuple[Any, ...]]:
-    """Run one statement of Spark; ``{p}`` in it stands for the prefix of the schemas."""
-    connection = connect(Settings(spark_port=int(place.env["MEDALLION_SPARK_PORT"])))
-    try:
-        statements = Statements(connection, (), prefix(place))
-        return statements.fetch(sql.replace("{p}", prefix(place))).rows
-    finally:
-        close(connection)
+    for schema, *_ in statement(place.env, "show schemas like '{p}*'"):
+        statement(place.env, f"drop schema `{schema}` cascade")
 
 
 def executors(place: Place) -> list[int]:
@@ -95,29 +76,12 @@ def executors(place: Place) -> list[int]:
 def differing(place: Place) -> dict[str, int]:
     """How many rows of each table that dbt built are on one of the engines only."""
     folder = Path(place.env["MEDALLION_SPARK_DIR"]) / "warehouse"
-    counted = {}
-    with place.connect() as connection:
-        tables = connection.execute(
-            "select schema_name, table_name, list(column_name order by column_index),"
-            " list(data_type order by column_index), any_value(estimated_size)"
-            " from duckdb_columns() inner join duckdb_tables() using (schema_name, table_name)"
-            " where schema_name in ('staging', 'intermediate', 'marts')"
-            f" and table_name not in {BUILDS} group by all"
-        ).fetchall()
-        assert {f"{schema}.{name}" for schema, name, *_ in tables} >= set(MARTS)
-        for schema, name, columns, types, rows in tables:
-            files = folder / f"{prefix(place)}{schema}.db" / name / "**" / "*.parquet"
-            here = f"(select {', '.join(columns)} from {schema}.{name})"
-            casts = ", ".join(f"cast({c} as {t})" for c, t in zip(columns, types, strict=True))
-            there = f"(select {casts} from read_parquet('{files}', hive_partitioning = true))"
-            if not rows and not list(files.parents[1].rglob("*.parquet")):
-                continue
-            found = connection.execute(
-                f"select count(*) from (({here} except all {there})"
-                f" union all ({there} except all {here}))"
-            ).fetchone()
-            counted[f"{schema}.{name}"] = found[0] if found else -1
-    return {table: count for table, count in counted.items() if count}
+
+    def files(schema: str, name: str) -> list[str]:
+        table = folder / f"{prefix(place.env)}{schema}.db" / name
+        return [str(path) for path in table.rglob("*.parquet")]
+
+    return differing_on_spark(place, files)
 
 
 def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
@@ -134,7 +98,7 @@ def test_the_tables_of_real_months_are_those_of_duckdb(
     place.medallion("run", "--quiet")
     with built_on_spark(place, spark, "--exclude-resource-type", "unit_test"):
         ((rows, files),) = statement(
-            place,
+            place.env,
             "select count(*), count(distinct service, source_month) from {p}marts.fct_trips",
         )
         assert (rows, files) == place.query(f"select count(*), 12 from {FACTS}")[0]
@@ -142,7 +106,7 @@ def test_the_tables_of_real_months_are_those_of_duckdb(
 
 
 def test_hive_reads_a_table_whose_columns_have_long_descriptions(night: Place) -> None:
-    described = statement(night, "describe extended {p}marts.report_measures")
+    described = statement(night.env, "describe extended {p}marts.report_measures")
     (comment,) = (comment for name, _, comment in described if name == "measure")
     assert comment
     assert len(comment) == 256
@@ -152,21 +116,21 @@ def test_hive_reads_a_table_whose_columns_have_long_descriptions(night: Place) -
 
 def test_a_second_build_writes_nothing(night: Place) -> None:
     """Also where an earlier release had the md5 of a table's tests in another column."""
-    versions, before = "{p}intermediate.month_build_versions", statement(night, TABLES)
+    versions, before = "{p}intermediate.month_build_versions", statement(night.env, TABLES)
     columns = "source_month, file_key, build_key, row_count, built_at, tested_at"
     statement(
-        night,
+        night.env,
         f"create table {versions}_before using parquet partitioned by (table_name, version) as"
         f" select definition, coalesce(service, tests) as service, {columns}, table_name, version"
         f" from {versions}",
     )
-    statement(night, f"drop table {versions}")
-    statement(night, f"alter table {versions}_before rename to {versions}")
+    statement(night.env, f"drop table {versions}")
+    statement(night.env, f"alter table {versions}_before rename to {versions}")
     said = night.dbt("run", "--no-use-colors")
     built = [line for line in said.splitlines() if " OK created " in line]
     assert len(built) > len(MARTS)
     assert [line for line in built if "UNCHANGED" not in line and "[0 months" not in line] == []
-    after = statement(night, TABLES)
+    after = statement(night.env, TABLES)
     assert [row[:2] for row in after] == [row[:2] for row in before]
     tested = {(table, service, tests) for table, service, tests in before if tests}
     assert tested <= set(after)
@@ -175,18 +139,18 @@ def test_a_second_build_writes_nothing(night: Place) -> None:
 
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
     months = "select service, source_month, count(*) from {p}marts.daily_trips group by all"
-    before = sorted(statement(night, months))
+    before = sorted(statement(night.env, months))
     build = ("run", "--select", "fct_trips", "daily_trips")
 
     night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
     night.medallion("load", "--quiet")
     assert "1 months, 0 rows" in night.dbt(*build)
-    assert sorted(statement(night, months)) == [m for m in before if m[0] != "fhv"]
+    assert sorted(statement(night.env, months)) == [m for m in before if m[0] != "fhv"]
 
     night.medallion("withdraw", "fhv", "2023-01", "--undo")
     night.medallion("load", "--quiet")
     night.dbt(*build)
-    assert sorted(statement(night, months)) == before
+    assert sorted(statement(night.env, months)) == before
     assert differing(night) == {}
 
 
@@ -199,7 +163,7 @@ def test_a_build_that_is_killed_goes_on(night: Place) -> None:
         cwd=PROJECT_ROOT / "dbt_project",
     )
     tables = "show tables in {p}marts like 'hourly_zone_demand*'"
-    wait_until(lambda: len(statement(night, tables)) == 2, night.patience_seconds, pause=0.5)
+    wait_until(lambda: len(statement(night.env, tables)) == 2, night.patience_seconds, pause=0.5)
     build.kill()
     build.communicate()
     assert differing(night) == {}
@@ -208,7 +172,7 @@ def test_a_build_that_is_killed_goes_on(night: Place) -> None:
     assert "Another dbt builds in Spark" in said
     assert "drop view" in said
     night.dbt("run", "--select", "hourly_zone_demand", "--vars", "{spark_turn_minutes: 0}")
-    assert len(statement(night, tables)) == 1
+    assert len(statement(night.env, tables)) == 1
     assert differing(night) == {}
 
 
@@ -220,7 +184,7 @@ def test_a_build_goes_on_where_an_executor_is_killed(night: Place) -> None:
         cwd=PROJECT_ROOT / "dbt_project",
     )
     tables = "show tables in {p}marts like 'hourly_zone_demand*'"
-    wait_until(lambda: len(statement(night, tables)) == 2, night.patience_seconds, pause=0.5)
+    wait_until(lambda: len(statement(night.env, tables)) == 2, night.patience_seconds, pause=0.5)
     killed = executors(night)
     assert killed
     for pid in killed:
@@ -241,8 +205,8 @@ def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
         " from {p}intermediate.month_builds where table_name = 'marts.daily_trips'",
         f"select 'promoting', {'null, ' * 8} 'marts.daily_trips', {version}",
     ):
-        statement(night, f"insert into {records} partition (table_name, version) {sql}")
-    statement(night, "alter table {p}marts.daily_trips rename to {p}marts.daily_trips__rebuild")
+        statement(night.env, f"insert into {records} partition (table_name, version) {sql}")
+    statement(night.env, "alter table {p}marts.daily_trips rename to {p}marts.daily_trips__rebuild")
 
     assert "0 months" in night.dbt("run", "--select", "daily_trips")
     assert differing(night) == {}

@@ -13,7 +13,9 @@ import pytest
 
 from ingestion.settings import Settings
 from ingestion.warehouse.spark import cluster
+from ingestion.warehouse.spark.connection import close, connect
 from ingestion.warehouse.spark.engine import Spark
+from ingestion.warehouse.spark.statements import Statements
 from tests.support.debian_postgres import free_port
 
 MEMORY = "1g"
@@ -56,11 +58,12 @@ def start(
     workers: int = 1,
     settings: Sequence[str] = (),
     home: Path | None = None,
+    memory: str = MEMORY,
 ) -> cluster.Cluster:
     """Start a cluster that is quick with small tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JDK_JAVA_OPTIONS", JAVA)
-        return cluster.up(folder, port, workers, MEMORY, (*SETTINGS, *settings), home=home)
+        return cluster.up(folder, port, workers, memory, (*SETTINGS, *settings), home=home)
 
 
 @contextmanager
@@ -96,3 +99,18 @@ def drop_schemas(settings: Settings) -> None:
     with engine.session() as session:
         for (schema,) in session.fetch(f"show schemas like '{settings.spark_schema_prefix}*'").rows:
             session.run(f"drop schema `{schema}` cascade")
+
+
+def prefix(variables: dict[str, str]) -> str:
+    """What the names of the schemas begin with."""
+    return variables["MEDALLION_SPARK_SCHEMA_PREFIX"]
+
+
+def statement(variables: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
+    """Run one statement of Spark; ``{p}`` in it stands for the prefix of the schemas."""
+    connection = connect(Settings(spark_port=int(variables["MEDALLION_SPARK_PORT"])))
+    try:
+        statements = Statements(connection, (), prefix(variables))
+        return statements.fetch(sql.replace("{p}", prefix(variables))).rows
+    finally:
+        close(connection)
