@@ -116,7 +116,9 @@ def database(place: Place, schema: str) -> Path:
 
 def written(place: Place, mart: str) -> set[Path]:
     """The files of rows of a mart, of its older snapshots too."""
-    return set(database(place, "marts").glob(f"{mart}*-*/data/**/*.parquet"))
+    folders = (f"{mart}-*", f"{mart}__rebuild-*")
+    marts = database(place, "marts")
+    return {path for name in folders for path in marts.glob(f"{name}/data/**/*.parquet")}
 
 
 def start_dbt(place: Place, *arguments: str) -> Any:
