@@ -49,7 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.path.name != LONGEST)
     if config.getoption("--faults"):
         for item in items:
-            item.add_marker(pytest.mark.timeout(AT_LENGTH_SECONDS))
+            if "at_length" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.timeout(AT_LENGTH_SECONDS))
     if is_full(config):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
