@@ -208,7 +208,8 @@ class RawClient(FileVersionClient, PostgresClient):
 
         Two that are the first in a warehouse would both create them, and the second would fail.
         dlt's ``retry_schema_update`` would run the whole pipeline again, which then tells nothing
-        of the jobs that were done before.
+        of the jobs that were done before:
+        https://dlthub.com/docs/running-in-production/running#retrying-only-the-schema-update-evolution
         """
         with super().maybe_ddl_transaction():
             with self.sql_client.native_connection.cursor() as cursor:
