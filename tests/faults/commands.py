@@ -28,7 +28,7 @@ class Command:
         self._out, self._err = (folder / f"{time.monotonic_ns()}.{n}" for n in ("out", "err"))
         self._begun = time.monotonic()
         self.process = fork(
-            _command,
+            run_here,
             (self._out, self._err, variables(settings) | dict(environment), arguments, prepare),
         )
 
@@ -55,13 +55,14 @@ def variables(settings: Settings) -> dict[str, str]:
     return {f"MEDALLION_{name.upper()}": str(getattr(settings, name)) for name in names}
 
 
-def _command(
+def run_here(
     out: Path,
     err: Path,
     environment: Mapping[str, str],
     arguments: tuple[str, ...],
-    prepare: Callable[[], object] | None,
+    prepare: Callable[[], object] | None = None,
 ) -> None:
+    """Run ``medallion …`` in this process; it writes its stdout and stderr to these files."""
     for name, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600), descriptor)
     sys.stdout = os.fdopen(1, "w", closefd=False)

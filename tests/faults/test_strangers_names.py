@@ -1,6 +1,7 @@
 """Names from strangers, and secrets of ours: the first do nothing, the second are shown nowhere."""
 
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ import pytest
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from tests.conftest import settings_in
-from tests.faults.commands import Command
+from tests.faults.commands import Command, run_here, variables
 from tests.faults.conftest import Tally
+from tests.faults.kills import PATIENCE_SECONDS
 from tests.support import postgres
-from tests.support.processes import Done
+from tests.support.processes import Done, fork
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
@@ -138,17 +140,38 @@ def test_what_is_in_work_is_for_its_owner(place: Place) -> None:
     assert stat.S_IMODE(place.settings.spool_dir.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_parameter_is_a_value_and_no_more(place: Place, name: str) -> None:
-    for arguments in (
-        ("history", name, "2024-01"),
-        ("history", "green", name),
-        ("explain", name),
-        ("land", "--dataset", name),
-        ("load", "--from", name),
-        ("run", "--target", name),
-        ("catalog", "--out", f"/proc/{name}"),
-    ):
-        done = place.medallion(*arguments)
-        assert done.code in (1, 2), (arguments, done)
-        assert "Traceback" not in done.stderr, (arguments, done)
+def test_a_parameter_is_a_value_and_no_more(place: Place, tmp_path: Path) -> None:
+    """The commands run one after another in one process: each ends before it does anything."""
+    tried = [
+        arguments
+        for name in NAMES
+        for arguments in (
+            ("history", name, "2024-01"),
+            ("history", "green", name),
+            ("explain", name),
+            ("land", "--dataset", name),
+            ("load", "--from", name),
+            ("run", "--target", name),
+            ("catalog", "--out", f"/proc/{name}"),
+        )
+    ]
+    process = fork(_commands, (variables(place.settings) | place.environment, tried, tmp_path))
+    process.join(PATIENCE_SECONDS)
+    assert process.exitcode == 0
+    for number, arguments in enumerate(tried):
+        code, err = ((tmp_path / f"{number}.{what}").read_text() for what in ("code", "err"))
+        assert code in ("1", "2"), (arguments, err)
+        assert err, arguments
+        assert "Traceback" not in err, (arguments, err)
+
+
+def _commands(environment: dict[str, str], tried: list[tuple[str, ...]], folder: Path) -> None:
+    """Run these commands; write the exit code and the stderr of each to a folder."""
+    for number, arguments in enumerate(tried):
+        out, err, code = (folder / f"{number}.{what}" for what in ("out", "err", "code"))
+        try:
+            run_here(out, err, environment, arguments)
+        except SystemExit as ended:
+            code.write_text(str(ended.code))
+        finally:
+            sys.stderr.flush()
