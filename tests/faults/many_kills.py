@@ -1,8 +1,8 @@
-"""Kill the whole job anywhere, run it again: the marts are those of a run that nobody disturbed."""
+"""Kill a job at many moments, run it again each time, and compare: the same for each warehouse."""
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -13,30 +13,27 @@ from tests.faults.kills import Moment, killed_job
 from tests.support import postgres
 from tests.support.stores import Store
 
-pytestmark = pytest.mark.slow
-
 KINDS = {
     "DuckDB": {},
     "DuckDB in place": {"raw": "in_place"},
     "PostgreSQL": {"target": "postgres"},
 }
-# warehouse and lake; those of the short version are what differs most
+# the lakes of the short version: what differs most
 SHORT = [("DuckDB", "file"), ("DuckDB in place", "s3"), ("PostgreSQL", "file")]
-LONG = [("DuckDB", "s3"), ("DuckDB in place", "file"), ("PostgreSQL", "s3")]
 SHORT_KILLS, SHORT_ROWS, RANDOM_KILLS, KILLS_IN_A_ROW = 8, 3, 10, 5
 TIMES = {1: "", 2: ", twice", 3: ", three times"}
 
 
-@pytest.fixture(scope="module", params=SHORT + LONG, ids=" on ".join)
-def night(
-    request: pytest.FixtureRequest,
+@contextmanager
+def night_on(
+    kind: str,
+    lake: str,
     at_length: bool,
     tmp_path_factory: pytest.TempPathFactory,
     store_servers: Callable[[str], Store],
 ) -> Iterator[Night]:
-    """Each kind of warehouse over a folder or a bucket; one night behind it, another to come."""
-    kind, lake = request.param
-    if (kind, lake) in LONG and not at_length:
+    """A kind of warehouse over a folder or a bucket; one night behind it, another to come."""
+    if (kind, lake) not in SHORT and not at_length:
         pytest.skip("tried with --faults")
     folder = tmp_path_factory.mktemp("kills")
     with ExitStack() as stack:
@@ -49,10 +46,8 @@ def night(
         yield stack.enter_context(night_of(folder, store_servers(lake), server, **values))
 
 
-def test_a_killed_job_is_done_by_the_next(
-    night: Night, at_length: bool, tally: Tally, request: pytest.FixtureRequest
-) -> None:
-    kind = request.node.callspec.id
+def killed_anywhere(night: Night, kind: str, at_length: bool, tally: Tally) -> None:
+    """Kill a night at the boundaries of its steps; at length, at random moments and twice, too."""
     chosen = random.Random(kind)  # the same kills each time
     boundaries = night.undisturbed.boundaries()
     kills = [[moment] for moment in boundaries]
@@ -72,10 +67,8 @@ def test_a_killed_job_is_done_by_the_next(
         _recovers(night, in_a_row, kind, tally)
 
 
-def test_a_first_run_that_was_killed_is_done_by_the_next(
-    night: Night, at_length: bool, tally: Tally, request: pytest.FixtureRequest
-) -> None:
-    kind = request.node.callspec.id
+def killed_at_first(night: Night, kind: str, at_length: bool, tally: Tally) -> None:
+    """Kill the first run of a lake and a warehouse."""
     if not at_length:
         pytest.skip("tried with --faults")
     chosen = random.Random(kind)
