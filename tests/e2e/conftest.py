@@ -95,7 +95,7 @@ class Place:
         """Start ``python -m …``.
 
         The process is forked from one that has done the imports, or starts ``anew`` as from a
-        shell; only then its stdout and stderr can be read while it runs.
+        shell.
         """
         module, *arguments = command
         is_ours = cwd.is_relative_to(PROJECT_ROOT) or is_copy(cwd)

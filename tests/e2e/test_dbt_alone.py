@@ -82,8 +82,8 @@ def test_marts_do_not_depend_on_the_number_of_threads(
     place: Place, project: Path, tmp_path: Path
 ) -> None:
     # so many rows that threads share them: DuckDB gives each thread 122,880 at a time
-    publish(place.published, "fhvhv", MARCH, trips("fhvhv", MARCH, rows=250_000))
-    publish(place.published, "yellow", MARCH, trips("yellow", MARCH, rows=250_000))
+    publish(place.published, "fhvhv", MARCH, trips("fhvhv", MARCH, rows=130_000))
+    publish(place.published, "yellow", MARCH, trips("yellow", MARCH, rows=130_000))
     place.run("ingestion")
     warehouses = []
     for threads in (1, 8):

@@ -1,12 +1,10 @@
 """Named months are built anew although they are not stale, and readers always see whole months."""
 
-import signal
-
 import duckdb
 import pytest
 
 from tests.e2e.conftest import FACTS, Place
-from tests.support.processes import wait_until
+from tests.support.processes import Started, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -43,15 +41,11 @@ def test_only_the_named_months_are_built_anew(copy: Place) -> None:
     assert copy.medallion_json("transform")["built"] is False
 
     # killed in the middle, no month is gone, and the next transform goes on
-    process = copy.start("orchestration.cli", "transform", *ANEW, anew=True)
-
-    def reached() -> bool:
-        assert process.stderr is not None
-        return "fct_trips" in process.stderr.readline() or process.poll() is not None
-
-    wait_until(reached, seconds=120, pause=0)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process = copy.start("orchestration.cli", "transform", *ANEW)
+    assert isinstance(process, Started)
+    wait_until(lambda: "fct_trips" in process.told() or process.poll() is not None, pause=0.01)
+    process.kill()
+    process.wait()
     assert copy.fingerprint() == after
     assert copy.query(
         "select count(*) > 0 from intermediate.month_builds where build_key = ''"

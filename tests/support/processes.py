@@ -169,6 +169,11 @@ class Started:
         out, err = (path.read_text() if path.exists() else "" for path in self._said)
         return out, err
 
+    def told(self) -> str:
+        """What it has written to stderr so far."""
+        err = self._said[1]
+        return err.read_text() if err.exists() else ""
+
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         if self.poll() is None:
@@ -206,7 +211,7 @@ def _run(
         os.dup2(opened, descriptor)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
