@@ -1,7 +1,11 @@
 """What the sources publish now, of the datasets and months that are asked for."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import date
+from importlib import import_module
+from typing import TypeVar
 
 from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
@@ -12,6 +16,9 @@ from ingestion.sources import registry
 from ingestion.sources.base import DOCUMENT, PublishedFile, Publisher
 from ingestion.sources.kinds import kind_of
 from ingestion.words import counted_are
+
+Asked = TypeVar("Asked")
+Said = TypeVar("Said")
 
 GONE_NAMED = 3  # documents of a dataset that are named where they are not published any more
 
@@ -49,24 +56,37 @@ def published_by_source(
     """
     named = list(dict.fromkeys(datasets))
     publishers = settings.publishers(named)
-    found: list[PublishedFile] = []
-    errors: list[MedallionError] = []
-    for publisher in publishers:
+
+    def ask(publisher: Publisher) -> list[PublishedFile] | MedallionError:
         theirs = [name for name in named if registry.source_of(name) == publisher.source]
         try:
-            found += _published_by(settings, publisher, theirs, start, end, progress)
+            return _published_by(settings, publisher, theirs, start, end, progress)
         except UsageError:
             raise
         except MedallionError as exc:
-            if len(publishers) == 1:
-                raise
-            errors.append(_of_source(publisher, exc))
+            return exc if len(publishers) == 1 else _of_source(publisher, exc)
+
+    answers = side_by_side(ask, publishers)
+    found = [file for answer in answers if isinstance(answer, list) for file in answer]
+    errors = [answer for answer in answers if isinstance(answer, MedallionError)]
     if errors and len(errors) == len(publishers):
         *others, last = errors
         for other in others:
             last.add_note(str(other))
         raise last
     return found, errors
+
+
+def side_by_side(ask: Callable[[Asked], Said], of: Sequence[Asked]) -> list[Said]:
+    """What ``ask`` gives of each, in their order: one that is silent lets no other wait."""
+    if len(of) < 2:
+        return [ask(one) for one in of]
+    # Two threads that each begin with another module of dlt would block each other.
+    import_module("dlt.sources.helpers.requests")
+    with ThreadPoolExecutor(len(of), thread_name_prefix="ask") as pool:
+        # a thread knows whose log its lines belong to by the context
+        asked = [pool.submit(copy_context().run, ask, one) for one in of]
+        return [each.result() for each in asked]
 
 
 def _of_source(publisher: Publisher, exc: MedallionError) -> MedallionError:

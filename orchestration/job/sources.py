@@ -1,12 +1,10 @@
 """What each source publishes, and how much of it is landed."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
-from ingestion.published import published_now
+from ingestion.published import published_now, side_by_side
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile, Source
@@ -39,10 +37,7 @@ def source_statuses(settings: Settings) -> list[SourceStatus]:
     catalog = Catalog(settings.lake_url)
     enabled = {publisher.source.name for publisher in settings.publishers()}
     sources = list(registry.sources().values())
-    # Two threads that each begin with another module of dlt would block each other.
-    import_module("dlt.sources.helpers.requests")
-    with ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="ask") as pool:
-        offers = list(pool.map(lambda source: _offers(settings, source), sources))
+    offers = side_by_side(lambda source: _offers(settings, source), sources)
     return [
         _status(settings, catalog, source, source.name in enabled, offered)
         for source, offered in zip(sources, offers, strict=True)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from ingestion.errors import MedallionError, UsageError
 from ingestion.lake.catalog import Catalog
 from ingestion.land import Outcome, land
 from ingestion.load import load
+from ingestion.published import published_by_source
 from ingestion.settings import PROJECT_ROOT, Settings, load_settings
 from ingestion.sources import registry
 from ingestion.try_source import try_source
@@ -23,7 +26,9 @@ from ingestion.warehouse import connect
 from orchestration.job.pipeline import land_errors
 from orchestration.job.status import status
 from tests.support.declared import declare_source, settings_from
+from tests.support.processes import wait_until
 from tests.support.stores import free_ports
+from tests.support.web import serving
 
 SOURCE = """
 title = "The harbour"
@@ -224,7 +229,6 @@ def test_a_source_that_cannot_be_asked_is_one_line_and_the_others_are_landed(
 ) -> None:
     (port,) = free_ports(1)
     away = {"ENABLED_SOURCES": "tlc,harbour", "TLC_URL": f"http://127.0.0.1:{port}"}
-    monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     settings = settings_from(
         environment | {f"MEDALLION_{name}": value for name, value in away.items()}, monkeypatch
     )
@@ -343,3 +347,32 @@ def test_a_folder_without_a_source_is_no_silence(
     monkeypatch.setenv("MEDALLION_SOURCES", str(tmp_path / "gone"))
     with pytest.raises(UsageError, match="MEDALLION_SOURCES: there is no folder"):
         load_settings()
+
+
+def test_a_source_that_is_silent_lets_no_other_wait(
+    environment: dict[str, str], harbour: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, serving() as web:
+
+        def hang_up_when_the_other_was_asked() -> None:
+            try:
+                wait_until(lambda: web.requests, 20)
+            finally:
+                silent.close()
+
+        for path in harbour.rglob("*.csv"):
+            web.publish(str(path.relative_to(harbour)), path)
+        away = {
+            "MEDALLION_ENABLED_SOURCES": "tlc,harbour",
+            "MEDALLION_TLC_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "MEDALLION_HARBOUR_URL": web.url,
+        }
+        settings = settings_from(environment | away, monkeypatch)
+        with ThreadPoolExecutor(1) as beside:
+            server = beside.submit(hang_up_when_the_other_was_asked)
+            files, errors = published_by_source(
+                settings, start=date(2024, 1, 1), end=date(2024, 2, 1)
+            )
+            server.result()
+    assert len(errors) == 1
+    assert [file.name for file in files] == ["ferry_rides 2024-01", "ferry_rides 2024-02", "piers"]
