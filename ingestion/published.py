@@ -66,6 +66,8 @@ def published_by_source(
         except MedallionError as exc:
             return exc if len(publishers) == 1 else _of_source(publisher, exc)
 
+    if sum(publisher.folder is None for publisher in publishers) > 1:
+        import_for_threads()
     answers = side_by_side(ask, publishers)
     found = [file for answer in answers if isinstance(answer, list) for file in answer]
     errors = [answer for answer in answers if isinstance(answer, MedallionError)]
@@ -77,12 +79,18 @@ def published_by_source(
     return found, errors
 
 
+def import_for_threads() -> None:
+    """Import what asks a server: two threads that begin with other modules of dlt would be stuck.
+
+    It takes half a second, which folders do not need.
+    """
+    import_module("dlt.sources.helpers.requests")
+
+
 def side_by_side(ask: Callable[[Asked], Said], of: Sequence[Asked]) -> list[Said]:
     """What ``ask`` gives of each, in their order: one that is silent lets no other wait."""
     if len(of) < 2:
         return [ask(one) for one in of]
-    # Two threads that each begin with another module of dlt would block each other.
-    import_module("dlt.sources.helpers.requests")
     with ThreadPoolExecutor(len(of), thread_name_prefix="ask") as pool:
         # a thread knows whose log its lines belong to by the context
         asked = [pool.submit(copy_context().run, ask, one) for one in of]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ingestion.errors import MedallionError
 from ingestion.lake.catalog import Catalog
-from ingestion.published import published_now, side_by_side
+from ingestion.published import import_for_threads, published_now, side_by_side
 from ingestion.settings import Settings
 from ingestion.sources import registry
 from ingestion.sources.base import PublishedFile, Source
@@ -37,6 +37,7 @@ def source_statuses(settings: Settings) -> list[SourceStatus]:
     catalog = Catalog(settings.lake_url)
     enabled = {publisher.source.name for publisher in settings.publishers()}
     sources = list(registry.sources().values())
+    import_for_threads()
     offers = side_by_side(lambda source: _offers(settings, source), sources)
     return [
         _status(settings, catalog, source, source.name in enabled, offered)
