@@ -13,9 +13,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ingestion.settings import PROJECT_ROOT
 from tests.faults.commands import Command, variables
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Night, copy_of
+from tests.support.processes import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -160,21 +162,20 @@ def test_a_home_that_cannot_be_written(night: Night, tmp_path: Path, tally: Tall
     tally("home read-only", **counts, seconds=seconds)
 
 
-def test_a_clock_that_is_set_back(night: Night, tally: Tally, tmp_path: Path) -> None:
+def test_a_clock_that_is_set_back(night: Night, tally: Tally) -> None:
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if library is None:
         pytest.skip("the clock is set by Debian's libfaketime")
-    state = night.job.settings.work_dir / "dbt"
-    if state.exists():  # this process begins anew, and need not parse the project as the one before
-        shutil.copytree(state, tmp_path / "dbt")
     night.job.put_back()
-    if (tmp_path / "dbt").exists():
-        shutil.rmtree(state, ignore_errors=True)
-        shutil.copytree(tmp_path / "dbt", state)
+    # the process with the other clock begins anew, and would parse the project slowly
+    target = night.job.settings.work_dir / "dbt" / "duckdb" / "real" / "target"
+    parse = ("parse", "--no-partial-parse", "--target-path", str(target), "--log-path", str(target))
+    environment = os.environ | variables(night.job.settings)
+    assert run_command("dbt.cli.main", parse, PROJECT_ROOT / "dbt_project", environment).code == 0
     clock = {"LD_PRELOAD": str(library), "FAKETIME": "-40d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "orchestration.cli", "run", "-q"],
-        env=os.environ | variables(night.job.settings) | clock,
+        env=environment | clock,
         capture_output=True,
         text=True,
         check=False,
