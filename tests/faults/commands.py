@@ -64,7 +64,9 @@ def run_here(
 ) -> None:
     """Run ``medallion …`` in this process; it writes its stdout and stderr to these files."""
     for name, descriptor in ((out, 1), (err, 2)):
-        os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600), descriptor)
+        opened = os.open(name, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
     sys.stdout = os.fdopen(1, "w", closefd=False)
     sys.stderr = os.fdopen(2, "w", closefd=False)
     os.environ.update(environment)
