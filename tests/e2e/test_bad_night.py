@@ -6,9 +6,8 @@ from datetime import date
 
 import pytest
 
-from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, Place
-from tests.support.processes import kill, start_command, wait_until
+from tests.support.processes import Started, wait_until
 from tests.support.samples import publish_part
 from tests.support.trips import publish, trips
 
@@ -32,18 +31,16 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_result(
 
 def kill_run_at(place: Place, stage: str) -> None:
     """Begin a run, and kill it when it says that it has come to a stage."""
-    out, err = place.folder / "killed.out", place.folder / "killed.err"
-    process = start_command(
-        "orchestration.cli", ["run"], PROJECT_ROOT, place.environment(), out, err
-    )
+    process = place.start("orchestration.cli", "run")
+    assert isinstance(process, Started)
 
     def reached() -> bool:
-        assert process.exitcode is None, "the run ended before it came to the stage"
-        return err.exists() and f"\n{stage}" in f"\n{err.read_text()}"
+        assert process.poll() is None, "the run ended before it came to the stage"
+        return f"\n{stage}" in f"\n{process.told()}"
 
     wait_until(reached, pause=0.01)
-    kill(process)
-    assert process.exitcode == -signal.SIGKILL
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_a_month_that_comes_back_after_a_killed_run_is_built_again(place: Place) -> None:
