@@ -46,7 +46,7 @@ def _side(main: Settings, name: str | None) -> Side:
 
 
 def keys() -> dict[str, tuple[str, ...]]:
-    """The key of each model that has one: the columns of a uniqueness test in its YAML."""
+    """The key of each model that has one: the columns of its test ``key`` or ``unique``."""
     found: dict[str, tuple[str, ...]] = {}
     for model in declared_models():
         for key in _unique(model):
@@ -55,12 +55,12 @@ def keys() -> dict[str, tuple[str, ...]]:
 
 
 def _unique(model: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for test in model.get("data_tests") or ():
+        if isinstance(test, dict) and "key" in test:
+            yield tuple(test["key"]["arguments"]["columns"])
     for column in model.get("columns") or ():
         if "unique" in _names(column):
             yield (column["name"],)
-    for test in model.get("data_tests") or ():
-        if isinstance(test, dict) and "unique_combination" in test:
-            yield tuple(test["unique_combination"]["arguments"]["columns"])
 
 
 def _names(column: dict[str, Any]) -> set[str]:

@@ -356,6 +356,23 @@ def test_a_failing_test_fails_again_until_it_is_mended(copy: Place, tmp_path: Pa
         assert "unique_fct_trips_trip_id" in output
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "update marts.dim_zones set zone_id = 2 where zone_id = 1",
+        "alter table marts.dim_zones alter column is_cbd drop not null;"
+        "update marts.dim_zones set is_cbd = null where zone_id = 1",
+    ],
+    ids=["a key twice", "a value that is not there"],
+)
+def test_a_key_is_unique_and_has_its_values(copy: Place, fault: str) -> None:
+    tests = ("test", "--select", "dim_zones", *WITHOUT_UNIT_TESTS)
+    copy.dbt(*tests)
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(fault)
+    assert "Failure in test key_dim_zones" in copy.dbt(*tests, expect=1)
+
+
 def test_a_changed_test_sees_the_months_that_were_tested_before(copy: Place, project: Path) -> None:
     folder = ("--project-dir", str(project), "--profiles-dir", str(project))
     builds = "intermediate.month_builds"
@@ -370,11 +387,11 @@ def test_a_changed_test_sees_the_months_that_were_tested_before(copy: Place, pro
     with duckdb.connect(copy.warehouse) as connection:
         connection.execute(f"update {builds} set service = tests where source_month is null")
         connection.execute(f"alter table {builds} drop column tests")
-    generic = project / "tests" / "generic" / "unique_combination.sql"
-    edit(generic, "having count(*) > 1", "having count(*) > 0")
-    assert "Failure in test unique_combination_daily_trips" in build_days(expect=1)
+    generic = project / "tests" / "generic" / "key.sql"
+    edit(generic, "count(*) > 1", "count(*) > 0")
+    assert "Failure in test key_daily_trips" in build_days(expect=1)
     assert copy.query(tested) == [(0,)]
-    edit(generic, "having count(*) > 0", "having count(*) > 1")
+    edit(generic, "count(*) > 0", "count(*) > 1")
     build_days()
     assert copy.query(tested) == [(7,)]
     in_service = f"select count(*) from {builds} where source_month is null and service is not null"
