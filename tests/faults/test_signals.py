@@ -23,6 +23,8 @@ MOMENTS = [
     Moment("statement of dbt", 150),
 ]
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
@@ -30,14 +32,15 @@ def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
     return copy_of(plain_night, tmp_path_factory.mktemp("signals"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 def test_a_run_that_is_asked_to_end_does_so(
-    night: Night, number: signal.Signals, at_length: bool, tally: Tally, tmp_path: Path
+    night: Night, at_length: bool, tally: Tally, tmp_path: Path
 ) -> None:
+    asked = [(number, moment) for number in SIGNALS for moment in MOMENTS]
+    if not at_length:  # each in its turn, and the next run is asked as well, at a later moment
+        asked = [(SIGNALS[nth % 2], moment) for nth, moment in enumerate(MOMENTS)]
     night.job.put_back()
-    moments = MOMENTS if at_length else MOMENTS[1::2]
-    asked = silent = 0
-    for moment in moments:
+    silent: dict[signal.Signals, list[bool]] = {}
+    for number, moment in asked:
         note = tmp_path / "signalled"
         note.unlink(missing_ok=True)
         command = Command(
@@ -49,11 +52,10 @@ def test_a_run_that_is_asked_to_end_does_so(
         taken = ended - float(note.read_text())  # the same clock in all processes
         assert taken < SECONDS, f"{moment}: it ended {taken:.1f} s after the signal"
         nobody_is_left(command.process.pid)
-        asked += 1
-        silent += done.code != 128 + number
-        # in the short version, the next run is asked to end as well, at a later moment
-        if at_length or moment is moments[-1]:
+        silent.setdefault(number, []).append(done.code != 128 + number)
+        if at_length or moment is MOMENTS[-1]:
             counts, seconds = night.is_done()
-            tally(number.name, times=asked, silent=silent, **counts, seconds=seconds)
-            asked = silent = 0
+            for sent, were in silent.items():
+                tally(sent.name, times=len(were), silent=sum(were), **counts, seconds=seconds)
+            silent.clear()
             night.job.put_back()
