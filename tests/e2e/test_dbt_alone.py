@@ -244,6 +244,16 @@ def test_a_changed_description_reaches_the_table(copy: Place, project: Path) -> 
     assert copy.query(comment) == [("Miles, all of them.",)]
 
 
+def test_views_and_their_columns_are_described(copy: Place) -> None:
+    files = "'stg_tlc__files'"
+    [(description,)] = copy.query(f"select comment from duckdb_views() where view_name = {files}")
+    assert description.endswith("Grain: one file version.")
+    [(columns, described)] = copy.query(
+        f"select count(*), count(comment) from duckdb_columns() where table_name = {files}"
+    )
+    assert columns == described > 5
+
+
 def test_a_dataset_of_a_further_source_is_counted_staged_and_has_no_facts(
     copy: Place, project: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,32 @@
 {% endmacro %}
 
 
-{# dbt has left out the columns that are not there before it asks for this, and dbt-duckdb would look again. #}
+{#
+  Write the descriptions of a relation and its columns by one statement. dbt asks for the columns that are there by
+  `describe`, which plans a view anew, with all views that it reads; the catalog has them since the view was made.
+  https://github.com/duckdb/dbt-duckdb/issues/762
+#}
+{% macro duckdb__persist_docs(relation, model, for_relation, for_columns) %}
+    {%- set comments = [] -%}
+    {%- if for_relation and config.persist_relation_docs() and model.description -%}
+        {%- do comments.append(alter_relation_comment(relation, model.description)) -%}
+    {%- endif -%}
+    {%- if for_columns and config.persist_column_docs() and model.columns -%}
+        {%- set there = run_query(
+            "select column_name from duckdb_columns() where database_name = '" ~ relation.database
+            ~ "' and schema_name = '" ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
+        ).columns[0].values() -%}
+        {%- do comments.append(
+            alter_column_comment(relation, validate_doc_columns(relation, model.columns, there | list))
+        ) -%}
+    {%- endif -%}
+    {%- if comments -%}
+        {% do run_query(comments | join('\n')) %}
+    {%- endif -%}
+{% endmacro %}
+
+
+{# The columns that are not there were left out before, and dbt-duckdb would look again. #}
 {% macro duckdb__alter_column_comment(relation, column_dict) %}
     {% for name, column in column_dict.items() %}
     comment on column {{ relation }}.{{ adapter.quote(name) if column['quote'] else name }}
