@@ -192,6 +192,8 @@ def test_a_month_that_is_withdrawn_leaves(night: Place) -> None:
     build(night)
     assert months(night) == [month for month in before if month[0] != "fhv"]
     assert differing(night) == {}
+    # of the tables that were compared, not even a folder
+    assert list(database(night, "intermediate").glob("*__now*")) == []
 
 
 def test_a_run_goes_on_where_the_server_ended_while_it_compared(

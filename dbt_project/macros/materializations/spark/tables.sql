@@ -10,6 +10,12 @@
     {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet') == 'iceberg') }}
 {% endmacro %}
 
+{# A table that is compared and then dropped (replace_content) is of Parquet files with both formats: Iceberg
+   deletes the files of a table that it drops, and leaves its folders. #}
+{% macro is_of_iceberg(relation) %}
+    {{ return(is_iceberg() and not relation.identifier.endswith('__now')) }}
+{% endmacro %}
+
 
 {# A property of the table, as for a view: it comes and goes with it. #}
 {% macro spark__has_fingerprint(relation, fingerprint) %}
@@ -64,12 +70,12 @@
             {{- ',' if not loop.last }}
         {%- endfor %}
         )
-        using {{ 'iceberg' if is_iceberg() else 'parquet' }}
+        using {{ 'iceberg' if is_of_iceberg(relation) else 'parquet' }}
         {% if config.get('materialized') == 'by_month' -%}
         partitioned by (service, source_month)
         {%- endif %}
         comment {{ comment_text(model.description) }}
-        {% if is_iceberg() -%}
+        {% if is_of_iceberg(relation) -%}
         location {{ comment_text(new_location(relation)) }}
         {%- endif %}
     {%- endcall %}
@@ -199,7 +205,7 @@
 {# The beginning of the statement that overwrites a whole table. Of Iceberg, `insert overwrite` would leave a
    table as it is where there are no new rows. #}
 {% macro overwritten(relation) -%}
-    {{ 'insert into ' ~ relation ~ ' replace where true' if is_iceberg() else 'insert overwrite ' ~ relation }}
+    {{ 'insert into ' ~ relation ~ ' replace where true' if is_of_iceberg(relation) else 'insert overwrite ' ~ relation }}
 {%- endmacro %}
 
 {# The table that is compared is made empty and then filled. Made by one statement, it would leave a folder
