@@ -1,6 +1,7 @@
 """dbt on a real Spark cluster: its marts are those of DuckDB, and what a killed run leaves."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -106,6 +107,40 @@ def test_the_tables_of_real_months_are_those_of_duckdb(
         )
         assert (rows, files) == place.query(f"select count(*), 12 from {FACTS}")[0]
         assert differing(place) == {}
+
+
+def test_a_month_of_the_facts_is_planned_from_that_month_alone(night: Place) -> None:
+    """Also on the other side of joins, and of joins within joins."""
+    folder = night.folder / "compiled"
+    night.dbt("compile", "--select", "fct_trips", "int_trip_repeats", "--target-path", str(folder))
+    models = list(folder.glob("compiled/**/*.sql"))
+    assert len(models) == 2
+    wanted = "service in ('green', 'fhv') and source_month in (date '2023-01-01')"
+    for model in models:
+        sql = f"explain formatted select * from ({model.read_text()}) as model where {wanted}"
+        ((plan,),) = statement(night.env, sql)
+        filters = re.findall("PartitionFilters: .*", plan)
+        assert len(filters) > 1
+        assert [f for f in filters if "2023-01-01" not in f or "green" not in f] == []
+
+
+def test_the_metastore_is_asked_for_as_many_months_as_there_are(night: Place) -> None:
+    table, first = "{p}intermediate.many_months", date(1970, 1, 1)
+    months = [date(first.year + n // 12, n % 12 + 1, 1) for n in range(600)]
+    statement(
+        night.env,
+        f"create table {table} using parquet partitioned by (service, source_month) as"
+        " select /*+ coalesce(1) */ id as n, if(id % 2 = 0, 'green', 'fhv') as service,"
+        f" add_months(date '{first}', cast(id as int)) as source_month from range(600)",
+    )
+    listed = ", ".join(f"date '{month}'" for month in months[:-1])
+    either = " or ".join(
+        f"(service = '{service}' and source_month in ({listed}))" for service in ("fhv", "green")
+    )
+    query = f"select count(*) as found from {table} where {either}"
+    shown = night.dbt("show", "--inline", query.replace("{p}", prefix(night.env)))
+    assert "599" in shown
+    statement(night.env, f"drop table {table}")
 
 
 def test_hive_reads_a_table_whose_columns_have_long_descriptions(night: Place) -> None:

@@ -128,8 +128,8 @@
 
 {# The fingerprint of a by_month model: md5 of its own SQL, contract with its constraints, and
    partitions, of the SQL of every view it reads, directly or through others, of the columns of the
-   sources at their end, and of the content of seeds as they were loaded. By_month models that it reads are no part of
-   it: their intervals are followed instead (built_from). #}
+   sources at their end, and of the content of seeds as they were loaded. The by_month model that it is built
+   from is no part of it: its intervals are followed instead. Others that it reads are, as views are. #}
 {% macro interval_fingerprint(sql) %}
     {%- if config.get('fingerprint_of') == 'code' -%}
         {{ return(local_md5(model.raw_code)) }}
@@ -162,7 +162,8 @@
                     {%- do unknown_seeds.append(unique_id) -%}
                 {%- endif -%}
                 {%- do parts.append(loaded or node.checksum.checksum) -%}
-            {%- elif node.config.materialized == 'view' and node.schema ~ '.' ~ node.alias not in views -%}
+            {%- elif node.config.materialized in ('view', 'by_month') and node.name != config.get('built_from')
+                and node.schema ~ '.' ~ node.alias not in views -%}
                 {%- do views.append(node.schema ~ '.' ~ node.alias) -%}
                 {%- do queue.extend(node.depends_on.nodes) -%}
             {%- endif -%}

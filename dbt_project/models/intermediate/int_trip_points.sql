@@ -4,7 +4,7 @@
 -- trip in each scan; and each under two names, as it would store a CTE that is read twice.
 with yellow_pickups as (
 
-    select * from {{ ref('stg_tlc__yellow_trips') }}
+    select * from {{ trips_of('yellow') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null
@@ -14,7 +14,7 @@ with yellow_pickups as (
 
 yellow_dropoffs as (
 
-    select * from {{ ref('stg_tlc__yellow_trips') }}
+    select * from {{ trips_of('yellow') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null
@@ -24,7 +24,7 @@ yellow_dropoffs as (
 
 green_pickups as (
 
-    select * from {{ ref('stg_tlc__green_trips') }}
+    select * from {{ trips_of('green') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null
@@ -34,7 +34,7 @@ green_pickups as (
 
 green_dropoffs as (
 
-    select * from {{ ref('stg_tlc__green_trips') }}
+    select * from {{ trips_of('green') }}
     where
         pickup_zone_id is null
         and dropoff_zone_id is null

@@ -41,16 +41,26 @@
 {% endmacro %}
 
 
-{# Whether a row is of one of these intervals. #}
+{# Whether a row is of one of these intervals. Each column is also named by itself: of what is joined by it,
+   Spark then reads these months only. #}
 {% macro is_of(intervals) -%}
+    {%- set services = intervals | map(attribute='service') | unique | list -%}
     (
-    {%- for service, of_service in intervals | groupby('service') %}
-        {{- ' or ' if not loop.first -}}
-        (service = '{{ service }}' and source_month in (
-            {%- for interval in of_service %}date '{{ interval.source_month }}'{{ ', ' if not loop.last }}{% endfor -%}
-        ))
-    {%- endfor -%}
+        service in ('{{ services | join("', '") }}')
+        and source_month in ({{ months_in(intervals) }})
+        {%- if services | length > 1 %}
+        and (
+        {%- for service, of_service in intervals | groupby('service') %}
+            {{- ' or ' if not loop.first -}}
+            (service = '{{ service }}' and source_month in ({{ months_in(of_service) }}))
+        {%- endfor -%}
+        )
+        {%- endif %}
     )
+{%- endmacro %}
+
+{% macro months_in(intervals) -%}
+    date '{{ intervals | map(attribute='source_month') | unique | join("', date '") }}'
 {%- endmacro %}
 
 

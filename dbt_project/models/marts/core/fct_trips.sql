@@ -1,11 +1,6 @@
 -- Grain: one row of a published trip file; every row is here, valid or flagged with its reason.
 
-{{ config(
-    materialized='by_month',
-    datasets=trip_services(),
-    partitioned=true,
-    also_built_from={'dataset': 'taxi_zone_cells', 'columns': ['pickup_longitude', 'start_lon']},
-) }}
+{{ config(built_from='int_trips' if target.type == 'spark' else none, **by_trip_file()) }}
 
 {% set double = sql_type('double precision') -%}
 
