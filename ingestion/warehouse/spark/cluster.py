@@ -96,7 +96,7 @@ def up(
                 *("--host", HOST, "--webui-port", "0", "--cores", "1", "--memory", "2g"),
                 *("--work-dir", str(folder / "work"), master),
             )
-        start("thrift", *_thrift(folder, master, port, memory, settings))
+        start("thrift", *_thrift(folder, master, workers, port, memory, settings))
         _await(folder, "thrift", pids, lambda: _answers(port))
     except BaseException:
         down(folder)
@@ -135,7 +135,7 @@ def find(folder: Path) -> Cluster | None:
 
 
 def _thrift(
-    folder: Path, master: str, port: int, memory: str, settings: Sequence[str]
+    folder: Path, master: str, workers: int, port: int, memory: str, settings: Sequence[str]
 ) -> Iterator[str]:
     metastore = f"jdbc:derby:;databaseName={folder}/metastore;create=true"
     values = {
@@ -152,7 +152,7 @@ def _thrift(
         "spark.driver.host": HOST,
         "spark.driver.bindAddress": HOST,
         # one machine: many small tasks would cost more than they bring
-        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.shuffle.partitions": str(max(4, 2 * workers)),
         # statements of several dbt threads share the cluster
         "spark.scheduler.mode": "FAIR",
         # Each thread opens the metastore, which takes as long as a small statement, and by default
@@ -164,6 +164,9 @@ def _thrift(
         "spark.task.reaper.killTimeout": "30s",
         "spark.log.level": "WARN",
     }
+    if workers:
+        # a core that has done its task early has another one to do
+        values["spark.default.parallelism"] = str(2 * workers)
     yield from ("org.apache.spark.deploy.SparkSubmit", "--master", master)
     yield from ("--name", "medallion", "--driver-memory", memory)
     derby = f"-Dderby.system.home={folder} -Dderby.stream.error.file={folder}/logs/derby.log"
