@@ -1,10 +1,6 @@
 -- Grain: one trip that repeats another row of its file: a copy, a refund, or what a refund undoes.
 
-{#- A small table on Spark, which takes a month to the other side of one join, and not of a join
-   within that one: as a view, the keys of all months would be counted for each month of facts. #}
-{%- if target.type == 'spark' -%}
-{{ config(materialized='by_month', built_from='int_trips') }}
-{%- endif -%}
+{{- config(**repeats_config()) }}
 
 {%- set all_but_the_id = [] -%}
 {%- for column in trip_columns() if column != 'trip_id' -%}

@@ -1,12 +1,6 @@
 -- Grain: one row of a published trip file; the four services under the same columns.
 
-{#- A table on Spark, where the files of hundreds of months have dozens of sets of columns. The
-   facts read a trip up to six times. From the files, each time is a union of all these sets, which
-   takes seconds to plan. And Spark does not take a month through such a union to the other side of
-   a join: it would read all months. #}
-{%- if target.type == 'spark' -%}
-{{ config(**by_trip_file()) }}
-{%- endif -%}
+{{- config(**trips_config()) }}
 
 {%- set select_lists = {} -%}
 {%- for service in trip_services() -%}

@@ -1,6 +1,6 @@
 -- Grain: one row of a published trip file; every row is here, valid or flagged with its reason.
 
-{{ config(built_from='int_trips' if target.type == 'spark' else none, **by_trip_file()) }}
+{{ config(**facts_config()) }}
 
 {% set double = sql_type('double precision') -%}
 
