@@ -178,7 +178,7 @@ def test_a_second_build_writes_nothing(night: Place) -> None:
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
     months = "select service, source_month, count(*) from {p}marts.daily_trips group by all"
     before = sorted(statement(night.env, months))
-    build = ("run", "--select", "fct_trips", "daily_trips")
+    build = ("run", "--select", "int_trips", "int_trip_repeats", "fct_trips", "daily_trips")
 
     night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
     night.medallion("load", "--quiet")
