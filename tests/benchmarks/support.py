@@ -5,8 +5,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 
 from ingestion.settings import Settings
 from ingestion.sources.tlc.datasets import DATASETS
+from ingestion.warehouse.spark import cluster
 from tests.support import postgres
+from tests.support.debian_postgres import free_port
 
 ROW_GROUP = 1 << 20
 PEAK = """
@@ -192,3 +194,41 @@ def peak_mb(env: dict[str, str], *arguments: str) -> float:
 def own_database() -> AbstractContextManager[dict[str, str]]:
     """libpq's variables of a new database on the server that they name; dropped at the end."""
     return postgres.database({k: v for k, v in os.environ.items() if k.startswith("PG")})
+
+
+@contextmanager
+def spark_cluster(env: Mapping[str, str], workers: int, *conf: str) -> Iterator[dict[str, str]]:
+    """The same environment with a cluster of `medallion spark up` as its warehouse."""
+    folder = Path(env["MEDALLION_WORK_DIR"]).parent / "spark"
+    here = dict(env) | {
+        "MEDALLION_TARGET": "spark",
+        "MEDALLION_SPARK_PORT": str(free_port()),
+        "MEDALLION_SPARK_DIR": str(folder),
+    }
+    settings = [part for pair in conf for part in ("--conf", pair)]
+    command = [sys.executable, "-m", "orchestration.cli", "spark"]
+    up = [*command, "up", "--workers", str(workers), *settings]
+    subprocess.run(up, env=here, check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield here
+    finally:
+        subprocess.run([*command, "down"], env=here, check=True, stdout=subprocess.DEVNULL)
+
+
+def cpu_of_cluster(env: Mapping[str, str]) -> dict[str, float]:
+    """CPU seconds of the executors and of the Thrift server so far; each worker has a session."""
+    found = cluster.find(Path(env["MEDALLION_SPARK_DIR"]))
+    assert found
+    roles = {
+        pid: "executors" if name.startswith("worker") else "server"
+        for name, pid in found.pids.items()
+        if name != "master"
+    }
+    spent = {"executors": 0.0, "server": 0.0}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if role := roles.get(int(fields[3])):
+                # also of executors that have ended, which the worker has waited for
+                spent[role] += sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return spent
