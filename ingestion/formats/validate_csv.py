@@ -11,9 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
-from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError, first_line
+from ingestion.formats.csv_reader import CsvRows, csv_batches, csv_rows, duckdb_csv_sql
 from ingestion.formats.drift import Checked, compare, refuse_alike
+from ingestion.formats.duckdb_sql import path_pattern, text_sql
 from ingestion.formats.limits import MOST_COLUMNS
 from ingestion.sources.base import TEXT, Dataset, RowCheck
 from ingestion.sources.read_types import ReadType
@@ -46,6 +47,8 @@ def check_csv(path: Path, gzipped: bool, dataset: Dataset, month: date | None) -
     if full == 0:
         raise UntrustedFileError("the file has a header and no rows")
     _check_values(path, gzipped, dataset, rows, row_count)
+    if gzipped:
+        _check_packing(path, rows.columns, row_count)
     return Checked(row_count, tuple(columns), (*remarks, *_remarks(rows)))
 
 
@@ -99,6 +102,25 @@ def _check_values(
         raise UntrustedFileError(f"not a readable CSV file: {exc}") from exc
     if done != row_count:
         raise UntrustedFileError(f"readers disagree on its rows: {row_count:,} or {done:,}")
+
+
+def _check_packing(path: Path, columns: Sequence[str], row_count: int) -> None:
+    """Unpack the file in DuckDB, which does not know every header that gzip allows."""
+    import duckdb
+
+    source = text_sql(path_pattern(str(path)))
+    sql = f"select count(*) from {duckdb_csv_sql(source, True, columns)}"
+    try:
+        with duckdb.connect(config={"threads": 1}) as connection:
+            (found,) = connection.execute(sql).fetchall()[0]
+    except duckdb.Error as exc:
+        reason = first_line(exc).replace(f": {path}", "")
+        raise UntrustedFileError(
+            f"not a gzip file that every reader unpacks: DuckDB says {reason!r}. Unpack it, and"
+            " pack it with gzip"
+        ) from exc
+    if found != row_count:
+        raise UntrustedFileError(f"readers disagree on its rows: {row_count:,} or {found:,}")
 
 
 def _first_misfit(values: "pa.Array", read_type: ReadType) -> int | None:

@@ -131,6 +131,20 @@ def test_an_empty_gzip_file_is_distrusted(tmp_path: Path) -> None:
         checked(tmp_path, gzip.compress(b""), "csv.gz")
 
 
+@pytest.mark.parametrize("place", ["first", "later"])
+@pytest.mark.parametrize("flag", [0x01, 0x10], ids=["says-it-is-text", "has-a-comment"])
+def test_a_gzip_header_that_duckdb_does_not_know_is_distrusted(
+    place: str, flag: int, tmp_path: Path
+) -> None:
+    member = gzip.compress(HEADER + ROW)
+    odd = gzip.compress(HEADER + ROW if place == "first" else ROW)
+    odd = odd[:3] + bytes([flag]) + odd[4:10] + (b"note\0" if flag == 0x10 else b"") + odd[10:]
+    content = odd if place == "first" else member + odd
+    with pytest.raises(UntrustedFileError, match="Unpack it, and pack it with gzip"):
+        checked(tmp_path, content, "csv.gz")
+    assert checked(tmp_path, member + gzip.compress(ROW), "csv.gz").row_count == 2
+
+
 def test_a_value_far_down_is_found_with_its_line(tmp_path: Path) -> None:
     content = HEADER + b"\r\n" + ROW * 100_000 + ROW.replace(b"97", b"9x7") + ROW * 10
     with pytest.raises(UntrustedFileError, match=r"line 100003: column PULocationID .*'9x7'"):
