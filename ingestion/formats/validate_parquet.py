@@ -64,6 +64,7 @@ def _check(path: Path, footer: Footer, dataset: Dataset, month: date | None) -> 
             raise UntrustedFileError("the file has columns and no rows")
         if error := wide_decimals(columns):
             raise UntrustedFileError(error)
+        _check_parts(schema)
         to_be_cast = list(_to_be_cast(dataset, schema))
         with duckdb.connect(config={"memory_limit": MEMORY}) as connection:
             longest = LONGEST_DERIVED_TEXT if dataset.derived else LONGEST_TEXT
@@ -117,6 +118,25 @@ def _fits(file_type: "pa.DataType", read_type: ReadType) -> bool | None:
     if t.is_floating(file_type):
         return True if read_type == "double" else None
     return None if t.is_decimal(file_type) or text else False
+
+
+def _check_parts(schema: "pa.Schema") -> None:
+    """Refuse a struct of which DuckDB makes no table, though it reads it; its unions are such."""
+    for column in schema:
+        if _begins_unnamed(column.type):
+            raise UntrustedFileError(
+                f"column {column.name} cannot be stored by DuckDB: the first part of its struct"
+                " has no name"
+            )
+
+
+def _begins_unnamed(file_type: "pa.DataType") -> bool:
+    import pyarrow.types as t
+
+    parts = [file_type.field(i) for i in range(file_type.num_fields)]
+    if t.is_struct(file_type) and parts and not parts[0].name:
+        return True
+    return any(_begins_unnamed(part.type) for part in parts)
 
 
 def _check_texts(

@@ -87,6 +87,18 @@ def test_a_name_that_no_table_takes_is_distrusted(
     assert reason in fault(path)
 
 
+@pytest.mark.parametrize("inside", ["itself", "list"])
+def test_a_struct_whose_first_part_has_no_name_is_distrusted(inside: str, tmp_path: Path) -> None:
+    """As in a union that DuckDB wrote: it reads such a column, and makes no table of it."""
+    part = {"": 0, "num": 1}
+    values = pa.array([part] * 20) if inside == "itself" else pa.array([[part]] * 20)
+    path = parquet(tmp_path, with_column(trips("green", MONTH), "remark", values))
+    assert "column remark cannot be stored by DuckDB" in fault(path)
+    named = pa.array([{"num": 1, "": 0}] * 20)
+    path = parquet(tmp_path, with_column(trips("green", MONTH), "remark", named))
+    assert check(path, GREEN, MONTH).row_count == 20
+
+
 @pytest.mark.parametrize("damaged", [b"\xff\xfe\xff\xfe", b"ab\0c"], ids=["utf-8", "nul"])
 @pytest.mark.parametrize("use_dictionary", [True, False])
 def test_a_text_that_some_engine_cannot_hold_is_distrusted(
