@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestion.errors import UntrustedFileError
+from ingestion.errors import SHOWN_CHARACTERS, UntrustedFileError
 from ingestion.formats.validate import check
 from ingestion.sources.tlc.datasets import DATASETS
 from ingestion.sources.tlc.validate import REPORT_COLUMNS
@@ -46,6 +46,8 @@ def test_a_row_of_the_report_that_is_understood(row: str, tmp_path: Path) -> Non
     [
         (GREEN.replace("2024-01", "Jan-24"), "Month/Year is no month as 2024-01: 'Jan-24'"),
         (GREEN.replace("2024-01", "2024-13"), "Month/Year is no month as 2024-01: '2024-13'"),
+        (GREEN.replace("2024-01", "2924-01"), "Month/Year is no month as 2024-01: '2924-01'"),
+        (GREEN.replace("2024-01", "1024-01"), "Month/Year is no month as 2024-01: '1024-01'"),
         (GREEN.replace("2024-01", "Total"), "Month/Year is no month as 2024-01: 'Total'"),
         (GREEN.replace("2024-01", ""), "Month/Year is no month as 2024-01: ''"),
         (GREEN.replace("Green", " "), "License Class is blank: ' '"),
@@ -79,6 +81,10 @@ def test_a_report_of_blank_rows_is_none(tmp_path: Path) -> None:
         (b'"Total","","",""\r\n', "LocationID is no number of a zone: 'Total'"),
         (b",,,\r\n", "LocationID is no number of a zone: ''"),
         (b"99999999999,x,y,z\r\n", "LocationID is no number of a zone: '99999999999'"),
+        (
+            b"9" * 5000 + b",x,y,z\r\n",
+            f"LocationID is no number of a zone: '{'9' * SHOWN_CHARACTERS}'",
+        ),
         (b"2.0,x,y,z\r\n", "LocationID is no number of a zone: '2.0'"),
         (b"-1,x,y,z\r\n", "LocationID is no number of a zone: '-1'"),
         (b"0,x,y,z\r\n", "LocationID is no number of a zone: '0'"),

@@ -13,7 +13,9 @@ from ingestion.sources.base import RowCheck
 
 LARGEST_ZONE = 2**31 - 1
 WHOLE = 100  # percent
-_MONTH = re.compile(r"[12]\d{3}-(0[1-9]|1[0-2])", re.ASCII)
+_ZONE = re.compile(r"\d{1,10}", re.ASCII)  # Python makes no number of some thousand digits
+# The models read no text of another century as a time.
+_MONTH = re.compile(r"(19|20)\d{2}-(0[1-9]|1[0-2])", re.ASCII)
 # 1,234 · 12.5 · 75% · - for none; a no-break space may separate thousands or surround the number.
 # 1,5 is none: whoever writes a comma for the point would be read as 15.
 _NUMBER = re.compile(r"(\d{1,18}|\d{1,3}([,\u00a0]\d{3}){1,5})(\.\d{0,17})?\u00a0?%?", re.ASCII)
@@ -47,7 +49,7 @@ def zone_row_check(places: Mapping[str, int]) -> RowCheck:
     def check(line: int, row: Sequence[str]) -> bool:
         written = row[places["locationid"]]
         zone = written.strip(" ")
-        if not (zone.isascii() and zone.isdigit() and 0 < int(zone) <= LARGEST_ZONE):
+        if not (_ZONE.fullmatch(zone) and 0 < int(zone) <= LARGEST_ZONE):
             raise _misfit(line, "LocationID", "is no number of a zone", written)
         first = seen.setdefault(int(zone), line)
         if first != line:
