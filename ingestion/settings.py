@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -110,13 +110,13 @@ class Settings(BaseSettings):
     @classmethod
     def _with_addresses(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Read the sources' addresses; only the registry knows their variables."""
-        environment = {name.upper(): value for name, value in os.environ.items()}
+        environment = {name.upper(): value.strip() for name, value in os.environ.items()}
         defaults = {_field(name): url for name, url in registry.address_variables().items()}
+        values, errors = _plain(values)
         given = {
             name: values.get(name) or environment.get(PREFIX + name.upper()) or url
             for name, url in defaults.items()
         }
-        errors = []
         for name, url in given.items():
             try:
                 given[name] = _published_at(url)
@@ -149,7 +149,12 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         if path and _BEGINS_AS_ADDRESS.match(str(path)):
             raise ValueError(f"give a path, not an address; if it is one, write ./{path}")
-        return path and path.expanduser().absolute()
+        return path and _whole(path)
+
+    @field_validator("site_dir")
+    @classmethod
+    def _absolute_site(cls, folder: str) -> str:
+        return str(_whole(Path(folder))) if folder and folder.lower() != NO_SITE else folder
 
     @field_validator("work_dir")
     @classmethod
@@ -177,7 +182,6 @@ class Settings(BaseSettings):
     @field_validator("publish_url")
     @classmethod
     def _absolute_publications(cls, url: str) -> str:
-        url = url.strip()
         if url.lower() in ("", PUBLISH_NOTHING):
             return url.lower()
         return _absolute_store(url)
@@ -280,8 +284,7 @@ class Settings(BaseSettings):
         """The folder of the site that is made from this warehouse; None if none is made."""
         if self.site_dir.lower() == NO_SITE:
             return None
-        folder = Path(self.site_dir).expanduser().absolute() if self.site_dir else None
-        folder = folder or self.duckdb_path.with_name("site")
+        folder = Path(self.site_dir) if self.site_dir else self.duckdb_path.with_name("site")
         return folder.with_name(f"{folder.name}-{self.variant}") if self.variant else folder
 
     @property
@@ -431,6 +434,8 @@ def name_error(path: Path) -> str | None:
     # DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
     # tell such a database from one of our schemas.
     name = path.name.partition(".")[0]
+    if not path.name:
+        return "name a file, not the root of all folders"
     if name.lower() not in RESERVED | set(registry.schemas()):
         return None
     return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
@@ -444,7 +449,7 @@ def _absolute_store(url: str) -> str:
                 "give a folder, or an address with two slashes, as in s3://my-bucket/lake; if it"
                 f" is a folder, write ./{url}"
             )
-        url = Path(url).expanduser().absolute().as_uri()
+        url = _whole(Path(url)).as_uri()
     # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
     if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):
         raise ValueError(
@@ -459,6 +464,8 @@ def _absolute_store(url: str) -> str:
         # the address is shown and stored, and no bucket's name has a colon
         raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
     url = _whole_path(url).rstrip("/")
+    if url == "file:":
+        raise ValueError("name a folder, not the root of all folders")
     path = str(local_path(url) or "")
     if "\\" in path and set("*?[") & set(path):
         raise ValueError("DuckDB reads no folder whose path has a \\ and one of * ? [ as well")
@@ -482,7 +489,44 @@ def _published_at(url: str) -> str:
     if "@" in url.partition("://")[2].partition("/")[0]:
         # addresses are shown, and stored in the lake and the warehouse
         raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
+    if url.lower().startswith(("https:", "http:")):
+        try:
+            has_server = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+        except ValueError:
+            has_server = False
+        if not has_server:
+            raise ValueError(
+                "name a server, as in https://mirror.example/tlc, and a port by digits"
+            )
     return _whole_path(url).rstrip("/")
+
+
+def _plain(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Values without the blanks around them, and an error for each that stands in quotes.
+
+    Shells and ``.env`` take both away; Docker's ``--env-file`` keeps them. Then a folder would be
+    another one, and nobody would see it. Secrets stay as they are.
+    """
+    plain: dict[str, Any] = {}
+    errors = []
+    for name, value in values.items():
+        field = Settings.model_fields.get(name)
+        if not isinstance(value, str) or (field and SecretStr in get_args(field.annotation)):
+            plain[name] = value
+            continue
+        text = value.strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+            errors.append(f"{PREFIX}{name.upper()}: leave out the quotes around its value")
+        if text or not value:  # blanks alone are as good as none
+            plain[name] = text
+    return plain, errors
+
+
+def _whole(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:  # ~somebody
+        raise ValueError(f"there is no home folder {path.parts[0]}: write the whole path") from None
 
 
 def _field(variable: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 import ingestion
 from ingestion.addresses import local_path
 from ingestion.errors import UsageError
-from ingestion.settings import Settings, load_settings
+from ingestion.settings import DATA_DIR, Settings, load_settings
 from ingestion.sources import registry
 
 SHOW = """
@@ -241,6 +241,48 @@ def test_keys_in_the_address_of_the_lake_are_sent_to_where_they_belong(
     with pytest.raises(UsageError, match="MEDALLION_LAKE_URL: leave keys out") as fault:
         load_settings()
     assert "AKIA" not in str(fault.value)
+
+
+def test_blanks_around_a_value_are_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As files for Docker keep them: another folder, or another prefix, would be taken."""
+    monkeypatch.setenv("MEDALLION_LAKE_URL", " s3://bucket/lake/ ")
+    monkeypatch.setenv("MEDALLION_TLC_URL", "https://mirror.example/ ")
+    monkeypatch.setenv("MEDALLION_DUCKDB_PATH", "/data/w.duckdb\r")
+    monkeypatch.setenv("MEDALLION_SITE_DIR", "off ")
+    monkeypatch.setenv("MEDALLION_RAW", "in_place ")
+    monkeypatch.setenv("MEDALLION_WORK_DIR", " ")
+    monkeypatch.setenv("MEDALLION_SPARK_PASSWORD", " hunter2 ")
+    settings = load_settings()
+    assert settings.lake_url == "s3://bucket/lake"
+    assert settings.tlc_url == "https://mirror.example"
+    assert settings.duckdb_path == Path("/data/w.duckdb")
+    assert settings.site_path is None
+    assert settings.raw == "in_place"
+    assert settings.work_dir == DATA_DIR / "work"
+    assert settings.spark_password is not None
+    assert settings.spark_password.get_secret_value() == " hunter2 "
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("LAKE_URL", '"/data/lake"', "leave out the quotes"),
+        ("DUCKDB_PATH", "'/data/w.duckdb'", "leave out the quotes"),
+        ("LAKE_URL", "~nobody-of-this-name/lake", "no home folder ~nobody-of-this-name"),
+        ("SITE_DIR", "~nobody-of-this-name/site", "no home folder ~nobody-of-this-name"),
+        ("DUCKDB_PATH", "/", "name a file"),
+        ("LAKE_URL", "/", "name a folder"),
+        ("TLC_URL", "https://", "name a server"),
+        ("TLC_URL", "http:/mirror.example/tlc", "name a server"),
+        ("TLC_URL", "https://mirror.example:tlc/", "name a server"),
+    ],
+)
+def test_a_value_that_names_no_place_is_refused(
+    name: str, value: str, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"MEDALLION_{name}", value)
+    with pytest.raises(UsageError, match=f"MEDALLION_{name}: .*{error}"):
+        load_settings()
 
 
 @pytest.mark.parametrize("url", ["s3:/bucket/lake", "gs:bucket", "file:/data/lake", ":memory:"])
