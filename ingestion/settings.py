@@ -496,7 +496,7 @@ def _published_at(url: str) -> str:
             has_server = False
         if not has_server:
             raise ValueError(
-                "name a server, as in https://mirror.example/tlc, and a port by digits"
+                "name a server, as in https://mirror.example/files, and a port by digits"
             )
     return _whole_path(url).rstrip("/")
 
