@@ -15,6 +15,7 @@ from ingestion.formats.duckdb_sql import path_pattern, text_sql
 from ingestion.warehouse.base import ONE_THAT_READS
 
 SELECT = duckdb.StatementType.SELECT  # also the type of `from`, `describe`, `summarize` and `show`
+CREATE = duckdb.StatementType.CREATE
 WORD = re.compile(r'"((?:[^"]|"")*)"|(\w+)')
 # Table functions that read only their arguments and the warehouse. Others may read files or memory,
 # run text as a statement, or change the session: one of them turns logging on.
@@ -90,8 +91,11 @@ def check_that_it_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None
 
 
 def _statements(connection: duckdb.DuckDBPyConnection, sql: str) -> list[duckdb.Statement]:
-    # a pivot becomes two statements, and one of them has no text
-    found = [s for s in connection.extract_statements(sql) if s.query]
+    # A pivot becomes several statements without a text: each makes a type of a column's values, but
+    # the last, which reads. One that writes stands between a begin and a commit.
+    found = connection.extract_statements(sql)
+    while len(found) > 1 and found[0].type == CREATE and not found[0].query:
+        found = found[1:]
     if len(found) > 1:
         raise WarehouseError(ONE_THAT_READS)
     return found
