@@ -19,6 +19,7 @@ from orchestration.cli.options import (
     command,
     dataset_of,
     month_of,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ Item = Annotated[
     str | None,
     typer.Option("--item", metavar="NAME", help="Which file, of a dataset of several files."),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; people will read it.")]
+Reason = Annotated[
+    str,
+    typer.Option("--reason", metavar="TEXT", parser=text_of, help="Why; people will read it."),
+]
 
 Key = tuple[str, date | None, str | None]
 

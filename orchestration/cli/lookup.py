@@ -25,6 +25,7 @@ from orchestration.cli.options import (
     end_with,
     month_of,
     scope_of,
+    text_of,
 )
 
 
@@ -184,7 +185,9 @@ def explain(
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="One select statement.")],
+    sql: Annotated[
+        str, typer.Argument(help="One select statement.", parser=text_of, metavar="SQL")
+    ],
     output: Annotated[
         Format, typer.Option("--format", help="The format of the result.")
     ] = Format.TABLE,

@@ -40,6 +40,17 @@ def day_of(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is no date; write it as 2024-05-01.") from exc
 
 
+def text_of(text: str) -> str:
+    """A text of the command line, which Python fills in where a byte is none of its encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise typer.BadParameter(
+            "it has bytes that are no text here; write it in UTF-8, and set LC_ALL=C.UTF-8."
+        ) from exc
+    return text
+
+
 def dataset_of(text: str) -> str:
     """Check the name of a dataset of any source."""
     from ingestion.settings import dataset_names

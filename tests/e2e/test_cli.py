@@ -78,9 +78,11 @@ def test_help_names_every_command_and_their_options(place: Place) -> None:
         ["history", "green"],
         ["prune", "--older-than=800000"],
         ["query"],
+        ["query", "select '\udce9'"],
+        ["withdraw", "green", "2024-01", "--reason=caf\udce9"],
         ["nonsense"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: ascii(" ".join(arguments)),
 )
 def test_wrong_usage_exits_with_2(place: Place, arguments: list[str]) -> None:
     place.medallion(*arguments, expect=2)
