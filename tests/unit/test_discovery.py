@@ -198,6 +198,15 @@ def test_a_file_of_no_month_is_named(stamp: str, folder: Path, settings: Setting
     assert asked_again(failed) == failed
 
 
+def test_a_link_to_the_folder_that_holds_it_tells_nothing_twice(
+    folder: Path, settings: Settings
+) -> None:
+    (folder / "trip-data" / "Green_tripdata_2030-01.parquet").write_bytes(b"x")
+    before = missing(discover(settings))
+    (folder / "trip-data" / "latest").symlink_to(".")
+    assert missing(discover(settings)) == before
+
+
 def test_a_folder_of_spark_and_a_broken_link_are_named(folder: Path, settings: Settings) -> None:
     spark = folder / "trip-data" / "green_tripdata_2024-03.parquet"
     spark.mkdir()

@@ -73,7 +73,8 @@ def _places(source: Source, folder: Path) -> Iterator[Path]:
         for path in months.iterdir():
             if months != folder:
                 yield path
-            if path.is_dir() and not _like(source, path.name):
+            is_loop = path.is_symlink() and months.resolve().is_relative_to(path.resolve())
+            if path.is_dir() and not is_loop and not _like(source, path.name):
                 yield from _below(source, path)
 
 
