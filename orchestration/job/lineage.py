@@ -305,8 +305,15 @@ def _tests(manifest: Mapping[str, Any]) -> dict[str, dict[str | None, list[str]]
     for node in manifest["nodes"].values():
         if node["resource_type"] != "test":
             continue
-        kind = (node.get("test_metadata") or {}).get("name")
-        if node.get("attached_node"):
+        test = node.get("test_metadata") or {}
+        kind = test.get("name")
+        if kind == "key":
+            of_model = found[node["attached_node"]]
+            for column in test["kwargs"]["columns"]:
+                of_model[column].append("key")
+            for column in test["kwargs"].get("not_null") or ():
+                of_model[column].append("not_null")
+        elif node.get("attached_node"):
             found[node["attached_node"]][node.get("column_name")].append(kind or node["name"])
         else:
             for key in node["depends_on"]["nodes"]:

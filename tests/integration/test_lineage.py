@@ -76,6 +76,8 @@ def test_a_name_that_says_no_column_is_refused(lineage: Lineage, given: str, sai
 
 
 def test_columns_are_described_with_their_tests(lineage: Lineage) -> None:
-    assert lineage.column("marts.dim_zones.zone_id").tests == ("unique",)
+    assert lineage.column("marts.fct_trips.trip_id").tests == ("unique",)
+    assert lineage.column("marts.dim_zones.zone_id").tests == ("key", "not_null")
+    assert lineage.column("marts.ledger.month").tests == ("key",)
     assert lineage.relations["marts.daily_trips"].description.startswith("Valid trips by service")
     assert "unit test" in " ".join(lineage.relations["intermediate.int_trips_validated"].tests)
