@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -91,14 +92,12 @@ def main() -> None:
             _say("build and test all marts", here, lambda: medallion(here, "transform"))
             for name, sql in _plans(here).items():
                 for time in ("first", "again"):
-                    _say(f"plan of {name}, {time}", here, lambda sql=sql: _explain(here, sql))  # type: ignore[misc]
+                    _say(f"plan of {name}, {time}", here, partial(_explain, here, sql))
             _say("nothing new: run", here, lambda: medallion(here, "run"))
             for dataset in DRIFT:
                 _publish(root / "published", dataset, NEW)
             for stage in ("land", "load", "transform"):
-                _say(
-                    f"a month of four files more: {stage}", here, lambda s=stage: medallion(here, s)
-                )  # type: ignore[misc]
+                _say(f"a month of four files more: {stage}", here, partial(medallion, here, stage))
 
 
 def _months(last: date) -> list[tuple[str, date]]:
