@@ -20,18 +20,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingestion.addresses import local_path
 from ingestion.errors import UsageError
+from ingestion.setting_values import (
+    ENV_NAME,
+    begins_as_address,
+    env_name_error,
+    name_error,
+    publisher_address,
+    store_address,
+    whole_path,
+)
 from ingestion.sources import registry
-from ingestion.sources.base import RESERVED, SCHEMES, Publisher, Source
+from ingestion.sources.base import Publisher, Source
 
-# s3:/bucket, md:trips, file:///data as a path, :memory:
-_BEGINS_AS_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)?:")
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / "data"
 
-# Characters that no lake address in a bucket may have. DuckDB reads Google's and Azure's addresses
-# as patterns, without a way to escape a character, and Azure's SDK takes a bracket for part of the
-# host. Azure and some S3 servers cannot find an object again whose name has a backslash.
-NOT_IN_BUCKETS = {"s3": "\\", "gs": "*?[]", "az": "*?[]\\"}
 AZURE_TIERS = ("Hot", "Cool", "Cold")
 # Variables that the image, the Prefect deployment and dbt read; no setting here.
 FOR_OTHERS = {
@@ -46,8 +49,6 @@ PREFIX = "MEDALLION_"
 PUBLISH_NOTHING = "off"
 NO_SITE = "off"
 SHORTEST_TOKEN = 24
-# of an environment; it is part of names of files and of PostgreSQL's databases, which have 63 bytes
-ENV_NAME = r"[a-z][a-z0-9_]{0,19}"
 ENV_VARIANT = "env-"
 AS_OF = "as-of-"  # how the variant of a past day begins
 
@@ -119,7 +120,7 @@ class Settings(BaseSettings):
         }
         for name, url in given.items():
             try:
-                given[name] = _published_at(url)
+                given[name] = publisher_address(url)
             except ValueError as exc:
                 errors.append(f"{PREFIX}{name.upper()}: {exc}")
         if errors:
@@ -147,14 +148,18 @@ class Settings(BaseSettings):
     @field_validator("duckdb_path", "postgres_dir", "spark_dir", "work_dir", "metrics_path")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
-        if path and _BEGINS_AS_ADDRESS.match(str(path)):
+        if path and begins_as_address(str(path)):
             raise ValueError(f"give a path, not an address; if it is one, write ./{path}")
-        return path and _whole(path)
+        return path and whole_path(path)
 
     @field_validator("site_dir")
     @classmethod
     def _absolute_site(cls, folder: str) -> str:
-        return str(_whole(Path(folder))) if folder and folder.lower() != NO_SITE else folder
+        if not folder or folder.lower() == NO_SITE:
+            return folder
+        if begins_as_address(folder):
+            raise ValueError("give a folder, not an address: docs/site.md says how to publish it")
+        return str(whole_path(Path(folder)))
 
     @field_validator("work_dir")
     @classmethod
@@ -184,12 +189,12 @@ class Settings(BaseSettings):
     def _absolute_publications(cls, url: str) -> str:
         if url.lower() in ("", PUBLISH_NOTHING):
             return url.lower()
-        return _absolute_store(url)
+        return store_address(url)
 
     @field_validator("lake_url")
     @classmethod
     def _absolute_lake(cls, url: str) -> str:
-        return _absolute_store(url)
+        return store_address(url)
 
     @model_validator(mode="after")
     def _store_can(self) -> Self:
@@ -422,85 +427,6 @@ def _refuse_unknown_names() -> None:
         raise UsageError(f"Wrong settings: {' '.join(errors)} See .env.example for all of them.")
 
 
-def env_name_error(name: str) -> str | None:
-    """Why an environment cannot have this name; none if it can."""
-    if re.fullmatch(ENV_NAME, name):
-        return None
-    return "take up to 20 lower-case letters, digits and _, and begin with a letter"
-
-
-def name_error(path: Path) -> str | None:
-    """Why a DuckDB file of this name cannot be the warehouse; none if it can."""
-    # DuckDB names a database after its file, up to the first dot. It changes these names, or cannot
-    # tell such a database from one of our schemas.
-    name = path.name.partition(".")[0]
-    if not path.name:
-        return "name a file, not the root of all folders"
-    if name.lower() not in RESERVED | set(registry.schemas()):
-        return None
-    return f"choose another name for the file: DuckDB takes {name} in {path.name} for a schema"
-
-
-def _absolute_store(url: str) -> str:
-    """The address of a folder or bucket, without a slash at its end; raises where it is none."""
-    if "://" not in url:
-        if _BEGINS_AS_ADDRESS.match(url):  # a mistyped bucket would be a folder, and nobody see it
-            raise ValueError(
-                "give a folder, or an address with two slashes, as in s3://my-bucket/lake; if it"
-                f" is a folder, write ./{url}"
-            )
-        url = _whole(Path(url)).as_uri()
-    # of the whole address, not its parts: in a bucket, what follows a ? is part of the name
-    if wrong := set(NOT_IN_BUCKETS.get(url.partition("://")[0].lower(), "")) & set(url):
-        raise ValueError(
-            f"leave {' '.join(sorted(wrong))} out of the address: not every reader of this"
-            " store would find the objects by it"
-        )
-    if urlsplit(url).scheme not in ("file", "s3", "gs", "az"):
-        raise ValueError("give a folder, or an address that starts with s3://, gs:// or az://")
-    if not url.startswith("file:") and not urlsplit(url).netloc:
-        raise ValueError("name a bucket, as in s3://my-bucket/lake")
-    if not url.startswith("file:") and ":" in urlsplit(url).netloc:
-        # the address is shown and stored, and no bucket's name has a colon
-        raise ValueError("leave keys out of the address, and give them as docs/lake.md says")
-    url = _whole_path(url).rstrip("/")
-    if url == "file:":
-        raise ValueError("name a folder, not the root of all folders")
-    path = str(local_path(url) or "")
-    if "\\" in path and set("*?[") & set(path):
-        raise ValueError("DuckDB reads no folder whose path has a \\ and one of * ? [ as well")
-    return url
-
-
-def _whole_path(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc:  # file://data/lake means /lake on a host "data"
-        raise ValueError("give a file:// address with its whole path: file:///...")
-    if parts.scheme == "file" and set("?#") & set(url):  # a path would lose what follows
-        raise ValueError("write a ? as %3F and a # as %23 in a file:// address")
-    return url
-
-
-def _published_at(url: str) -> str:
-    """A publisher's address without a slash at its end; raises where it is not an address."""
-    if url and urlsplit(url).scheme not in SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise ValueError(f"give an address that starts with one of {known}")
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        # addresses are shown, and stored in the lake and the warehouse
-        raise ValueError("leave user and password out of the address, and put them in ~/.netrc")
-    if url.lower().startswith(("https:", "http:")):
-        try:
-            has_server = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
-        except ValueError:
-            has_server = False
-        if not has_server:
-            raise ValueError(
-                "name a server, as in https://mirror.example/files, and a port by digits"
-            )
-    return _whole_path(url).rstrip("/")
-
-
 def _plain(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Values without the blanks around them, and an error for each that stands in quotes.
 
@@ -520,13 +446,6 @@ def _plain(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         if text or not value:  # blanks alone are as good as none
             plain[name] = text
     return plain, errors
-
-
-def _whole(path: Path) -> Path:
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:  # ~somebody
-        raise ValueError(f"there is no home folder {path.parts[0]}: write the whole path") from None
 
 
 def _field(variable: str) -> str:

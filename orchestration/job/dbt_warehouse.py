@@ -11,7 +11,7 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
-from ingestion.settings import name_error
+from ingestion.setting_values import name_error
 
 
 class Plugin(BasePlugin):

@@ -8,7 +8,8 @@ from ingestion.publications import diff as publications_diff
 from ingestion.publications.diff import Diff, Side
 from ingestion.publications.read import current, find, kept
 from ingestion.publications.storage import open_publications
-from ingestion.settings import Settings, env_name_error
+from ingestion.setting_values import env_name_error
+from ingestion.settings import Settings
 from orchestration.job.environments import check_known
 from orchestration.job.transform import declared_models
 

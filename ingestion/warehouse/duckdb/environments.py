@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 
 from ingestion.errors import MedallionError
-from ingestion.settings import ENV_NAME, ENV_VARIANT, Settings
+from ingestion.setting_values import ENV_NAME
+from ingestion.settings import ENV_VARIANT, Settings
 from ingestion.warehouse.duckdb.engine import DuckDb
 
 CLONE = 0x40049409  # FICLONE of Linux: a copy that shares its blocks until one of them is changed

@@ -5,7 +5,8 @@ import re
 from ingestion.errors import MedallionError, WarehouseError
 from ingestion.locks import this_process
 from ingestion.schema_on_read import POSTGRES
-from ingestion.settings import ENV_NAME, ENV_VARIANT, Settings
+from ingestion.setting_values import ENV_NAME
+from ingestion.settings import ENV_VARIANT, Settings
 from ingestion.warehouse.postgres.engine import Postgres, create_database
 from ingestion.warehouse.postgres.roles import database_sql
 from ingestion.warehouse.postgres.session import PostgresSession, connect_libpq
