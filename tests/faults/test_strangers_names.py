@@ -78,7 +78,8 @@ def place(
     for number, name in enumerate(NAMES):
         table = table.append_column(name, pa.array([number] * ROWS))
     publish(published, "green", JANUARY, table)
-    lines = [f'{i},"{n.replace(chr(34), 2 * chr(34))}",Z{i},S' for i, n in enumerate(NAMES, 1)]
+    # with a blank on each side, which no mart has
+    lines = [f'{i}," {n.replace(chr(34), 2 * chr(34))} ",Z{i},S' for i, n in enumerate(NAMES, 1)]
     zones = "\r\n".join(["LocationID,Borough,Zone,service_zone", *lines, ""])
     publish(published, "taxi_zone_lookup", None, zones.encode())
     publish(
@@ -121,8 +122,7 @@ def test_names_do_nothing_and_secrets_are_shown_nowhere(place: Place, tally: Tal
                 "select table_name from raw.files where dataset = 'green'"
             ).rows
             columns = session.query(f'select * from raw."{table}"').columns
-    kept = {name.strip() for name in NAMES}
-    wrong = len(kept - {b.strip() for b in boroughs}) + len(set(NAMES) - set(columns))
+    wrong = len(set(NAMES) - boroughs) + len(set(NAMES) - set(columns))
     tally(f"hostile names ({kind})", times=len(NAMES), lost=ROWS - rows, wrong=wrong)
     assert not list(place.settings.work_dir.parents[1].rglob("stranger*"))
 

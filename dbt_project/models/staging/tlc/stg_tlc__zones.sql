@@ -8,7 +8,7 @@ with zones as (
 
 select
     cast(trim(locationid) as integer) as zone_id,
-    zone as zone_name,
-    borough,
-    service_zone
+    trim(zone) as zone_name,
+    trim(borough) as borough,
+    trim(service_zone) as service_zone
 from zones
