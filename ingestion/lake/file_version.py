@@ -253,6 +253,8 @@ def _contradiction(name: str, landing: FileVersion) -> str | None:
     has_rows = registry.datasets()[landing.dataset].has_rows
     if landing.status == "landed" and not landing.columns and has_rows:
         return "columns: there are none"
+    if landing.status == "landed" and landing.row_count is None and has_rows:
+        return "row_count: there is none"
     for moment in filter(None, (landing.last_modified, landing.landed_at)):
         if moment.year not in YEARS:
             return f"{moment.isoformat()} is no time that can be meant"
