@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -10,13 +10,13 @@ import pytest
 
 from ingestion.errors import MedallionError
 from ingestion.publications.verify import verify
-from tests.conftest import MakeSettings
+from tests.conftest import MakeSettings, settings_in
 from tests.faults.conftest import Tally
 from tests.faults.test_machine import full_disk
 from tests.faults.test_stores_from_outside import FAULTS, patient_for
 from tests.support.fault_proxy import FaultProxy, Refuse, in_front_of_s3
 from tests.support.gold import AFTER, BEFORE, Gold
-from tests.support.stores import S3
+from tests.support.stores import S3, Store, fresh_environment
 
 pytestmark = pytest.mark.slow
 
@@ -64,22 +64,34 @@ def proxy(s3: S3) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.fixture(scope="module")
+def requests(
+    store_servers: Callable[[str], Store], tmp_path_factory: pytest.TempPathFactory
+) -> int:
+    """How many requests an undisturbed second publication has."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    s3 = store_servers("s3")
+    assert isinstance(s3, S3)
+    with fresh_environment(s3.environment), in_front_of_s3(s3) as proxy:
+        gold = Gold(settings_in(folder, publish_url=s3.new_lake()))
+        gold.publish(BEFORE)
+        gold.build(LARGE)
+        before = len(proxy.asked)
+        gold.publish_again(LARGE)
+        return len(proxy.asked) - before
+
+
 @pytest.mark.parametrize("kind", ["503", "cut", "hanging"])
 def test_a_store_that_fails(
     kind: str,
     s3: S3,
     proxy: FaultProxy,
+    requests: int,
     make_settings: MakeSettings,
     at_length: bool,
     tally: Tally,
 ) -> None:
     """It fails from the n-th request on; then it is well again."""
-    gold = Gold(make_settings(publish_url=s3.new_lake()))
-    gold.publish(BEFORE)
-    gold.build(LARGE)
-    before = len(proxy.asked)
-    gold.publish_again(LARGE)
-    requests = len(proxy.asked) - before
     chosen = random.Random(kind)
     tried = range(requests) if at_length else [chosen.randrange(requests)]
     counts = Counter[str]()

@@ -1,7 +1,7 @@
 """A store that fails at any of its requests: a landing is whole, or is reported and done again."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -16,11 +16,11 @@ from ingestion.lake.verify import verify
 from ingestion.land import Outcome, land
 from ingestion.object_stores import file_systems as stores
 from ingestion.settings import Settings
-from tests.conftest import MakeSettings
+from tests.conftest import MakeSettings, settings_in
 from tests.faults.conftest import Tally
 from tests.support.fault_proxy import Cut, FaultProxy, Hang, Refuse, in_front_of_s3
 from tests.support.lakes import sha256
-from tests.support.stores import S3, forget_file_systems
+from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,21 @@ def proxy(s3: S3) -> Iterator[FaultProxy]:
     """The network between us and S3, of which nothing is waited for for long."""
     with in_front_of_s3(s3) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="module")
+def requests(
+    store_servers: Callable[[str], Store], tmp_path_factory: pytest.TempPathFactory
+) -> int:
+    """How many requests an undisturbed landing of the two months has."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for month in MONTHS:
+        publish(folder / "published", "green", month, trips("green", month))
+    s3 = store_servers("s3")
+    assert isinstance(s3, S3)
+    with fresh_environment(s3.environment), in_front_of_s3(s3) as proxy:
+        land(settings_in(folder, lake_url=s3.new_lake()))
+        return len(proxy.asked)
 
 
 @contextmanager
@@ -79,14 +94,13 @@ def test_a_landing_that_a_store_fails_is_told_of_and_done_again(
     for_good: bool,
     s3: S3,
     proxy: FaultProxy,
+    requests: int,
     make_settings: MakeSettings,
     published: Path,
     at_length: bool,
     tally: Tally,
 ) -> None:
     files = {month: publish(published, "green", month, trips("green", month)) for month in MONTHS}
-    land(make_settings(lake_url=s3.new_lake()))
-    requests = len(proxy.asked)  # of an undisturbed landing
     rng = np.random.default_rng([sorted(FAULTS).index(kind), for_good])
     tried = range(requests) if at_length else [int(rng.integers(requests))]
     lost = silent = 0

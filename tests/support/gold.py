@@ -48,8 +48,9 @@ class Gold:
             )
             session.execute("create or replace table marts.zones (zone_id integer, zone varchar)")
             for month, fares in months.items():
-                for fare in fares:
-                    session.execute("insert into marts.trips values ('green', ?, ?)", [month, fare])
+                session.execute(
+                    "insert into marts.trips select 'green', ?, unnest(?)", [month, fares]
+                )
             for zone_id, zone in self.zones.items():
                 session.execute("insert into marts.zones values (?, ?)", [zone_id, zone])
 
