@@ -124,21 +124,22 @@ def test_a_month_of_the_facts_is_planned_from_that_month_alone(night: Place) -> 
 
 
 def test_the_metastore_is_asked_for_as_many_months_as_there_are(night: Place) -> None:
+    """Of the 600 that are asked for, the table has three; and one that is not asked for."""
     table, first = "{p}intermediate.many_months", date(1970, 1, 1)
     months = [date(first.year + n // 12, n % 12 + 1, 1) for n in range(600)]
     statement(
         night.env,
         f"create table {table} using parquet partitioned by (service, source_month) as"
         " select /*+ coalesce(1) */ id as n, if(id % 2 = 0, 'green', 'fhv') as service,"
-        f" add_months(date '{first}', cast(id as int)) as source_month from range(600)",
+        f" add_months(date '{first}', cast(id as int)) as source_month from range(4)",
     )
-    listed = ", ".join(f"date '{month}'" for month in months[:-1])
+    listed = ", ".join(f"date '{month}'" for month in months if month != months[2])
     either = " or ".join(
         f"(service = '{service}' and source_month in ({listed}))" for service in ("fhv", "green")
     )
-    query = f"select count(*) as found from {table} where {either}"
+    query = f"select count(*) + 700 as found from {table} where {either}"
     shown = night.dbt("show", "--inline", query.replace("{p}", prefix(night.env)))
-    assert "599" in shown
+    assert "703" in shown
     statement(night.env, f"drop table {table}")
 
 
