@@ -22,7 +22,7 @@ def quarantined(file: str, reason: str) -> None:
         QUARANTINED,
         file,
         what=f"{file} is in quarantine: {reason}",
-        next="Every run tries it again. If it stays, see docs/troubleshooting.md, Quarantine.",
+        next="Every run tries it again. If it stays, see docs/troubleshooting.md.",
     )
 
 
@@ -42,7 +42,7 @@ def unbalanced(errors: list[str], place: str) -> None:
         UNBALANCED,
         place,
         what=f"The ledger does not balance: {'; '.join(errors[:5])}",
-        next="Run medallion audit, and see docs/troubleshooting.md, The ledger does not balance.",
+        next="Run medallion audit, and see docs/troubleshooting.md.",
     )
 
 
