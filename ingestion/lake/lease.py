@@ -144,10 +144,24 @@ class _Lease:
     def _write(self) -> None:
         told = {"holder": self._holder, "id": self._id, "written_at": time.time()}
         content = json.dumps(told).encode()
-        self._store.replace(self._name, content, self._tag)
-        there, self._tag = self._store.read_tagged(self._name)
+        try:
+            self._store.replace(self._name, content, self._tag)
+        except ReplacedError:
+            # the answer to our last writing may have been lost, and with it the new tag
+            there, tag = self._read()
+            if _told(there).get("id") != self._id:
+                raise
+            self._store.replace(self._name, content, tag)
+        there, tag = self._read()
         if there != content:  # a store without conditions let both write
             raise ReplacedError(f"{self._name} was taken by another process")
+        self._tag = tag
+
+    def _read(self) -> tuple[bytes, str | None]:
+        try:
+            return self._store.read_tagged(self._name)
+        except FileNotFoundError:
+            return b"", None
 
     def _named(self) -> str:
         return lease_holder(self._store, self._name) or "another process"

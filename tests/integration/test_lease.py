@@ -12,7 +12,9 @@ import pytest
 from ingestion.lake.lease import lease_holder, leased
 from ingestion.lake.storage.store import Store as Lake
 from ingestion.locks import HeldError
-from tests.support.stores import Store
+from tests.support.fault_proxy import Refuse, in_front_of_s3
+from tests.support.processes import wait_until
+from tests.support.stores import S3, Store
 
 NAME = "spark/run.lock"
 BEAT, DEAD = 0.2, 2.0
@@ -69,6 +71,31 @@ def test_the_lock_of_a_killed_process_is_taken_over(
     holder.wait()
     with leased(lake, NAME, BEAT, DEAD):
         assert f"pid {os.getpid()} on " in (lease_holder(lake, NAME) or "")
+
+
+def test_a_lost_answer_of_the_store_ends_no_run(s3: S3) -> None:
+    """The lease was written, and its holder could not read by which tag it is known now."""
+    ended = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        with in_front_of_s3(s3) as proxy:
+            lake = Lake(s3.new_lake())
+
+            def asked(method: str) -> int:
+                return sum(one.startswith(method) and NAME in one for one in proxy.asked)
+
+            with leased(lake, NAME, BEAT, dead=60):
+                read = asked("GET")
+                proxy.fail("GET", NAME, Refuse(503, "ServiceUnavailable"))
+                wait_until(lambda: asked("GET") > read)
+                written = asked("PUT")
+                wait_until(lambda: asked("PUT") > written)  # the reading was given up
+                proxy.heal()
+                written = asked("PUT")
+                wait_until(lambda: asked("PUT") > written + 3 or ended.is_set())
+                assert not ended.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
