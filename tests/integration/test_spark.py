@@ -302,6 +302,12 @@ def test_a_query_can_only_read_the_warehouse(loaded: Settings, sql: str, reason:
         assert session.read("select count(*) from tlc.green_tripdata").rows == [(50,)]
 
 
+@pytest.mark.parametrize("text", ["${env:PATH}", "${system:user.home}", "${spark.app.name}"])
+def test_a_query_shows_no_variable_of_the_server(loaded: Settings, text: str) -> None:
+    with connect(loaded, read_only=True) as session:
+        assert session.read(f"select '{text}' as said").rows == [(text,)]
+
+
 def test_a_setting_that_is_not_in_force_is_named(loaded: Settings) -> None:
     engine = Spark(loaded)
     with engine.session() as session:

@@ -13,6 +13,17 @@ SESSION = {
         "replacing one month would delete the others",
     ),
     "spark.sql.legacy.parquet.nanosAsLong": ("false", "moments would become numbers"),
+    "spark.sql.parquet.datetimeRebaseModeInRead": (
+        "CORRECTED",
+        "days before 1582 would be shifted",
+    ),
+    "spark.sql.parquet.int96RebaseModeInRead": ("CORRECTED", "days before 1582 would be shifted"),
+    "spark.sql.files.ignoreCorruptFiles": ("false", "a damaged file would have fewer rows"),
+    "spark.sql.files.ignoreMissingFiles": ("false", "a missing file would have no rows"),
+    "spark.sql.variable.substitute": (
+        "false",
+        "${env:NAME} in a query, or in a name, would become what the server's variable says",
+    ),
 }
 METASTORE = "spark.sql.catalogImplementation"
 CATALOG = "spark.sql.catalog.spark_catalog"

@@ -33,6 +33,11 @@
         'spark.sql.sources.partitionOverwriteMode': 'DYNAMIC',
         'spark.sql.storeAssignmentPolicy': 'ANSI',
         'spark.sql.legacy.parquet.nanosAsLong': 'false',
+        'spark.sql.parquet.datetimeRebaseModeInRead': 'CORRECTED',
+        'spark.sql.parquet.int96RebaseModeInRead': 'CORRECTED',
+        'spark.sql.files.ignoreCorruptFiles': 'false',
+        'spark.sql.files.ignoreMissingFiles': 'false',
+        'spark.sql.variable.substitute': 'false',
     }.items() if in_force.get(key, '') | upper != wanted | upper -%}
         {%- do wrong.append(key ~ ' is ' ~ in_force.get(key, 'not set') ~ ', not ' ~ wanted) -%}
     {%- endfor -%}
