@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from ingestion.settings import PROJECT_ROOT
 from tests.e2e.conftest import FACTS, MARTS, Place, differing_on_spark
 from tests.support import real_months
 from tests.support.processes import wait_until
-from tests.support.spark import new_prefix, prefix, statement
+from tests.support.samples import copied_project
+from tests.support.spark import new_prefix, prefix, statement, table_files
 from tests.support.trips import publish, trips
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]  # a build takes minutes
@@ -79,13 +81,7 @@ def executors(place: Place) -> list[int]:
 
 def differing(place: Place) -> dict[str, int]:
     """How many rows of each table that dbt built are on one of the engines only."""
-    folder = Path(place.env["MEDALLION_SPARK_DIR"]) / "warehouse"
-
-    def files(schema: str, name: str) -> list[str]:
-        table = folder / f"{prefix(place.env)}{schema}.db" / name
-        return [str(path) for path in table.rglob("*.parquet")]
-
-    return differing_on_spark(place, files)
+    return differing_on_spark(place, partial(table_files, place.env))
 
 
 def test_every_table_is_that_of_duckdb_to_the_last_bit(night: Place) -> None:
@@ -173,6 +169,19 @@ def test_a_second_build_writes_nothing(night: Place) -> None:
     tested = {(table, service, tests) for table, service, tests in before if tests}
     assert tested <= set(after)
     assert [table for table, service, _ in tested if not service]
+
+
+def test_a_seed_without_rows_keeps_none(night: Place, tmp_path: Path) -> None:
+    project = copied_project(tmp_path) / "dbt_project"
+    seed = project / "seeds" / "known_divergences.csv"
+    before = statement(night.env, "select count(*) from {p}staging.known_divergences")
+    header, *_ = seed.read_text().splitlines()
+    seed.write_text(f"{header}\n")
+    folders = ("--project-dir", str(project), "--profiles-dir", str(project))
+    for there, expected in ((folders, [(0,)]), ((), before)):
+        night.dbt("seed", "--select", "known_divergences", *there)
+        found = statement(night.env, "select count(*) from {p}staging.known_divergences")
+        assert found == expected
 
 
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:

@@ -114,3 +114,10 @@ def statement(variables: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
         return statements.fetch(sql.replace("{p}", prefix(variables))).rows
     finally:
         close(connection)
+
+
+def table_files(variables: dict[str, str], schema: str, name: str) -> list[str]:
+    """The Parquet files of a table of the cluster on this machine."""
+    folder = Path(variables["MEDALLION_SPARK_DIR"]) / "warehouse"
+    table = folder / f"{prefix(variables)}{schema}.db" / name
+    return [str(path) for path in table.rglob("*.parquet")]

@@ -5,6 +5,10 @@
         {% do adapter.drop_relation(old_relation) %}
         {{ return(create_csv_table(model, agate_table)) }}
     {% endif %}
+    {% if not agate_table.rows %}
+        {# dbt loads no rows then, and the old ones would stay #}
+        {% do run_query('truncate table ' ~ old_relation) %}
+    {% endif %}
     {{ return('') }}
 {% endmacro %}
 
