@@ -133,6 +133,8 @@ def build_inputs(settings: Settings) -> str:
             " case when is_current then read_as end from raw.files order by table_name"
         )
     digest.update(repr(files.rows).encode())
+    if settings.target == "spark":
+        digest.update(settings.spark_format.encode())
     return digest.hexdigest()
 
 
