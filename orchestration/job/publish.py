@@ -144,6 +144,8 @@ def _check(
             f" failed. {kept}"
         )
     for table, intervals in builds.items():
+        if table.endswith("__rebuild"):
+            continue  # it is built beside the real table, or was, until it was killed
         for (service, month), build in intervals.items():
             if not build.is_tested and table.startswith("marts."):
                 raise UntestedError(
