@@ -173,15 +173,19 @@ class Spark:
             with scratch_folder(self._settings.dlt_dir) as scratch:
                 to_parquet(Store(self._lake_url), version, Path(scratch))
         connection = self._borrowed() or connect(self._settings)
-        session = self._session(connection)
         source = relations.path_sql(self._lake_url, [relations.file_of(version)])
         columns = relations.schema_sql(version.columns)
-        session.run(
-            f"create or replace temporary view counted ({columns}) using parquet"
-            f" options (path {source})"
-        )
         what = "count(*), bit_xor(xxhash64(*))" if whole else "count(*)"
-        rows = session.fetch(f"select {what} from counted").rows
+        try:
+            session = self._session(connection)
+            session.run(
+                f"create or replace temporary view counted ({columns}) using parquet"
+                f" options (path {source})"
+            )
+            rows = session.fetch(f"select {what} from counted").rows
+        except BaseException:
+            close(connection)
+            raise
         self._free.put(connection)
         return int(rows[0][0])
 

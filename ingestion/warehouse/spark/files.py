@@ -16,7 +16,7 @@ from ingestion.errors import MedallionError, first_line
 from ingestion.lake.storage.store import Store
 from ingestion.warehouse.base import FILES_TABLE, files_ddl, format_comment, refuse_later_format
 from ingestion.warehouse.duckdb.engine import DuckDbSession
-from ingestion.warehouse.spark.relations import path_sql
+from ingestion.warehouse.spark.relations import literal, path_sql
 from ingestion.warehouse.spark.statements import Statements
 
 FOLDER = "spark/files"
@@ -88,7 +88,7 @@ class FilesTable:
         names = ", ".join(name for name, *_ in columns)
         self._spark.run(
             f"create or replace view {raw}.{FILES_TABLE}"
-            f" comment '{format_comment()}{_LAKE}{self._lake_url}'"
+            f" comment {literal(f'{format_comment()}{_LAKE}{self._lake_url}')}"
             f" as select {names} from {table}"
         )
         self._is_changed = False
