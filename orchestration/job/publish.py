@@ -38,6 +38,8 @@ STATE = (
     " from intermediate.month_builds where table_name like 'marts.%'",
     "select * from raw.files",
 )
+# The end of the name of a table that dbt builds beside the real one; a killed build leaves records.
+BESIDE = "__rebuild"
 
 
 class UntestedError(MedallionError):
@@ -113,7 +115,7 @@ def tested_publication(settings: Settings, result: Audit) -> Publication | None:
 
 
 def _builds(session: Session) -> dict[str, dict[tuple[str, Any], _Build]]:
-    """Each by_month table with its intervals, by service and month."""
+    """Each by_month table that readers may see with its intervals, by service and month."""
     rows = session.query(
         "select table_name, service, source_month, build_key, built_at, row_count, tested_at"
         " from intermediate.month_builds where source_month is not null"
@@ -121,6 +123,8 @@ def _builds(session: Session) -> dict[str, dict[tuple[str, Any], _Build]]:
     ).rows
     found: dict[str, dict[tuple[str, Any], _Build]] = {}
     for table, service, month, build_key, built_at, count, tested_at in rows:
+        if table.endswith(BESIDE):
+            continue
         # an interval that was built again from the same inputs may have other rows, so the time of
         # the build is part of the key
         key = hashlib.sha256(f"{build_key} {built_at.timestamp()}".encode()).hexdigest()
@@ -144,8 +148,6 @@ def _check(
             f" failed. {kept}"
         )
     for table, intervals in builds.items():
-        if table.endswith("__rebuild"):
-            continue  # it is built beside the real table, or was, until it was killed
         for (service, month), build in intervals.items():
             if not build.is_tested and table.startswith("marts."):
                 raise UntestedError(
@@ -188,8 +190,7 @@ def _tables(session: Session) -> dict[str, bool]:
         "select table_name, tested_at is not null from intermediate.month_builds"
         " where source_month is null and table_name like 'marts.%' order by table_name"
     ).rows
-    # readers must not see the table that dbt builds beside the real one
-    return {table: is_tested for table, is_tested in rows if not table.endswith("__rebuild")}
+    return {table: is_tested for table, is_tested in rows if not table.endswith(BESIDE)}
 
 
 def _state(session: Session, exports: list[Export]) -> str:

@@ -126,6 +126,18 @@ def test_what_was_not_tested_is_not_published(copy: Place) -> None:
     assert len(copy.medallion_json("publications")) == 2
 
 
+def test_a_table_that_a_killed_build_left_beside_the_real_one_holds_up_nothing(copy: Place) -> None:
+    copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
+    with duckdb.connect(copy.warehouse) as connection:
+        connection.execute(
+            "insert into intermediate.month_builds by name"
+            " select * replace ('marts.daily_trips__rebuild' as table_name, null as tested_at)"
+            " from intermediate.month_builds where table_name = 'marts.daily_trips'"
+        )
+    copy.medallion("publish", "--quiet")
+    assert len(copy.medallion_json("publications")) == 1
+
+
 def test_a_table_whose_rows_alone_have_changed_is_published(copy: Place, tmp_path: Path) -> None:
     """A dimension or a reference table, where no month was built anew."""
     copy.env["MEDALLION_PUBLISH_URL"] = str(copy.folder / "gold")
