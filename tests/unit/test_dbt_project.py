@@ -1,5 +1,6 @@
 """What the files of the dbt project say together, read without running dbt."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 from jinja2 import Environment
 
 from ingestion.settings import PROJECT_ROOT
+from ingestion.warehouse.spark.requirements import SESSION
 from tests.support import holiday_seed
 
 DBT = PROJECT_ROOT / "dbt_project"
@@ -20,6 +22,18 @@ def described() -> Iterator[dict[str, Any]]:
         for path in sorted(folder.rglob("*.yml")):
             content = yaml.safe_load(path.read_text())
             yield from (*content.get("models", []), *content.get("seeds", []))
+
+
+def test_dbt_sets_and_checks_every_setting_of_spark_that_results_depend_on() -> None:
+    profiles = yaml.safe_load((DBT / "profiles.yml").read_text())
+    given = profiles["medallion"]["outputs"]["spark"]["server_side_parameters"]
+    given = {name.removeprefix("set:"): value.lower() for name, value in given.items()}
+    macro = (DBT / "macros/materializations/spark/session.sql").read_text()
+    checked = {
+        name: value.lower() for name, value in re.findall(r"'(spark\.[\w.]+)': '(\w+)'", macro)
+    }
+    assert checked.items() <= given.items()
+    assert {name: value.lower() for name, (value, _) in SESSION.items()}.items() <= checked.items()
 
 
 def test_a_description_that_columns_share_stands_once_as_a_docs_block() -> None:
