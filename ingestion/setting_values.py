@@ -1,7 +1,7 @@
 """What the value of one setting must be: a path, an address or a name.
 
-Each function raises ``ValueError``, or says in words what is wrong; what it says never holds the
-value of an address, which may have a password in it.
+Each function raises ``ValueError``, or gives in words what is wrong. No message has the value of an
+address with ``://``, which may have a password in it.
 """
 
 import os
