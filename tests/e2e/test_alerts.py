@@ -339,9 +339,10 @@ def test_a_ledger_out_of_balance_and_a_silent_publisher(team: Team) -> None:
     assert len(team.webhook.messages) == start + 2
     # the next nights: still silent, which is not told of every night, and no longer
     fresh = "green: the newest month is 2024-02"
-    emit = "from prefect.events import emit_event\n" + "".join(
-        f"emit_event({event!r}, resource={{'prefect.resource.id': '{event}.green'}},"
-        f" payload={{'what': {fresh!r}, 'where': 'green'}})\n"
+    # without follows, the server may handle the second of two events first
+    emit = "from prefect.events import emit_event\nlast = None\n" + "".join(
+        f"last = emit_event({event!r}, resource={{'prefect.resource.id': '{event}.green'}},"
+        f" payload={{'what': {fresh!r}, 'where': 'green'}}, follows=last)\n"
         for event in (events.STALE, events.FRESH)
     )
     subprocess.run([sys.executable, "-c", emit], env=team.place.environment(), check=True)
