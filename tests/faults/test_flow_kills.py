@@ -4,7 +4,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,41 +82,100 @@ def team(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Iterato
             worker.stop()
 
 
-def test_a_server_that_is_away_fails_no_night(team: Team, at_length: bool, tally: Tally) -> None:
-    """A file that landed before it went is loaded while it is away, and the night goes on."""
-    server, web = team.server, team.web
+@dataclass(frozen=True)
+class Ended:
+    """How a night ended, and how long that took from the end of its fault."""
+
+    counts: dict[str, int]
+    seconds: float
+
+
+def without_server(team: Team, begin: Callable[[], str], seconds: float) -> Ended:
+    """Stop the server in the middle of a night, for some seconds longer than a load takes.
+
+    A file that landed before it went is loaded while it is away, and the night goes on.
+    """
+    server = team.server
     warehouse = Path(team.night.job.settings.duckdb_path)
-    for seconds in (0, 35, 90) if at_length else (0,):
-        web.released.clear()
-        web.fail("GET", NEW, [Stall(10)])
-        asked = len(web.asked("GET", NEW))
-        run = team.begin()
-        wait_until(lambda asked=asked: len(web.asked("GET", NEW)) > asked)
+    with stalled(team.web):
+        run = began_to_land(team, begin)
         lease = server.get(f"/flow_runs/{run}")["state"]["state_details"]
         before = warehouse.stat().st_mtime_ns
         server.stop()
+    wait_until(lambda: warehouse.stat().st_mtime_ns > before)
+    time.sleep(seconds)
+    server.start()
+    begun = time.monotonic()
+    # what a run does every few minutes; it is ended when the answer is no
+    lease_id = lease["deployment_concurrency_lease_id"]
+    server.post(f"/v2/concurrency_limits/leases/{lease_id}/renew", lease_duration=300)
+    return Ended(team.done(run), time.monotonic() - begun)
+
+
+@contextmanager
+def stalled(web: Web) -> Iterator[None]:
+    """Send no more than the beginning of the new month for so long."""
+    web.released.clear()
+    web.fail("GET", NEW, [Stall(10)])
+    try:
+        yield
+    finally:
         web.released.set()
-        wait_until(lambda before=before: warehouse.stat().st_mtime_ns > before)
-        time.sleep(seconds)
-        server.start()
-        begun = time.monotonic()
-        # what a run does every few minutes; it is ended when the answer is no
-        lease_id = lease["deployment_concurrency_lease_id"]
-        server.post(f"/v2/concurrency_limits/leases/{lease_id}/renew", lease_duration=300)
-        counts = team.done(run)
-        tally(
-            "Prefect's server away in the middle of a night",
-            **counts,
-            seconds=time.monotonic() - begun,
-        )
+
+
+def began_to_land(team: Team, begin: Callable[[], str]) -> str:
+    """A run that has asked for the new month; its id."""
+    asked = len(team.web.asked("GET", NEW))
+    run = begin()
+    wait_until(lambda: len(team.web.asked("GET", NEW)) > asked)
+    return run
+
+
+def killed(team: Team, run: str) -> str:
+    """Kill the processes of a run; the state in which it then ends."""
+    for pid in flow_processes(run):
+        os.kill(pid, signal.SIGKILL)
+    ended = str(team.server.ended(run)["state_name"])
+    assert not flow_processes(run)
+    return ended
+
+
+def record(tally: Tally, fault: str, night: Ended, state: str | None = None) -> None:
+    """Record a fault that this night bore, or that ended the night before it in this state."""
+    silent = None if state is None else int(state not in ("Crashed", "Completed"))
+    tally(fault, silent=silent, **night.counts, seconds=night.seconds)
+
+
+AWAY, KILLED = "Prefect's server away in the middle of a night", "the nightly flow killed"
+
+
+def test_the_night_after_one_that_was_killed_bears_that_the_server_is_away(
+    team: Team, at_length: bool, tally: Tally
+) -> None:
+    """The short version of the two tests below: two nights for both faults."""
+    if at_length:
+        pytest.skip("each fault has nights of its own with --faults")
+    with stalled(team.web):
+        state = killed(team, began_to_land(team, team.begin))
+    night = without_server(team, team.next, 0)
+    record(tally, KILLED, night, state)
+    record(tally, AWAY, night)
+
+
+def test_a_server_that_is_away_fails_no_night(team: Team, at_length: bool, tally: Tally) -> None:
+    if not at_length:
+        pytest.skip("tried together with a kill")
+    for seconds in (0, 35, 90):
+        record(tally, AWAY, without_server(team, team.begin, seconds))
 
 
 def test_a_night_whose_flow_is_killed_is_done_by_the_next(
     team: Team, at_length: bool, tally: Tally
 ) -> None:
+    if not at_length:
+        pytest.skip("tried together with a server that is away")
     chosen = random.Random("flow")
-    kills: list[str | float] = list(TASKS) if at_length else [chosen.choice(TASKS)]
-    kills += [chosen.uniform(0, 20) for _ in range(RANDOM_KILLS if at_length else 0)]
+    kills: list[str | float] = [*TASKS, *(chosen.uniform(0, 20) for _ in range(RANDOM_KILLS))]
     for moment in kills:
         run = team.begin()
         if isinstance(moment, str):
@@ -123,15 +183,7 @@ def test_a_night_whose_flow_is_killed_is_done_by_the_next(
         else:
             wait_until(lambda run=run: flow_processes(run))
             time.sleep(moment)
-        for pid in flow_processes(run):
-            os.kill(pid, signal.SIGKILL)
-        ended = team.server.ended(run)["state_name"]
-        assert not flow_processes(run)
+        state = killed(team, run)
         begun = time.monotonic()
         counts = team.done(team.next())
-        tally(
-            "the nightly flow killed",
-            **counts,
-            silent=int(ended not in ("Crashed", "Completed")),
-            seconds=time.monotonic() - begun,
-        )
+        record(tally, KILLED, Ended(counts, time.monotonic() - begun), state)
