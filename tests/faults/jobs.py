@@ -22,6 +22,7 @@ from ingestion.publications.verify import verify
 from ingestion.settings import Settings
 from ingestion.warehouse import connect
 from ingestion.warehouse.base import Session
+from orchestration.job.publish import publish as publish_marts
 from tests.conftest import settings_in
 from tests.faults.kills import Undisturbed, compared, job, rows_of
 from tests.support import postgres
@@ -65,6 +66,7 @@ class Job:
 
     def keep_aside(self) -> None:
         """Copy the present lake, warehouse and work folder."""
+        shutil.rmtree(self._aside, ignore_errors=True)
         shutil.copytree(self._folder, self._aside, copy_function=shutil.copy2)
         if self._in_bucket:
             self._copy_bucket(self.settings.lake_url, f"{self.settings.lake_url}.aside")
@@ -214,30 +216,45 @@ def night_of(
         yield Night(made, undisturbed, made.marts(), made.left())
 
 
-def copy_of(made: Path, folder: Path, warehouse: str = "warehouse.duckdb") -> Night:
+def copy_of(
+    made: Path, folder: Path, warehouse: str = "warehouse.duckdb", *, publishes: bool = False
+) -> Night:
     """A night on DuckDB over a folder, with the state of one that ``keep_night`` has left.
 
-    ``warehouse`` is the path of its file in the job's folder.
+    ``warehouse`` is the path of its file in the job's folder. If it ``publishes`` its marts, as the
+    kept night did, those of the first night are published.
     """
     undisturbed, marts, left = pickle.loads((made / "night.pickle").read_bytes())
     aside = folder / "job.aside"
     shutil.copytree(made / "job.aside", aside, copy_function=shutil.copy2)
     (aside / warehouse).parent.mkdir(exist_ok=True)
     (aside / "warehouse.duckdb").rename(aside / warehouse)
+    # a publication belongs to the warehouse at the path that it is from
+    shutil.rmtree(aside / "gold")
     (folder / "job").mkdir()
     settings = settings_in(
         folder / "job",
         tlc_url=(made / "published").as_uri(),
         duckdb_path=folder / "job" / warehouse,
+        **({"publish_url": _publications(folder)} if publishes else {}),
     )
-    return Night(Job(settings), undisturbed, marts, left)
+    copied = Job(settings)
+    if publishes:
+        copied.put_back()
+        publish_marts(settings)
+        copied.keep_aside()
+    return Night(copied, undisturbed, marts, left)
 
 
 def keep_night(folder: Path, store: Store) -> None:
     """Make a night on DuckDB over a folder, for copies of it."""
     folder.mkdir()
-    with night_of(folder, store, None) as night:
+    with night_of(folder, store, None, publish_url=_publications(folder)) as night:
         # the work folder of each copy has another path
         assert not night.left["scratch"]
         made = (night.undisturbed, night.marts, night.left)
         (folder / "night.pickle").write_bytes(pickle.dumps(made))
+
+
+def _publications(folder: Path) -> str:
+    return str(folder / "job" / "gold")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.conftest import Tally
-from tests.faults.jobs import Night, night_of
+from tests.faults.jobs import Night, copy_of, night_of
 from tests.faults.kills import Moment, killed_job
 from tests.support import postgres
 from tests.support.stores import Store
@@ -43,11 +43,16 @@ class Kills:
         at_length: bool,
         tmp_path_factory: pytest.TempPathFactory,
         store_servers: Callable[[str], Store],
+        request: pytest.FixtureRequest,
     ) -> Iterator[Night]:
         """The warehouse over that lake; one night behind it, another to come."""
         if (cls.kind, lake) not in SHORT and not at_length:
             pytest.skip("tried with --faults")
         folder = tmp_path_factory.mktemp("kills")
+        if (cls.kind, lake) == ("DuckDB", "file"):
+            plain_night = request.getfixturevalue("plain_night")
+            yield copy_of(plain_night, folder, publishes=True)
+            return
         with ExitStack() as stack:
             server = None
             if cls.kind == "PostgreSQL":
