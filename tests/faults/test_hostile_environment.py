@@ -1,9 +1,15 @@
-"""The job among variables and files of other projects: what is built is what is always built."""
+"""The job among variables and files of other projects: what is built is what is always built.
+
+The clock is set back by variables, too.
+"""
 
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -127,39 +133,104 @@ def night(tmp_path_factory: pytest.TempPathFactory, plain_night: Path) -> Night:
 def test_other_projects_do_not_steer_the_job(
     night: Night, at_length: bool, tmp_path: Path, tally: Tally
 ) -> None:
-    # all at once; and each by itself, which tells which one does
-    tools = [list(VARIABLES), *([tool] for tool in VARIABLES)] if at_length else [list(VARIABLES)]
-    for number, together in enumerate(tools):
-        night.job.put_back()
-        folder = tmp_path / str(number)
-        hostile = {}
-        for tool in together:
-            hostile |= VARIABLES[tool]
-            for name, text in FILES.get(tool, {}).items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_text(text)
-        folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [Path(sys.executable).with_name("medallion"), "run", "-q"],
-            cwd=folder,
-            env=os.environ | variables(night.job.settings) | {"HOME": str(folder)} | hostile,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{together}: {done.stderr[-3000:]}"
-        counts = compared(night.marts, night.job.marts())
-        tally(f"other projects' variables and files ({', '.join(together)})", **counts)
-        assert night.job.left() == night.left
-        made = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-        assert made <= {name for tool in together for name in FILES.get(tool, ())}, made
+    """Those of all tools at once; at length also those of each tool, which tells who steers it.
 
-
-def test_dbt_by_itself_builds_no_empty_month(night: Night, tmp_path: Path, tally: Tally) -> None:
+    In the short version, this run also has a clock that is set back, and comes after a dbt that
+    builds no empty month.
+    """
+    if at_length:
+        for number, together in enumerate([list(VARIABLES), *([tool] for tool in VARIABLES)]):
+            night.job.put_back()
+            counts = run_among(night, tmp_path / str(number), together)
+            tally(f"other projects' variables and files ({', '.join(together)})", **counts)
+        return
     night.job.put_back()
-    places = {"DBT_TARGET_PATH": str(tmp_path / "target"), "DBT_LOG_PATH": str(tmp_path / "logs")}
-    environment = os.environ | variables(night.job.settings) | places | {"DBT_EMPTY": "true"}
-    done = run_command("dbt.cli.main", ["run"], PROJECT_ROOT / "dbt_project", environment)
-    is_told = done.code and "--empty (DBT_EMPTY) builds months without rows" in done.stdout
+    is_told = dbt_tells_of_empty_months(night, tmp_path)
+    clock = clock_set_back()
+    began = time.monotonic()
+    counts = run_among(night, tmp_path / "home", list(VARIABLES), clock)
+    seconds = time.monotonic() - began
+    tally("dbt alone with --empty", silent=int(not is_told), **counts, seconds=seconds)
+    tally(f"other projects' variables and files ({', '.join(VARIABLES)})", **counts)
+    if clock:
+        counts, seconds = night.is_done()
+        tally("clock set back", **counts, seconds=seconds)
+
+
+def run_among(
+    night: Night, folder: Path, tools: list[str], also: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, int]:
+    """Run the job among the variables and files of these tools; rows lost, doubled and wrong."""
+    hostile = dict(also)
+    for tool in tools:
+        hostile |= VARIABLES[tool]
+        for name, text in FILES.get(tool, {}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("medallion"), "run", "-q"],
+        cwd=folder,
+        env=os.environ | variables(night.job.settings) | {"HOME": str(folder)} | hostile,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{tools}: {done.stderr[-3000:]}"
+    assert night.job.left() == night.left
+    made = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert made <= {name for tool in tools for name in FILES.get(tool, ())}, made
+    return compared(night.marts, night.job.marts())
+
+
+def test_dbt_by_itself_builds_no_empty_month(
+    night: Night, at_length: bool, tmp_path: Path, tally: Tally
+) -> None:
+    if not at_length:
+        pytest.skip("tried with the variables of all tools")
+    night.job.put_back()
+    is_told = dbt_tells_of_empty_months(night, tmp_path)
     counts, seconds = night.is_done()
     tally("dbt alone with --empty", silent=int(not is_told), **counts, seconds=seconds)
+
+
+def dbt_tells_of_empty_months(night: Night, folder: Path) -> bool:
+    """Whether a dbt that is run by hand, and is to leave out all rows, fails and says why."""
+    places = {"DBT_TARGET_PATH": str(folder / "target"), "DBT_LOG_PATH": str(folder / "logs")}
+    environment = os.environ | variables(night.job.settings) | places | {"DBT_EMPTY": "true"}
+    done = run_command("dbt.cli.main", ["run"], PROJECT_ROOT / "dbt_project", environment)
+    return done.code != 0 and "--empty (DBT_EMPTY) builds months without rows" in done.stdout
+
+
+def test_a_clock_that_is_set_back(night: Night, at_length: bool, tally: Tally) -> None:
+    if not at_length:
+        pytest.skip("tried with the variables of all tools")
+    clock = clock_set_back()
+    if not clock:
+        pytest.skip("the clock is set by Debian's libfaketime")
+    night.job.put_back()
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", "run", "-q"],
+        env=os.environ | variables(night.job.settings) | clock,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counts, seconds = night.is_done()
+    tally("clock set back", **counts, seconds=seconds)
+
+
+def clock_set_back() -> dict[str, str]:
+    """The variables of a process whose clock is late; none where the library is not installed."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if library is None:
+        return {}
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": "-40d",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        # a mend of waits for old versions of glibc; by it, threads of Python that wait for each
+        # other do not sleep: https://github.com/wolfcw/libfaketime/blob/master/README
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+    }

@@ -1,10 +1,9 @@
-"""What a machine does to a night: no disk, no memory, a damaged file, a wrong clock, a crowd."""
+"""What a machine does to a night: no disk, no memory, a damaged file, a crowd."""
 
 import os
 import resource
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -13,11 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingestion.settings import PROJECT_ROOT
-from tests.faults.commands import Command, variables
+from tests.faults.commands import Command
 from tests.faults.conftest import Tally
 from tests.faults.jobs import Night, copy_of
-from tests.support.processes import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -161,33 +158,3 @@ def test_a_home_that_cannot_be_written(night: Night, tmp_path: Path, tally: Tall
     assert done.code == 0, done.stderr
     counts, seconds = night.is_done()
     tally("home read-only", **counts, seconds=seconds)
-
-
-def test_a_clock_that_is_set_back(night: Night, tally: Tally) -> None:
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-    if library is None:
-        pytest.skip("the clock is set by Debian's libfaketime")
-    night.job.put_back()
-    # the process with the other clock begins anew, and would parse the project slowly
-    target = night.job.settings.work_dir / "dbt" / "duckdb" / "real" / "target"
-    parse = ("parse", "--no-partial-parse", "--target-path", str(target), "--log-path", str(target))
-    environment = os.environ | variables(night.job.settings)
-    assert run_command("dbt.cli.main", parse, PROJECT_ROOT / "dbt_project", environment).code == 0
-    clock = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME": "-40d",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        # a mend of waits for old versions of glibc; by it, threads of Python that wait for each
-        # other do not sleep: https://github.com/wolfcw/libfaketime/blob/master/README
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.cli", "run", "-q"],
-        env=environment | clock,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    counts, seconds = night.is_done()
-    tally("clock set back", **counts, seconds=seconds)
