@@ -5,7 +5,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -132,29 +132,47 @@ def test_a_warehouse_that_cannot_be_opened(night: Night, at_length: bool, tally:
         _recovers(night, tried, tally, not path.exists())
 
 
-def test_many_runs_at_once(night: Night, at_length: bool, tally: Tally) -> None:
+def test_many_runs_at_once(night: Night, at_length: bool, tmp_path: Path, tally: Tally) -> None:
+    """In the short version, in a home that cannot be written."""
     night.job.put_back()
     many = MANY if at_length else 3
-    commands = [Command(night.job.settings, {}, "run", "-q") for _ in range(many)]
-    ended = [command.done() for command in commands]
+    home: AbstractContextManager[dict[str, str]] = nullcontext({})
+    if not at_length:
+        home = read_only_home(tmp_path / "home")
+    with home as places:
+        commands = [Command(night.job.settings, places, "run", "-q") for _ in range(many)]
+        ended = [command.done() for command in commands]
     assert 0 in [done.code for done in ended]
     silent = sum(not (done.code == 0 or done.reports("Another run")) for done in ended)
     counts, seconds = night.is_done()
     tally("several runs at once", times=many, silent=silent, **counts, seconds=seconds)
+    if places:
+        tally("home read-only", **counts, seconds=seconds)
 
 
-def test_a_home_that_cannot_be_written(night: Night, tmp_path: Path, tally: Tally) -> None:
+def test_a_home_that_cannot_be_written(
+    night: Night, at_length: bool, tmp_path: Path, tally: Tally
+) -> None:
+    if not at_length:
+        pytest.skip("tried with several runs at once")
     night.job.put_back()
-    home = tmp_path / "home"
-    home.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", home], check=False)
-    if mounted.returncode:
-        pytest.skip("only root may mount a folder that nobody can write")
-    try:
-        places = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    with read_only_home(tmp_path / "home") as places:
+        if not places:
+            pytest.skip("only root may mount a folder that nobody can write")
         done = Command(night.job.settings, places, "run", "-q").done()
-    finally:
-        subprocess.run(["umount", home], check=True)
     assert done.code == 0, done.stderr
     counts, seconds = night.is_done()
     tally("home read-only", **counts, seconds=seconds)
+
+
+@contextmanager
+def read_only_home(home: Path) -> Iterator[dict[str, str]]:
+    """The variables of a home that cannot be written; none where it cannot be mounted."""
+    home.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", home], check=False).returncode:
+        yield {}
+        return
+    try:
+        yield dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), str(home))
+    finally:
+        subprocess.run(["umount", home], check=True)
