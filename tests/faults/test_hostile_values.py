@@ -209,7 +209,7 @@ def place(tmp_path: Path) -> Place:
 def test_every_row_and_value_reaches_the_marts(
     place: Place, tmp_path: Path, tally: Tally, at_length: bool
 ) -> None:
-    months = generated(70 if at_length else 40, anew=at_length)
+    months = generated(70 if at_length else 24, anew=at_length)
     publish(place.published, "taxi_zone_lookup", None, ZONES)
     for month in months:
         publish(place.published, month.dataset, month.month, month.table)
