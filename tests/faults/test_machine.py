@@ -54,9 +54,15 @@ def full_disk(folder: Path) -> Iterator[None]:
 
 
 def test_a_run_that_cannot_go_on(night: Night, at_length: bool, tally: Tally) -> None:
-    """No room on a disk, no memory, a warehouse that somebody holds: the next run does it all."""
+    """No room on a disk, no memory, a warehouse that somebody holds: the next run does it all.
+
+    In the short version also a damaged warehouse, whose file is then put back; ``test_bitrot``
+    lets a run make one anew.
+    """
     night.job.put_back()
     tried: list[tuple[str, bool]] = []
+    if not at_length:
+        tried += [(damage, _is_silent_with_damaged(night, damage)) for damage in DAMAGES]
     for where in ("lake", "warehouse", "work"):
         folder = night.job.settings.work_dir.with_name(where)
         with full_disk(folder):
@@ -109,27 +115,36 @@ def _no_memory_beyond(more: int) -> None:
 
 
 def test_a_warehouse_that_cannot_be_opened(night: Night, at_length: bool, tally: Tally) -> None:
-    night.job.put_back()
+    if not at_length:
+        pytest.skip("tried among the runs that cannot go on")
     path = night.job.settings.duckdb_path
-    tried: list[tuple[str, bool]] = []
-    for damage in ("cut short", "no database", "of another version"):
-        whole = path.read_bytes()
-        if damage == "cut short":
-            path.write_bytes(whole[: len(whole) // 2])
-        if damage == "no database":
-            path.write_bytes(b"PAR1" * 4096)
-        if damage == "of another version":
-            # the version of the storage is the number behind the magic bytes
-            place = whole.index(b"DUCK") + 4
-            path.write_bytes(whole[:place] + (9999).to_bytes(8, "little") + whole[place + 8 :])
-        done = Command(night.job.settings, {}, "run", "-q").done()
-        tried.append((f"DuckDB file {damage}", not done.reports(str(path))))
-        path.write_bytes(whole)
-        if at_length or damage == "of another version":
-            # the lake alone makes it anew
-            path.unlink()
-            path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-        _recovers(night, tried, tally, not path.exists())
+    night.job.put_back()
+    for damage in DAMAGES:
+        tried = [(damage, _is_silent_with_damaged(night, damage))]
+        # the lake alone makes it anew
+        path.unlink()
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        _recovers(night, tried, tally)
+
+
+DAMAGES = ("DuckDB file cut short", "DuckDB file no database", "DuckDB file of another version")
+
+
+def _is_silent_with_damaged(night: Night, damage: str) -> bool:
+    """Whether a run says nothing of the warehouse's file when it is damaged; then it is whole."""
+    path = night.job.settings.duckdb_path
+    whole = path.read_bytes()
+    if damage == "DuckDB file cut short":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "DuckDB file no database":
+        path.write_bytes(b"PAR1" * 4096)
+    else:
+        # the version of the storage is the number behind the magic bytes
+        place = whole.index(b"DUCK") + 4
+        path.write_bytes(whole[:place] + (9999).to_bytes(8, "little") + whole[place + 8 :])
+    done = Command(night.job.settings, {}, "run", "-q").done()
+    path.write_bytes(whole)
+    return not done.reports(str(path))
 
 
 def test_many_runs_at_once(night: Night, at_length: bool, tmp_path: Path, tally: Tally) -> None:
