@@ -1,5 +1,6 @@
 """Months that land and cannot be read: each is in quarantine, and the older version is shown."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ingestion.warehouse import connect
 from tests.conftest import MakeSettings
 from tests.e2e.conftest import Place
 from tests.faults.conftest import Tally
+from tests.faults.jobs import copy_of
 from tests.support import postgres
 from tests.support.damage import damage_page
 from tests.support.trips import ZONES, publish, trips
@@ -247,14 +249,23 @@ def test_a_month_that_cannot_be_read_is_in_the_ledger_and_the_audit_fails_until_
     tally(f"a month cannot be read ({kind})", silent=silent, seconds=time.monotonic() - begun)
 
 
-def test_months_of_equal_bytes_do_not_stand_for_each_other(place: Place) -> None:
-    january = publish(place.published, "green", JANUARY, trips("green", JANUARY, rows=20))
-    publish(place.published, "taxi_zone_lookup", None, ZONES)
-    place.medallion("run", "--quiet")
-    february = january.with_name("green_tripdata_2024-02.parquet")
-    february.write_bytes(january.read_bytes())
-    place.medallion("land", "--quiet")
+def test_months_of_equal_bytes_do_not_stand_for_each_other(
+    plain_night: Path, tmp_path: Path
+) -> None:
+    night = copy_of(plain_night, tmp_path)
+    night.job.put_back()
+    published = tmp_path / "published"
+    shutil.copytree(plain_night / "published", published)
+    months = published / "trip-data"
+    shutil.copy(
+        months / "green_tripdata_2023-01.parquet", months / "green_tripdata_2023-04.parquet"
+    )
+    place = Place(tmp_path / "job")
+    place.env["MEDALLION_TLC_URL"] = published.as_uri()
+    place.medallion("land", "--quiet", "--dataset", "green", "--from", "2023-04", "--to", "2023-04")
+    before = place.medallion_json("audit", expect=1)
     place.medallion("load", "--quiet")
     audited = place.medallion_json("audit", expect=1)
-    assert [(m["month"], m["stage"]) for m in audited["missing"]] == [("2024-02-01", "transform")]
-    assert audited["files"] == 1
+    assert [(m["month"], m["stage"]) for m in before["missing"]] == [("2023-04-01", "load")]
+    assert [(m["month"], m["stage"]) for m in audited["missing"]] == [("2023-04-01", "transform")]
+    assert audited["files"] == before["files"] == 4
