@@ -100,6 +100,8 @@ def test_a_landing_that_a_store_fails_is_told_of_and_done_again(
     at_length: bool,
     tally: Tally,
 ) -> None:
+    if not at_length and for_good != (list(FAULTS).index(kind) % 2 == 1):
+        pytest.skip("each kind fails in one of the two ways; in both with --faults")
     files = {month: publish(published, "green", month, trips("green", month)) for month in MONTHS}
     rng = np.random.default_rng([sorted(FAULTS).index(kind), for_good])
     tried = range(requests) if at_length else [int(rng.integers(requests))]
