@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,32 +55,25 @@ class Moment:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that was not killed: how often it called each step, and how long it took."""
+    """A run that was not killed: moments of it in the order of time, and how long it took.
 
-    calls: Mapping[str, int]
+    The moments are before and after the first, the middle and the last call of each step.
+    """
+
+    boundaries: list[Moment]
     seconds: float
-
-    def boundaries(self) -> list[Moment]:
-        """Before and after the first, the middle and the last call of each step, in order."""
-        return [
-            Moment(step, call, after)
-            for step in STEPS
-            if (calls := self.calls.get(step, 0))
-            for call in sorted({1, (calls + 1) // 2, calls})
-            for after in (False, True)
-        ]
 
 
 def job(settings: Settings, environment: Mapping[str, str]) -> Undisturbed:
     """Run the whole job in a process of its own; fail if its exit code is not 0."""
-    counts = processes.context.SimpleQueue()
+    found = processes.context.SimpleQueue()
     begun = time.monotonic()
-    process = _start(settings, environment, None, counts)
+    process = _start(settings, environment, None, found)
     process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0, f"the job ended with {process.exitcode}"
     taken = time.monotonic() - begun
     nobody_is_left(process.pid)
-    return Undisturbed(counts.get(), taken)
+    return Undisturbed(found.get(), taken)
 
 
 def killed_job(settings: Settings, environment: Mapping[str, str], moment: Moment) -> bool:
@@ -96,22 +90,28 @@ def killed_job(settings: Settings, environment: Mapping[str, str], moment: Momen
 
 
 def _start(
-    settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
+    settings: Settings, environment: Mapping[str, str], moment: Moment | None, found: Any
 ) -> Any:
-    return processes.fork(_work, (settings, dict(environment), moment, counts))
+    return processes.fork(_work, (settings, dict(environment), moment, found))
 
 
 def _work(
-    settings: Settings, environment: Mapping[str, str], moment: Moment | None, counts: Any
+    settings: Settings, environment: Mapping[str, str], moment: Moment | None, found: Any
 ) -> None:
     os.environ.update(environment)
-    counted = Counter[str]()
+    seen: list[Moment] = []
     for step, where in STEPS.items():
-        watch(step, where, counted, moment, die)
+        watch(step, where, seen, moment, die)
     report = run(settings)
     assert not report.errors, report.errors
-    if counts:
-        counts.put(dict(counted))
+    if found:
+        found.put(_boundaries(seen))
+
+
+def _boundaries(seen: list[Moment]) -> list[Moment]:
+    """Those of the moments that are about the first, the middle and the last call of a step."""
+    calls = Counter(moment.step for moment in seen if not moment.after)
+    return [m for m in seen if m.call in (1, (calls[m.step] + 1) // 2, calls[m.step])]
 
 
 def die() -> None:
@@ -125,33 +125,32 @@ def signalled_at(moment: Moment, number: signal.Signals, note: Path) -> None:
         note.write_text(repr(time.monotonic()))
         os.kill(os.getpid(), number)
 
-    watch(moment.step, STEPS[moment.step], Counter(), moment, signalled)
+    watch(moment.step, STEPS[moment.step], [], moment, signalled)
 
 
 def watch(
-    step: str,
-    where: str,
-    counted: Counter[str],
-    moment: Moment | None,
-    strike: Callable[[], None],
+    step: str, where: str, seen: list[Moment], moment: Moment | None, strike: Callable[[], None]
 ) -> None:
-    """Count the calls of a step, and ``strike`` before or after the call of ``moment``."""
+    """Note each moment before and after a call of the step; ``strike`` at that one ``moment``."""
     module, _, name = where.partition(":")
     owner: Any = import_module(module)
     *outer, name = name.split(".")
     for part in outer:
         owner = getattr(owner, part)
     wrapped: Callable[..., Any] = getattr(owner, name)
+    calls = count(1)
+
+    def reach(reached: Moment) -> None:
+        seen.append(reached)
+        if reached == moment:
+            strike()
 
     @wraps(wrapped)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        counted[step] += 1
-        meant = moment and (moment.step, moment.call) == (step, counted[step])
-        if meant and moment and not moment.after:
-            strike()
+        call = next(calls)
+        reach(Moment(step, call))
         result = wrapped(*args, **kwargs)
-        if meant and moment and moment.after:
-            strike()
+        reach(Moment(step, call, after=True))
         return result
 
     setattr(owner, name, watched)

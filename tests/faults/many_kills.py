@@ -20,8 +20,8 @@ KINDS = {
 }
 # the lakes of the short version: what differs most
 SHORT = [("DuckDB", "file"), ("DuckDB in place", "s3"), ("PostgreSQL", "file")]
-SHORT_KILLS, SHORT_ROWS, RANDOM_KILLS, KILLS_IN_A_ROW = 8, 2, 10, 5
-TIMES = {1: "", 2: ", twice", 4: ", four times"}
+SHORT_KILLS, RANDOM_KILLS, KILLS_IN_A_ROW = 8, 10, 5
+TIMES = {1: "", 2: ", twice", SHORT_KILLS: ", many times"}
 
 
 class Kills:
@@ -68,12 +68,11 @@ class Kills:
         """At the boundaries of its steps; at length, at random moments and twice, too."""
         kind = f"{self.kind} on {lake}"
         chosen = random.Random(kind)  # the same kills each time
-        boundaries = night.undisturbed.boundaries()
+        boundaries = night.undisturbed.boundaries
         kills = [[moment] for moment in boundaries]
         if not at_length:
-            few = sorted(chosen.sample(boundaries, SHORT_KILLS), key=boundaries.index)
-            # far apart in a row, so that a run that was killed still comes to the next moment
-            kills = [few[n::SHORT_ROWS] for n in range(SHORT_ROWS)]
+            # in the order of time, so that a run that was killed still comes to the next moment
+            kills = [sorted(chosen.sample(boundaries, SHORT_KILLS), key=boundaries.index)]
         else:
             moments = [
                 Moment(seconds=chosen.uniform(0.05, 1.0) * night.undisturbed.seconds)
@@ -92,7 +91,7 @@ class Kills:
             pytest.skip("tried with --faults")
         kind = f"{self.kind} on {lake}"
         chosen = random.Random(kind)
-        for moment in chosen.sample(night.undisturbed.boundaries(), RANDOM_KILLS):
+        for moment in chosen.sample(night.undisturbed.boundaries, RANDOM_KILLS):
             night.job.clear()
             _recovers(night, [moment], kind, tally, first=True)
 
@@ -107,6 +106,7 @@ def _recovers(
     fault = f"killed{TIMES[len(moments)]} ({kind})"
     tally(fault, times=killed, **counts, seconds=seconds)
     if not first:  # a first run has landed one version less
-        more = {what: names - night.left[what] for what, names in night.job.left().items()}
-        less = {what: names - night.job.left()[what] for what, names in night.left.items()}
+        left = night.job.left()
+        more = {what: names - night.left[what] for what, names in left.items()}
+        less = {what: names - left[what] for what, names in night.left.items()}
         assert not any((*more.values(), *less.values())), f"{[*map(str, moments)]}: {more} {less}"
