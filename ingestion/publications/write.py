@@ -8,7 +8,7 @@ the next goes on with the files that are there.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -87,13 +87,15 @@ def publish(
     session: Any,
     exports: Sequence[Export],
     origin: Origin,
+    state_now: Callable[[], str],
     progress: Progress,
 ) -> Published:
     """Publish these tables of an open session; writes nothing where nothing is new.
 
-    All reads see one state of the warehouse: no run writes meanwhile. A state that a rollback has
-    hidden stays hidden. Raises ``UsageError`` where another warehouse publishes at this address.
-    Raises ``MedallionError`` where a file cannot be written; readers then keep what they see.
+    A state that a rollback has hidden stays hidden. Raises ``UsageError`` where another warehouse
+    publishes at this address. Raises ``MedallionError`` where a file cannot be written, or where
+    ``state_now`` is no longer the state of ``origin`` when all are written: on some engines,
+    somebody who runs dbt by hand can change a table meanwhile. Readers then keep what they see.
     """
     store = storage.open_publications(settings)
     clear_scratch(settings.dlt_dir)  # where nothing is loaded, nobody else does
@@ -131,6 +133,11 @@ def publish(
             else:
                 made = before
             if made != before or not is_found:
+                if state_now() != origin.state:
+                    raise MedallionError(
+                        "The warehouse was changed while it was published: somebody has run dbt."
+                        " Readers keep the publication before. Publish again when dbt has ended."
+                    )
                 made = swap_in(store, made, scratch, seen)
         _mend(store, damaged, writer.written)
         delete_old(store, settings.keep_publications, datetime.now(UTC))

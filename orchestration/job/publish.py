@@ -69,7 +69,7 @@ def publish(
         return None
     result = result or audit(settings)
     engine = engine_for(settings)
-    # check and read one snapshot: somebody may run dbt by hand meanwhile
+    # check and read one snapshot, where the engine has them: somebody may run dbt by hand meanwhile
     with engine.session(read_only=True) as session, engine.snapshot(session):
         builds = _builds(session)
         _check(session, builds, result)
@@ -89,6 +89,7 @@ def publish(
                 metrics=progress.so_far() if isinstance(progress, Run) else {},
                 file_seconds=progress.file_seconds() if isinstance(progress, Run) else {},
             ),
+            lambda: _state(session, _exports(session, _builds(session))),
             progress or Quiet(),
         )
 

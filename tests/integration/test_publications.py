@@ -55,6 +55,16 @@ def test_only_what_is_new_is_written(gold: Gold) -> None:
     assert gold.shown(first.publication) == BEFORE
 
 
+def test_a_warehouse_that_changes_meanwhile_is_not_published(gold: Gold) -> None:
+    gold.publish(BEFORE)
+    gold.build(AFTER)
+    with pytest.raises(MedallionError, match="somebody has run dbt"):
+        gold.publish_again(AFTER, changed=True)
+    assert gold.shown() == BEFORE
+    gold.publish_again(AFTER)
+    assert gold.shown() == AFTER
+
+
 def test_every_tool_reads_the_files_as_they_are_listed(gold: Gold) -> None:
     published = gold.publish(AFTER).publication
     with duckdb.connect(gold.folder / "medallion.duckdb", read_only=True) as connection:

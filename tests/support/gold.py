@@ -62,9 +62,17 @@ class Gold:
         return self.publish_again(months, warehouse, built)
 
     def publish_again(
-        self, months: Months, warehouse: str = "the small warehouse", built: str = ""
+        self,
+        months: Months,
+        warehouse: str = "the small warehouse",
+        built: str = "",
+        *,
+        changed: bool = False,
     ) -> Published:
-        """Publish what is built; another ``built`` means that every month was built anew."""
+        """Publish what is built; another ``built`` means that every month was built anew.
+
+        ``changed`` means that somebody changes the warehouse while it is published.
+        """
         intervals = tuple(
             Interval("green", month, _digest((fares, built)), len(fares))
             for month, fares in months.items()
@@ -76,7 +84,8 @@ class Gold:
         origin = Origin(warehouse, "test", "0", _digest((dict(months), dict(self.zones), built)))
         engine = engine_for(self.settings)
         with engine.session(read_only=True) as session:
-            return publish(self.settings, engine, session, exports, origin, Quiet())
+            state = "another" if changed else origin.state
+            return publish(self.settings, engine, session, exports, origin, lambda: state, Quiet())
 
     def shown(self, publication: Publication | None = None) -> Months:
         """The fares by month that readers see, now or in a publication."""
