@@ -302,6 +302,24 @@ def test_a_query_can_only_read_the_warehouse(loaded: Settings, sql: str, reason:
         assert session.read("select count(*) from tlc.green_tripdata").rows == [(50,)]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "timestamp '+12000-01-01 00:00:00'",
+        "timestamp_ltz '-0044-03-15 00:00:00'",
+        "date '+12000-01-01'",
+    ],
+)
+def test_a_time_outside_the_calendar_of_python_is_refused_in_a_line(
+    loaded: Settings, value: str
+) -> None:
+    with connect(loaded, read_only=True) as session:
+        with pytest.raises(WarehouseError, match="cast it to text"):
+            session.read(f"select {value} as at")
+        ((text,),) = session.read(f"select cast({value} as string) as at").rows
+        assert text[0] in "+-"
+
+
 @pytest.mark.parametrize("text", ["${env:PATH}", "${system:user.home}", "${spark.app.name}"])
 def test_a_query_shows_no_variable_of_the_server(loaded: Settings, text: str) -> None:
     with connect(loaded, read_only=True) as session:

@@ -75,7 +75,8 @@ class Statements:
                     raise WarehouseError("it was cancelled")
             if told.operationState != states.FINISHED_STATE:
                 raise error_of(told.errorMessage or "")
-            yield cursor
+            with _of_this_calendar():
+                yield cursor
 
     def cancel(self) -> None:
         """End the query that another thread runs here; that raises ``WarehouseError``."""
@@ -167,6 +168,17 @@ class Statements:
         if "timestamp" in kinds:  # with or without a zone
             return [kind for _, kind in self.described(sql)]
         return kinds
+
+
+@contextmanager
+def _of_this_calendar() -> Iterator[None]:
+    try:
+        yield
+    except Exception as exc:
+        # a time outside Python's calendar, such as the year 10000; PyHive has no class for it
+        if isinstance(exc, ValueError) or type(exc) is Exception:
+            raise WarehouseError(f"{exc}: cast it to text") from exc
+        raise
 
 
 def _row(row: Sequence[Any], kinds: Sequence[str]) -> tuple[Any, ...]:
