@@ -37,6 +37,10 @@ TABLES = (
     "select table_name, service, tests from {p}intermediate.month_builds"
     " where source_month is null order by table_name"
 )
+UP_TO_DAILY_TRIPS = (
+    *("run", "--select"),
+    *("int_trips", "int_trip_repeats", "fct_trips", "daily_trips"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -187,16 +191,15 @@ def test_a_seed_without_rows_keeps_none(night: Place, tmp_path: Path) -> None:
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
     months = "select service, source_month, count(*) from {p}marts.daily_trips group by all"
     before = sorted(statement(night.env, months))
-    build = ("run", "--select", "int_trips", "int_trip_repeats", "fct_trips", "daily_trips")
 
     night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
     night.medallion("load", "--quiet")
-    assert "1 months, 0 rows" in night.dbt(*build)
+    assert "1 months, 0 rows" in night.dbt(*UP_TO_DAILY_TRIPS)
     assert sorted(statement(night.env, months)) == [m for m in before if m[0] != "fhv"]
 
     night.medallion("withdraw", "fhv", "2023-01", "--undo")
     night.medallion("load", "--quiet")
-    night.dbt(*build)
+    night.dbt(*UP_TO_DAILY_TRIPS)
     assert sorted(statement(night.env, months)) == before
     assert differing(night) == {}
 
@@ -242,8 +245,67 @@ def test_a_build_goes_on_where_an_executor_is_killed(night: Place) -> None:
     assert differing(night) == {}
 
 
-def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
-    """It was killed when the old table was gone, and before the new one had its name."""
+def forget(place: Place, table: str, condition: str) -> None:
+    """Write the build records of a table without those of the months of a condition."""
+    records = "{p}intermediate.month_build_versions"
+    columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
+    statement(
+        place.env,
+        f"insert into {records} partition (table_name, version)"
+        f" select {columns}, tested_at, tests, table_name, (select max(version) + 1 from {records})"
+        f" from {{p}}intermediate.month_builds where table_name = '{table}'"
+        f" and (service is null or not ({condition}))",
+    )
+
+
+def test_a_month_whose_file_is_gone_stays_as_it_was(night: Place) -> None:
+    """It is one of several that a table of the metastore reads: Spark then reads the others."""
+    (file,) = night.lake.rglob("green_tripdata_2023_02*.parquet")
+    build = ("run", "--select", "int_raw_counts")
+    forget(night, "intermediate.int_raw_counts", "source_month = date '2023-02-01'")
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        assert "green 2023-02 (0 of 4209 rows)" in night.dbt(*build, expect=1)
+        assert differing(night) == {}
+    finally:
+        away.rename(file)
+    assert "1 months" in night.dbt(*build)
+    assert differing(night) == {}
+
+
+def test_what_a_killed_run_left_is_cleared_away(night: Place) -> None:
+    """Its own tables, and the rows of a month that it was replacing and that is withdrawn then."""
+    left = ("intermediate.ledger__now_0f", "marts.daily_trips__old_0f")
+    build = night.start(
+        "dbt.cli.main",
+        *("run", "--full-refresh", "--select", "hourly_zone_demand"),
+        *("--target-path", str(night.folder / "killed"), "--log-path", str(night.folder / "l")),
+        cwd=PROJECT_ROOT / "dbt_project",
+    )
+    tables = "show tables in {p}marts like 'hourly_zone_demand*'"
+    wait_until(lambda: len(statement(night.env, tables)) == 2, night.patience_seconds, pause=0.5)
+    build.kill()
+    build.communicate()
+    for name in left:
+        statement(night.env, f"create table {{p}}{name} using parquet as select 1 as x")
+    forget(night, "marts.daily_trips", "service = 'fhv'")
+    night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
+    night.medallion("load", "--quiet")
+
+    night.dbt(*UP_TO_DAILY_TRIPS, "--vars", "{spark_turn_minutes: 0}")
+    of_fhv = "select count(*) from {p}marts.daily_trips where service = 'fhv'"
+    assert statement(night.env, of_fhv) == [(0,)]
+    for schema, _, table in (name.partition(".") for name in left):
+        assert statement(night.env, f"show tables in {{p}}{schema} like '{table}'") == []
+
+    night.medallion("withdraw", "fhv", "2023-01", "--undo")
+    night.medallion("load", "--quiet")
+    night.dbt(*UP_TO_DAILY_TRIPS)
+    assert differing(night) == {}
+
+
+def promoting(night: Place) -> None:
+    """Write the records that stand there while the daily trips are promoted."""
     records = "{p}intermediate.month_build_versions"
     version = f"(select max(version) + 1 from {records})"
     columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
@@ -253,9 +315,28 @@ def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
         f"select 'promoting', {'null, ' * 8} 'marts.daily_trips', {version}",
     ):
         statement(night.env, f"insert into {records} partition (table_name, version) {sql}")
+
+
+def test_what_a_killed_promotion_left_is_finished(night: Place) -> None:
+    """It was killed when the old table was gone, and before the new one had its name."""
+    promoting(night)
     statement(night.env, "alter table {p}marts.daily_trips rename to {p}marts.daily_trips__rebuild")
 
     assert "0 months" in night.dbt("run", "--select", "daily_trips")
+    assert differing(night) == {}
+
+
+def test_a_table_that_lost_its_rows_when_its_server_ended_is_built_again(night: Place) -> None:
+    """Spark gives it its new name before it moves its folder, and was killed between the two."""
+    promoting(night)
+    table = "{p}marts.daily_trips"
+    for service, month in statement(
+        night.env, f"select distinct service, cast(source_month as string) from {table}"
+    ):
+        partition = f"service = '{service}', source_month = date '{month}'"
+        statement(night.env, f"alter table {table} drop partition ({partition})")
+
+    assert "[0 months" not in night.dbt("run", "--select", "daily_trips")
     assert differing(night) == {}
 
 

@@ -4,6 +4,7 @@
   spark_rows_per_statement says: a statement that is killed is repeated as a whole.
 
   For each statement:
+    0. look whether the lake's files have the rows that raw.files tells of
     1. drop the build records of the months that the table holds: they are stale from here on
     2. replace the rows of the months
     3. write the build records, with the rows counted in the table
@@ -68,6 +69,9 @@
     {%- set table_name = recorded_name(relation) -%}
     {%- set wanted = intervals | rejectattr('build_key', 'none') | list -%}
     {% do give_sign_of_life() %}
+    {% if wanted and not config.get('built_from') %}
+        {% do refuse_missing_files(wanted) %}
+    {% endif %}
     {% if intervals | selectattr('is_held') | list %}
         {% do rewrite_records(
             table_name, records_of(table_name) ~ ' and (source_month is null or not ' ~ is_of(intervals) ~ ')'
@@ -95,6 +99,37 @@
 {% endmacro %}
 
 
+{# Spark reads a file that is gone as no rows, where it is one of several: a month would be replaced by none. #}
+{% macro refuse_missing_files(intervals) %}
+    {%- set counts, expected, wrong = [], {}, [] -%}
+    {%- for interval in intervals if interval.input_rows is not none -%}
+        {%- do expected.update({interval.service ~ ' ' ~ interval.source_month[:7]: interval.input_rows | int}) -%}
+    {%- endfor -%}
+    {%- for dataset, read_view in read_views() -%}
+        {%- set of_dataset = intervals | selectattr('service', 'eq', dataset) | list -%}
+        {%- if of_dataset -%}
+            {%- do counts.append(
+                "select '" ~ dataset ~ " ' || left(cast(source_month as string), 7), count(*) from " ~ read_view
+                ~ ' where source_month in (' ~ months_in(of_dataset) ~ ') group by source_month'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set found = {} -%}
+    {%- for row in run_query(counts | join(' union all ')).rows -%}
+        {%- do found.update({row[0]: row[1] | int}) -%}
+    {%- endfor -%}
+    {%- for name, rows in expected.items() if found.get(name, 0) != rows -%}
+        {%- do wrong.append(name ~ ' (' ~ found.get(name, 0) ~ ' of ' ~ rows ~ ' rows)') -%}
+    {%- endfor -%}
+    {%- if wrong -%}
+        {% do exceptions.raise_compiler_error(
+            'Files of the lake are not what raw.files tells of them: ' ~ wrong | join(', ')
+            ~ '. Their months stay as they were. Look for them with: medallion verify, which restores them with --restore.'
+        ) %}
+    {%- endif -%}
+{% endmacro %}
+
+
 {# Iceberg: all the months at once, with those that are gone or came out empty. #}
 {% macro replace_months(relation, columns, sql, intervals, wanted) %}
     {% call statement('replace_months') -%}
@@ -114,10 +149,8 @@
 {# Parquet: each month is replaced when all are computed. Then the partitions of months that are gone or came
    out empty are dropped: an overwrite leaves their old rows. #}
 {% macro overwrite_partitions(relation, columns, sql, intervals, wanted) %}
-    {%- set there = run_query('show partitions ' ~ relation).columns[0].values() | list -%}
-    {%- set held = [] -%}
-    {%- for interval in intervals
-        if 'service=' ~ interval.service ~ '/source_month=' ~ interval.source_month in there -%}
+    {%- set there, held = held_months(relation), [] -%}
+    {%- for interval in intervals if [interval.service, interval.source_month] in there -%}
         {%- do held.append(interval) -%}
     {%- endfor -%}
     {%- set emptied = intervals | selectattr('build_key', 'none') | list -%}
@@ -145,14 +178,39 @@
         {% endif %}
     {% endif %}
     {% if emptied %}
-        {% call statement('drop_emptied') -%}
-            alter table {{ relation }} drop if exists
-            {%- for interval in emptied %}
+        {% do drop_months(relation, emptied) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# The service and month of each of a table's months that has rows, or had some. #}
+{% macro held_months(relation) %}
+    {%- set held = [] -%}
+    {%- if is_of_iceberg(relation) -%}
+        {%- do held.extend(run_query(
+            'select distinct service, cast(source_month as string) from ' ~ relation
+        ).rows) -%}
+    {%- else -%}
+        {%- for row in run_query('show partitions ' ~ relation).rows -%}
+            {%- do held.append(row[0].replace('service=', '').split('/source_month=')) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(held) }}
+{% endmacro %}
+
+{# Take these months out of a table. #}
+{% macro drop_months(relation, intervals) %}
+    {% call statement('drop_months') -%}
+        {% if is_of_iceberg(relation) %}
+        delete from {{ relation }} where {{ is_of(intervals) }}
+        {% else %}
+        alter table {{ relation }} drop if exists
+            {%- for interval in intervals %}
             partition (service = '{{ interval.service }}', source_month = date '{{ interval.source_month }}')
             {{- ',' if not loop.last }}
             {%- endfor %}
-        {%- endcall %}
-    {% endif %}
+        {% endif %}
+    {%- endcall %}
 {% endmacro %}
 
 

@@ -23,7 +23,6 @@
 
 {% macro spark__create_month_builds() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
-        {% do refuse_empty_builds() %}
         {% do run_query(
             'create table if not exists ' ~ record_versions() ~ ' (definition string, service string,'
             ~ ' source_month date, file_key bigint, build_key string, row_count bigint, built_at timestamp_ltz,'
@@ -57,9 +56,55 @@
         ).rows -%}
             {% do write_record(row[0], '') %}
         {%- endfor -%}
+        {%- if run_query(
+            'select succeeded from ' ~ dbt_invocations() ~ ' order by completed_at desc limit 1'
+        ).columns[0].values() | list == [false] -%}
+            {% do drop_leftovers() %}
+            {% do drop_unrecorded_months() %}
+        {%- endif -%}
+        {% do drop_old_invocations() %}
         {% do spark__record_invocation_as(false) %}
         {% do build_anew_on_spark() %}
     {% endif %}
+{% endmacro %}
+
+
+{# The rows of months without a record that raw.files has no more: a run was killed while it replaced them, and
+   nothing else tells that they are there. #}
+{% macro drop_unrecorded_months() %}
+    {%- set kept = run_query(
+        "select dataset || '/' || month from " ~ schema_named('raw') ~ '.files where is_current and month is not null'
+        ~ " union all select table_name || '/' || service || '/' || source_month from " ~ month_builds()
+        ~ ' where source_month is not null'
+    ).columns[0].values() | list -%}
+    {%- for node in graph.nodes.values() if node.config.materialized == 'by_month' -%}
+        {%- set relation = load_cached_relation(api.Relation.create(schema=node.schema, identifier=node.alias)) -%}
+        {%- if relation is not none and has_format_asked_for(relation) -%}
+            {%- set gone = [] -%}
+            {%- for service, month in held_months(relation) -%}
+                {%- set name = service ~ '/' ~ month -%}
+                {%- if name not in kept and recorded_name(relation) ~ '/' ~ name not in kept -%}
+                    {%- do gone.append({'service': service, 'source_month': month}) -%}
+                {%- endif -%}
+            {%- endfor -%}
+            {%- if gone -%}
+                {% do drop_months(relation, gone) %}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+{% endmacro %}
+
+{# Each run leaves a partition, and each of these is a file that all who ask for the last run open. #}
+{% macro drop_old_invocations(most=300, kept=200) %}
+    {%- if run_query('show partitions ' ~ dbt_invocations()).rows | length > most -%}
+        {%- set old = run_query(
+            'select invocation_id from ' ~ dbt_invocations() ~ ' order by completed_at desc offset ' ~ kept
+        ).columns[0].values() -%}
+        {% do run_query(
+            'alter table ' ~ dbt_invocations() ~ " drop if exists partition (invocation_id = '"
+            ~ old | join("'), partition (invocation_id = '") ~ "')"
+        ) %}
+    {%- endif -%}
 {% endmacro %}
 
 

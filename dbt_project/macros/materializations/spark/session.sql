@@ -5,6 +5,8 @@
 
 {% macro spark__begin_run() %}
     {% if execute and flags.WHICH in ('run', 'build', 'test', 'seed', 'snapshot') %}
+        {# what may refuse the run comes first: a turn that was taken is kept until the run has ended #}
+        {% do refuse_empty_builds() %}
         {% do check_session() %}
         {% do run_query('create schema if not exists ' ~ schema_named('intermediate')) %}
         {% do take_turn() %}

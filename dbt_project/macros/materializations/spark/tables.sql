@@ -13,7 +13,7 @@
 {# A table that is compared and then dropped (replace_content) is of Parquet files with both formats: Iceberg
    deletes the files of a table that it drops, and leaves its folders. #}
 {% macro is_of_iceberg(relation) %}
-    {{ return(is_iceberg() and not relation.identifier.endswith('__now')) }}
+    {{ return(is_iceberg() and '__now_' not in relation.identifier) }}
 {% endmacro %}
 
 
@@ -31,6 +31,10 @@
     {{ return(fingerprint ~ (' iceberg' if is_iceberg() else '')) }}
 {% endmacro %}
 
+{% macro has_format_asked_for(table) %}
+    {{ return((property_of(table, 'fingerprint') or '').endswith(' iceberg') == is_iceberg()) }}
+{% endmacro %}
+
 {% macro property_of(relation, name) %}
     {{ return(run_query('show tblproperties ' ~ relation ~ " ('medallion." ~ name ~ "')").rows[0][1]) }}
 {% endmacro %}
@@ -39,9 +43,7 @@
 {# The records of months go before their rows. #}
 {% macro spark__start_table(relation, sql, fingerprint) %}
     {% do write_record(recorded_name(relation), fingerprint) %}
-    {% if load_cached_relation(relation) is not none %}
-        {% do adapter.drop_relation(load_cached_relation(relation)) %}
-    {% endif %}
+    {% do drop_aside(load_cached_relation(relation)) %}
     {% do create_empty_table(relation, sql) %}
     {% do run_query(
         'alter table ' ~ relation ~ " set tblproperties ('medallion.fingerprint' = '"
@@ -122,6 +124,43 @@
 {% endmacro %}
 
 
+{# Spark forgets a table before it deletes its folder, and makes no table where a folder is. So a table is
+   dropped by a name that no other table will have: what a server leaves that ends meanwhile is in no one's way. #}
+{% macro drop_aside(relation) %}
+    {% if relation is not none and relation.is_table %}
+        {% do adapter.drop_relation(set_aside(relation)) %}
+    {% elif relation is not none %}
+        {% do adapter.drop_relation(relation) %}
+    {% endif %}
+{% endmacro %}
+
+{# Rename a table to a name of this run; returns it. #}
+{% macro set_aside(relation) %}
+    {%- set aside = named_by_run(relation.schema, relation.identifier ~ '__old') -%}
+    {% do adapter.rename_relation(relation, aside) %}
+    {{ return(aside) }}
+{% endmacro %}
+
+{# A table whose name no other run of dbt gives. #}
+{% macro named_by_run(schema, identifier) %}
+    {{ return(api.Relation.create(
+        schema=schema, identifier=identifier ~ '_' ~ invocation_id | replace('-', ''), type='table'
+    )) }}
+{% endmacro %}
+
+{# Drop the tables that runs which were killed had named. #}
+{% macro drop_leftovers() %}
+    {%- for schema in run_query("show schemas like '" ~ schema_prefix() ~ "*'").columns[0].values()
+        if schema.removeprefix(schema_prefix()) in ('staging', 'intermediate', 'marts') -%}
+        {%- for name in relations_in(schema, '*__now_*|*__old_*') -%}
+            {% do adapter.drop_relation(api.Relation.create(
+                schema=schema, identifier=name.split('.')[-1], type='table'
+            )) %}
+        {%- endfor -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
 {# With Iceberg's catalog, a table of any format that is dropped leaves its files, unless it is told not to. #}
 {% macro spark__drop_relation(relation) %}
     {% call statement('drop_relation', auto_begin=False) -%}
@@ -131,7 +170,7 @@
 
 
 {% macro spark__give_up_table(relation) %}
-    {% do adapter.drop_relation(relation) %}
+    {% do drop_aside(relation) %}
     {% do write_record(recorded_name(relation), '') %}
 {% endmacro %}
 
@@ -139,9 +178,15 @@
 {# The mark says what was begun, until the records are in place. #}
 {% macro spark__promote_table(work, target_relation, existing) %}
     {% do write_record(recorded_name(target_relation), 'promoting') %}
-    {% do adapter.drop_relation(existing) %}
+    {%- set old = set_aside(existing) if existing.is_table else existing -%}
+    {% if not existing.is_table %}
+        {% do adapter.drop_relation(existing) %}
+    {% endif %}
     {% do adapter.rename_relation(work, target_relation) %}
     {% do move_records(work, target_relation) %}
+    {% if existing.is_table %}
+        {% do adapter.drop_relation(old) %}
+    {% endif %}
 {% endmacro %}
 
 {% macro move_records(work, target_relation) %}
@@ -153,7 +198,8 @@
     {% do write_record(recorded_name(work), '') %}
 {% endmacro %}
 
-{# What runs that were killed had begun to promote. #}
+{# What runs that were killed had begun to promote. Spark gives a table its new name before it moves its
+   folder: where the server ended between the two, the table has no rows, and is given up. #}
 {% macro finish_promotions() %}
     {%- for row in run_query(
         'select table_name from ' ~ newest_records() ~ " where definition = 'promoting'"
@@ -161,15 +207,34 @@
         {%- set schema, identifier = row[0].split('.') -%}
         {%- set target_relation = api.Relation.create(schema=schema_named(schema), identifier=identifier, type='table') -%}
         {%- set work = api.Relation.create(schema=schema_named(schema), identifier=identifier ~ '__rebuild', type='table') -%}
-        {%- set existing = load_cached_relation(target_relation) -%}
         {%- if load_cached_relation(work) is not none -%}
-            {%- if existing is not none -%}
-                {% do adapter.drop_relation(existing) %}
-            {%- endif -%}
+            {% do drop_aside(load_cached_relation(target_relation)) %}
             {% do adapter.rename_relation(work, target_relation) %}
         {%- endif -%}
-        {% do move_records(work, target_relation) %}
+        {%- set promoted = load_cached_relation(target_relation) -%}
+        {%- if promoted is not none and holds_recorded_rows(promoted, recorded_name(work)) -%}
+            {% do move_records(work, target_relation) %}
+        {%- else -%}
+            {% do drop_aside(promoted) %}
+            {% do write_record(recorded_name(target_relation), '') %}
+            {% do write_record(recorded_name(work), '') %}
+        {%- endif -%}
     {%- endfor -%}
+{% endmacro %}
+
+{# Whether a table has the rows that the build records of this name tell of, month by month. #}
+{% macro holds_recorded_rows(relation, table_name) %}
+    {%- set recorded = run_query(
+        'select service, source_month, row_count from ' ~ month_builds() ~ " where table_name = '" ~ table_name
+        ~ "' and row_count > 0"
+    ).rows -%}
+    {%- if not recorded -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set held = run_query(
+        'select service, source_month, count(*) from ' ~ relation ~ ' group by service, source_month'
+    ).rows -%}
+    {{ return(recorded | map('list') | map('string') | sort == held | map('list') | map('string') | sort) }}
 {% endmacro %}
 
 
@@ -212,8 +277,7 @@
    without a table where the server ends meanwhile, and Spark makes no table where a folder is. #}
 {% macro spark__replace_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
-    {%- set now = api.Relation.create(schema=schema_named('intermediate'), identifier=relation.identifier ~ '__now', type='table') -%}
-    {% do adapter.drop_relation(now) %}
+    {%- set now = named_by_run(schema_named('intermediate'), relation.identifier ~ '__now') -%}
     {% do create_empty_table(now, sql) %}
     {% call statement('compute') -%}
         {{ insert_content(now, sql) }}
