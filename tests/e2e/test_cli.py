@@ -220,6 +220,7 @@ def metrics_of(place: Place) -> Metrics:
     }
 
 
+@pytest.mark.slow
 def test_metrics_of_a_run_agree_with_its_report(green: Place) -> None:
     report = green.medallion_json("run", "--dataset", "green", "--quiet")
     found = metrics_of(green)

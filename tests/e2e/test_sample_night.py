@@ -93,6 +93,7 @@ def test_as_of_a_day_before_everything_says_that_there_is_nothing(copy: Place) -
     assert "Traceback" not in copy.last_stderr
 
 
+@pytest.mark.slow
 def test_as_of_a_day_the_marts_are_those_of_that_day(
     part: Place, copy: Place, tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_as_of_a_day_the_marts_are_those_of_that_day(
     assert {(f["published"], f["versions"], f["loaded"]) for f in files} == {(None, 1, True)}
 
 
+@pytest.mark.slow
 def test_as_of_a_day_to_come_is_what_is_known_so_far(copy: Place) -> None:
     report = copy.medallion_json("run", "--as-of", "9999-12-31")
     assert "9999-12-31 is still to come" in copy.last_stderr

@@ -97,6 +97,7 @@ def test_a_month_is_kept_as_bytes_loaded_as_text_and_read_as_typed(
         ]
 
 
+@pytest.mark.slow
 def test_every_real_head_is_loaded_whole_and_read_whole(
     real_data: Path, published: Path, make_settings: MakeSettings
 ) -> None:

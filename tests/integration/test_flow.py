@@ -183,6 +183,7 @@ def test_an_api_is_asked_each_night_whatever_was_cached(
     assert found == [("One",), ("Two",)]
 
 
+@pytest.mark.slow
 def test_a_table_of_a_database_is_read_each_night(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_table_of_a_database_is_read_each_night(
     assert found == [("One",), ("Two",)]
 
 
+@pytest.mark.slow
 def test_the_text_of_documents_is_landed_and_loaded_with_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +239,7 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
     assert (again.new, again.republished, again.rows, again.errors) == ([], [], 20, [])
 
 
+@pytest.mark.slow
 def test_the_flow_works_in_the_environment_that_is_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +261,7 @@ def test_the_flow_works_in_the_environment_that_is_set(
     assert "There is no environment tyr" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_withdrawn_month_leaves_though_its_landing_and_its_load_were_cached(folder: Path) -> None:
     ingested()
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))

@@ -220,6 +220,7 @@ def assert_evidence_holds(settings: Settings) -> None:
             assert connection.sql(f"select count(*) from raw.{table}").fetchone() == (row_count,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "share"), [(JOB, 0.3), (JOB, 0.5), (JOB, 0.7), (LOAD, 0.6)])
 def test_a_load_that_is_killed_is_done_by_the_next(
     file: str,
@@ -235,6 +236,7 @@ def test_a_load_that_is_killed_is_done_by_the_next(
     assert_done_by_the_next_load(settings, make_settings)
 
 
+@pytest.mark.slow
 def test_a_load_that_is_killed_before_dlt_notes_a_job_is_done_by_the_next(
     published: Path, settings: Settings, make_settings: MakeSettings
 ) -> None:

@@ -134,6 +134,7 @@ def good_run(settings: Settings) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "event", "fragment"),
     [

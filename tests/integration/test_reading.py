@@ -238,6 +238,7 @@ def test_the_demand_model_on_the_page_is_better_than_an_average(
     assert 0 < off.model < off.usual < off.average
 
 
+@pytest.mark.slow
 def test_the_demand_model_is_better_than_the_usual_and_the_same_again_on_real_months(
     real_data: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
 ) -> None:
