@@ -147,11 +147,12 @@
     (select turn from {{ holder(invocation_id) }}) * 10000000000000l + unix_millis(current_timestamp())
 {%- endmacro %}
 
-{# Write the records of a table anew: all that the select `rows` gives, with record_columns(). #}
+{# Write the records of a table anew: all that the select `rows` gives, with record_columns(). Spark looks
+   through the partitions that the statement may meet, so it names the table. #}
 {% macro rewrite_records(table_name, rows) %}
     {% call statement('rewrite_records') -%}
-        insert overwrite {{ record_versions() }} partition (table_name, version)
-        select /*+ coalesce(1) */ rows.*, '{{ table_name }}', {{ next_version() }}
+        insert overwrite {{ record_versions() }} partition (table_name = '{{ table_name }}', version)
+        select /*+ coalesce(1) */ rows.*, {{ next_version() }}
         from (
             {{ rows }}
         ) as rows
@@ -161,8 +162,8 @@
 {# Write the record of a table as a whole, and none of months. #}
 {% macro write_record(table_name, definition) %}
     {% call statement('write_record') -%}
-        insert overwrite {{ record_versions() }} partition (table_name, version)
-        select '{{ definition }}', null, null, null, null, null, null, null, null, '{{ table_name }}', {{ next_version() }}
+        insert overwrite {{ record_versions() }} partition (table_name = '{{ table_name }}', version)
+        select '{{ definition }}', null, null, null, null, null, null, null, null, {{ next_version() }}
     {%- endcall %}
 {% endmacro %}
 
@@ -284,10 +285,9 @@
 {% macro spark__record_invocation_as(succeeded) %}
     {% if flags.WHICH in ('run', 'build', 'test') %}
         {% call statement('record_invocation') -%}
-            insert overwrite {{ dbt_invocations() }} partition (invocation_id)
+            insert overwrite {{ dbt_invocations() }} partition (invocation_id = '{{ invocation_id }}')
             select '{{ flags.WHICH }}', '{{ run_started_at.isoformat() }}', current_timestamp(),
-                {{ 'true' if succeeded else 'false' }}, '{{ env_var("MEDALLION_BUILD_INPUTS", "") }}',
-                '{{ invocation_id }}'
+                {{ 'true' if succeeded else 'false' }}, '{{ env_var("MEDALLION_BUILD_INPUTS", "") }}'
         {%- endcall %}
     {% endif %}
 {% endmacro %}

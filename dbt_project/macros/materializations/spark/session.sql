@@ -126,12 +126,17 @@
     {{ return(schema_named('intermediate') ~ '.dbt_holder_' ~ invocation | replace('-', '_')) }}
 {%- endmacro %}
 
-{# Fails where the turn was taken away: the view is gone. #}
+{# Fails where the turn was taken away: the view is gone. A sign stands for a minute: to change a view takes
+   longer than to ask for it. #}
 {% macro give_sign_of_life() %}
+    {%- set seconds = [var('spark_turn_minutes') | int * 15, 60] | min -%}
     {%- set found = run_query(
-        'select turn, cast(current_timestamp() as string) from ' ~ holder(invocation_id)
+        'select turn, cast(current_timestamp() as string), alive_at <= current_timestamp() - interval ' ~ "'"
+        ~ seconds ~ "' second from " ~ holder(invocation_id)
     ).rows[0] -%}
-    {% do run_query('alter view ' ~ holder(invocation_id) ~ as_alive(found[0], found[1])) %}
+    {% if found[2] %}
+        {% do run_query('alter view ' ~ holder(invocation_id) ~ as_alive(found[0], found[1])) %}
+    {% endif %}
 {% endmacro %}
 
 {# The time is of the clock of the server, which all runs share. #}

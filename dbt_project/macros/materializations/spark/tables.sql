@@ -44,16 +44,12 @@
 {% macro spark__start_table(relation, sql, fingerprint) %}
     {% do write_record(recorded_name(relation), fingerprint) %}
     {% do drop_aside(load_cached_relation(relation)) %}
-    {% do create_empty_table(relation, sql) %}
-    {% do run_query(
-        'alter table ' ~ relation ~ " set tblproperties ('medallion.fingerprint' = '"
-        ~ fingerprint_with_format(fingerprint) ~ "', 'medallion.docs' = '" ~ docs_key() ~ "')"
-    ) %}
+    {% do spark__create_empty_table(relation, sql, fingerprint) %}
     {% do adapter.cache_added(relation.incorporate(type='table')) %}
 {% endmacro %}
 
 
-{% macro spark__create_empty_table(relation, sql) %}
+{% macro spark__create_empty_table(relation, sql, fingerprint=none) %}
     {%- set columns = {} -%}
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(sql) %}
@@ -79,6 +75,11 @@
         comment {{ comment_text(model.description) }}
         {% if is_of_iceberg(relation) -%}
         location {{ comment_text(new_location(relation)) }}
+        {%- endif %}
+        {% if fingerprint -%}
+        tblproperties (
+            'medallion.fingerprint' = '{{ fingerprint_with_format(fingerprint) }}', 'medallion.docs' = '{{ docs_key() }}'
+        )
         {%- endif %}
     {%- endcall %}
 {% endmacro %}
