@@ -166,7 +166,8 @@ class Started:
         """Wait until it has ended; return what it wrote to stdout and to stderr."""
         self.wait(timeout)
         # there are none where it was killed before its first step
-        out, err = (path.read_text() if path.exists() else "" for path in self._said)
+        written = [path.read_bytes() if path.exists() else b"" for path in self._said]
+        out, err = (text.decode(errors="replace") for text in written)
         return out, err
 
     def told(self) -> str:
@@ -210,8 +211,11 @@ def _run(
         opened = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    sys.stdout = os.fdopen(1, "w", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")  # as Python does when it starts
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = os.fdopen(
+        2, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False
+    )
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
