@@ -37,10 +37,6 @@ TABLES = (
     "select table_name, service, tests from {p}intermediate.month_builds"
     " where source_month is null order by table_name"
 )
-UP_TO_DAILY_TRIPS = (
-    *("run", "--select"),
-    *("int_trips", "int_trip_repeats", "fct_trips", "daily_trips"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -188,24 +184,45 @@ def test_a_seed_without_rows_keeps_none(night: Place, tmp_path: Path) -> None:
         assert found == expected
 
 
+def forget(place: Place, table: str, condition: str) -> None:
+    """Write the build records of a table without those of the months of a condition."""
+    records = "{p}intermediate.month_build_versions"
+    columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
+    statement(
+        place.env,
+        f"insert into {records} partition (table_name, version)"
+        f" select {columns}, tested_at, tests, table_name, (select max(version) + 1 from {records})"
+        f" from {{p}}intermediate.month_builds where table_name = '{table}'"
+        f" and (service is null or not ({condition}))",
+    )
+
+
 def test_a_month_that_is_no_more_leaves_and_comes_back(night: Place) -> None:
+    """Also from a table of which a run was killed while it replaced the month."""
     months = "select service, source_month, count(*) from {p}marts.daily_trips group by all"
     before = sorted(statement(night.env, months))
+    build = ("run", "--select", "int_trips", "int_trip_repeats", "fct_trips", "daily_trips")
 
     night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
     night.medallion("load", "--quiet")
-    assert "1 months, 0 rows" in night.dbt(*UP_TO_DAILY_TRIPS)
+    forget(night, "marts.daily_trips", "service = 'fhv'")
+    statement(
+        night.env,
+        "insert into {p}intermediate.dbt_invocations partition (invocation_id = 'killed')"
+        " values ('run', '', current_timestamp(), false, '')",
+    )
+    assert "1 months, 0 rows" in night.dbt(*build)
     assert sorted(statement(night.env, months)) == [m for m in before if m[0] != "fhv"]
 
     night.medallion("withdraw", "fhv", "2023-01", "--undo")
     night.medallion("load", "--quiet")
-    night.dbt(*UP_TO_DAILY_TRIPS)
+    night.dbt(*build)
     assert sorted(statement(night.env, months)) == before
     assert differing(night) == {}
 
 
 def test_a_build_that_is_killed_goes_on(night: Place) -> None:
-    """It is killed while the table is built anew; readers keep the old one."""
+    """It is killed while the table is built anew; readers keep the old one. What it left goes."""
     folders = ("--target-path", str(night.folder / "killed"), "--log-path", str(night.folder / "l"))
     build = night.start(
         "dbt.cli.main",
@@ -217,12 +234,17 @@ def test_a_build_that_is_killed_goes_on(night: Place) -> None:
     build.kill()
     build.communicate()
     assert differing(night) == {}
+    left = ("intermediate.ledger__now_0f", "marts.daily_trips__old_0f")
+    for name in left:
+        statement(night.env, f"create table {{p}}{name} using parquet as select 1 as x")
 
     said = night.dbt("run", "--select", "hourly_zone_demand", expect=2)
     assert "Another dbt builds in Spark" in said
     assert "drop view" in said
     night.dbt("run", "--select", "hourly_zone_demand", "--vars", "{spark_turn_minutes: 0}")
     assert len(statement(night.env, tables)) == 1
+    for schema, _, table in (name.partition(".") for name in left):
+        assert statement(night.env, f"show tables in {{p}}{schema} like '{table}'") == []
     assert differing(night) == {}
 
 
@@ -245,19 +267,6 @@ def test_a_build_goes_on_where_an_executor_is_killed(night: Place) -> None:
     assert differing(night) == {}
 
 
-def forget(place: Place, table: str, condition: str) -> None:
-    """Write the build records of a table without those of the months of a condition."""
-    records = "{p}intermediate.month_build_versions"
-    columns = "definition, service, source_month, file_key, build_key, row_count, built_at"
-    statement(
-        place.env,
-        f"insert into {records} partition (table_name, version)"
-        f" select {columns}, tested_at, tests, table_name, (select max(version) + 1 from {records})"
-        f" from {{p}}intermediate.month_builds where table_name = '{table}'"
-        f" and (service is null or not ({condition}))",
-    )
-
-
 def test_a_month_whose_file_is_gone_stays_as_it_was(night: Place) -> None:
     """It is one of several that a table of the metastore reads: Spark then reads the others."""
     (file,) = night.lake.rglob("green_tripdata_2023_02*.parquet")
@@ -270,37 +279,6 @@ def test_a_month_whose_file_is_gone_stays_as_it_was(night: Place) -> None:
     finally:
         away.rename(file)
     assert "1 months" in night.dbt(*build)
-    assert differing(night) == {}
-
-
-def test_what_a_killed_run_left_is_cleared_away(night: Place) -> None:
-    """Its own tables, and the rows of a month that it was replacing and that is withdrawn then."""
-    left = ("intermediate.ledger__now_0f", "marts.daily_trips__old_0f")
-    build = night.start(
-        "dbt.cli.main",
-        *("run", "--full-refresh", "--select", "hourly_zone_demand"),
-        *("--target-path", str(night.folder / "killed"), "--log-path", str(night.folder / "l")),
-        cwd=PROJECT_ROOT / "dbt_project",
-    )
-    tables = "show tables in {p}marts like 'hourly_zone_demand*'"
-    wait_until(lambda: len(statement(night.env, tables)) == 2, night.patience_seconds, pause=0.5)
-    build.kill()
-    build.communicate()
-    for name in left:
-        statement(night.env, f"create table {{p}}{name} using parquet as select 1 as x")
-    forget(night, "marts.daily_trips", "service = 'fhv'")
-    night.medallion("withdraw", "fhv", "2023-01", "--reason", "it is wrong")
-    night.medallion("load", "--quiet")
-
-    night.dbt(*UP_TO_DAILY_TRIPS, "--vars", "{spark_turn_minutes: 0}")
-    of_fhv = "select count(*) from {p}marts.daily_trips where service = 'fhv'"
-    assert statement(night.env, of_fhv) == [(0,)]
-    for schema, _, table in (name.partition(".") for name in left):
-        assert statement(night.env, f"show tables in {{p}}{schema} like '{table}'") == []
-
-    night.medallion("withdraw", "fhv", "2023-01", "--undo")
-    night.medallion("load", "--quiet")
-    night.dbt(*UP_TO_DAILY_TRIPS)
     assert differing(night) == {}
 
 

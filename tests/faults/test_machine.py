@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 MANY = 10
 LATE_SECONDS = 60
 ROOM = 4096  # bytes that a full disk has left, at most
+DAMAGES = ("DuckDB file cut short", "DuckDB file no database", "DuckDB file of another version")
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +126,6 @@ def test_a_warehouse_that_cannot_be_opened(night: Night, at_length: bool, tally:
         path.unlink()
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
         _recovers(night, tried, tally)
-
-
-DAMAGES = ("DuckDB file cut short", "DuckDB file no database", "DuckDB file of another version")
 
 
 def _is_silent_with_damaged(night: Night, damage: str) -> bool:
