@@ -204,9 +204,9 @@ def test_a_run_goes_on_where_the_server_ended_while_it_compared(
     night.env["MEDALLION_SPARK_FORMAT"] = "parquet"
     select = ("--select", "dim_vendors")
     night.dbt("run", *select)
-    compared = database(night, "intermediate") / "dim_vendors__now"
+    tables, compared = database(night, "intermediate"), "dim_vendors__now_*"
     build = start_dbt(night, *select)
-    wait_until(lambda: list(compared.glob("*")), night.patience_seconds, pause=0.01)
+    wait_until(lambda: list(tables.glob(f"{compared}/*")), night.patience_seconds, pause=0.01)
     server = cluster.find(Path(night.env["MEDALLION_SPARK_DIR"]))
     assert server
     os.kill(server.pids["thrift"], signal.SIGKILL)
@@ -216,4 +216,4 @@ def test_a_run_goes_on_where_the_server_ended_while_it_compared(
     serve(night, bucket(store_servers))
     assert "UNCHANGED" in night.dbt("run", *select, *WITHOUT_WAITING)
     assert differing(night) == {}
-    assert not compared.exists()
+    assert list(tables.glob(compared)) == []
