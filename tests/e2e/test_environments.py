@@ -20,6 +20,8 @@ from tests.faults.kills import Moment, die, watch
 from tests.support import postgres, processes
 from tests.support.samples import copied_project, publish_part
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(part: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
@@ -134,7 +136,7 @@ ROWS = "select count(*) as n from marts.fct_trips"
 ANOTHER = {"warehouse": "the warehouse of others", "run": "", "project_version": "", "state": ""}
 
 
-@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def changed(
     request: pytest.FixtureRequest, part: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
@@ -207,7 +209,6 @@ def promoted(environment: dict[str, str], moment: Moment | None, name: str) -> N
     promote(read_settings(), name)
 
 
-@pytest.mark.slow
 def test_a_promotion_that_is_killed_leaves_the_old_or_the_new_one(changed: Place) -> None:
     if "PGHOST" in changed.env:
         pytest.skip("its databases change their names in one transaction")

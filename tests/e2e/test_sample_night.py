@@ -67,6 +67,7 @@ def test_a_month_without_a_line_in_the_ledger_is_not_built(copy: Place) -> None:
     assert lacking == ["fhv"]
 
 
+@pytest.mark.slow
 def test_republication_makes_one_version_and_the_facts_follow(copy: Place) -> None:
     """They are those that the lake alone makes, which is all that is left in the end."""
     before = copy.fingerprint()

@@ -397,6 +397,7 @@ def test_a_document_that_vanished_is_told_and_stays(declare: Declare, library: P
     assert [line for line in said if "1 document is not published any more" in line]
 
 
+@pytest.mark.slow
 def test_several_first_searches_at_once_find_the_same(declare: Declare, library: Path) -> None:
     settings = declare('pattern = "*"')
     for n in range(50):

@@ -34,6 +34,8 @@ from tests.support.damage import damage_page
 from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips, with_column
 
+pytestmark = pytest.mark.slow
+
 JANUARY = date(2024, 1, 1)
 
 # events go to a list in place of the server
@@ -79,7 +81,6 @@ def waiting() -> list[str]:
     return [run.name for run in runs if run.state_name == "AwaitingRetry"]
 
 
-@pytest.mark.slow
 def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,7 +184,6 @@ def test_an_api_is_asked_each_night_whatever_was_cached(
     assert found == [("One",), ("Two",)]
 
 
-@pytest.mark.slow
 def test_a_table_of_a_database_is_read_each_night(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +214,6 @@ def test_a_table_of_a_database_is_read_each_night(
     assert found == [("One",), ("Two",)]
 
 
-@pytest.mark.slow
 def test_the_text_of_documents_is_landed_and_loaded_with_them(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,7 +238,6 @@ def test_rows_are_counted_where_the_landing_was_that_of_an_earlier_night(folder:
     assert (again.new, again.republished, again.rows, again.errors) == ([], [], 20, [])
 
 
-@pytest.mark.slow
 def test_the_flow_works_in_the_environment_that_is_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,7 +259,6 @@ def test_the_flow_works_in_the_environment_that_is_set(
     assert "There is no environment tyr" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_withdrawn_month_leaves_though_its_landing_and_its_load_were_cached(folder: Path) -> None:
     ingested()
     publish(folder, "green", JANUARY, trips("green", JANUARY, rows=30))
@@ -303,7 +300,6 @@ def test_a_wrong_setting_is_wrong_usage(
     assert alerted in line
 
 
-@pytest.mark.slow
 def test_a_publisher_that_has_nothing_any_more_fails_the_night_in_doctors_words(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +346,6 @@ def test_a_publisher_is_called_fresh_where_it_has_months(
     assert emitted.count(events.FRESH) == len(months)
 
 
-@pytest.mark.slow
 def test_who_holds_the_warehouse_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

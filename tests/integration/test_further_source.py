@@ -157,6 +157,7 @@ def test_without_its_declaration_its_records_are_an_error_that_names_the_setting
 Medallion = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.mark.slow
 def test_every_verb_knows_it(environment: dict[str, str], tmp_path: Path) -> None:
     def medallion(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
