@@ -171,6 +171,16 @@ def test_a_second_build_writes_nothing(night: Place) -> None:
     assert [table for table, service, _ in tested if not service]
 
 
+def test_of_the_runs_of_dbt_the_last_ones_are_kept(night: Place) -> None:
+    runs = "select invocation_id from {p}intermediate.dbt_invocations order by completed_at desc"
+    before = statement(night.env, runs)
+    assert len(before) > 1
+    for most, kept in ((len(before), len(before)), (1, 1)):
+        limits = f"{{most: {most}, kept: 1}}"
+        night.dbt("run-operation", "drop_old_invocations", "--args", limits)
+        assert statement(night.env, runs) == before[:kept]
+
+
 def test_a_seed_without_rows_keeps_none(night: Place, tmp_path: Path) -> None:
     project = copied_project(tmp_path) / "dbt_project"
     seed = project / "seeds" / "known_divergences.csv"
