@@ -4,10 +4,10 @@
   spark_rows_per_statement says: a statement that is killed is repeated as a whole.
 
   For each statement:
-    0. look whether the lake's files have the rows that raw.files tells of
-    1. drop the build records of the months that the table holds: they are stale from here on
-    2. replace the rows of the months
-    3. write the build records, with the rows counted in the table
+    1. look whether the lake's files have the rows that raw.files tells of
+    2. drop the build records of the months that the table holds: they are stale from here on
+    3. replace the rows of the months
+    4. write the build records, with the rows counted in the table
   Whatever is killed, a month without a record is built again.
 #}
 {% macro spark__replace_intervals(relation, sql, fingerprint, intervals) %}
