@@ -1,5 +1,6 @@
 """What is meant and not published: each is named, with what to do, and nothing else is missed."""
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -163,11 +164,11 @@ def test_months_that_tlc_took_back_with_its_csv_are_not_missed(
         ("trip-data/green_tripdata_2024-03.csv.zip", "unpack it as trip-data/{csv}"),
         ("trip-data/green_tripdata_2024-03.parquet.crdownload", "has not ended"),
         ("trip-data/green_tripdata_2024-03.parquet.part", "has not ended"),
-        ("green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
-        ("Trip-Data/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
-        ("trip_data/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
-        ("trip-data/2024/green_tripdata_2024-03.csv", "does not lie in trip-data/"),
-        ("trip-data/green/year=2024/green_tripdata_2024-03.parquet", "does not lie in trip-data/"),
+        ("green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
+        ("Trip-Data/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
+        ("trip_data/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
+        ("trip-data/2024/green_tripdata_2024-03.csv", "does not lie directly in trip-data/"),
+        ("trip-data/green/year=2024/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
     ],
 )
 def test_a_file_that_looks_like_a_month_is_named_with_what_to_do(
@@ -227,6 +228,7 @@ def test_a_folder_of_spark_and_a_broken_link_are_named(folder: Path, settings: S
         ("taxi_zone_lookup.csv", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
         ("misc/taxi+_zone_lookup.csv", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
         ("misc/Taxi_Zone_Lookup.CSV", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
+        ("Misc/taxi_zone_lookup.csv", "taxi_zone_lookup", "misc/taxi_zone_lookup.csv"),
         ("data_reports_monthly.csv", "tlc_monthly_report", "misc/data_reports_monthly.csv"),
     ],
 )
@@ -234,12 +236,46 @@ def test_a_reference_file_in_another_place_is_named(
     name: str, dataset: str, put: str, folder: Path, settings: Settings
 ) -> None:
     (folder / "misc" / "taxi_zone_lookup.csv").unlink()
-    (folder / name).write_bytes(ZONES)
     path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(ZONES)
     words = f"not read: {path} is not looked for under this name: put it as {put}"
     assert missing(discover(settings)) == {dataset: words}
     (folder / put).write_bytes(ZONES)
     assert missing(discover(settings)) == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.symlink_to("/nowhere"), "is a link to /nowhere, where nothing is"),
+        (lambda path: path.symlink_to(path.name), "is a link to taxi_zone_lookup.csv, where"),
+        (lambda path: path.mkdir(), "is a folder, and should be one file"),
+        (os.mkfifo, "is no regular file: put the file itself there"),
+    ],
+    ids=("broken link", "link to itself", "folder", "pipe"),
+)
+def test_what_has_the_name_of_a_reference_file_and_is_none_is_named(
+    make: Callable[[Path], None], words: str, folder: Path, settings: Settings
+) -> None:
+    path = folder / "misc" / "taxi_zone_lookup.csv"
+    path.unlink()
+    make(path)
+    assert f"not read: {path} {words}" in missing(discover(settings))["taxi_zone_lookup"]
+
+
+@pytest.mark.parametrize("place", ["", "trip-data", "misc", "trip-data/2024"])
+def test_a_link_that_leads_to_itself_stops_nothing(
+    place: str, folder: Path, settings: Settings
+) -> None:
+    link = folder / place / "link"
+    link.parent.mkdir(exist_ok=True)
+    before = discover(settings)
+    link.symlink_to(link.name)
+    assert discover(settings) == before
+    month = link.with_name("green_tripdata_2024-03.parquet")
+    month.symlink_to(month.name)
+    assert "mend the link" in missing(discover(settings))["green 2024-03"]
 
 
 def test_a_report_that_is_looked_for_elsewhere_is_not_missed(
@@ -333,6 +369,7 @@ def test_a_folder_that_has_gone_is_no_wrong_setting(
 
 
 MAY_NOT = """
+import os
 import sys
 from ingestion.published import published_now as discover
 from ingestion.errors import MedallionError

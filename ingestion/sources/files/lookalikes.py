@@ -19,6 +19,7 @@ from ingestion.words import on_one_line
 _MONTH = r"(?P<year>\d{4})[ _-]?(?P<month>\d{1,2})(?!\d)(?P<rest>.*)"
 _PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".rar", ".lz4", ".tar", ".tgz")
 LEVELS = 4  # of folders below that of the months that are searched
+NO_FILE = "is no regular file: put the file itself there"
 _UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".tmp", ".aria2")
 
 
@@ -58,7 +59,7 @@ def strange_tables(source: Source, folder: Path) -> list[Path]:
 def _places(source: Source, folder: Path) -> Iterator[Path]:
     """The places to search: the folder, the folders of its datasets, and all inside them."""
     of_months = {d.folder for d in source.monthly}
-    below = {_plain(name): folder / name for name in of_months if name}
+    below = {_plain(d.folder): folder / d.folder for d in source.datasets if d.folder}
     for path in folder.iterdir():
         yield path
         is_like = below.get(_plain(path.name), path) != path
@@ -73,8 +74,10 @@ def _places(source: Source, folder: Path) -> Iterator[Path]:
         for path in months.iterdir():
             if months != folder:
                 yield path
-            is_loop = path.is_symlink() and months.resolve().is_relative_to(path.resolve())
-            if path.is_dir() and not is_loop and not _like(source, path.name):
+            # a link that leads to itself is no folder, and cannot be resolved
+            if not path.is_dir() or _like(source, path.name):
+                continue
+            if not (path.is_symlink() and months.resolve().is_relative_to(path.resolve())):
                 yield from _below(source, path)
 
 
@@ -121,8 +124,8 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
     rest = like["rest"].lower()
     ending = next((f for f in reversed(TABLE_FORMATS) if f".{f}" in rest), dataset.file_format)
     put = dataset.file_path(month, ending) if month else ""
-    if path.is_symlink() and not path.exists():
-        words = f"is a link to {path.readlink()}, where nothing is: mend the link"
+    if _is_broken(path):
+        words = _broken(path)
     elif path.is_dir():
         words = "is a folder, as Spark writes one; a month is one file"
         words += f": put its part file there as {put}, and all parts in one where there are several"
@@ -136,9 +139,12 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
     elif rest.endswith(_PACKED) and rest != ".csv.gz":
         words = f"is packed in a way that is not read: unpack it as {put}"
     elif exact and not is_in_place:
-        words = f"does not lie in {dataset.folder}/, where months are looked for: move it there"
+        words = (
+            f"does not lie directly in {dataset.folder}/, where months are looked for: move it"
+            " there"
+        )
     elif exact:
-        words = "is no regular file: put the file itself there"
+        words = NO_FILE
     else:
         words = f"is not called as months are: if it is one, call it {put}; if not, take it away"
     return Lookalike(dataset, month, path, f"{on_one_line(str(path))} {words}")
@@ -146,13 +152,28 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
 
 def _reference(source: Source, folder: Path, path: Path) -> Lookalike | None:
     for dataset in (d for d in source.datasets if not d.monthly and d.alike):
-        put = dataset.path
+        put = folder / dataset.path
         is_like = re.search(dataset.alike, path.name, re.IGNORECASE)
-        if is_like and not path.name.startswith(".") and not (folder / put).is_file():
-            return Lookalike(
-                dataset, None, path, f"{path} is not looked for under this name: put it as {put}"
-            )
+        if not is_like or path.name.startswith(".") or put.is_file():
+            continue
+        if _is_broken(path):
+            words = _broken(path)
+        elif path != put:
+            words = f"is not looked for under this name: put it as {dataset.path}"
+        elif path.is_dir():
+            words = "is a folder, and should be one file: put the file there under this name"
+        else:
+            words = NO_FILE
+        return Lookalike(dataset, None, path, f"{on_one_line(str(path))} {words}")
     return None
+
+
+def _is_broken(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _broken(path: Path) -> str:
+    return f"is a link to {path.readlink()}, where nothing is: mend the link"
 
 
 def _month(year: str, month: str) -> date | None:
