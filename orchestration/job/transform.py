@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from ingestion.errors import MedallionError, first_line
@@ -20,6 +21,7 @@ from ingestion.progress import Progress, Quiet
 from ingestion.settings import PROJECT_ROOT, Settings
 from ingestion.warehouse import connect, engine_for
 from ingestion.warehouse.base import has_all_columns, tables
+from ingestion.words import on_one_line
 
 if TYPE_CHECKING:
     from dbt.events.base_types import EventMsg  # type: ignore[attr-defined]
@@ -29,6 +31,8 @@ PROJECT_SOURCES = ("models", "macros", "seeds", "tests")
 # libpq's variables that set session parameters; those that say how to connect are kept
 LIBPQ_DEFAULTS = ("PGDATESTYLE", "PGTZ", "PGGEQO", "PGCLIENTENCODING")
 BAD = ("error", "fail", "runtime error")
+MOST_ERRORS = 5  # that a message tells
+ROW_WIDTH = 300  # characters of a row in a message
 # parts of the messages of errors that may pass: from libpq, if the server went away or does not
 # answer; from this project's macros, if a reader holds a table
 PASSING = (
@@ -242,10 +246,11 @@ def run_dbt(
     nodes = tuple(_node(r) for r in getattr(outcome.result, "results", None) or ())
     bad = [n for n in nodes if n.status in BAD]
     if bad or not outcome.success:
-        errors = [f"{n.name}: {n.message}" for n in bad]
+        rows = _first_rows(settings, outcome.result)
+        errors = [f"{n.name}: {n.message}{rows.get(n.name, '')}" for n in bad]
         errors = errors or [" ".join(str(outcome.exception or "it gave no reason").split())]
         raise TransformError(
-            f"dbt failed at {len(errors)} place(s): {'; '.join(errors[:5])}."
+            f"dbt failed at {len(errors)} place(s): {'; '.join(errors[:MOST_ERRORS])}."
             f" Its log is {state / 'logs' / 'dbt.log'}.",
             nodes,
         )
@@ -261,6 +266,24 @@ def _node(result: Any) -> Node:
         message=" ".join(str(result.message or "").split()),
         failures=result.failures,
     )
+
+
+def _first_rows(settings: Settings, result: Any) -> dict[str, str]:
+    """The first row that each of the failed tests found, in words, by the name of the test."""
+    failed = [
+        r.node
+        for r in getattr(result, "results", None) or ()
+        if r.status == "fail" and r.node.resource_type == "test"
+    ]
+    words = {}
+    for node in failed[:MOST_ERRORS]:
+        # what the test found is told anyway; the warehouse may be out of reach meanwhile
+        with suppress(MedallionError), connect(settings, read_only=True) as session:
+            found = session.query(f"select * from ({node.compiled_code}\n) as found limit 1")
+            for row in found.records():
+                values = ", ".join(f"{column}={value}" for column, value in row.items())
+                words[node.name] = f" (the first: {shorten(on_one_line(values), ROW_WIDTH)})"
+    return words
 
 
 def _is_built(settings: Settings, inputs: str) -> bool:

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from ingestion.sources.tlc.validate import REPORT_COLUMNS
 from tests.e2e.conftest import FACTS, Place
 from tests.support.processes import Started, wait_until
 from tests.support.samples import publish_part
@@ -86,3 +87,14 @@ def test_a_broken_month_is_quarantined_and_everything_else_goes_on(place: Place)
     report = place.medallion_json("run", "--quiet")
     assert report["new"] == ["green 2023-02"]
     assert report["files"] == 6
+
+
+def test_a_class_of_the_report_that_is_unknown_is_named(place: Place) -> None:
+    publish(place.published, "green", JANUARY, trips("green", JANUARY))
+    figures = "824,37028,829,797,424,16.5,3.5,16.1,3.4,15.0,75%,-"
+    report = f"{','.join(REPORT_COLUMNS)}\n2024-01,Gren,{figures}\n"
+    publish(place.published, "tlc_monthly_report", None, report.encode())
+    place.medallion("run", "--quiet", expect=1)
+    (told,) = place.last_stderr.splitlines()
+    assert "assert_report_classes_are_known: Got 1 result" in told
+    assert "(the first: license_class=Gren, first_month=2024-01-01," in told
