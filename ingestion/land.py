@@ -167,6 +167,8 @@ def land_files(
     progress.stage("land", len(todo), sum(f.bytes or 0 for f in todo))
     for batch in _batches(todo):
         with turns_with_files(settings, [file.name for file in batch], progress):
+            for file in batch:
+                catalog.clear_unfinished(file.key, before=now)
             landed_files = _land_batch(settings, store, batch, progress, fetch)
         for landed in landed_files:
             done[landed.published] = landed

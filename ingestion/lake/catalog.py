@@ -28,6 +28,7 @@ from ingestion.lake.file_version import (
     FileVersion,
     Key,
     file_key,
+    folder_of_records,
     format_of,
     key_of,
     record_name,
@@ -155,6 +156,15 @@ class Catalog:
         self.landings.append(landing)
         self._derive_anew()
         return landing
+
+    def clear_unfinished(self, key: Key, before: datetime) -> None:
+        """Delete the records of a file that writes left cut short which were killed before then.
+
+        Each record has a name of its own, so no later one would take the place of such a file.
+        """
+        self._store.delete_unfinished(
+            before, lambda name: key_of(name) is not None, below=folder_of_records(key)
+        )
 
     def decide(self, decision: Decision) -> Decision:
         """Write a decision about a version; return it as ordered: after all others about any."""

@@ -172,11 +172,16 @@ def record_name(landing: FileVersion) -> str:
 
 def record_of(key: Key, at: datetime, short_id: str) -> str:
     """The name of a record about a version, made at a time."""
+    return f"{folder_of_records(key)}/{_stamp(at)}-{short_id}.json"
+
+
+def folder_of_records(key: Key) -> str:
+    """Where the records of a published file lie in the lake."""
     dataset, month, item = key
     part = f"{month:%Y-%m}" if month else "current"
     if item is not None:
         part = f"item-{item_id(item)}"
-    return f"{CATALOG_DIR}/{dataset}/{part}/{_stamp(at)}-{short_id}.json"
+    return f"{CATALOG_DIR}/{dataset}/{part}"
 
 
 def _stamp(at: datetime) -> str:

@@ -128,6 +128,7 @@ def test_a_disk_that_is_full_is_a_fault(
         pytest.param("open", "quarantine/", id="before-a-quarantine"),
         pytest.param("os.rename", ".partial", id="before-a-copy-has-its-name"),
         pytest.param("open", "/catalog/green/2024-01", id="before-the-first-record"),
+        pytest.param("os.rename", "/catalog/green/2024-01", id="before-a-record-has-its-name"),
         pytest.param("open", "/catalog/green/2024-03", id="before-the-last-record"),
         pytest.param("os.remove", "/spool/", id="after-the-first-record"),
     ],
@@ -150,4 +151,5 @@ def test_a_landing_that_is_killed_is_done_by_the_next(
     assert objects(settings) == objects(unharmed)
     assert said(settings) == said(unharmed)
     assert orphans(settings) == []
+    assert list(Path(settings.lake_url.removeprefix("file://")).rglob("*.partial")) == []
     assert outcomes(land(settings)) == outcomes(land(unharmed))

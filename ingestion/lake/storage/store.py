@@ -103,17 +103,21 @@ class Store:
             self.fs.rm_file(self.path(name))
 
     def delete_unfinished(
-        self, before: datetime, is_file: Callable[[str], bool], is_folder: Callable[[str], bool]
+        self,
+        before: datetime,
+        is_file: Callable[[str], bool],
+        is_folder: Callable[[str], bool] = lambda _: False,
+        below: str = "",
     ) -> None:
         """Delete in a folder what writes left that were killed before then; a bucket shows none.
 
         These are files cut short whose names would be ``is_file``, and empty folders that are
-        ``is_folder``.
+        ``is_folder``. With ``below`` they are only looked for in that folder.
         """
         if not self.is_local:
             return
         with self.errors("write to"):
-            for path, is_there_a_folder in _entries_below(self.root):
+            for path, is_there_a_folder in _entries_below(self.path(below) if below else self.root):
                 name = path[len(self.root) + 1 :]
                 whole = name.removesuffix(PARTIAL)
                 ours = is_folder(name) if is_there_a_folder else whole != name and is_file(whole)
