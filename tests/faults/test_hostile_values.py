@@ -329,7 +329,11 @@ def _wrong_days(facts: Facts, days: list[dict[str, Any]]) -> int:
 
 
 def _alike(facts: Facts) -> dict[int, str]:
+    def plain(value: Any) -> Any:
+        # DuckDB stores equal values that follow each other once, so that 0.0 may become -0.0
+        return value + 0.0 if isinstance(value, float) else value
+
     return {
-        key: repr({name: value for name, value in row.items() if name != "pickup_at"})
+        key: repr({name: plain(value) for name, value in row.items() if name != "pickup_at"})
         for key, row in sorted(facts.items())
     }

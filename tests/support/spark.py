@@ -117,7 +117,15 @@ def statement(variables: dict[str, str], sql: str) -> list[tuple[Any, ...]]:
 
 
 def table_files(variables: dict[str, str], schema: str, name: str) -> list[str]:
-    """The Parquet files of a table of the cluster on this machine."""
+    """The Parquet files of a table of the cluster on this machine.
+
+    As Spark does, passes over folders with a point before their names, where statements leave files
+    that were killed with their server.
+    """
     folder = Path(variables["MEDALLION_SPARK_DIR"]) / "warehouse"
     table = folder / f"{prefix(variables)}{schema}.db" / name
-    return [str(path) for path in table.rglob("*.parquet")]
+    return [
+        str(path)
+        for path in table.rglob("*.parquet")
+        if not any(part.startswith(".") for part in path.relative_to(table).parts)
+    ]

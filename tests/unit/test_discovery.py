@@ -168,7 +168,10 @@ def test_months_that_tlc_took_back_with_its_csv_are_not_missed(
         ("Trip-Data/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
         ("trip_data/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
         ("trip-data/2024/green_tripdata_2024-03.csv", "does not lie directly in trip-data/"),
-        ("trip-data/green/year=2024/green_tripdata_2024-03.parquet", "does not lie directly in trip-data/"),
+        (
+            "trip-data/green/year=2024/green_tripdata_2024-03.parquet",
+            "does not lie directly in trip-data/",
+        ),
     ],
 )
 def test_a_file_that_looks_like_a_month_is_named_with_what_to_do(
