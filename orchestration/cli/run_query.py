@@ -1,6 +1,7 @@
 """Run one read-only query and write its result."""
 
 import csv
+import io
 import sys
 from collections import Counter
 from decimal import Decimal
@@ -24,7 +25,8 @@ def query(
     """Write the result of ``sql`` to stdout as table, csv, json or parquet.
 
     Raises ``UsageError`` with the engine's reason if the statement is wrong or would write. Raises
-    ``MedallionError`` if the result cannot be written as Parquet.
+    ``MedallionError`` if the result cannot be written as Parquet, or stdout's encoding lacks a
+    character of the CSV.
     """
     if output == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal; send it to a file: > result.parquet")
@@ -46,11 +48,29 @@ def query(
             )
         print_json(result.records())
     elif output == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(result.columns)
         writer.writerows([_csv(value) for value in row] for row in result.rows)
+        _write_unchanged(text.getvalue())
     else:
         print_table(result.columns, result.rows)
+
+
+def _write_unchanged(text: str) -> None:
+    """Write to stdout, where a character that its encoding lacks is otherwise replaced.
+
+    Raises ``MedallionError`` where there is such a character, unless stdout is a terminal.
+    """
+    if not sys.stdout.isatty():
+        try:
+            text.encode(sys.stdout.encoding)
+        except UnicodeEncodeError as exc:
+            raise MedallionError(
+                f"The result has {exc.object[exc.start]!a}, which {exc.encoding} cannot write."
+                " Set PYTHONIOENCODING=utf-8, or take --format json or parquet."
+            ) from None
+    sys.stdout.write(text)
 
 
 def _write_parquet(session: Session, sql: str) -> None:

@@ -78,6 +78,12 @@ def test_a_query_prints_what_others_wrote_as_it_is(place: Place) -> None:
     (row,) = json.loads(place.medallion("query", odd, "--format", "json"))
     assert row == {"n": None, "t": ":x: [/b]", "b": "01", "l": [1, 2]}
     assert '01,"[1, 2]"' in place.medallion("query", odd, "--format", "csv")
+    unsayable = ("query", "select 'Zoë' as name union all select '→'", "--format", "csv")
+    place.env["PYTHONIOENCODING"] = "latin-1"
+    assert place.medallion(*unsayable, expect=1) == ""
+    assert "The result has '\\u2192', which latin-1 cannot write. Set" in place.last_stderr
+    place.env["PYTHONIOENCODING"] = "utf-8"
+    assert place.medallion(*unsayable).split() == ["name", "Zoë", "→"]
     place.medallion("query", "select 1 as a, 2 as a", "--format", "json", expect=2)
     assert "give each a a name" in place.last_stderr
     assert "green_tripdata" in place.medallion("query", "show tables")
