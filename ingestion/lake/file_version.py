@@ -250,6 +250,8 @@ def _contradiction(name: str, landing: FileVersion) -> str | None:
         return error
     if landing.status in PASSED_OVER:
         return f"status: {landing.status!r} is no status of a landing"
+    if landing.status == "quarantined" and not landing.error:
+        return "error: there is none, and the version is in quarantine"
     if key_of(landing.lake_path) != _in_names(landing.key):
         return f"lake_path: {landing.lake_path!r} is no place of {landing.name} in a lake"
     digits = landing.table_name.rpartition("__")[2]

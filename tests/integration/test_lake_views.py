@@ -163,7 +163,9 @@ def test_a_version_that_came_back_and_is_distrusted_is_known_on_the_days_it_was_
     begun = datetime(2024, 5, 1, 12, tzinfo=UTC)
     past = log.Catalog(settings.lake_url)
     past.landings.clear()
-    distrusted = replace(of_january[0], status="quarantined", columns=(), row_count=None)
+    distrusted = replace(
+        of_january[0], status="quarantined", error="cut short", columns=(), row_count=None
+    )
     for day, landing in enumerate([*of_january, of_january[0], distrusted]):
         past.append(replace(landing, landed_at=begun + timedelta(days=day)))
     views = write_lake_views(settings, tmp_path / "lake.duckdb")

@@ -384,7 +384,9 @@ def test_a_past_catalog_knows_nothing_of_what_came_later(lake: str) -> None:
     catalog = Catalog(lake)
     catalog.append(landing("a", etag='"then"'))
     catalog.append(landing("b", NOON + timedelta(days=1)))
-    catalog.append(landing("f", NOON + timedelta(days=2), month=FEBRUARY, status="quarantined"))
+    catalog.append(
+        landing("f", NOON + timedelta(days=2), month=FEBRUARY, status="quarantined", error="?")
+    )
     catalog.append(landing("a", NOON + timedelta(days=3), etag='"now"'))
     then = catalog.as_of(NOON.date())
     assert [(v.file_id[0], v.etag) for v in then.versions()] == [("a", '"then"')]
@@ -569,6 +571,13 @@ def test_a_landing_has_no_status_of_a_decision(lake: str) -> None:
     changed_record(lake, status="withdrawn")
     (found,) = Catalog(lake).unreadable
     assert found.reason == "status: 'withdrawn' is no status of a landing"
+
+
+def test_a_landing_in_quarantine_has_a_reason(lake: str) -> None:
+    Catalog(lake).append(landing("a"))
+    changed_record(lake, status="quarantined")
+    (found,) = Catalog(lake).unreadable
+    assert found.reason == "error: there is none, and the version is in quarantine"
 
 
 def test_a_version_is_superseded_when_it_was_last_replaced_or_withdrawn(lake: str) -> None:
