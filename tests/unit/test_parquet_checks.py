@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as encryption
 import pytest
 
 from ingestion.errors import UntrustedFileError
@@ -42,6 +43,41 @@ def fault(path: Path, file_format: FileFormat = "parquet") -> str:
 def test_a_file_of_any_codec_that_all_read_is_trusted(codec: str, tmp_path: Path) -> None:
     path = parquet(tmp_path, trips("green", MONTH, rows=50), compression=codec, row_group_size=7)
     assert check(path, GREEN, MONTH).row_count == 50
+
+
+class Keys(encryption.KmsClient):
+    """Keeps keys as they are."""
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return key_bytes
+
+    def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+        return wrapped_key
+
+
+@pytest.mark.parametrize(
+    ("column", "plain_footer", "reason"),
+    [
+        ("fare_amount", True, "column fare_amount is encrypted"),
+        ("lpep_pickup_datetime", True, "column lpep_pickup_datetime is encrypted"),
+        ("fare_amount", False, "it is encrypted"),
+    ],
+)
+def test_a_file_that_is_encrypted_is_said_to_be(
+    column: str, plain_footer: bool, reason: str, tmp_path: Path
+) -> None:
+    table, path = trips("green", MONTH, rows=50), tmp_path / "file.parquet"
+    how = encryption.EncryptionConfiguration(
+        footer_key="footer",
+        column_keys={"column": [column]},
+        plaintext_footer=plain_footer,
+        double_wrapping=False,
+    )
+    keys = encryption.CryptoFactory(lambda _: Keys())
+    properties = keys.file_encryption_properties(encryption.KmsConnectionConfig(), how)
+    with pq.ParquetWriter(path, table.schema, encryption_properties=properties) as writer:
+        writer.write_table(table)
+    assert reason in fault(path)
 
 
 def test_the_footer_says_what_pyarrow_says(tmp_path: Path) -> None:
