@@ -56,8 +56,9 @@ def variables(server: DebianPostgres) -> Iterator[dict[str, str]]:
         ("transaction", {}),
         ("transaction", {"ignore_startup_parameters": "options"}),
         ("session", {"ignore_startup_parameters": "options"}),
+        ("statement", {"ignore_startup_parameters": "options,extra_float_digits"}),
     ],
-    ids=["transaction", "transaction-ignoring", "session-ignoring"],
+    ids=["transaction", "transaction-ignoring", "session-ignoring", "statement-ignoring"],
 )
 def test_a_pooler_is_one_line_that_says_so(
     server: DebianPostgres,

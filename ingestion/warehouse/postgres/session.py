@@ -205,11 +205,12 @@ def connect_libpq(database: str, options: str = "") -> Connection:
             f"Cannot connect to {label_of(database)}: {reason}. {_remedy(reason)}"
         ) from None
     try:
+        connection.autocommit = True  # some poolers end a connection that begins a transaction
         with one_line(), connection.cursor() as cursor:
             cursor.execute("select pg_backend_pid()")
             # libpq knows the process it connected to; behind a pooler statements run in another
             is_ours = cursor.fetchone() == (connection.info.backend_pid,)
-            connection.rollback()
+        connection.autocommit = False
         if not is_ours:
             raise UsageError(_pooler(database))
     except BaseException:
