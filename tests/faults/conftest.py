@@ -15,6 +15,7 @@ from tests.support.stores import Store
 _PROPERTY = "fault"
 # A process takes whole files: of those that take longest, none is to be left for the end.
 LONGEST_FIRST = (
+    "test_spark.py",
     "test_flow_kills.py",
     "test_kills_in_place.py",
     "test_postgres_from_outside.py",
