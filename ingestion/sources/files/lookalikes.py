@@ -147,7 +147,7 @@ def _judged(source: Source, folder: Path, path: Path) -> Lookalike | None:
         words = NO_FILE
     else:
         words = f"is not called as months are: if it is one, call it {put}; if not, take it away"
-    return Lookalike(dataset, month, path, f"{on_one_line(str(path))} {words}")
+    return Lookalike(dataset, month, path, on_one_line(f"{path} {words}"))
 
 
 def _reference(source: Source, folder: Path, path: Path) -> Lookalike | None:
@@ -164,7 +164,7 @@ def _reference(source: Source, folder: Path, path: Path) -> Lookalike | None:
             words = "is a folder, and should be one file: put the file there under this name"
         else:
             words = NO_FILE
-        return Lookalike(dataset, None, path, f"{on_one_line(str(path))} {words}")
+        return Lookalike(dataset, None, path, on_one_line(f"{path} {words}"))
     return None
 
 
