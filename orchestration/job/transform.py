@@ -269,7 +269,10 @@ def _node(result: Any) -> Node:
 
 
 def _first_rows(settings: Settings, result: Any) -> dict[str, str]:
-    """The first row that each of the failed tests found, in words, by the name of the test."""
+    """The first row that each of the failed tests found, in words, by the name of the test.
+
+    dbt's own ``store_failures`` would write a table for each test, failed or not.
+    """
     failed = [
         r.node
         for r in getattr(result, "results", None) or ()
