@@ -72,7 +72,8 @@ def up(
     for name in ("logs", "work", "local", "scratch"):
         (folder / name).mkdir(exist_ok=True)
     _refuse_taken(port)
-    master_port = _free_port()
+    # below the Thrift server's: the ports that the system chooses are also given to clients
+    master_port = next(number for number in range(port - 1, 0, -1) if not _answers(number))
     master = f"spark://{HOST}:{master_port}" if workers else "local[*]"
     pids: dict[str, int] = {}
 
@@ -244,13 +245,6 @@ def _refuse_taken(port: int) -> None:
             f"Port {port} is taken by another program. Stop that one, or name another port by"
             " MEDALLION_SPARK_PORT."
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _is_alive(pid: int) -> bool:
