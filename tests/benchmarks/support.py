@@ -19,7 +19,7 @@ from ingestion.settings import Settings
 from ingestion.sources.tlc.datasets import DATASETS
 from ingestion.warehouse.spark import cluster
 from tests.support import postgres
-from tests.support.debian_postgres import free_port
+from tests.support.ports import free_port
 
 ROW_GROUP = 1 << 20
 PEAK = """

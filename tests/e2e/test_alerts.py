@@ -27,8 +27,8 @@ from tests.conftest import settings_in
 from tests.e2e.conftest import Place
 from tests.support import orchestrator
 from tests.support.orchestrator import Server, Worker, wait_for
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
-from tests.support.stores import free_ports
 from tests.support.trips import ZONES, publish, trips
 from tests.support.webhook import Webhook, receiving
 
@@ -448,7 +448,7 @@ def test_what_is_bad_is_said_where_it_cannot_be_remembered(
     (tmp_path / "a file").touch()
     monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("MEDALLION_WORK_DIR", str(tmp_path / "a file" / "work"))
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_ports(1)[0]}/api")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
     with receiving() as webhook:
         monkeypatch.setenv("MEDALLION_ALERT_WEBHOOK_URL", webhook.url)
         found = CliRunner().invoke(app)

@@ -21,9 +21,9 @@ from ingestion.settings import PROJECT_ROOT
 from orchestration.job.under_way import run_under_way
 from tests.conftest import settings_in
 from tests.e2e.conftest import Place
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.samples import publish_part
-from tests.support.stores import free_ports
 from tests.support.trips import publish, trips
 
 
@@ -442,14 +442,14 @@ def test_history_without_a_month_asks_for_one(green: Place) -> None:
 def test_a_store_where_nobody_listens_is_one_line(place: Place) -> None:
     """Though Google's file system logs what it raises, with its traceback."""
     publish_part(place.published)
-    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"http://127.0.0.1:{free_port()}"
     place.env |= {"MEDALLION_LAKE_URL": "gs://lakes/lake", "STORAGE_EMULATOR_HOST": nobody}
     place.run("orchestration.cli", "land", "--quiet", expect=1, anew=True)
     assert "the store does not answer" in one_line(place)
 
 
 def test_a_prefect_server_that_is_not_there_is_one_line(place: Place) -> None:
-    place.env["PREFECT_API_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}/api"
+    place.env["PREFECT_API_URL"] = f"http://127.0.0.1:{free_port()}/api"
     place.run("orchestration.flows", expect=1)
     (line,) = place.last_stderr.splitlines()
     assert line.startswith("error: Prefect's server cannot be used: Failed to reach API at http:")

@@ -12,7 +12,7 @@ from ingestion.settings import PROJECT_ROOT
 from ingestion.warehouse.spark import cluster
 from tests.e2e.conftest import FACTS, Place, differing_on_spark
 from tests.support import spark35
-from tests.support.debian_postgres import free_port
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.samples import publish_part
 from tests.support.spark import new_prefix, prefix, start, statement

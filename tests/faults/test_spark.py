@@ -14,7 +14,7 @@ import pytest
 from ingestion.warehouse.spark import cluster
 from tests.e2e.conftest import Place, differing_on_spark
 from tests.faults.conftest import Tally
-from tests.support.debian_postgres import free_port
+from tests.support.ports import free_port
 from tests.support.samples import publish_part
 from tests.support.spark import start, table_files
 

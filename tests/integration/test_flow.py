@@ -31,7 +31,7 @@ from orchestration.tasks import acquire_run_lock, check_state, discover, outcome
 from tests.support import postgres, processes
 from tests.support.api import serving_api
 from tests.support.damage import damage_page
-from tests.support.stores import free_ports
+from tests.support.ports import free_port
 from tests.support.trips import ZONES, publish, trips, with_column
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def test_a_warehouse_that_is_down_is_not_waited_for_without_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(acquire_run_lock, "retry_delay_seconds", 0.1)
-    nobody = {"PGHOST": "127.0.0.1", "PGPORT": str(*free_ports(1))}
+    nobody = {"PGHOST": "127.0.0.1", "PGPORT": str(free_port())}
     for name, value in {"MEDALLION_TARGET": "postgres", **nobody}.items():
         monkeypatch.setenv(name, value)
     state = asyncio.run(nightly(return_state=True))  # type: ignore[arg-type]

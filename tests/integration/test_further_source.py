@@ -26,8 +26,8 @@ from ingestion.warehouse import connect
 from orchestration.job.pipeline import land_errors
 from orchestration.job.status import status
 from tests.support.declared import declare_source, settings_from
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
-from tests.support.stores import free_ports
 from tests.support.web import serving
 
 SOURCE = """
@@ -228,7 +228,7 @@ def test_a_source_with_a_fault_is_one_line_and_the_others_are_tried(
 def test_a_source_that_cannot_be_asked_is_one_line_and_the_others_are_landed(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     away = {"ENABLED_SOURCES": "tlc,harbour", "TLC_URL": f"http://127.0.0.1:{port}"}
     settings = settings_from(
         environment | {f"MEDALLION_{name}": value for name, value in away.items()}, monkeypatch

@@ -26,9 +26,9 @@ from ingestion.warehouse.spark.session import SparkSession
 from ingestion.warehouse.spark.statements import Statements
 from orchestration.job.ask import answer, within
 from tests.conftest import settings_in
-from tests.support.debian_postgres import free_port
 from tests.support.declared import declare_source, settings_from
 from tests.support.lakes import objects
+from tests.support.ports import free_port
 from tests.support.readings import follow_through_an_upgrade
 from tests.support.spark import drop_schemas, spark_settings, start
 from tests.support.trips import publish, trips, with_column

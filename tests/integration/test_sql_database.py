@@ -27,8 +27,9 @@ from ingestion.sources.kinds import kind_of
 from ingestion.sources.sql_database.parquet import GROUP_ROWS, write
 from ingestion.warehouse import connect
 from orchestration.job.status import status
-from tests.support.debian_postgres import DebianPostgres, free_port
+from tests.support.debian_postgres import DebianPostgres
 from tests.support.declared import declare_source, settings_from
+from tests.support.ports import free_port
 
 HEAD = 'kind = "sql_database"\ncredentials = { env = "DISPATCH_DATABASE" }\n'
 BASES = HEAD + '[datasets.bases]\ntable = "public.bases"\n'

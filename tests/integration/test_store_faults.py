@@ -34,7 +34,8 @@ from tests.support.fault_proxy import (
     in_front_of_s3,
 )
 from tests.support.gold import AFTER, BEFORE, Gold
-from tests.support.stores import S3, Store, forget_file_systems, free_ports, fresh_environment
+from tests.support.ports import free_port
+from tests.support.stores import S3, Store, forget_file_systems, fresh_environment
 from tests.support.trips import publish, trips
 
 pytestmark = pytest.mark.slow
@@ -195,7 +196,7 @@ def test_a_bucket_that_is_not_there_is_named_and_not_made(
 def test_an_endpoint_where_nobody_listens_may_come_back(
     s3: S3, settings: Settings, month: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     forget_file_systems()
     with pytest.raises(UnreachableError, match="the store does not answer: Could not connect"):

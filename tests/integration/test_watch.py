@@ -8,7 +8,7 @@ import pytest
 from ingestion.settings import Settings
 from orchestration.alerting import watch as watching
 from tests.support.http_server import QuietHandler, on_loopback
-from tests.support.stores import free_ports
+from tests.support.ports import free_port
 
 
 def settings_for(webhook: str, tmp_path: Path) -> Settings:
@@ -38,7 +38,7 @@ def webhook(answers: list[int]) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_ports(1)[0]}/api")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
 
 
 def test_a_webhook_that_is_busy_is_asked_again_whatever_it_says_of_when(
@@ -69,7 +69,7 @@ def test_a_webhook_that_is_away_or_refuses_is_named_without_its_secret_address(
     assert "took no message: it answers 403" in lines[1]
     assert answers == [500]
 
-    away = f"http://127.0.0.1:{free_ports(1)[0]}/s3cret"
+    away = f"http://127.0.0.1:{free_port()}/s3cret"
     lines += watching.watch(settings_for(away, tmp_path))
     assert "took no message: ConnectionError" in lines[-1]
     assert "s3cret" not in "".join([*lines, *capfd.readouterr()])

@@ -9,7 +9,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +25,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg2 import sql
+
+from tests.support.ports import free_port
 
 INSTALLED = Path("/usr/lib/postgresql")
 # PostgreSQL does not run as root
@@ -391,10 +392,3 @@ def _run(program: str, *arguments: str, check: bool = True) -> "subprocess.Compl
 def _environment() -> dict[str, str]:
     """The environment without the variables for clients that a test or a developer has set."""
     return {k: v for k, v in os.environ.items() if not re.match(r"PG|LC_|LANG", k)}
-
-
-def free_port() -> int:
-    """A port of loopback on which no server listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

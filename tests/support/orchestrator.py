@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import requests
 from ingestion.settings import PROJECT_ROOT
 from tests.support import postgres
 from tests.support.flow_forks import forks, name_of
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 POOL = "medallion"
@@ -256,7 +256,7 @@ def serving(folder: Path) -> Iterator[Server]:
         server = Server(
             folder,
             f"postgresql+asyncpg://{own['PGUSER']}{password}@/{name}?host={host}&port={own['PGPORT']}",
-            _free_port(),
+            free_port(),
             address,
         )
         server.start()
@@ -286,12 +286,6 @@ def _environment() -> dict[str, str]:
     """This process's environment without the variables of Medallion, PostgreSQL and Prefect."""
     ours = ("MEDALLION_", "PG", "PREFECT_")
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -11,7 +11,8 @@ from shutil import chown, which
 import psycopg2
 import pytest
 
-from tests.support.debian_postgres import SERVER_USER, DebianPostgres, free_port
+from tests.support.debian_postgres import SERVER_USER, DebianPostgres
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 

@@ -16,7 +16,7 @@ from ingestion.warehouse.spark import cluster
 from ingestion.warehouse.spark.connection import close, connect
 from ingestion.warehouse.spark.engine import Spark
 from ingestion.warehouse.spark.statements import Statements
-from tests.support.debian_postgres import free_port
+from tests.support.ports import free_port
 
 MEMORY = "1g"
 # Tests have many statements over few rows: to compile code for them, twice, takes most of the time.

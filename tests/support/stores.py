@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import pytest
 from ingestion.lake.storage import s3
 from ingestion.object_stores.file_systems import file_system_class, file_system_options
 from tests.support.npm import installed
+from tests.support.ports import free_port, free_ports
 from tests.support.processes import PATIENCE_SECONDS, wait_until
 
 STORES = ("file", "s3", "gs", "az")
@@ -170,7 +170,7 @@ def _fake_gcs(folder: Path) -> Iterator[Store]:
     program = folder / "fake-gcs-server"
     shutil.copy(str(packed), program)
     program.chmod(0o755)  # not every installer keeps the mode
-    (port,) = free_ports(1)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [
         *(str(program), "-scheme", "http", "-backend", "filesystem"),
@@ -184,7 +184,7 @@ def _fake_gcs(folder: Path) -> Iterator[Store]:
 @contextmanager
 def _azurite(folder: Path) -> Iterator[Store]:
     script = azurite()
-    (port,) = free_ports(1)
+    port = free_port()
     account, key = "lake", base64.b64encode(secrets.token_bytes(64)).decode()
     url = f"http://127.0.0.1:{port}"
     command = [
@@ -246,18 +246,6 @@ def _answers(url: str) -> bool:
 def _program(name: str) -> str:
     """The path of a program that a wheel has installed beside Python."""
     return str(Path(sys.executable).parent / name)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback on which no server listens."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @contextmanager
