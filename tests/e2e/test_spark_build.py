@@ -57,10 +57,7 @@ def night(
 @contextmanager
 def built_on_spark(place: Place, spark: dict[str, str], *arguments: str) -> Iterator[None]:
     """Load the lake of a place and build it on Spark; its schemas are dropped at the end."""
-    place.env |= spark | {
-        "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
-        "MEDALLION_SPARK_THREADS": "6",
-    }
+    place.env |= spark | {"MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix()}
     place.medallion("load", "--quiet")
     place.dbt("build", *arguments)
     yield

@@ -55,7 +55,6 @@ def night(
         "MEDALLION_SPARK_DIR": str(server),
         "MEDALLION_SPARK_FORMAT": "iceberg",
         "MEDALLION_SPARK_SCHEMA_PREFIX": new_prefix(),
-        "MEDALLION_SPARK_THREADS": "4",
     }
     try:
         serve(place, store)

@@ -62,7 +62,6 @@ def team(tmp_path_factory: pytest.TempPathFactory, at_length: bool) -> Iterator[
         "MEDALLION_SPARK_PORT": str(free_port()),
         "MEDALLION_SPARK_DIR": str(place.folder / "cluster"),
         "MEDALLION_SPARK_SCHEMA_PREFIX": "killed_",
-        "MEDALLION_SPARK_THREADS": "4",
     }
     try:
         serve(place)

@@ -20,11 +20,17 @@ from tests.support.ports import free_port
 
 MEMORY = "1g"
 # Tests have many statements over few rows: to compile code for them, twice, takes most of the time.
-JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC"
+JAVA = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+    # what a statement needs is garbage when the statement has ended
+    " -XX:+UseSerialGC -XX:NewRatio=1 -XX:MinHeapFreeRatio=60"
+)
 SETTINGS = (
     "spark.sql.codegen.wholeStage=false",
     "spark.sql.shuffle.partitions=1",
     "spark.ui.enabled=false",
+    # without a file of checksums beside each file, for each of which `chmod` is started
+    "spark.hadoop.fs.file.impl=org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.task.reaper.killTimeout=5s",
 )
 
