@@ -1,7 +1,5 @@
 """Spark 3.5 with tables of Iceberg, over a lake in a bucket: its tables are those of DuckDB."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,27 +190,3 @@ def test_a_month_that_is_withdrawn_leaves(night: Place) -> None:
     build(night)
     assert months(night) == [month for month in before if month[0] != "fhv"]
     assert differing(night) == {}
-    # of the tables that were compared, not even a folder
-    assert list(database(night, "intermediate").glob("*__now*")) == []
-
-
-def test_a_run_goes_on_where_the_server_ended_while_it_compared(
-    night: Place, store_servers: Callable[[str], Store]
-) -> None:
-    """The table is one of Parquet files by now, which was built beside that of Iceberg."""
-    night.env["MEDALLION_SPARK_FORMAT"] = "parquet"
-    select = ("--select", "dim_vendors")
-    night.dbt("run", *select)
-    tables, compared = database(night, "intermediate"), "dim_vendors__now_*"
-    build = start_dbt(night, *select)
-    wait_until(lambda: list(tables.glob(f"{compared}/*")), night.patience_seconds, pause=0.01)
-    server = cluster.find(Path(night.env["MEDALLION_SPARK_DIR"]))
-    assert server
-    os.kill(server.pids["thrift"], signal.SIGKILL)
-    said, _ = build.communicate(night.patience_seconds)
-    assert build.returncode, said
-
-    serve(night, bucket(store_servers))
-    assert "UNCHANGED" in night.dbt("run", *select, *WITHOUT_WAITING)
-    assert differing(night) == {}
-    assert list(tables.glob(compared)) == []

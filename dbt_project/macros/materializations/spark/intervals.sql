@@ -186,7 +186,7 @@
 {# The service and month of each of a table's months that has rows, or had some. #}
 {% macro held_months(relation) %}
     {%- set held = [] -%}
-    {%- if is_of_iceberg(relation) -%}
+    {%- if is_iceberg() -%}
         {%- do held.extend(run_query(
             'select distinct service, cast(source_month as string) from ' ~ relation
         ).rows) -%}
@@ -201,7 +201,7 @@
 {# Take these months out of a table. #}
 {% macro drop_months(relation, intervals) %}
     {% call statement('drop_months') -%}
-        {% if is_of_iceberg(relation) %}
+        {% if is_iceberg() %}
         delete from {{ relation }} where {{ is_of(intervals) }}
         {% else %}
         alter table {{ relation }} drop if exists

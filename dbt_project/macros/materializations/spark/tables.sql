@@ -10,13 +10,6 @@
     {{ return(env_var('MEDALLION_SPARK_FORMAT', 'parquet') == 'iceberg') }}
 {% endmacro %}
 
-{# A table that is compared and then dropped (replace_content) is of Parquet files with both formats: Iceberg
-   deletes the files of a table that it drops, and leaves its folders. #}
-{% macro is_of_iceberg(relation) %}
-    {{ return(is_iceberg() and '__now_' not in relation.identifier) }}
-{% endmacro %}
-
-
 {# A property of the table, as for a view: it comes and goes with it. #}
 {% macro spark__has_fingerprint(relation, fingerprint) %}
     {%- set existing = load_cached_relation(relation) -%}
@@ -49,7 +42,7 @@
 {% endmacro %}
 
 
-{% macro spark__create_empty_table(relation, sql, fingerprint=none) %}
+{% macro spark__create_empty_table(relation, sql, fingerprint) %}
     {%- set columns = {} -%}
     {% if config.get('contract').enforced %}
         {% do get_assert_columns_equivalent(sql) %}
@@ -68,19 +61,17 @@
             {{- ',' if not loop.last }}
         {%- endfor %}
         )
-        using {{ 'iceberg' if is_of_iceberg(relation) else 'parquet' }}
+        using {{ 'iceberg' if is_iceberg() else 'parquet' }}
         {% if config.get('materialized') == 'by_month' -%}
         partitioned by (service, source_month)
         {%- endif %}
         comment {{ comment_text(model.description) }}
-        {% if is_of_iceberg(relation) -%}
+        {% if is_iceberg() -%}
         location {{ comment_text(new_location(relation)) }}
         {%- endif %}
-        {% if fingerprint -%}
         tblproperties (
             'medallion.fingerprint' = '{{ fingerprint_with_format(fingerprint) }}', 'medallion.docs' = '{{ docs_key() }}'
         )
-        {%- endif %}
     {%- endcall %}
 {% endmacro %}
 
@@ -135,25 +126,22 @@
     {% endif %}
 {% endmacro %}
 
-{# Rename a table to a name of this run; returns it. #}
+{# Rename a table to a name that no other run of dbt gives; returns it. #}
 {% macro set_aside(relation) %}
-    {%- set aside = named_by_run(relation.schema, relation.identifier ~ '__old') -%}
+    {%- set aside = api.Relation.create(
+        schema=relation.schema,
+        identifier=relation.identifier ~ '__old_' ~ invocation_id | replace('-', ''),
+        type='table'
+    ) -%}
     {% do adapter.rename_relation(relation, aside) %}
     {{ return(aside) }}
 {% endmacro %}
 
-{# A table whose name no other run of dbt gives. #}
-{% macro named_by_run(schema, identifier) %}
-    {{ return(api.Relation.create(
-        schema=schema, identifier=identifier ~ '_' ~ invocation_id | replace('-', ''), type='table'
-    )) }}
-{% endmacro %}
-
-{# Drop the tables that runs which were killed had named. #}
+{# Drop the tables that runs which were killed had set aside. #}
 {% macro drop_leftovers() %}
     {%- for schema in run_query("show schemas like '" ~ schema_prefix() ~ "*'").columns[0].values()
         if schema.removeprefix(schema_prefix()) in ('staging', 'intermediate', 'marts') -%}
-        {%- for name in relations_in(schema, '*__now_*|*__old_*') -%}
+        {%- for name in relations_in(schema, '*__old_*') -%}
             {% do adapter.drop_relation(api.Relation.create(
                 schema=schema, identifier=name.split('.')[-1], type='table'
             )) %}
@@ -259,42 +247,31 @@
 {% endmacro %}
 
 
-{# A small table is overwritten as a whole. If that is killed, the next run finds other rows in it. #}
+{# A small table is overwritten as a whole. If that is killed, the next run finds other rows in it. Of Iceberg,
+   `insert overwrite` would leave a table as it is where there are no new rows. #}
 {% macro spark__insert_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
-    {{ overwritten(relation) }}
+    {{ 'insert into ' ~ relation ~ ' replace where true' if is_iceberg() else 'insert overwrite ' ~ relation }}
     select {{ columns }} from (
         {{ sql }}
     ) as model
 {% endmacro %}
 
-{# The beginning of the statement that overwrites a whole table. Of Iceberg, `insert overwrite` would leave a
-   table as it is where there are no new rows. #}
-{% macro overwritten(relation) -%}
-    {{ 'insert into ' ~ relation ~ ' replace where true' if is_of_iceberg(relation) else 'insert overwrite ' ~ relation }}
-{%- endmacro %}
-
-{# The table that is compared is made empty and then filled. Made by one statement, it would leave a folder
-   without a table where the server ends meanwhile, and Spark makes no table where a folder is. #}
+{# Compared where it is computed: a table of its own for what the model gives would be three statements more. #}
 {% macro spark__replace_content(relation, sql) %}
     {%- set columns = contract_columns() -%}
-    {%- set now = named_by_run(schema_named('intermediate'), relation.identifier ~ '__now') -%}
-    {% do create_empty_table(now, sql) %}
-    {% call statement('compute') -%}
-        {{ insert_content(now, sql) }}
-    {%- endcall %}
+    {% do get_assert_columns_equivalent(sql) %}
     {%- set differs = run_query(
         'select 1 from ('
-        ~ 'select ' ~ columns ~ ', 1 as more from ' ~ now
+        ~ 'select ' ~ columns ~ ', 1 as more from (' ~ sql ~ ') as model'
         ~ ' union all select ' ~ columns ~ ', -1 as more from ' ~ relation
         ~ ') group by ' ~ columns ~ ' having sum(more) <> 0 limit 1'
     ).rows | length > 0 -%}
     {%- if differs -%}
         {% do change_records("table_name = '" ~ recorded_name(relation) ~ "'", {'tested_at': 'null', 'built_at': 'current_timestamp()'}) %}
         {% call statement('replace') -%}
-            {{ overwritten(relation) }} select {{ columns }} from {{ now }}
+            {{ insert_content(relation, sql) }}
         {%- endcall %}
     {%- endif -%}
-    {% do adapter.drop_relation(now) %}
     {{ return('REPLACED' if differs else 'UNCHANGED') }}
 {% endmacro %}
