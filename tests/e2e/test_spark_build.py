@@ -191,6 +191,30 @@ def test_a_seed_without_rows_keeps_none(night: Place, tmp_path: Path) -> None:
         assert found == expected
 
 
+def test_a_small_table_is_replaced_where_its_rows_differ(night: Place, tmp_path: Path) -> None:
+    """Then its tests are stale. Where the columns are not those of its contract, it stays."""
+    tested = (
+        "select tested_at is not null from {p}intermediate.month_builds"
+        " where table_name = 'marts.dim_vendors'"
+    )
+    assert statement(night.env, tested) == [(True,)]
+    statement(night.env, "insert into {p}marts.dim_vendors values (99, 'nobody', 'nowhere')")
+    build = ("run", "--select", "dim_vendors", "--no-use-colors")
+    for code in ("REPLACED", "UNCHANGED"):
+        assert f"[{code} in" in night.dbt(*build)
+        assert statement(night.env, tested) == [(False,)]
+    assert differing(night) == {}
+
+    project = copied_project(tmp_path) / "dbt_project"
+    (model,) = project.rglob("dim_vendors.sql")
+    as_text = "cast(vendor_id as {{ sql_type('text') }}) as vendor_id"
+    model.write_text(model.read_text().replace("    vendor_id,", f"    {as_text},"))
+    folders = ("--project-dir", str(project), "--profiles-dir", str(project))
+    said = night.dbt(*build, *folders, "--target-path", str(tmp_path / "target"), expect=1)
+    assert "has an enforced contract that failed" in said
+    assert differing(night) == {}
+
+
 def forget(place: Place, table: str, condition: str) -> None:
     """Write the build records of a table without those of the months of a condition."""
     records = "{p}intermediate.month_build_versions"

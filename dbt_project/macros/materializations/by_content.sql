@@ -54,7 +54,8 @@
     {{ return(get_table_columns_and_constraints()) }}
 {% endmacro %}
 
-{# What the model gives is compared when an empty table is made for it: Spark takes as long for that as to plan it. #}
+{# What the model gives is compared where its table is made or its rows are: Spark takes as long for that as to
+   plan it. #}
 {% macro spark__contract_text(sql) %}
     {{ return(contract_parts() | join(', ')) }}
 {% endmacro %}
