@@ -190,3 +190,17 @@ def test_a_month_that_is_withdrawn_leaves(night: Place) -> None:
     build(night)
     assert months(night) == [month for month in before if month[0] != "fhv"]
     assert differing(night) == {}
+
+
+def test_a_table_is_built_in_the_other_format_beside_the_old_one(night: Place) -> None:
+    """It is of Parquet files from then on, on the server that has a catalog of Iceberg."""
+    night.env["MEDALLION_SPARK_FORMAT"] = "parquet"
+    for said in ("BUILT", "UNCHANGED"):
+        assert said in night.dbt("run", "--select", "dim_vendors", "--no-use-colors")
+    ((provider,),) = (
+        (value,)
+        for name, value, _ in statement(night.env, "describe extended {p}marts.dim_vendors")
+        if name == "Provider"
+    )
+    assert provider == "parquet"
+    assert differing(night) == {}
