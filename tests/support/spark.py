@@ -29,8 +29,6 @@ SETTINGS = (
     "spark.sql.codegen.wholeStage=false",
     "spark.sql.shuffle.partitions=1",
     "spark.ui.enabled=false",
-    # without a file of checksums beside each file, for each of which `chmod` is started
-    "spark.hadoop.fs.file.impl=org.apache.hadoop.fs.RawLocalFileSystem",
     "spark.task.reaper.killTimeout=5s",
 )
 
