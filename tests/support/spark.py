@@ -25,6 +25,9 @@ JAVA = (
     # what a statement needs is garbage when the statement has ended
     " -XX:+UseSerialGC -XX:NewRatio=1 -XX:MinHeapFreeRatio=60"
 )
+# without a file of checksums beside each file, for each of which `chmod` is started; Iceberg does
+# not read from there
+WITHOUT_CHECKSUMS = "spark.hadoop.fs.file.impl=org.apache.hadoop.fs.RawLocalFileSystem"
 SETTINGS = (
     "spark.sql.codegen.wholeStage=false",
     "spark.sql.shuffle.partitions=1",
@@ -42,7 +45,7 @@ def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
     with _users(folder) as users:
         users["count"] = users.get("count", 0) + 1
         port = users.setdefault("port", free_port())
-        start(folder / "cluster", port)
+        start(folder / "cluster", port, settings=(WITHOUT_CHECKSUMS,))
     try:
         yield {
             "MEDALLION_TARGET": "spark",
