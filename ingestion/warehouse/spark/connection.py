@@ -3,7 +3,7 @@
 import logging
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -30,8 +30,8 @@ _IN_FILE = re.compile(
 )
 
 
-def connect(settings: Settings) -> Any:
-    """Open a session of the server that the settings name.
+def connect(settings: Settings, session: Mapping[str, str] | None = None) -> Any:
+    """Open a session of the server that the settings name, with the settings of ``session``.
 
     Raises ``UnreachableError`` where nobody answers, ``MedallionError`` where it lets nobody in,
     and ``UsageError`` where PyHive is not installed.
@@ -54,6 +54,8 @@ def connect(settings: Settings) -> Any:
             auth=settings.spark_auth,
             password=password.get_secret_value() if password else None,
             kerberos_service_name=settings.spark_kerberos_service or None,
+            # without `set:` the Thrift server leaves them out
+            configuration={f"set:{name}": value for name, value in (session or {}).items()},
         )
     except (TTransportException, OSError) as exc:
         if isinstance(exc, TTransportException) and exc.type != TTransportException.NOT_OPEN:

@@ -53,7 +53,7 @@ class Spark:
 
     def exists(self) -> bool:
         """Whether the warehouse is there; raises ``UnreachableError`` where nobody answers."""
-        connection = connect(self._settings)
+        connection = self._connect()
         try:
             return self._session(connection).files.is_there()
         finally:
@@ -62,10 +62,10 @@ class Spark:
     @contextmanager
     def session(self, read_only: bool = False) -> Iterator[SparkSession]:
         """Open a session, in which every setting is in force that results depend on."""
-        connection = connect(self._settings)
+        connection = self._connect()
         try:
             session = self._session(connection)
-            requirements.put_in_force(session, self._settings.spark_format)
+            requirements.refuse_lacking(session, self._settings.spark_format)
             there = session.files.is_there()
             if self._settings.is_environment and not there:
                 raise no_environment(self._settings.environment)
@@ -79,6 +79,9 @@ class Spark:
             close(connection)
             while (free := self._borrowed()) is not None:
                 close(free)
+
+    def _connect(self) -> Any:
+        return connect(self._settings, requirements.asked())
 
     def _session(self, connection: Any) -> SparkSession:
         return SparkSession(
@@ -172,7 +175,7 @@ class Spark:
         if not version.lake_path.endswith(".parquet"):
             with scratch_folder(self._settings.dlt_dir) as scratch:
                 to_parquet(Store(self._lake_url), version, Path(scratch))
-        connection = self._borrowed() or connect(self._settings)
+        connection = self._borrowed() or self._connect()
         source = relations.path_sql(self._lake_url, [relations.file_of(version)])
         columns = relations.schema_sql(version.columns)
         what = "count(*), bit_xor(xxhash64(*))" if whole else "count(*)"

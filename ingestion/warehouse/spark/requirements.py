@@ -29,34 +29,45 @@ METASTORE = "spark.sql.catalogImplementation"
 CATALOG = "spark.sql.catalog.spark_catalog"
 
 
-def put_in_force(session: Statements, table_format: str) -> None:
-    """Set them for this session; raise ``MedallionError`` where one is not in force then."""
-    for name, (value, _) in SESSION.items():
-        session.run(f"set {name}={value}")
+def asked() -> dict[str, str]:
+    """The value that each session asks for when it is opened, by the setting's name."""
+    return {name: value for name, (value, _) in SESSION.items()}
+
+
+def refuse_lacking(session: Statements, table_format: str) -> None:
+    """Raise ``MedallionError`` where one is not in force: a proxy may leave out what was asked."""
     if lacking_now := lacking(session, table_format):
         raise MedallionError(" ".join(lacking_now))
 
 
 def lacking(session: Statements, table_format: str) -> list[str]:
     """A sentence for each setting that is not in force, for tables of this format."""
+    now = _in_force(session)
     found = []
-    ((_, metastore),) = session.fetch(f"set {METASTORE}").rows
-    if metastore != "hive":
+    if now[METASTORE] != "hive":
         found.append(
-            f"Spark's server has no metastore ({METASTORE}={metastore}), so it would forget every"
-            " table when it stops: start it with Hive support, as docs/spark.md says."
+            f"Spark's server has no metastore ({METASTORE}={now[METASTORE]}), so it would forget"
+            " every table when it stops: start it with Hive support, as docs/spark.md says."
         )
-    ((_, catalog),) = session.fetch(f"set {CATALOG}").rows
-    if table_format == "iceberg" and "iceberg" not in catalog:
+    if table_format == "iceberg" and "iceberg" not in now[CATALOG]:
         found.append(
             "MEDALLION_SPARK_FORMAT is iceberg, but Spark's server has no catalog of Iceberg"
-            f" ({CATALOG}={catalog}): start it with one, as docs/spark.md says, or unset"
+            f" ({CATALOG}={now[CATALOG]}): start it with one, as docs/spark.md says, or unset"
             " MEDALLION_SPARK_FORMAT."
         )
     for name, (value, harm) in SESSION.items():
-        ((_, now),) = session.fetch(f"set {name}").rows
-        if now.lower() != value.lower():
+        if now[name].lower() != value.lower():
             found.append(
-                f"Spark's session has {name}={now}, and {harm}: set it to {value} on the server."
+                f"Spark's session has {name}={now[name]}, and {harm}: set it to {value} on the"
+                " server."
             )
     return found
+
+
+def _in_force(session: Statements) -> dict[str, str]:
+    """What each setting is in this session, by its name; one statement lists all that are set."""
+    now = {name: value for name, value, *_ in session.fetch("set").rows}
+    for name in (*SESSION, METASTORE, CATALOG):
+        if name not in now:  # nobody has set it: asked for alone, it has its default
+            ((_, now[name], *_),) = session.fetch(f"set {name}").rows
+    return now
