@@ -163,12 +163,12 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def spark(tmp_path_factory: pytest.TempPathFactory, at_length: bool) -> Iterator[dict[str, str]]:
     """The variables of a Spark cluster, which all processes of a test run share."""
     base = tmp_path_factory.getbasetemp()
     # each process of pytest-xdist has a folder of its own below that of the run
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "spark"
-    with shared_cluster(folder) as variables:
+    with shared_cluster(folder, at_length) as variables:
         yield variables
 
 

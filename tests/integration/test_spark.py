@@ -36,6 +36,7 @@ from tests.support.trips import publish, trips, with_column
 pytestmark = pytest.mark.slow
 
 SESSIONS = 30  # of each of eight clients
+MOST = Most(rows=10, characters=10_000)
 JANUARY, FEBRUARY = date(2024, 1, 1), date(2024, 2, 1)
 
 
@@ -226,41 +227,6 @@ def test_a_lake_that_knows_nothing_of_what_is_shown_takes_nothing_away(loaded: S
     assert months(loaded) == {JANUARY: 20, FEBRUARY: 30}
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Settings]:
-    """The settings of a server of its own that nobody has asked yet."""
-    port = free_port()
-    start(tmp_path / "cluster", port, workers=0)
-    yield Settings(spark_port=port)
-    cluster.down(tmp_path / "cluster")
-
-
-def test_the_sessions_of_several_clients_end(fresh: Settings) -> None:
-    """Where statements run in the thread of their connection, some fail to, or never do.
-
-    So it was in two of three tries with so many sessions, on a server that nobody has asked yet.
-    """
-    faults: list[Exception] = []
-
-    def client() -> None:
-        for _ in range(SESSIONS):
-            connection = hive_connect(fresh)
-            Statements(connection, (), "").fetch("show tables in default")
-            try:
-                connection.close()
-            except Exception as exc:  # it would end the thread unseen
-                faults.append(exc)
-
-    clients = [threading.Thread(target=client, daemon=True) for _ in range(8)]
-    for thread in clients:
-        thread.start()
-    deadline = time.monotonic() + 240
-    for thread in clients:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    assert faults == []
-    assert [thread for thread in clients if thread.is_alive()] == []
-
-
 def test_two_loads_at_once_lose_nothing(settings: Settings) -> None:
     faults: list[BaseException] = []
 
@@ -354,17 +320,59 @@ def test_another_login_than_the_servers_is_refused_in_a_line(loaded: Settings) -
         load(other)
 
 
-def test_a_query_is_cut_and_ended(loaded: Settings) -> None:
-    most = Most(rows=10, characters=10_000)
+def test_a_query_is_cut(loaded: Settings) -> None:
     with connect(loaded, read_only=True) as session:
-        found = answer(session, "select id, timestamp '2024-01-01' as t from range(1000000)", most)
+        found = answer(session, "select id, timestamp '2024-01-01' as t from range(1000000)", MOST)
         assert (found.columns, len(found.rows), found.is_cut) == (["id", "t"], 10, True)
         assert "files" in [name for _, name, _ in answer(session, "show tables").rows]
         with pytest.raises(WarehouseError, match="nowhere"):
-            answer(session, "select * from nowhere", most)
-        # the task does not end when it is asked to
-        endless = "select count(*) from range(1000000) a, range(1000000) b, range(1000000) c"
-        with pytest.raises(UsageError, match="was ended"), within(0.5, session):
-            answer(session, endless, most)
-    with connect(loaded, read_only=True) as session:
-        assert answer(session, "select count(*) from range(10)", most).rows == [(10,)]
+            answer(session, "select * from nowhere", MOST)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The settings of a cluster that no other file of tests uses."""
+    folder, port = tmp_path_factory.mktemp("own") / "cluster", free_port()
+    start(folder, port)
+    yield Settings(spark_port=port)
+    cluster.down(folder)
+
+
+def test_the_sessions_of_several_clients_end(own: Settings) -> None:
+    """Where statements run in the thread of their connection, some fail to, or never do.
+
+    So it was in two of three tries with so many sessions, on a server that nobody has asked yet:
+    this is the first test that uses it.
+    """
+    faults: list[Exception] = []
+
+    def client() -> None:
+        for _ in range(SESSIONS):
+            connection = hive_connect(own)
+            Statements(connection, (), "").fetch("show tables in default")
+            try:
+                connection.close()
+            except Exception as exc:  # it would end the thread unseen
+                faults.append(exc)
+
+    clients = [threading.Thread(target=client, daemon=True) for _ in range(8)]
+    for thread in clients:
+        thread.start()
+    deadline = time.monotonic() + 240
+    for thread in clients:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert faults == []
+    assert [thread for thread in clients if thread.is_alive()] == []
+
+
+def test_a_query_that_takes_too_long_is_ended(own: Settings) -> None:
+    """Its task does not end when it is asked to, so that its executor ends."""
+    endless = "select count(*) from range(1000000) a, range(1000000) b, range(1000000) c"
+    with (
+        Spark(own).session() as session,
+        pytest.raises(UsageError, match="was ended"),
+        within(0.5, session),
+    ):
+        answer(session, endless, MOST)
+    with Spark(own).session() as session:
+        assert answer(session, "select count(*) from range(10)", MOST).rows == [(10,)]

@@ -22,6 +22,8 @@ MEMORY = "1g"
 # Tests have many statements over few rows: to compile code for them, twice, takes most of the time.
 JAVA = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+    # each process loads the same classes of the wheel, and would verify them anew
+    " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
     # what a statement needs is garbage when the statement has ended
     " -XX:+UseSerialGC -XX:NewRatio=1 -XX:MinHeapFreeRatio=60"
 )
@@ -31,21 +33,26 @@ WITHOUT_CHECKSUMS = "spark.hadoop.fs.file.impl=org.apache.hadoop.fs.RawLocalFile
 SETTINGS = (
     "spark.sql.codegen.wholeStage=false",
     "spark.sql.shuffle.partitions=1",
+    "spark.default.parallelism=2",
     "spark.ui.enabled=false",
     "spark.task.reaper.killTimeout=5s",
 )
 
 
 @contextmanager
-def shared_cluster(folder: Path) -> Iterator[dict[str, str]]:
-    """The variables of the cluster in a folder; the first process starts it, the last stops it."""
+def shared_cluster(folder: Path, at_length: bool) -> Iterator[dict[str, str]]:
+    """The variables of the cluster in a folder; the first process starts it, the last stops it.
+
+    Only ``at_length`` it plans a statement anew after each part of it, as Spark does by default.
+    """
+    settings = (WITHOUT_CHECKSUMS, f"spark.sql.adaptive.enabled={str(at_length).lower()}")
     if not shutil.which("java"):
         pytest.skip("there is no Java, which Spark needs")
     folder.mkdir(exist_ok=True)
     with _users(folder) as users:
         users["count"] = users.get("count", 0) + 1
         port = users.setdefault("port", free_port())
-        start(folder / "cluster", port, settings=(WITHOUT_CHECKSUMS,))
+        start(folder / "cluster", port, settings=settings, cores=2)
     try:
         yield {
             "MEDALLION_TARGET": "spark",
@@ -66,11 +73,14 @@ def start(
     settings: Sequence[str] = (),
     home: Path | None = None,
     memory: str = MEMORY,
+    cores: int = 1,
 ) -> cluster.Cluster:
     """Start a cluster that is quick with small tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JDK_JAVA_OPTIONS", JAVA)
-        return cluster.up(folder, port, workers, memory, (*SETTINGS, *settings), home=home)
+        return cluster.up(
+            folder, port, workers, memory, (*SETTINGS, *settings), home=home, cores=cores
+        )
 
 
 @contextmanager

@@ -54,11 +54,12 @@ def up(
     settings: Sequence[str] = (),
     progress: Progress | None = None,
     home: Path | None = None,
+    cores: int = 1,
 ) -> Cluster:
     """Start a cluster, and return when it answers; one that runs already is given back.
 
-    Each worker has one core and one executor of ``memory``. Without workers, the Thrift server does
-    their work too, on every core. ``settings`` are further ones of the Thrift server, as
+    Each worker has ``cores`` and one executor of ``memory``. Without workers, the Thrift server
+    does their work too, on every core. ``settings`` are further ones of the Thrift server, as
     ``key=value``, and ``home`` is the folder of another Spark than that of the wheel. Raises
     ``UsageError`` where Spark or Java is missing or the port is taken, and ``MedallionError`` where
     it does not answer in time.
@@ -94,10 +95,10 @@ def up(
             start(
                 f"worker-{number}",
                 "org.apache.spark.deploy.worker.Worker",
-                *("--host", HOST, "--webui-port", "0", "--cores", "1", "--memory", "2g"),
+                *("--host", HOST, "--webui-port", "0", "--cores", str(cores), "--memory", "2g"),
                 *("--work-dir", str(folder / "work"), master),
             )
-        start("thrift", *_thrift(folder, master, workers, port, memory, settings))
+        start("thrift", *_thrift(folder, master, workers * cores, port, memory, settings))
         _await(folder, "thrift", pids, lambda: _answers(port))
     except BaseException:
         down(folder)
@@ -136,7 +137,7 @@ def find(folder: Path) -> Cluster | None:
 
 
 def _thrift(
-    folder: Path, master: str, workers: int, port: int, memory: str, settings: Sequence[str]
+    folder: Path, master: str, cores: int, port: int, memory: str, settings: Sequence[str]
 ) -> Iterator[str]:
     metastore = f"jdbc:derby:;databaseName={folder}/metastore;create=true"
     values = {
@@ -153,7 +154,7 @@ def _thrift(
         "spark.driver.host": HOST,
         "spark.driver.bindAddress": HOST,
         # one machine: many small tasks would cost more than they bring
-        "spark.sql.shuffle.partitions": str(max(4, 2 * workers)),
+        "spark.sql.shuffle.partitions": str(max(4, 2 * cores)),
         # statements of several dbt threads share the cluster
         "spark.scheduler.mode": "FAIR",
         # Each thread opens the metastore, which takes as long as a small statement, and by default
@@ -165,9 +166,9 @@ def _thrift(
         "spark.task.reaper.killTimeout": "30s",
         "spark.log.level": "WARN",
     }
-    if workers:
+    if cores:
         # a core that has done its task early has another one to do
-        values["spark.default.parallelism"] = str(2 * workers)
+        values["spark.default.parallelism"] = str(2 * cores)
     yield from ("org.apache.spark.deploy.SparkSubmit", "--master", master)
     yield from ("--name", "medallion", "--driver-memory", memory)
     derby = f"-Dderby.system.home={folder} -Dderby.stream.error.file={folder}/logs/derby.log"
