@@ -394,7 +394,8 @@ def _failed(done: Ingested) -> State:
 async def _site(done: Ingested) -> str | None:
     """Make the site; return the line of the summary about it.
 
-    A night is good if the extra ``site`` is not installed. It fails if the site cannot be made.
+    A night is good if the extra ``site`` is not installed, and on Spark, where there is no site. It
+    fails if the site cannot be made.
     """
     state = make_site(return_state=True)
     made = outcome_of(state)

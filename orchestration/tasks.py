@@ -48,7 +48,7 @@ from orchestration.job.transform import transform as transform_stage
 from orchestration.job.under_way import only_run, present_run
 from orchestration.job.verify import Verification
 from orchestration.job.verify import verify as verify_stage
-from orchestration.site.build import Built, build_site
+from orchestration.site.build import Built, NoSiteError, build_site
 
 MINUTE, HOUR = 60, 3600
 DISCOVER_SECONDS = 10 * MINUTE
@@ -339,7 +339,7 @@ def publish(result: Audit) -> Published | None:
 def make_site() -> Built | str | None:
     """Make the site from what readers see; None if these settings make no site.
 
-    If the extra ``site`` is not installed, the result is a text that says so.
+    The result is a text if none can be made: without the extra ``site``, and on Spark.
     """
     settings = load_settings()
     if settings.site_path is None:
@@ -347,7 +347,7 @@ def make_site() -> Built | str | None:
     try:
         with deadline(TRANSFORM_SECONDS, "making the site"):
             return build_site(settings, say=Lines(print).say)
-    except MissingExtraError as exc:
+    except (MissingExtraError, NoSiteError) as exc:
         return str(exc)
 
 

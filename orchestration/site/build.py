@@ -55,6 +55,10 @@ class Built:
         )
 
 
+class NoSiteError(UsageError):
+    """No site is made from this warehouse; the message says from which one is."""
+
+
 def build_site(
     settings: Settings,
     out: Path | None = None,
@@ -64,9 +68,11 @@ def build_site(
 
     While a run is under way, the site is made from the publication. Raises ``MedallionError`` if
     the marts are not built, if the folder holds something else, or if the extra ``site`` is not
-    installed.
+    installed, and ``NoSiteError`` for Spark: the queries of the figures are not in its words.
     """
     began = time.monotonic()
+    if settings.target == "spark":
+        raise NoSiteError("The site is made from DuckDB or PostgreSQL, not from Spark.")
     packages.check_installed()
     if "duckdb_memory_limit" not in settings.model_fields_set:
         settings = settings.model_copy(update={"duckdb_memory_limit": MEMORY})
